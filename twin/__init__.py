@@ -1,0 +1,1 @@
+"""What we believe about the real plant now: tracking, forecast, recommendations and the evidence log."""
