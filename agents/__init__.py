@@ -1,0 +1,1 @@
+"""Who proposes: environments, training, rules, advice."""

@@ -1,0 +1,1 @@
+"""The wire: codecs, journal, sinks, commands out."""

@@ -1,0 +1,201 @@
+"""The only entry point of plantwin: the `plantwin` command and `python -m plantwin`.
+
+Before anything else it checks that the six packages lie beside this file: their names are general, and another
+distribution's `agents` or `sim` in front of ours would run silently in its place. A package's module is imported only
+when its command runs, so `plantwin --help` needs neither numba nor torch nor dash.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__version__ = "0.1.0"
+
+PACKAGES = ("twin", "sim", "agents", "ingest", "dashboard", "hardware")
+HERE = Path(__file__).resolve().parent
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("hardware.commands_demo", "Run the whole loop on a virtual plant and open the dashboard's address."),
+    "doctor": ("hardware.commands_demo", "Say what works on this machine and what to do about the rest."),
+    "validate": ("sim.commands", "Check a plant file; errors name file and line."),
+    "init": ("sim.commands", "Write a plant file to start from."),
+    "simulate": ("sim.commands", "Simulate a plant with many replicas and print its figures."),
+    "trace": ("sim.commands", "Print the events of one replica, from the kernel or the SimPy reference."),
+    "discover": ("sim.commands", "Draft a plant file from a shop-floor event log."),
+    "broker": ("ingest.commands", "Run the embedded MQTT broker."),
+    "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
+    "keys": ("ingest.commands", "Make the site's signing keys."),
+    "map": ("ingest.commands", "Check a topic map against example messages."),
+    "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
+    "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
+    "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
+    "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
+    "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
+    "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
+    "evaluate": ("agents.commands", "Compare policies and rules on the same random numbers."),
+    "advise": ("agents.commands", "Propose actions from the live twin, checked before they are shown."),
+    "dashboard": ("dashboard.commands", "Serve the dashboard."),
+    "bench": ("", "Reproduce a group of published figures (from a checkout)."),
+}
+"""Command -> (module that holds the function of that name, one line of help)."""
+
+GROUPS = (
+    ("Start here", ("demo", "doctor")),
+    ("Describe and simulate a plant", ("validate", "init", "simulate", "trace", "discover")),
+    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
+    ("The twin and its people", ("twin", "advise", "dashboard")),
+    ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
+)
+
+EXTRA_OF = {
+    "sim": ("numpy", "numba", "scipy", "simpy", "safetensors"),
+    "train": ("torch", "gymnasium", "stable_baselines3"),
+    "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
+    "dashboard": ("dash", "dash_mantine_components", "plotly"),
+}
+"""Extra -> import names that come with it, to say what to install when one is missing."""
+
+
+def shadowed() -> list[str]:
+    """One sentence for each of our packages that Python would import from somewhere else; empty when all is well."""
+    problems = []
+    for name in PACKAGES:
+        spec = find_spec(name)
+        if spec is None:
+            problems.append(f"{name}: expected {HERE / name}, found nothing")
+            continue
+        origin = Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or ["?"])))
+        if origin.resolve() != HERE / name:
+            problems.append(f"{name}: expected {HERE / name}, found {spec.origin or origin}")
+    return problems
+
+
+def usage() -> str:
+    """The text of `plantwin --help`."""
+    lines = [
+        "Usage: plantwin COMMAND [OPTIONS]",
+        "",
+        "A live digital twin of a factory: it proposes what to do next, checks it, and measures what it gained.",
+        "",
+    ]
+    for title, names in GROUPS:
+        lines.append(f"{title}:")
+        lines += [f"  {name:<10} {COMMANDS[name][1]}" for name in names]
+        lines.append("")
+    lines.append("plantwin COMMAND --help explains a command; plantwin --version prints the version.")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong input file."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    problems = shadowed()
+    if problems:
+        _say("plantwin: a package of plantwin is hidden or missing; install it in a virtual environment of its own:")
+        for problem in problems:
+            _say(f"  {problem}")
+        return 1
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    name = arguments[0]
+    if name in {"--version", "-V", "version"}:
+        print(f"plantwin {__version__}")
+        return 0
+    if name not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        _say(f"plantwin: there is no command {name!r}{hint} (plantwin --help lists them)")
+        return 2
+    return _run(name, arguments[1:])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Run a command and turn what it raises into an exit code and one clear sentence."""
+    try:
+        if name == "bench":
+            return _bench(arguments)
+        function = _function(name)
+        if function is None:
+            _say(f"plantwin: {name} is not part of this version (its module {COMMANDS[name][0]} does not have it)")
+            return 1
+        return _call(name, function, arguments)
+    except ModuleNotFoundError as error:
+        sentence = _missing(name, error.name or "")
+        if sentence is None:
+            raise
+        _say(sentence)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away, as with `plantwin simulate | head`
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        # the plant file's errors are the user's to mend: no traceback; its type exists only where it was imported
+        module = sys.modules.get("sim.plantfile")
+        if module is not None and isinstance(error, module.PlantError):
+            _say(str(error))
+            return 2
+        raise
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    """The function of a command: same name, `-` as `_`, with a `_` after it where the name is a Python builtin."""
+    module = importlib.import_module(COMMANDS[name][0])
+    plain = name.replace("-", "_")
+    found: Callable[..., Any] | None = getattr(module, plain, None) or getattr(module, f"{plain}_", None)
+    return found if callable(found) else None
+
+
+def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
+    import typer
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name)(function)
+    command = typer.main.get_command(app)
+    result = command.main(arguments, prog_name=f"plantwin {name}", standalone_mode=True)
+    return result if isinstance(result, int) else 0
+
+
+def _bench(arguments: list[str]) -> int:
+    """Run `main(argv)` of `benchmarks/GROUP.py`, which a wheel does not contain."""
+    folder = HERE / "benchmarks"
+    if not folder.is_dir():
+        _say("plantwin: bench runs from a checkout of the repository; the benchmarks are not installed with plantwin")
+        return 1
+    groups = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    if not arguments or arguments[0] not in groups:
+        listed = ", ".join(groups) or "none yet"
+        _say(f"Usage: plantwin bench GROUP [--json] [OPTIONS]\nGroups: {listed}")
+        return 0 if arguments[:1] in (["--help"], ["-h"]) else 2
+    if str(HERE) not in sys.path:
+        sys.path.insert(0, str(HERE))
+    module = importlib.import_module(f"benchmarks.{arguments[0]}")
+    return int(module.main(arguments[1:]) or 0)
+
+
+def _missing(command: str, name: str) -> str | None:
+    """What to install when an optional library is missing; None when the missing module is not one of them."""
+    top = name.partition(".")[0]
+    for extra, names in EXTRA_OF.items():
+        if top in names:
+            return f"plantwin: {command} needs {top}, which is not installed: pip install 'plantwin[{extra}]'"
+    return None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

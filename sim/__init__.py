@@ -1,0 +1,1 @@
+"""The plant as described and how it evolves."""

@@ -1,0 +1,111 @@
+"""The lock file, pyproject.toml and the installed environment say the same.
+
+`python tests/test_lock.py --write` writes lock.txt anew from the environment it runs in (after `pip install` of what changed).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTIONS = ("base", "sim", "edge", "ingest", "dashboard", "train", "dev")
+HEADER = """\
+# Exact versions of everything plantwin installs, by the part that first needs it. Used as pip's constraints, so that a
+# part of plantwin brings only its own (see Makefile). No hashes: the build of torch differs between machines.
+# Written by: python tests/test_lock.py --write
+"""
+
+
+def project() -> dict[str, list[str]]:
+    """Requirement strings of each part; `base` for the unconditional ones."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {"base": table["dependencies"], **table["optional-dependencies"]}
+
+
+def closure(part: str) -> dict[str, list[Requirement]]:
+    """Every distribution that a part brings, with the requirements that ask for it, read from what is installed."""
+    parts = project()
+    found: dict[str, list[Requirement]] = {}
+    waiting = [Requirement(text) for text in (*parts["base"], *parts[part])]
+    seen: set[str] = set()
+    while waiting:
+        need = waiting.pop()
+        if str(need) in seen:
+            continue
+        seen.add(str(need))
+        name = canonicalize_name(need.name)
+        if name == "plantwin":
+            waiting += [Requirement(text) for extra in need.extras for text in parts[extra]]
+            continue
+        found.setdefault(name, []).append(need)
+        for text in distribution(name).requires or []:
+            inner = Requirement(text)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in ("", *need.extras)):
+                waiting.append(inner)
+    return found
+
+
+def locked() -> dict[str, str]:
+    """Name -> exact version of every line of the lock file."""
+    versions = {}
+    for line in (ROOT / "lock.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, exact = line.partition("==")
+            versions[canonicalize_name(name)] = exact
+    return versions
+
+
+def written() -> str:
+    """The text of the lock file for the environment at hand."""
+    text, done = [HEADER], set()
+    for part in SECTIONS:
+        text.append(f"\n# {part}\n")
+        for name in sorted(set(closure(part)) - done):
+            done.add(name)
+            text.append(f"{name}=={distribution(name).version.partition('+')[0]}\n")
+    return "".join(text)
+
+
+def test_lock_holds_exact_versions_only() -> None:
+    for line in (ROOT / "lock.txt").read_text().splitlines():
+        assert not line or line.startswith("#") or re.fullmatch(r"[a-z0-9][a-z0-9-]*==[0-9][0-9a-z.]*", line), line
+
+
+def test_lock_satisfies_every_requirement() -> None:
+    versions = locked()
+    for part in project():
+        for name, needs in closure(part).items():
+            assert name in versions, f"{name} (needed by {part}) is not in lock.txt"
+            for need in needs:
+                assert need.specifier.contains(versions[name], prereleases=True), f"{need} is not met by {versions[name]}"
+
+
+def test_lock_holds_nothing_else() -> None:
+    assert set(locked()) == set().union(*(closure(part) for part in SECTIONS))
+
+
+def test_demo_brings_no_torch() -> None:
+    assert not {"torch", "stable-baselines3", "gymnasium", "pytest"} & set(closure("demo"))
+
+
+def test_installed_versions_are_the_locked_ones() -> None:
+    for name, exact in locked().items():
+        try:
+            found = distribution(name).version
+        except PackageNotFoundError:
+            found = "nothing"
+        assert found.partition("+")[0] == exact, f"{name}: lock.txt says {exact}, installed is {found}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        (ROOT / "lock.txt").write_text(written())
+    else:
+        sys.exit("usage: python tests/test_lock.py --write")
