@@ -1,6 +1,6 @@
 """The lock file, pyproject.toml and the installed environment say the same.
 
-`python tests/test_lock.py --write` writes lock.txt anew from the environment it runs in (after `pip install` of what changed).
+`python tests/test_lock.py --write` writes lock.txt anew from the environment it runs in.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def test_lock_satisfies_every_requirement() -> None:
         for name, needs in closure(part).items():
             assert name in versions, f"{name} (needed by {part}) is not in lock.txt"
             for need in needs:
-                assert need.specifier.contains(versions[name], prereleases=True), f"{need} is not met by {versions[name]}"
+                met = need.specifier.contains(versions[name], prereleases=True)
+                assert met, f"{need} is not met by {versions[name]}"
 
 
 def test_lock_holds_nothing_else() -> None:
