@@ -1,0 +1,288 @@
+"""The compiled event kernel: run, trace, steer and copy many replicas of a plant.
+
+A replica is one row of int64 (`sim.state`), so `rows.copy()` is a snapshot or a fork, and comparing
+rows compares plants. `rows` is always int64[R, W], contiguous, changed in place.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import rules as r
+from sim import state as L
+from sim.compile import Compiled
+from sim.draws import ONE
+from sim.jit import leaf, rule
+from sim.plant import STATES
+from sim.state import CLEARED, ERROR, ERRORS, EVENTS, INFINITY, NOBODY, NOW, Array
+
+
+class KernelError(RuntimeError):
+    """A replica stopped: it names the replica, the tick and what overflowed."""
+
+
+# --- compiled ----------------------------------------------------------------------------------------------------
+
+
+@leaf
+def next_slot(row: Array, p: Array) -> int:
+    """The slot that fires next; ties go to the lowest."""
+    at = p[L.NEXT_TIME]
+    best = 0
+    time = row[at]
+    for i in range(1, p[L.N_SLOTS]):
+        if row[at + i] < time:
+            time = row[at + i]
+            best = i
+    return best
+
+
+@rule
+def fire(row: Array, p: Array, slot: int) -> None:
+    """Execute the event of `slot` and all that follows at once."""
+    row[NOW] = row[p[L.NEXT_TIME] + slot]
+    row[EVENTS] += 1
+    kind = p[p[L.SLOT_KIND] + slot]
+    owner = p[p[L.SLOT_OWNER] + slot]
+    if kind == L.K_WORK_END:
+        r.work_end(row, p, owner)
+    elif kind == L.K_FAILURE:
+        r.failure(row, p, owner)
+    elif kind == L.K_REPAIR_END:
+        r.repair_end(row, p, owner)
+    elif kind == L.K_CALENDAR:
+        r.calendar(row, p, owner)
+    elif kind == L.K_DELIVERY:
+        r.delivery(row, p, owner)
+    elif kind == L.K_ARRIVAL:
+        r.arrival(row, p, owner)
+    elif kind == L.K_DEMAND:
+        r.demand(row, p, owner)
+    else:
+        r.review(row, p, owner)
+    r.settle(row, p)
+
+
+@rule
+def flush(row: Array, p: Array) -> None:
+    """Bring every accumulated unit-tick up to now."""
+    for u in range(p[L.N_UNITS]):
+        r.set_state(row, p, u, row[p[L.UNIT_STATE] + u])
+    for s in range(p[L.N_STATIONS]):
+        r.count_queue(row, p, s)
+    for i in range(p[L.N_PRODUCTS]):
+        r.change_wip(row, p, i, 0)
+    for k in range(p[L.N_STOCKS]):
+        r.count_stock(row, p, k)
+
+
+@rule
+def run_row(row: Array, p: Array, until: int) -> None:
+    """Execute the events with t < until; then the clock stands at `until`."""
+    while row[ERROR] == 0:
+        slot = next_slot(row, p)
+        if row[p[L.NEXT_TIME] + slot] >= until:
+            break
+        fire(row, p, slot)
+    if row[ERROR] == 0:
+        row[NOW] = until
+    flush(row, p)
+
+
+@rule
+def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
+    """As `run_row`, writing (tick, slot, kind) of each event into `out`; stops early when it is full."""
+    n = 0
+    while row[ERROR] == 0:
+        slot = next_slot(row, p)
+        if row[p[L.NEXT_TIME] + slot] >= until or n == out.shape[0]:
+            break
+        fire(row, p, slot)
+        out[n, 0] = row[NOW]
+        out[n, 1] = slot
+        out[n, 2] = p[p[L.SLOT_KIND] + slot]
+        n += 1
+    if n < out.shape[0]:
+        row[NOW] = until
+        flush(row, p)
+    return n
+
+
+@rule
+def run_rows(rows: Array, p: Array, until: int) -> None:
+    for i in range(rows.shape[0]):
+        run_row(rows[i], p, until)
+
+
+@rule
+def wake_everything(row: Array, p: Array) -> None:
+    for e in range(p[L.N_ENTITIES]):
+        r.wake(row, p, e)
+    r.settle(row, p)
+
+
+@rule
+def begin_rows(rows: Array, p: Array) -> None:
+    """First draws, closed calendars and first releases of fresh rows at tick 0."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for u in range(p[L.N_UNITS]):
+            if p[p[L.FAIL_SLOT] + u] >= 0:
+                row[p[L.UNIT_TTF] + u] = r.draw_ttf(row, p, u)
+        for product in range(p[L.N_PRODUCTS]):
+            slot = p[p[L.ARRIVAL_SLOT] + product]
+            if slot >= 0:
+                row[p[L.NEXT_TIME] + slot] = row[NOW] + r.draw_arrival(row, p, product)
+                if not r.is_open(row, p, p[p[L.PRODUCT_CALENDAR] + product]):
+                    r.pause(row, p, p[L.ARRIVAL_LEFT] + product, slot)
+        for d in range(p[L.N_DEMANDS]):
+            slot = p[p[L.DEMAND_SLOT] + d]
+            row[p[L.NEXT_TIME] + slot] = row[NOW] + r.draw_demand(row, p, d)
+            if not r.is_open(row, p, p[p[L.DEMAND_CALENDAR] + d]):
+                r.pause(row, p, p[L.DEMAND_LEFT] + d, slot)
+        wake_everything(row, p)
+        flush(row, p)
+
+
+@rule
+def steer_rows(rows: Array, p: Array, positions: Array, values: Array) -> None:
+    """Write control values [R, C] at `positions` [C] of the rows and let the plant react at once."""
+    for i in range(rows.shape[0]):
+        for c in range(positions.shape[0]):
+            rows[i, positions[c]] = values[i, c]
+        for product in range(p[L.N_PRODUCTS]):
+            r.wake_product(rows[i], p, product)
+        r.settle(rows[i], p)
+
+
+@rule
+def gather_rows(rows: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """out[i, j] = rows[i, positions[j]] * scales[j]: observations."""
+    for i in range(rows.shape[0]):
+        for j in range(positions.shape[0]):
+            out[i, j] = rows[i, positions[j]] * scales[j]
+
+
+@rule
+def linear_rows(rows: Array, positions: Array, weights: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """out[i] = sum over j of rows[i, positions[j]] * weights[j]: money."""
+    for i in range(rows.shape[0]):
+        total = 0.0
+        for j in range(positions.shape[0]):
+            total += rows[i, positions[j]] * weights[j]
+        out[i] = total
+
+
+# --- for everyone ------------------------------------------------------------------------------------------------
+
+
+def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
+    """Rows [replicas, W] of the empty plant at tick 0, before its first draw; replica r has the address (seed, first + r)."""
+    layout = compiled.layout
+    rows = np.zeros((replicas, layout.width), dtype=np.int64)
+
+    def put(name: str, value: object) -> None:
+        layout.view(rows, name)[...] = np.asarray(value, dtype=np.int64)
+
+    rows[:, L.SEED] = seed
+    rows[:, L.REPLICA] = np.arange(first, first + replicas)
+    rows[:, L.PART_FREE] = NOBODY
+    for name in ("unit_part", "unit_link", "q_head", "q_tail", "blocked_head", "crew_head", "arrival_left", "demand_left"):
+        put(name, NOBODY)
+    put("part_next", 0)
+    put("next_time", INFINITY)
+    put("transit_due", INFINITY)
+    for name in ("work_scale", "fail_scale", "repair_scale", "arrival_scale", "demand_scale", "lead_scale"):
+        put(name, ONE)
+    for name, values in compiled.initial.items():
+        put(name, values)
+    return rows
+
+
+def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
+    """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
+    rows = blank_rows(compiled, seed, replicas, first)
+    begin_rows(rows, compiled.params)
+    check(rows, compiled)
+    return rows
+
+
+def check(rows: Array, compiled: Compiled) -> None:
+    """Raise `KernelError` if a replica stopped with an error."""
+    bad = np.flatnonzero(rows[:, ERROR])
+    if bad.size:
+        row = rows[bad[0]]
+        now = compiled.start_ms + int(row[NOW]) * compiled.tick_ms
+        raise KernelError(
+            f"plant {compiled.plant.id}: replica {int(row[L.REPLICA])} of seed {int(row[L.SEED])} stopped at tick "
+            f"{int(row[NOW])} (plant time {now:.0f} ms): {ERRORS[int(row[ERROR])]}"
+            f" ({bad.size} of {len(rows)} replicas)"
+        )
+
+
+def run(rows: Array, compiled: Compiled, until: int, threads: int = 1) -> None:
+    """Advance all replicas in place to tick `until` (events with t < until). Raises `KernelError` on overflow."""
+    if threads <= 1 or len(rows) < 2 * threads:
+        run_rows(rows, compiled.params, until)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda chunk: run_rows(chunk, compiled.params, until), np.array_split(rows, threads)))
+    check(rows, compiled)
+
+
+def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Array:
+    """Advance one row [W] in place to `until`; the events as int64[n, 3] of tick, slot, kind."""
+    parts: list[Array] = []
+    while True:
+        out = np.empty((block, 3), dtype=np.int64)
+        n = trace_row(row, compiled.params, until, out)
+        parts.append(out[:n])
+        if n < block:
+            break
+    check(row[None], compiled)
+    return np.concatenate(parts)
+
+
+def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:
+    """Set all controls, values [R, C] or [C] in the order of the plant file; the plant reacts at its present tick."""
+    wanted = np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls))))
+    steer_rows(rows, compiled.params, compiled.controls, wanted)
+    check(rows, compiled)
+
+
+def get_controls(rows: Array, compiled: Compiled) -> Array:
+    """Present control values [R, C]."""
+    return rows[:, compiled.controls]
+
+
+def clear_stats(rows: Array, compiled: Compiled) -> None:
+    """Forget what was accumulated (end of warm-up); the plant itself is not touched."""
+    layout = compiled.layout
+    for name in CLEARED:
+        layout.view(rows, name)[...] = 0
+    for name in ("unit_since", "q_last", "wip_last", "stock_last", "stats_from"):
+        layout.view(rows, name)[...] = rows[:, NOW, None]
+
+
+def reseed(rows: Array, compiled: Compiled, seed: int, first: int = 0) -> None:
+    """Give the rows the addresses (seed, first ...) with all streams at their beginning: the same state, other luck from here on.
+
+    Timers already running keep their times; draw those anew with `sim.facts`.
+    """
+    rows[:, L.SEED] = seed
+    rows[:, L.REPLICA] = np.arange(first, first + len(rows))
+    for name in ("unit_draws", "arrival_draws", "lead_draws", "demand_draws"):
+        compiled.layout.view(rows, name)[...] = 0
+
+
+def describe(row: Array, compiled: Compiled) -> str:
+    """The row in words, for error messages and for people: what each station does."""
+    state = L.State(row, compiled.layout)
+    lines = [f"tick {state.now}, {state.events} events"]
+    for s, station in enumerate(compiled.plant.stations):
+        doing = ", ".join(f"{n} {STATES[i]}" for i, n in enumerate(state.n_state[s]) if n)
+        lines.append(f"{station.id}: queue {state.q_len[s]}, {doing}")
+    return "\n".join(lines)
