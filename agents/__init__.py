@@ -1,1 +1,1 @@
-"""Who proposes: environments, training, rules, advice."""
+"""Who proposes: environments, training, rules, evaluation and advice."""

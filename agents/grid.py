@@ -1,0 +1,98 @@
+"""The grid of admissible setpoints, and the limits that no setpoint may break."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import SchemaError
+from agents.schema import digest
+from sim.plant import STATES, Control, Limit, Plant
+
+if TYPE_CHECKING:
+    from sim.state import Layout
+
+Rows = NDArray[np.int64]
+Values = NDArray[np.int64]
+
+
+class Grid:
+    """The controls of a plant as a MultiDiscrete grid: index k of control c is `low + k * step`.
+
+    `limit(values, rows, layout)` moves setpoints to the nearest admissible grid value, so nothing that leaves an agent
+    breaks a limit of the plant file; what was moved is counted by the caller.
+    """
+
+    def __init__(self, plant: Plant) -> None:
+        self.controls: tuple[Control, ...] = plant.controls
+        self.ids: tuple[str, ...] = tuple(c.id for c in plant.controls)
+        self.low = np.array([c.low for c in plant.controls], dtype=np.int64)
+        self.step = np.array([max(c.step, 1) for c in plant.controls], dtype=np.int64)
+        self.high = np.array([c.low + (c.high - c.low) // max(c.step, 1) * max(c.step, 1) for c in plant.controls], dtype=np.int64)
+        self.counts: Values = (self.high - self.low) // self.step + 1
+        self.size = len(self.ids)
+        self._limits = [(limit, self.ids.index(limit.control), _watched(plant, limit)) for limit in plant.limits]
+        self.hash = digest({"controls": [(c.id, c.sets, c.low, c.high, c.step) for c in plant.controls]})
+
+    def decode(self, indices: NDArray[np.integer]) -> Values:
+        """Setpoints [..., C] of grid indices [..., C]; indices outside the grid are cut to it."""
+        return self.low + np.clip(indices, 0, self.counts - 1) * self.step
+
+    def encode(self, values: Values) -> Values:
+        """Nearest grid indices [..., C] of setpoints [..., C]."""
+        return np.clip((np.asarray(values) - self.low + self.step // 2) // self.step, 0, self.counts - 1)
+
+    def vector(self, values: dict[str, int]) -> Values:
+        """Setpoints [C] from a mapping that names every control once."""
+        if set(values) != set(self.ids):
+            raise SchemaError(f"setpoints for {sorted(values)}, but the plant's controls are {sorted(self.ids)}; name each once")
+        return np.array([values[i] for i in self.ids], dtype=np.int64)
+
+    def limit(self, values: Values, rows: Rows, layout: Layout) -> Values:
+        """Admissible setpoints [R, C] nearest to `values` [R, C] in the states of rows [R, W]."""
+        out = np.clip(values, self.low, self.high)
+        if not self._limits:
+            return out
+        out = self.decode(self.encode(out))
+        for limit, c, watched in self._limits:
+            if watched is None:
+                active = np.ones(rows.shape[0], dtype=np.bool_)
+            else:
+                active = layout.view(rows, "n_state")[:, watched[0], watched[1]] > 0
+            column = out[:, c]
+            wanted = self._admissible(c, limit)
+            if wanted.size:
+                nearest = wanted[np.abs(wanted[None, :] - column[:, None]).argmin(axis=1)]
+                out[:, c] = np.where(active, nearest, column)
+        return out
+
+    def broken(self, values: Values, rows: Rows, layout: Layout) -> list[str]:
+        """Limits of the plant file that setpoints [C] would break in any of the rows' states, as text."""
+        found = []
+        for limit, c, watched in self._limits:
+            active = watched is None or bool((layout.view(rows, "n_state")[:, watched[0], watched[1]] > 0).any())
+            if active and not _holds(np.array([values[c]]), limit)[0]:
+                found.append(f"{limit.control} {limit.op} {limit.value:g}" + (f" while {limit.condition}" if limit.condition else ""))
+        return found
+
+    def _admissible(self, c: int, limit: Limit) -> Values:
+        grid = self.low[c] + np.arange(self.counts[c]) * self.step[c]
+        return grid[_holds(grid, limit)]
+
+
+def _holds(values: Values, limit: Limit) -> NDArray[np.bool_]:
+    compare = {
+        "<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater, "==": np.equal, "!=": np.not_equal,
+    }[limit.op]  # fmt: skip
+    result: NDArray[np.bool_] = compare(values, limit.value)
+    return result
+
+
+def _watched(plant: Plant, limit: Limit) -> tuple[int, int] | None:
+    """(station index, state code) that a limit's condition looks at; None for a limit that always holds."""
+    if not limit.condition:
+        return None
+    thing, state = limit.condition.split(".")
+    return next(i for i, s in enumerate(plant.stations) if s.id == thing), STATES.index(state)

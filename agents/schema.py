@@ -1,0 +1,149 @@
+"""What an agent sees and may do: named observation fields and the grid of its controls.
+
+Both are derived from the plant file alone, in file order, and carry a hash, so that a policy made for one plant is
+refused on another whose fields or grids differ (and accepted where only numbers such as times and costs changed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import SchemaError
+from sim.plant import STATES, UNLIMITED, Plant
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+CLIP = 10.0
+"""Observations are cut at this bound: beyond ten times its scale a quantity says only "very much"."""
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of a value, as `sha256:...`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One observed quantity: `scale` x (row field `field[index]` - `shift`)."""
+
+    name: str
+    field: str
+    index: tuple[int, ...]
+    scale: float
+    shift: float = 0.0
+
+
+def _stock_scale(plant: Plant, stock_id: str) -> float:
+    """A quantity of this stock that counts as "full": its highest admissible level, else what the file starts with."""
+    stock = next(s for s in plant.stocks if s.id == stock_id)
+    highs = [c.high for c in plant.controls if c.sets == f"stocks.{stock_id}.level"]
+    if stock.source == "line":
+        highs += [c.high for c in plant.controls if c.sets.startswith(f"release.{stock.item}.")]
+    return float(max([*highs, stock.level or 0, stock.initial, 10]))
+
+
+def _product_scale(plant: Plant, index: int) -> float:
+    product = plant.products[index]
+    highs = [c.high for c in plant.controls if c.sets == f"release.{product.id}.cap"]
+    return float(max([*highs, product.release.cap or 0, 10]))
+
+
+def columns(plant: Plant) -> list[Column]:
+    """The observed columns of a plant, without the clock; see docs/agents.md for the meaning of each."""
+    out: list[Column] = []
+    wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
+    for i, station in enumerate(plant.stations):
+        states = ["work", "blocked", "starved"]
+        states += ["down"] if station.fails else []
+        states += ["off"] if station.calendar else []
+        for state in states:
+            out.append(Column(f"{station.id}.{state}", "n_state", (i, STATES.index(state)), 1.0 / station.units))
+        room = float(station.capacity) if station.capacity not in {UNLIMITED, 0} else wip_scale
+        out.append(Column(f"{station.id}.queue", "q_len", (i,), 1.0 / room))
+    for i, stock in enumerate(plant.stocks):
+        scale = 1.0 / _stock_scale(plant, stock.id)
+        out.append(Column(f"{stock.id}.on_hand", "on_hand", (i,), scale))
+        if any(d.stock == stock.id for d in plant.demands):
+            out.append(Column(f"{stock.id}.backorders", "backorders", (i,), scale))
+        if stock.source != "line":
+            out.append(Column(f"{stock.id}.on_order", "on_order", (i,), scale))
+    for i, product in enumerate(plant.products):
+        out.append(Column(f"{product.id}.wip", "wip", (i,), 1.0 / _product_scale(plant, i)))
+        if product.release.policy == "push":
+            out.append(Column(f"{product.id}.pending", "pending", (i,), 0.1))
+    for control in plant.controls:
+        name, index = control_field(plant, control.sets)
+        span = max(control.high - control.low, 1)
+        out.append(Column(f"control.{control.id}", name, (index,), 1.0 / span, float(control.low)))
+    for i, calendar in enumerate(plant.calendars):
+        out.append(Column(f"{calendar.id}.open", "cal_open", (i,), 1.0))
+    return out
+
+
+def control_field(plant: Plant, sets: str) -> tuple[str, int]:
+    """(row field, index) that a control's `sets` means, such as `release.housing.cap` -> ("cap", 0)."""
+    where, owner, what = sets.split(".")
+    things = plant.products if where == "release" else plant.stocks
+    return what, next(i for i, thing in enumerate(things) if thing.id == owner)
+
+
+CLOCK = ("time.day_sin", "time.day_cos", "time.week_sin", "time.week_cos")
+"""Local time of tick 0 plus elapsed time, as angles; an hour's shift at a daylight-saving change is ignored."""
+
+
+class Observer:
+    """Turns rows [R, W] into observations [R, D], float32 in [-10, 10], whose columns are `fields`."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        layout = compiled.layout
+        cols = columns(compiled.plant)
+        self.fields: tuple[str, ...] = tuple(c.name for c in cols) + CLOCK
+        self.size = len(self.fields)
+        position = [int(np.ravel_multi_index(c.index, layout.shape[c.field])) for c in cols]
+        self._offsets = np.array([layout.offset[c.field] + k for c, k in zip(cols, position, strict=True)], dtype=np.int64)
+        self._scale = np.array([c.scale for c in cols], dtype=np.float32)
+        self._shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
+        self._now = layout.offset["now"]
+        start = compiled.start
+        since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
+        self._tick_s = compiled.plant.tick_s
+        self._start_s = float(since_monday)
+        self.hash = digest({"observation": [(c.name, c.field, c.index) for c in cols], "clock": CLOCK, "clip": CLIP})
+
+    def scaling(self) -> dict[str, list[float]]:
+        """What a policy file keeps so that the scales of its training are used, not those of a changed plant file."""
+        return {"scale": [float(x) for x in self._scale], "shift": [float(x) for x in self._shift]}
+
+    def use_scaling(self, scaling: dict[str, list[float]]) -> None:
+        """Take the scales a policy was trained with."""
+        scale, shift = (np.array(scaling[k], dtype=np.float32) for k in ("scale", "shift"))
+        if scale.shape != self._scale.shape or shift.shape != self._shift.shape:
+            raise SchemaError(f"scaling for {scale.size} observed columns, this plant has {self._scale.size}; train for this plant")
+        self._scale, self._shift = scale, shift
+
+    def __call__(self, rows: Rows, out: Floats | None = None) -> Floats:
+        """Observations of rows [R, W]; written into `out` [R, D] where given."""
+        if out is None:
+            out = np.empty((rows.shape[0], self.size), dtype=np.float32)
+        n = self._offsets.size
+        np.multiply(rows[:, self._offsets], self._scale, out=out[:, :n], casting="same_kind")
+        out[:, :n] -= self._shift
+        np.clip(out[:, :n], -CLIP, CLIP, out=out[:, :n])
+        second = self._start_s + rows[:, self._now] * self._tick_s
+        day = second * (2.0 * np.pi / 86_400.0)
+        out[:, n] = np.sin(day)
+        out[:, n + 1] = np.cos(day)
+        out[:, n + 2] = np.sin(day / 7.0)
+        out[:, n + 3] = np.cos(day / 7.0)
+        return out
