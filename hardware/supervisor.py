@@ -130,7 +130,7 @@ class Supervisor:
         return sum(one.restarts for one in self.running.values())
 
     def start(self) -> None:
-        """Start all parts in order, each when the one before it is ready. Raises StartError and leaves nothing running."""
+        """Start all parts in order, each when the one before is ready. Raises StartError and leaves nothing running."""
         try:
             for one in self.running.values():
                 self._launch(one)
