@@ -1,0 +1,240 @@
+"""The plant as a Gymnasium environment: many replicas of the compiled kernel stepped in one call.
+
+An observation is what `agents.schema` names, an action is one grid index a control, a step is one decision interval.
+The reward is minus the operating cost of the interval (`sim.value`) in units of `reward_unit`; real money stands in `info`.
+An episode never terminates (a factory does not end); it is truncated at its time limit, so learners must bootstrap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from agents.errors import SchemaError
+from agents.grid import Grid
+from agents.rollout import default_epoch, ticks
+from agents.schema import CLIP, Floats, Observer, Rows
+from agents.seeds import TRAIN, WARM, Spread, block_seed, spread_parameters
+from sim.compile import Compiled, compile_plant
+from sim.plant import Plant
+
+WEEK_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a plant is played.
+
+    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `max_episode_steps` (default: four
+    weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
+    environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
+    episode's parameters may lie from the file; `reward_unit`: money of one unit of reward.
+    """
+
+    epoch_s: float | None = None
+    max_episode_steps: int | None = None
+    first: int = 0
+    stagger: bool = False
+    threads: int = 1
+    autoreset: str = "same_step"
+    spread: Spread | None = None
+    reward_unit: float | None = None
+
+
+def compiled_plant(plant: str | Plant | Compiled) -> Compiled:
+    """A compiled plant from a bundled name, a path, a plant or one already compiled."""
+    if isinstance(plant, Compiled):
+        return plant
+    if isinstance(plant, str):
+        from sim.plantfile import load
+
+        plant = load(plant)
+    return compile_plant(plant)
+
+
+def typical_cost(compiled: Compiled, epoch: int) -> float:
+    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks; 1 where nothing costs."""
+    from sim.kernel import new_rows, run
+    from sim.value import operating_cost
+
+    rows = new_rows(compiled, block_seed(WARM, 0), 8)
+    before = rows.copy()
+    length = ticks(compiled, 4 * WEEK_S)
+    run(rows, compiled, length)
+    mean = float(np.abs(operating_cost(before, rows, compiled)).mean()) * epoch / length
+    return mean if mean > 0.0 else 1.0
+
+
+class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
+    """`num_envs` replicas of a plant.
+
+    Observations float32 [N, D] in [-10, 10]; actions int64 [N, C]; rewards float64 [N]. `info` holds `fields` (names of the
+    columns), `cost` (operating cost of the interval, money), `cash` (cash cost, money; revenue negative), `clipped` and
+    `held` (controls moved by a limit, or kept because their `every` had not passed) and, in a step that ends episodes,
+    `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state; in mode `disabled`,
+    `options={"reset_mask": bool[N]}` says who is reset.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own shape
+
+    def __init__(self, num_envs: int = 1, plant: str | Plant | Compiled = "gearmotor", device: str = "cpu", **settings: Any) -> None:
+        """Arguments beside the plant are the fields of `Settings`."""
+        if device != "cpu":
+            raise ValueError(f"device {device!r}: expected cpu; the environment on an accelerator is not built yet")
+        self.settings = Settings(**settings)
+        if self.settings.autoreset not in {"same_step", "disabled"}:
+            raise ValueError(f"autoreset {self.settings.autoreset!r}: expected same_step or disabled")
+        self.compiled = compiled_plant(plant)
+        self.grid, self.observer = Grid(self.compiled.plant), Observer(self.compiled)
+        if self.grid.size == 0:
+            raise SchemaError(f"plant {self.compiled.plant.id} has no controls: there is nothing to decide; add `controls:` to the plant file")
+        self.num_envs = num_envs
+        self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP if self.settings.autoreset == "same_step" else AutoresetMode.DISABLED}
+        self.epoch = ticks(self.compiled, self.settings.epoch_s) if self.settings.epoch_s else default_epoch(self.compiled)
+        epoch_s = self.epoch * self.compiled.plant.tick_s
+        self.limit_steps = self.settings.max_episode_steps or max(1, round(4 * WEEK_S / epoch_s))
+        self.reward_unit = self.settings.reward_unit or typical_cost(self.compiled, self.epoch)
+        self.single_observation_space = gymnasium.spaces.Box(-CLIP, CLIP, (self.observer.size,), np.float32)
+        self.single_action_space = gymnasium.spaces.MultiDiscrete(self.grid.counts)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._make_buffers()
+
+    def _make_buffers(self) -> None:
+        from sim.kpi import cost_weights
+        from sim.value import operating_weights
+
+        n = self.num_envs
+        self._weights = [operating_weights(self.compiled), cost_weights(self.compiled)]
+        self.rows: Rows = np.zeros((n, self.compiled.layout.width), dtype=np.int64)
+        self._elapsed = np.zeros(n, dtype=np.int64)
+        self._episode = np.zeros(n, dtype=np.int64)
+        self._money = np.zeros((2, n), dtype=np.float64)
+        self._after = np.zeros((2, n), dtype=np.float64)
+        self._all = np.ones(n, dtype=np.bool_)
+        self._fields = np.broadcast_to(np.array(self.observer.fields), (n, self.observer.size))
+        every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
+        self._ratio = np.maximum(-(-every // self.epoch), 1)
+        self._now = self.compiled.layout.offset["now"]
+        self._kernel_seed: int | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Start new episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new luck."""
+        super().reset(seed=seed)
+        options = options or {}
+        mask: NDArray[np.bool_] = np.asarray(options.get("reset_mask", self._all), dtype=np.bool_)
+        if seed is not None:
+            self._kernel_seed = block_seed(TRAIN, seed)
+            self._episode[:] = 0
+        elif self._kernel_seed is None:
+            self._kernel_seed = block_seed(TRAIN, int(self.np_random.integers(1 << 31)))
+        self._begin(np.flatnonzero(mask), options.get("state"))
+        if self.settings.stagger and mask.all():
+            self._elapsed[:] = np.arange(self.num_envs) * self.limit_steps // self.num_envs
+        return self.observer(self.rows), self._info({})
+
+    def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
+        """New episodes for the environments `who`, each at an address of its own."""
+        from sim.kernel import new_rows
+
+        assert self._kernel_seed is not None, "call reset() before step()"  # noqa: S101 - narrows the type
+        if state is not None:
+            given = np.asarray(state, dtype=np.int64)
+            if given.shape[-1] != self.rows.shape[1]:
+                raise SchemaError(f"state of width {given.shape[-1]}: rows of this plant have {self.rows.shape[1]}; take it from the same plant")
+            self.rows[who] = given if given.ndim == 1 else given[who]
+        else:
+            for i in who.tolist():
+                address = (int(self._episode[i]) << 32) + self.settings.first + i
+                self.rows[i : i + 1] = new_rows(self.compiled, self._kernel_seed, 1, address)
+                if self.settings.spread is not None:
+                    spread_parameters(self.rows[i : i + 1], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address)
+        self._episode[who] += 1
+        self._elapsed[who] = 0
+        self._price(self._after)
+        self._money[:, who] = self._after[:, who]
+
+    def _price(self, out: NDArray[np.float64]) -> None:
+        from sim.kernel import linear_rows
+
+        for k, (offsets, coefficients) in enumerate(self._weights):
+            linear_rows(self.rows, offsets, coefficients, out[k])
+
+    def _steer(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Apply actions; how many controls a limit moved, and how many were kept by their `every`, for each environment."""
+        from sim.kernel import get_controls, set_controls
+
+        present = get_controls(self.rows, self.compiled)
+        wanted = self.grid.decode(np.asarray(actions, dtype=np.int64))
+        kept = (self.rows[:, self._now, None] // self.epoch % self._ratio != 0) & (wanted != present)
+        wanted = np.where(kept, present, wanted)
+        admitted = self.grid.limit(wanted, self.rows, self.compiled.layout)
+        set_controls(self.rows, self.compiled, admitted)
+        return (admitted != wanted).sum(axis=1), kept.sum(axis=1)
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Apply grid indices [N, C] and run one interval."""
+        from sim.batch import advance
+
+        clipped, held = self._steer(actions)
+        advance(self.rows, self.compiled, self.rows[:, self._now] + self.epoch, self.settings.threads)
+        self._price(self._after)
+        cost = self._after - self._money
+        self._money[...] = self._after
+        self._elapsed += 1
+        truncated = self._elapsed >= self.limit_steps
+        observation = self.observer(self.rows)
+        info = {"cost": cost[0], "cash": cost[1], "clipped": clipped, "held": held}
+        if self.settings.autoreset == "same_step" and truncated.any():
+            info |= {"final_obs": observation.copy(), "_final_obs": truncated.copy()}
+            self._begin(np.flatnonzero(truncated))
+            self.observer(self.rows, out=observation)
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        return observation, cost[0] / -self.reward_unit, terminated, truncated, self._info(info)
+
+    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
+        info["fields"] = self._fields
+        return info | {f"_{key}": self._all for key in info if not key.startswith("_") and f"_{key}" not in info}
+
+
+class PlantEnv(gymnasium.Env[Floats, NDArray[np.int64]]):
+    """One replica, with the same meaning as one environment of `PlantVectorEnv` (which see)."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's own shape
+
+    def __init__(self, plant: str | Plant | Compiled = "gearmotor", render_mode: str | None = None, **settings: Any) -> None:
+        """Arguments beside the plant are the fields of `Settings`."""
+        if render_mode is not None:
+            raise ValueError(f"render_mode {render_mode!r}: this environment draws nothing; the dashboard does")
+        self.render_mode = None
+        self._vector = PlantVectorEnv(1, plant, **{**settings, "autoreset": "disabled"})
+        self.observation_space = self._vector.single_observation_space
+        self.action_space = self._vector.single_action_space
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the observed columns."""
+        return self._vector.observer.fields
+
+    @property
+    def rows(self) -> Rows:
+        """The kernel row, [1, W]."""
+        return self._vector.rows
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Start an episode; `options={"state": row}` starts from a state."""
+        super().reset(seed=seed)
+        observation, _ = self._vector.reset(seed=seed, options=options)
+        return observation[0], {"fields": self.fields}
+
+    def step(self, action: NDArray[np.int64]) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Apply grid indices [C] and run one interval."""
+        observation, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None, :])
+        own = {k: info[k][0].item() for k in ("cost", "cash", "clipped", "held")}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"fields": self.fields, **own}
