@@ -1,0 +1,237 @@
+"""Time, luck and bookkeeping of the SimPy reference model: what every process of it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+from simpy.core import EventPriority
+
+from sim import draws, quantile
+from sim.plant import Dist, Step
+from sim.state import INFINITY
+
+if TYPE_CHECKING:
+    from sim.reference_supply import ProductLine
+
+T = TypeVar("T")
+Life = Generator[simpy.Event, Any, None]
+"""The generator of a SimPy process."""
+
+
+def known(value: T | None) -> T:
+    """The value, which the model's own logic says is there."""
+    if value is None:
+        raise RuntimeError("the reference model contradicts itself: a value it relies on is missing")
+    return value
+
+
+class Timer(simpy.Event):
+    """A timed event of one slot. SimPy's priority is 2 + slot, so that ties go to the lowest slot.
+
+    Several timers of one slot (orders in transit) are told apart by `place`, a fraction in [0, 1).
+    Priorities 0 and 1 stay with SimPy for its zero-time events, which therefore always come first.
+    """
+
+    def __init__(self, clock: Clock, slot: int, delay: int, place: float = 0.0) -> None:
+        super().__init__(clock.env)
+        self._ok = True
+        self._value = None
+        self.slot = slot
+        self.at: int = clock.now + delay
+        self.cancelled = False
+        self._clock = clock
+        known(self.callbacks).append(self._fire)
+        clock.running.add(self)
+        clock.env.schedule(self, priority=cast("EventPriority", 2 + slot + place), delay=delay)
+
+    def _fire(self, _: simpy.Event) -> None:
+        if not self.cancelled:
+            self._clock.running.discard(self)
+            self._clock.trace.append((self.at, self.slot, self._clock.kinds[self.slot]))
+
+    def cancel(self) -> int:
+        """Stop the timer and return the ticks it had left. SimPy still pops it, to no effect."""
+        self.cancelled = True
+        self._clock.running.discard(self)
+        return self.at - self._clock.now
+
+
+class Clock:
+    """A SimPy environment in whole ticks, the timers that run in it and the trace of those that fired."""
+
+    def __init__(self, kinds: list[int], now: int = 0) -> None:
+        self.env = simpy.Environment(initial_time=now)
+        self.kinds = kinds
+        self.running: set[Timer] = set()
+        self.trace: list[tuple[int, int, int]] = []
+
+    @property
+    def now(self) -> int:
+        """Present tick."""
+        return int(self.env.now)
+
+    def timer(self, slot: int, delay: int, place: float = 0.0) -> Timer:
+        """Start a timer of `slot` that fires in `delay` ticks."""
+        return Timer(self, slot, delay, place)
+
+    def next_times(self) -> list[int]:
+        """Next tick of every slot (INFINITY where nothing is due)."""
+        times = [INFINITY] * len(self.kinds)
+        for timer in self.running:
+            times[timer.slot] = min(times[timer.slot], timer.at)
+        return times
+
+    def flush(self) -> None:
+        """Let processes take the zero-time steps that are pending now, and no timed event."""
+        self.env.run(until=self.env.timeout(0))
+
+    def run(self, until: int) -> None:
+        """Run the events before tick `until`."""
+        if until > self.now:
+            self.env.run(until=until)
+
+
+@dataclass(slots=True)
+class Level:
+    """A whole number over time and its exact integral in unit-ticks."""
+
+    clock: Clock
+    value: int = 0
+    since: int = 0
+    total: int = 0
+
+    def add(self, amount: int) -> None:
+        """Change the number by `amount` from now on."""
+        self.total += self.value * (self.clock.now - self.since)
+        self.since = self.clock.now
+        self.value += amount
+
+    def integral(self) -> int:
+        """Unit-ticks up to now."""
+        self.add(0)
+        return self.total
+
+
+class Worklist:
+    """Entities whose situation changed and who must look at it, first in first out, each at most once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Wakeable] = []
+
+    def settle(self, woken: Iterable[Wakeable]) -> None:
+        """Wake entities and handle, one after the other, them and all whom that wakes."""
+        self._enter(woken)
+        while self._waiting:
+            entity = self._waiting.pop(0)
+            self._enter(entity.handle())
+
+    def _enter(self, woken: Iterable[Wakeable]) -> None:
+        for entity in sorted(set(woken), key=lambda one: one.rank):
+            if entity not in self._waiting:
+                self._waiting.append(entity)
+
+
+class Wakeable:
+    """A station or a product: it has a rank, and handling it returns whom that wakes."""
+
+    rank: int
+
+    def handle(self) -> set[Wakeable]:
+        """Do what can be done now in zero time; return the entities to wake."""
+        raise NotImplementedError
+
+
+@lru_cache(maxsize=4096)
+def _table(dist: Dist) -> NDArray[np.int64]:
+    return quantile.table(dist)
+
+
+@lru_cache(maxsize=4096)
+def _entity(name: str) -> int:
+    return draws.entity_number(name)
+
+
+@dataclass(slots=True)
+class Luck:
+    """The addressed random numbers of one replica: how many each (entity id, purpose) has used."""
+
+    seed: int
+    replica: int
+    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def word(self, entity: str, purpose: int) -> int:
+        """The next 64-bit word of a stream."""
+        count = self.counts.get((entity, purpose), 0)
+        self.counts[entity, purpose] = count + 1
+        return draws.word(self.seed, self.replica, _entity(entity), purpose, count)
+
+    def spare(self, entity: str, purpose: int) -> int:
+        """The second word of the block that the stream used last (0 before its first draw)."""
+        count = self.counts.get((entity, purpose), 0)
+        if count == 0:
+            return 0
+        return draws.signed(draws.word(self.seed, self.replica, _entity(entity), purpose, (count - 1) | 1))
+
+    def duration(self, dist: Dist, entity: str, purpose: int, scale: int) -> int:
+        """Ticks of the next duration, times `scale` / 2^16. A constant uses no random number."""
+        table = _table(dist)
+        constant = int(table[0]) == 0
+        ticks = draws.sample(table, 0 if constant else self.word(entity, purpose))
+        return (ticks * scale + (1 << 15)) >> 16
+
+
+@dataclass(slots=True)
+class Shared:
+    """What every thing in the model uses."""
+
+    clock: Clock
+    luck: Luck
+    worklist: Worklist
+    slots: dict[tuple[int, str], int]
+    """(kind, id) -> slot; the id of a work unit is STATION/UNIT with unit from 1."""
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A part on the floor. `record` is its place in the row's table of parts."""
+
+    record: int
+    product: ProductLine
+    step: int
+    released: int
+
+    @property
+    def operation(self) -> Step:
+        """The operation the part waits for or undergoes."""
+        return self.product.spec.steps[self.step]
+
+
+class Parts:
+    """The parts in the system, in numbered records of which the one freed last is used first."""
+
+    def __init__(self, clock: Clock, limit: int) -> None:
+        self.clock = clock
+        self.limit = limit
+        self.records: list[Part] = []
+        """The last user of each record used so far."""
+        self.freed: list[int] = []
+        """Records without a part, the one freed last at the end."""
+
+    def create(self, product: ProductLine) -> Part:
+        """A new part at its first step. Raises OverflowError when the system is full."""
+        if not self.freed and len(self.records) == self.limit:
+            raise OverflowError(f"more than {self.limit} parts in the system")
+        record = self.freed.pop() if self.freed else len(self.records)
+        part = Part(record, product, 0, self.clock.now)
+        self.records[record : record + 1] = [part]
+        return part
+
+    def free(self, part: Part) -> None:
+        """The part has left the system."""
+        self.freed.append(part.record)
