@@ -1,0 +1,123 @@
+"""`plantwin simulate` and `plantwin trace`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
+
+
+def _compiled(plant: str) -> Compiled:
+    from sim.compile import CompileError, compile_plant
+    from sim.plantfile import PlantError, load
+
+    try:
+        return compile_plant(load(plant))
+    except (PlantError, CompileError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+def _ticks(compiled: Compiled, text: str, option: str) -> int:
+    """Ticks of a duration; a bare number is in the plant file's time unit."""
+    from sim.kpi import ticks_per_unit
+    from sim.units import QuantityError, Scale
+
+    try:
+        return round(float(text) * ticks_per_unit(compiled))
+    except ValueError:
+        pass
+    try:
+        return round(Scale(compiled.plant.tick_s, compiled.plant.currency).duration(text))
+    except QuantityError as error:
+        typer.echo(f"{option}: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _show(report: dict[str, Any], compiled: Compiled) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    conventions = ", ".join(f"{k} {v}" for k, v in report["conventions"].items())
+    console.print(f"[bold]{report['plant']}[/] on {report['engine']}, {report['replications']} replications, seed {report['seed']}")
+    console.print(f"conventions: {conventions}", highlight=False)
+    table = Table("figure", "mean", "95 % interval", "unit")
+    for name, f in report["kpis"].items():
+        if f["mean"] is not None:
+            span = "" if f["lo"] is None else f"{f['lo']:.4g} .. {f['hi']:.4g}"
+            table.add_row(name, f"{f['mean']:.4g}", span, f["unit"])
+    console.print(table)
+    states = [s for s in ("work", "idle", "starved", "blocked", "down", "off")]
+    table = Table("station", *states, "queue")
+    for station, figures in report["stations"].items():
+        table.add_row(station, *[f"{100 * figures[s]['mean']:.1f} %" for s in states], f"{figures['queue']['mean']:.2f}")
+    console.print(table)
+    if report["stocks"]:
+        table = Table("stock", "on hand", "backorders", "fill rate")
+        for stock, figures in report["stocks"].items():
+            fill = figures.get("fill_rate", {}).get("mean")
+            shown = "" if fill is None else f"{100 * fill:.1f} %"
+            table.add_row(stock, f"{figures['on_hand']['mean']:.2f}", f"{figures['backorders']['mean']:.2f}", shown)
+        console.print(table)
+
+
+def simulate(
+    plant: Annotated[str, typer.Argument(help="bundled plant or path of a plant file")],
+    until: Annotated[str, typer.Option(help="end, as `30d` or a number of the plant's time units")] = "30 d",
+    warmup: Annotated[str, typer.Option(help="what is forgotten at the beginning")] = "0 s",
+    replications: Annotated[int, typer.Option(min=1)] = 100,
+    seed: int = 7,
+    engine: Annotated[str, typer.Option(help="kernel, simpy or cuda")] = "kernel",
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+) -> None:
+    """Simulate a plant and print its figures with 95 % intervals."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sim import experiment
+    from sim.kernel import KernelError
+
+    compiled = _compiled(plant)
+    try:
+        plan = experiment.Run(
+            until=_ticks(compiled, until, "--until"), warmup=_ticks(compiled, warmup, "--warmup"),
+            replications=replications, seed=seed, engine=engine, threads=os.cpu_count() or 1,
+        )  # fmt: skip
+        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+            task = progress.add_task("replications", total=replications)
+            report = experiment.simulate(compiled, plan, lambda n: progress.advance(task, n))
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except KernelError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _show(report, compiled)
+
+
+def trace(
+    plant: Annotated[str, typer.Argument(help="bundled plant or path of a plant file")],
+    engine: Annotated[str, typer.Option(help="kernel or simpy")] = "kernel",
+    seed: int = 7,
+    until: Annotated[str, typer.Option(help="end, as `1 h` or a number of the plant's time units")] = "1 h",
+    as_hash: Annotated[bool, typer.Option("--hash", help="only the SHA-256 of the lines")] = False,
+) -> None:
+    """Print the events of replica 0, one `tick slot kind` a line."""
+    from sim import experiment
+
+    compiled = _compiled(plant)
+    try:
+        lines = experiment.trace_lines(compiled, engine, seed, _ticks(compiled, until, "--until"))
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(experiment.trace_hash(lines) if as_hash else lines, nl=as_hash)

@@ -1,0 +1,169 @@
+"""Replications of one plant with confidence intervals, on any of the engines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from sim import kpi
+from sim.compile import Compiled
+from sim.kernel import clear_stats, new_rows, run, trace
+from sim.state import KINDS, Array
+
+ENGINES = ("kernel", "simpy", "cuda")
+CHUNK_BYTES = 64 << 20
+"""Rows simulated at once: keeps memory flat and lets progress show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What to simulate: until and warm-up in ticks, replications, seed, engine, threads."""
+
+    until: int
+    warmup: int = 0
+    replications: int = 100
+    seed: int = 7
+    engine: str = "kernel"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < self.until:
+            raise ValueError(f"warm-up {self.warmup} and end {self.until} ticks: the warm-up must end before the run does")
+        if self.replications < 1:
+            raise ValueError(f"replications {self.replications}: at least one")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine {self.engine!r}: one of {', '.join(ENGINES)}")
+
+
+def _kernel(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
+    rows = new_rows(compiled, plan.seed, count, first)
+    if plan.warmup:
+        run(rows, compiled, plan.warmup, plan.threads)
+        clear_stats(rows, compiled)
+    run(rows, compiled, plan.until, plan.threads)
+    return rows
+
+
+def _simpy(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
+    from sim.reference import Reference
+
+    rows = []
+    for replica in range(first, first + count):
+        model = Reference(compiled, plan.seed, replica)
+        if plan.warmup:
+            model.run(plan.warmup)
+            row = model.to_row()[None].copy()
+            clear_stats(row, compiled)
+            model = Reference.from_row(compiled, row[0])
+        model.run(plan.until)
+        rows.append(model.to_row())
+    return np.stack(rows)
+
+
+def _cuda(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
+    from sim.cuda import run_device
+
+    rows = new_rows(compiled, plan.seed, count, first)
+    if plan.warmup:
+        rows = run_device(rows, compiled, plan.warmup)
+        clear_stats(rows, compiled)
+    return run_device(rows, compiled, plan.until)
+
+
+def replicate(compiled: Compiled, plan: Run) -> Iterator[Array]:
+    """Rows of the replications, chunk by chunk in order of replica number."""
+    engine: Callable[[Compiled, Run, int, int], Array] = {"kernel": _kernel, "simpy": _simpy, "cuda": _cuda}[plan.engine]
+    size = max(1, min(CHUNK_BYTES // (8 * compiled.layout.width), -(-plan.replications // 4)))
+    for first in range(0, plan.replications, size):
+        yield engine(compiled, plan, first, min(size, plan.replications - first))
+
+
+def interval(values: kpi.Values) -> dict[str, Any]:
+    """Mean with a 95 % Student interval over the replicas in which the figure has a meaning."""
+    values = values[~np.isnan(values)]
+    n = len(values)
+    if n == 0:
+        return {"mean": None, "lo": None, "hi": None, "n": 0}
+    mean = float(values.mean())
+    half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    if n == 1:
+        return {"mean": mean, "lo": None, "hi": None, "n": 1}
+    return {"mean": mean, "lo": mean - half, "hi": mean + half, "n": n}
+
+
+def units_of(compiled: Compiled) -> dict[str, str]:
+    """Unit of each figure."""
+    unit, money = compiled.plant.time_unit, compiled.plant.currency
+    return {
+        "throughput": f"parts/{unit}", "wip": "parts", "flow_time": unit, "wait": unit, "cost_rate": f"{money}/{unit}",
+        "fill_rate": "1", "backorders": "units", "on_hand": "units", "order_rate": f"orders/{unit}", "queue": "parts",
+        "rate": f"parts/{unit}",
+    }  # fmt: skip
+
+
+class Collector:
+    """Joins the figures of the chunks and states them with intervals."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.parts: dict[tuple[str, str, str], list[kpi.Values]] = {}
+
+    def add(self, rows: Array) -> None:
+        """Take in the rows of a chunk."""
+        self._put("kpis", "", kpi.kpis(rows, self.compiled))
+        for station, figures in kpi.station_kpis(rows, self.compiled).items():
+            self._put("stations", station, figures)
+        for stock, figures in kpi.stock_kpis(rows, self.compiled).items():
+            self._put("stocks", stock, figures)
+
+    def _put(self, group: str, owner: str, figures: dict[str, kpi.Values]) -> None:
+        for name, values in figures.items():
+            self.parts.setdefault((group, owner, name), []).append(values)
+
+    def report(self, plan: Run) -> dict[str, Any]:
+        """The stable JSON form of `plantwin simulate --json`."""
+        units = units_of(self.compiled)
+        report: dict[str, Any] = {
+            "plant": self.compiled.plant.id, "engine": plan.engine, "seed": plan.seed, "replications": plan.replications,
+            "conventions": dict(self.compiled.plant.conventions), "kpis": {}, "stations": {}, "stocks": {},
+        }  # fmt: skip
+        for (group, owner, name), values in self.parts.items():
+            figure = interval(np.concatenate(values)) | {"unit": units.get(name, "1")}
+            target = report[group] if not owner else report[group].setdefault(owner, {})
+            target[name] = figure
+        return report
+
+
+def simulate(compiled: Compiled, plan: Run, progress: Callable[[int], None] = lambda n: None) -> dict[str, Any]:
+    """Run the plan; `progress` is told the number of replications of each chunk that ends."""
+    collector = Collector(compiled)
+    for rows in replicate(compiled, plan):
+        collector.add(rows)
+        progress(len(rows))
+    return collector.report(plan)
+
+
+def trace_lines(compiled: Compiled, engine: str, seed: int, until: int) -> str:
+    """Events of replica 0 as `tick slot kind` lines, `\\n` ended."""
+    if engine == "kernel":
+        rows = new_rows(compiled, seed, 1)
+        events = [(int(t), int(s), int(k)) for t, s, k in trace(rows[0], compiled, until)]
+    elif engine == "simpy":
+        from sim.reference import Reference
+
+        model = Reference(compiled, seed, 0)
+        model.run(until)
+        events = [(int(t), int(s), int(k)) for t, s, k in model.trace]
+    else:
+        raise ValueError(f"engine {engine!r}: a trace comes from kernel or simpy")
+    return "".join(f"{t} {s} {KINDS[k]}\n" for t, s, k in events)
+
+
+def trace_hash(lines: str) -> str:
+    """SHA-256 of the trace's bytes."""
+    return hashlib.sha256(lines.encode()).hexdigest()
