@@ -1,0 +1,169 @@
+"""The dashboard's own HTTP routes: the stream, the twin's bodies passed through, decisions passed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+from dashboard import words
+from dashboard.feed import STALE_S, Feed, TwinError
+from dashboard.layout import fit
+
+PROXIED = ("state", "ledger", "forecast", "scores")
+NO_STORE = {"cache-control": "no-store"}
+
+
+def _unavailable(error: TwinError) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=503, headers=NO_STORE)
+
+
+def build(feed: Feed) -> APIRouter:
+    """All routes over one feed."""
+    router = APIRouter()
+    _reading(router, feed)
+    _acting(router, feed)
+    _watching(router, feed)
+    return router
+
+
+def _reading(router: APIRouter, feed: Feed) -> None:
+    @router.get("/stream")
+    async def stream() -> StreamingResponse:
+        headers = NO_STORE | {"x-accel-buffering": "no"}
+        return StreamingResponse(feed.stream(), media_type="text/event-stream", headers=headers)
+
+    @router.get("/api/frame")
+    async def frame() -> JSONResponse:
+        if feed.frame is None:
+            return JSONResponse({"detail": feed.trouble}, status_code=503, headers=NO_STORE)
+        age = feed.age_s() or 0.0
+        return JSONResponse(feed.frame, headers=NO_STORE | {"x-frame-age-s": f"{age:.3f}"})
+
+    @router.get("/api/history")
+    async def history(after: int = 0, points: int = 240) -> JSONResponse:
+        most = min(max(points, 4), 2000)
+        body = {"frames": len(feed.history), "series": feed.history.series(after, most)}
+        return JSONResponse(body, headers=NO_STORE)
+
+    @router.get("/api/plant")
+    async def plant(aspect: float = 1.9) -> JSONResponse:
+        try:
+            found = await feed.plant()
+        except TwinError as error:
+            return _unavailable(error)
+        return JSONResponse(found | {"map": fit(found, aspect).as_json()}, headers=NO_STORE)
+
+    def passed(name: str) -> None:
+        async def route() -> JSONResponse:
+            try:
+                return JSONResponse(await feed.get(f"/{name}"), headers=NO_STORE)
+            except TwinError as error:
+                return _unavailable(error)
+
+        router.add_api_route(f"/api/{name}", route, methods=["GET"], name=name)
+
+    for name in PROXIED:
+        passed(name)
+
+    @router.get("/api/recommendations")
+    async def recommendations() -> JSONResponse:
+        try:
+            recs, plant = await feed.get("/recommendations"), await feed.plant()
+        except TwinError as error:
+            return _unavailable(error)
+        told = [
+            rec | {"words": words.action(rec, plant), "gain_words": words.gain(rec.get("gain"))}
+            for rec in recs
+            if isinstance(rec, dict)
+        ]
+        return JSONResponse(told, headers=NO_STORE)
+
+    @router.get("/api/log")
+    async def log(after: int = 0, limit: int = 50) -> JSONResponse:
+        try:
+            found = await feed.get("/log", after=max(after, 0), limit=min(max(limit, 1), 500))
+        except TwinError as error:
+            return _unavailable(error)
+        return JSONResponse(found, headers=NO_STORE)
+
+
+async def _pass_on(feed: Feed, path: str, body: dict[str, Any], key: str = "") -> JSONResponse:
+    """POST to the twin; its status and body come back unchanged."""
+    headers = {"idempotency-key": key} if key else {}
+    try:
+        answer = await feed.client.post(feed.url + path, json=body, headers=headers)
+        return JSONResponse(answer.json(), status_code=answer.status_code, headers=NO_STORE)
+    except (httpx.HTTPError, ValueError, TwinError) as error:
+        detail = f"twin {path}: {type(error).__name__} {error}; nothing is known to have been decided, look again"
+        return JSONResponse({"detail": detail}, status_code=503, headers=NO_STORE)
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _acting(router: APIRouter, feed: Feed) -> None:
+    @router.post("/api/decisions")
+    async def decide(request: Request) -> JSONResponse:
+        body = await _json(request)
+        problem = words.decision_problem(body)
+        if problem:
+            _count(feed, "malformed")
+            return JSONResponse({"detail": problem}, status_code=422)
+        body = {name: body.get(name) for name in ("id", "version", "decision", "reason", "key")}
+        answer = await _pass_on(feed, "/decisions", body, str(body["key"]))
+        _count(feed, str(body["decision"]) if answer.status_code == 200 else f"refused_{answer.status_code}")
+        return answer
+
+    @router.post("/api/pause")
+    async def pause(request: Request) -> JSONResponse:
+        body = await _json(request)
+        if not isinstance(body.get("on"), bool):
+            return JSONResponse({"detail": f"on: expected true or false, found {body.get('on')!r}"}, status_code=422)
+        return await _pass_on(feed, "/pause", {"on": body["on"]})
+
+
+def _count(feed: Feed, outcome: str) -> None:
+    feed.counters.decisions[outcome] = feed.counters.decisions.get(outcome, 0) + 1
+
+
+def _watching(router: APIRouter, feed: Feed) -> None:
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        if feed.live():
+            return JSONResponse({"status": "ready"})
+        detail = feed.trouble or f"no new frame for {STALE_S:g} s"
+        return JSONResponse({"status": "not ready", "detail": detail}, status_code=503)
+
+    @router.get("/metrics")
+    async def metrics() -> PlainTextResponse:
+        count = feed.counters
+        age = feed.age_s()
+        rows = [
+            ("frames_total", count.frames),
+            ("frames_bad_total", count.bad_frames),
+            ("twin_poll_errors_total", count.poll_errors),
+            ("twin_restarts_total", count.restarts),
+            ("stream_clients", count.clients),
+            ("stream_frames_sent_total", count.sent),
+            ("requests_refused_total", count.refused),
+            ("frame_age_seconds", "NaN" if age is None else f"{age:.3f}"),
+            ("history_frames", len(feed.history)),
+        ]
+        lines = [f"plantwin_dashboard_{name} {value}" for name, value in rows]
+        lines += [
+            f'plantwin_dashboard_decisions_total{{outcome="{outcome}"}} {n}'
+            for outcome, n in sorted(count.decisions.items())
+        ]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -1,0 +1,253 @@
+"""The Decide page's cards: one recommendation each, in plain words, with the band on the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import html
+
+from dashboard import words
+
+
+def build(recs: Sequence[Mapping[str, Any]], plant: Mapping[str, Any], frame: Mapping[str, Any] | None) -> list[Any]:
+    """Open cards first, then one line each for what was decided before (newest first, at most 12)."""
+    waiting = [rec for rec in recs if rec.get("status") in words.OPEN]
+    moving = [rec for rec in recs if rec.get("status") in words.ON_ITS_WAY]
+    past = [rec for rec in recs if rec not in waiting and rec not in moving]
+    children: list[Any] = [_nothing(frame)] if not waiting else []
+    children += [_open_card(rec, plant) for rec in waiting]
+    if moving or past:
+        rows = [_past(rec, plant) for rec in [*moving, *past][:12]]
+        children.append(html.Section([html.H2("Decided before"), *rows], className="panel past-panel"))
+    return children
+
+
+def _nothing(frame: Mapping[str, Any] | None) -> html.Section:
+    """Doing nothing is best: an answer, with when it was last checked, or that nothing was checked yet."""
+    advice = (frame or {}).get("advice") or {}
+    when = advice.get("t")
+    if (frame or {}).get("paused"):
+        title, note = "The optimiser is paused", "Nothing is being proposed until someone resumes it."
+    elif when is None:
+        title, note = "No advice yet", "No decision moment has been checked since the twin started."
+    else:
+        title = "Doing nothing is best"
+        note = str(advice.get("why") or "No candidate beat doing nothing and the rule by enough to be worth a click.")
+    lines: list[Any] = [html.H2(title, className="sentence"), html.P(note)]
+    if when is not None:
+        checked = html.Span(**{"data-t": str(when)})
+        lines.append(html.P(["Last checked ", checked, f"; {advice.get('evaluated', 0)} decision moments checked so far."]))
+    return html.Section(lines, className="panel card nothing", id="nothing")
+
+
+def _versus(label: str, found: Mapping[str, Any] | None, span: float) -> html.Tr:
+    """One row of the comparison: the difference, its 90 % prediction interval as a bar around zero, P(worse)."""
+    if not found or found.get("mean") is None:
+        return html.Tr([html.Th(label), html.Td("not compared", colSpan=3)])
+    mean, lo, hi = (float(found.get(name, found["mean"])) for name in ("mean", "lo", "hi"))
+
+    def at(value: float) -> float:
+        return 50.0 + 50.0 * value / span
+
+    bar = html.Div(
+        [
+            html.Span(className="zero"),
+            html.Span(className="band", style={"left": f"{at(lo):.2f}%", "width": f"{at(hi) - at(lo):.2f}%"}),
+            html.Span(className="mean", style={"left": f"{at(mean):.2f}%"}),
+        ],
+        className="difference",
+        role="img",
+        title=f"difference {words.gain(found)}",
+        **{"aria-label": f"against {label}: {words.gain(found)}"},
+    )
+    unit = str(found.get("unit") or "")
+    return html.Tr(
+        [
+            html.Th(label),
+            html.Td([html.B(f"{mean:+,.3g}"), f" {unit}"]),
+            html.Td([bar, html.Div([html.Span(words.number(lo)), html.Span(words.number(hi))], className="ends")]),
+            html.Td(words.chance(found.get("worse"))),
+        ]
+    )
+
+
+def _comparison(rec: Mapping[str, Any]) -> html.Table:
+    versus = rec.get("vs") or {}
+    nothing = versus.get("nothing") or rec.get("gain")
+    found = [f for f in (nothing, versus.get("rule")) if f and f.get("mean") is not None]
+    span = max((abs(float(f.get(n) or 0.0)) for f in found for n in ("mean", "lo", "hi")), default=1.0) * 1.1 or 1.0
+    head = html.Tr([html.Th("Against"), html.Th("Expected"), html.Th("90 % of outcomes between"), html.Th("P(worse)")])
+    body = [_versus("doing nothing", nothing, span), _versus("the rule", versus.get("rule"), span)]
+    return html.Table([html.Thead(head), html.Tbody(body)], className="comparison")
+
+
+def _effects(rec: Mapping[str, Any]) -> list[Any]:
+    """KPI: from -> to, each with its band when given."""
+    rows = []
+    for name, change in (rec.get("kpis") or {}).items():
+        if isinstance(change, Mapping):
+            before, after = (_band(change.get(side)) for side in ("from", "to"))
+            rows.append(html.Tr([html.Th(name.replace("_", " ")), html.Td(before), html.Td("→"), html.Td(after)]))
+    return [html.H3("Expected effect"), html.Table(html.Tbody(rows), className="effects")] if rows else []
+
+
+def _band(value: object) -> str:
+    if isinstance(value, (list, tuple)) and len(value) >= 3:
+        return f"{words.number(value[0])} ({words.number(value[1])} to {words.number(value[2])})"
+    if isinstance(value, (list, tuple)) and value:
+        return words.number(value[0])
+    return words.number(value)
+
+
+def _checks(rec: Mapping[str, Any]) -> html.Ul:
+    signs = {"ok": "✓", "bad": "✕", "info": "·"}
+    items = []
+    for name, value in (rec.get("checks") or {}).items():
+        mark, sentence = words.check_words(name, value)
+        items.append(html.Li([html.Span(signs[mark], className=f"sign {mark}"), sentence]))
+    return html.Ul(items or [html.Li("none were recorded")], className="checks")
+
+
+def _button(rec: Mapping[str, Any], decision: str, label: str, reason: str = "", main: bool = False) -> html.Button:
+    data = {"data-act": "decide", "data-id": rec.get("id"), "data-version": str(rec.get("version"))}
+    data |= {"data-decision": decision, "data-reason": reason}
+    return html.Button(label, className="button main" if main else "button", **data)
+
+
+def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section:
+    why = [html.Li(str(line)) for line in rec.get("why") or []] or [html.Li("no reason was recorded")]
+    others = [
+        html.Li(f"{_alternative(other)}") for other in (rec.get("alternatives") or [])[:4]
+    ]
+    then = rec.get("then")
+    status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
+    reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
+    after = f"Afterwards {_policy(str(then))} goes on." if then else ""
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.Span([html.Span("?", className="shape"), status], className="chip"),
+                    html.Span(["Expires in ", html.B(**{"data-expires": str(rec.get("expires"))})], className="expiry"),
+                ],
+                className="card-head",
+            ),
+            html.H2(words.action(rec, plant), className="sentence"),
+            html.P(
+                [
+                    html.B(words.gain(rec.get("gain"))),
+                    " better than doing nothing; chance that it is worse: ",
+                    html.B(words.chance((rec.get("gain") or {}).get("worse"))),
+                    f". {after}",
+                ],
+                className="lead",
+            ),
+            _comparison(rec),
+            html.Div(
+                [
+                    html.Div([html.H3("Why"), html.Ul(why), *_effects(rec)]),
+                    html.Div(
+                        [html.H3("Checks"), _checks(rec)]
+                        + ([html.H3("Also considered"), html.Ul(others)] if others else [])
+                    ),
+                ],
+                className="columns",
+            ),
+            html.Div(
+                [
+                    _button(rec, "accept", "Accept and send", main=True),
+                    _button(rec, "defer", "Defer"),
+                    html.Details(
+                        [html.Summary("Reject …", className="button"), html.Div(reasons, className="reasons")],
+                        className="reject",
+                    ),
+                ],
+                className="actions",
+            ),
+            _timeline(rec),
+            html.P(_evidence(rec), className="evidence"),
+        ],
+        className="panel card open",
+        id={"kind": "card", "id": str(rec.get("id"))},
+        **{"data-rec": rec.get("id"), "data-status": rec.get("status")},
+    )
+
+
+def _policy(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return f"the {rest or 'present'} rule" if kind == "rule" else name
+
+
+def _alternative(other: object) -> str:
+    if not isinstance(other, Mapping):
+        return str(other)
+    found = other.get("gain") if isinstance(other.get("gain"), Mapping) else None
+    label = other.get("words") or f"{other.get('control', '')} to {words.number(other.get('to'))}".strip()
+    return f"{label}: {words.gain(found)}" if found else str(label)
+
+
+def _evidence(rec: Mapping[str, Any]) -> str:
+    found = rec.get("evidence") or {}
+    parts = [str(rec.get("id"))]
+    if found.get("n") is not None:
+        parts.append(f"{words.number(found['n'])} paired replicas")
+    for name in ("policy", "state"):
+        if found.get(name):
+            parts.append(f"{name} {str(found[name]).removeprefix('sha256:')[:19]}")
+    return " · ".join(parts)
+
+
+def _timeline(rec: Mapping[str, Any]) -> html.Ol:
+    """What happened to it, oldest first: when, what, by whom."""
+    rows = []
+    for entry in rec.get("timeline") or []:
+        status = str(entry.get("status"))
+        text = [html.Span(**{"data-t": str(entry.get("t"))}, className="when"), html.Span(className=f"dot {status}")]
+        text += [html.Span(words.STATUS.get(status, status) if status != "proposed" else "Proposed")]
+        tail = " · ".join(str(entry[name]) for name in ("by", "note") if entry.get(name))
+        rows.append(html.Li([*text, html.Span(tail, className="by")], **{"data-status": status}))
+    return html.Ol(rows, className="timeline")
+
+
+def _realised(rec: Mapping[str, Any]) -> list[Any]:
+    found = rec.get("realised")
+    if not found:
+        return []
+    unit = str((rec.get("gain") or {}).get("unit") or "")
+    value, other = found.get("value"), found.get("counterfactual")
+    text = f"Realised {words.number(value)} {unit}"
+    if isinstance(value, (int, float)) and isinstance(other, (int, float)):
+        text += f" against {words.number(other)} {unit} had nothing been done: {value - other:+,.3g} {unit}"
+    label = str(found.get("label") or "model-based")
+    note = "compared with the twin's own forecast of doing nothing, not measured"
+    return [html.P([text, html.Span(label, className="tag", title=note)], className="realised")]
+
+
+def _past(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Details:
+    status = str(rec.get("status"))
+    reason = rec.get("reason")
+    said = words.STATUS.get(status, status)
+    if reason:
+        said += f": {words.REASONS.get(str(reason), reason)}"
+    promised = html.P(f"Promised {words.gain(rec.get('gain'))} against doing nothing.")
+    # What is on its way, or just arrived, is open so that the confirmation is seen without a click.
+    return html.Details(
+        [
+            html.Summary(
+                [
+                    html.Span(className=f"dot {status}"),
+                    html.Span(words.action(rec, plant), className="what"),
+                    html.Span(said, className="said"),
+                ]
+            ),
+            promised,
+            *_realised(rec),
+            _timeline(rec),
+            html.P(_evidence(rec), className="evidence"),
+        ],
+        className="past",
+        open=status in words.ON_ITS_WAY or status in ("confirmed", "evaluated"),
+        id={"kind": "past", "id": str(rec.get("id"))},
+        **{"data-rec": rec.get("id"), "data-status": status},
+    )

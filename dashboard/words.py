@@ -1,0 +1,135 @@
+"""A recommendation in the plant engineer's words. No arithmetic on the promise: what the twin said is what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+REASONS: Mapping[str, str] = {
+    "already_done": "Already done at the plant",
+    "not_possible": "Not possible now (people, material)",
+    "twin_wrong": "The twin does not know something",
+    "data_doubtful": "I doubt the data",
+    "gain_too_small": "Gain too small for the effort",
+    "too_risky": "Too risky now",
+}
+"""The six one-tap reasons for a rejection: what is stored -> what is on the button."""
+
+DECISIONS = ("accept", "reject", "defer")
+
+STATUS: Mapping[str, str] = {
+    "proposed": "Waiting for you",
+    "deferred": "Deferred, still open",
+    "expired": "Expired",
+    "withdrawn": "Withdrawn: the situation changed",
+    "rejected": "Rejected",
+    "superseded": "Replaced by a newer one",
+    "accepted": "Accepted",
+    "sent": "Command sent, waiting for the plant",
+    "confirmed": "Confirmed: the plant read the new value back",
+    "failed": "Failed",
+    "evaluated": "Effect evaluated",
+}
+OPEN = frozenset({"proposed", "deferred"})
+ON_ITS_WAY = frozenset({"accepted", "sent"})
+
+
+def decision_problem(body: Mapping[str, Any]) -> str | None:
+    """Why this is not a decision that may be passed on, or None."""
+    if not isinstance(body.get("id"), str) or not body["id"]:
+        return f"id: expected a recommendation's id, found {body.get('id')!r}"
+    if not isinstance(body.get("version"), int) or isinstance(body["version"], bool):
+        return f"version: expected a whole number, found {body.get('version')!r}"
+    if body.get("decision") not in DECISIONS:
+        return f"decision: expected one of {', '.join(DECISIONS)}, found {body.get('decision')!r}"
+    key = body.get("key")
+    if not isinstance(key, str) or not 8 <= len(key) <= 100:
+        return "key: expected an idempotency key of 8 to 100 characters; make a new one for each decision"
+    if body["decision"] == "reject" and body.get("reason") not in REASONS:
+        return f"reason: expected one of {', '.join(REASONS)}, found {body.get('reason')!r}"
+    return None
+
+
+def number(value: object) -> str:
+    """A number for reading: no trailing zeros, at most three significant places after the integer part."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "unknown" if value is None else str(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        return "unknown"
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:,.3g}"
+
+
+def hours(seconds: object) -> str:
+    """A length of time: `45 min`, `8 h`, `2.5 d`."""
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        return "an unknown time"
+    if seconds < 5400:
+        return f"{number(round(seconds / 60, 1))} min"
+    if seconds < 48 * 3600:
+        return f"{number(round(seconds / 3600, 1))} h"
+    return f"{number(round(seconds / 86400, 1))} d"
+
+
+def control_words(control: str, plant: Mapping[str, Any]) -> str:
+    """A control's name as a person says it: what it is, then which.
+
+    The control's `sets` path says what it is; without one the id itself is shown.
+    """
+    for known in plant.get("controls", []):
+        if isinstance(known, Mapping) and known.get("id") == control:
+            path = str(known.get("sets") or "").split(".")
+            if len(path) == 3:
+                kind = {"cap": "WIP cap", "base_stock": "base stock", "level": "order-up-to level"}.get(path[2], path[2])
+                return f"{kind} of {path[1]}"
+    return control.replace("_", " ")
+
+
+def action(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
+    """The one sentence of a recommendation: what to change, from what to what, for how long."""
+    before, after = rec.get("from"), rec.get("to")
+    verb = "Set"
+    if isinstance(before, (int, float)) and isinstance(after, (int, float)):
+        verb = "Raise" if after > before else "Lower" if after < before else "Keep"
+    what = control_words(str(rec.get("control", "?")), plant)
+    span = rec.get("horizon_s")
+    tail = f" for the next {hours(span)}" if span is not None else ""
+    return f"{verb} {what} from {number(before)} to {number(after)}{tail}"
+
+
+def gain(found: Mapping[str, Any] | None) -> str:
+    """A gain with the 90 % prediction interval of the difference."""
+    if not found or found.get("mean") is None:
+        return "not known"
+    unit = str(found.get("unit") or "")
+    sign = "+" if float(found["mean"]) > 0 else ""
+    return (
+        f"{sign}{number(found['mean'])} {unit}".strip()
+        + f" (90 %: {number(found.get('lo'))} to {number(found.get('hi'))})"
+    )
+
+
+def chance(worse: object) -> str:
+    """P(worse) as a percentage."""
+    if not isinstance(worse, (int, float)) or isinstance(worse, bool):
+        return "not known"
+    percent = 100 * float(worse)
+    return "less than 1 %" if 0 <= percent < 1 else f"{percent:.0f} %"
+
+
+def check_words(name: str, value: object) -> tuple[str, str]:
+    """(mark, sentence) of one check: the mark is ok, bad or info. A check is true, false, or a figure."""
+    label = name.replace("_", " ")
+    if isinstance(value, Mapping):
+        ok = value.get("ok", value.get("passed"))
+        note = value.get("note", value.get("why", value.get("value")))
+        mark = "info" if ok is None else "ok" if ok else "bad"
+        return mark, f"{label}: {note}" if note is not None else label
+    if isinstance(value, bool):
+        return ("ok", label) if value else ("bad", label)
+    if value is None:
+        return "info", f"{label}: not known"
+    if isinstance(value, str) and value.lower() in ("ok", "pass", "passed", "green", "good"):
+        return "ok", f"{label}: {value}"
+    return "info", f"{label}: {number(value)}"
