@@ -167,8 +167,6 @@ class WorkUnit:
         """Ticks of work to come when it last started or stopped."""
         self.until_failure = 0
         """Ticks of work until the next failure, when it last started or stopped."""
-        self.noted_work = 0
-        self.noted_failure = 0
         self.repair_left: int | None = None
         """Ticks of repair to come; None while no repairer works on it."""
         self.loaded = self.env.event()
@@ -180,6 +178,11 @@ class WorkUnit:
     def env(self) -> simpy.Environment:
         """The SimPy environment."""
         return self.shared.clock.env
+
+    @property
+    def is_waiting(self) -> bool:
+        """Does the unit wait for room or for a repairer?"""
+        return self.state == BLOCKED or (self.state == DOWN and self.repair_left is None)
 
     def turn(self) -> tuple[int, int]:
         """Order among units that wait for the same thing."""
@@ -211,9 +214,9 @@ class WorkUnit:
             failure = clock.timer(slots[K_FAILURE, self.name], self.until_failure)
             yield ready | failure
             if ready.processed:
-                self.until_failure = self.noted_failure = failure.cancel()
+                self.until_failure = failure.cancel()
                 return
-            self.work_left = self.noted_work = ready.cancel()
+            self.work_left = ready.cancel()
             self.fail()
 
     def fail(self) -> None:

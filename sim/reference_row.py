@@ -67,15 +67,20 @@ def _stream(model: Reference, name: str, purpose: int) -> tuple[int, int]:
 
 def _chain(links: Array, members: list[int]) -> int:
     """Link the members of a list in order; return its head."""
-    for member, following in zip(members, [*members[1:], NOBODY], strict=True):
+    following = NOBODY
+    for member in reversed(members):
         links[member] = following
-    return members[0] if members else NOBODY
+        following = member
+    return following
 
 
 def _write_parts(model: Reference, state: State) -> None:
     parts = model.parts
-    state.part_next = NOBODY * np.ones(state.part_next.shape, dtype=np.int64)
+    freed = set(parts.freed)
     for record, part in enumerate(parts.records):
+        if record in freed:
+            continue
+        state.part_next[record] = NOBODY
         state.part_product[record] = model.products.index(part.product)
         state.part_step[record] = _first_step(model, part.product) + part.step
         state.part_release[record] = part.released
@@ -92,9 +97,9 @@ def _write_units(model: Reference, state: State) -> None:
     for u, unit in enumerate(model.units):
         state.unit_state[u] = unit.state
         state.unit_part[u] = NOBODY if unit.part is None else unit.part.record
-        state.unit_asked[u] = unit.asked
-        state.unit_left[u] = unit.noted_work
-        state.unit_ttf[u] = unit.noted_failure
+        state.unit_asked[u] = unit.asked if unit.is_waiting else 0
+        state.unit_left[u] = unit.work_left if unit.state == DOWN else 0
+        state.unit_ttf[u] = 0 if unit.state in (WORKING, DOWN) else unit.until_failure
         state.unit_since[u] = model.now
         for purpose in range(4):
             state.unit_draws[u, purpose] = _stream(model, unit.name, purpose)
@@ -208,8 +213,7 @@ def _read_parts(model: Reference, state: State) -> None:
 
 def _read_unit(model: Reference, state: State, u: int, unit: WorkUnit) -> None:
     unit.asked = int(state.unit_asked[u])
-    unit.noted_work, unit.noted_failure = int(state.unit_left[u]), int(state.unit_ttf[u])
-    unit.work_left, unit.until_failure = unit.noted_work, unit.noted_failure
+    unit.work_left, unit.until_failure = int(state.unit_left[u]), int(state.unit_ttf[u])
     for purpose in range(4):
         model.shared.luck.counts[unit.name, purpose] = int(state.unit_draws[u, purpose, 0])
     unit.enter(int(state.unit_state[u]))
