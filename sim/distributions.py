@@ -177,3 +177,41 @@ def mean(dist: Dist) -> float:
     if dist.kind in _MEANS:
         return _MEANS[dist.kind](dist.args)
     return dist.args[0]
+
+
+def _normal_variance(mean: float, sd: float) -> float:
+    z = mean / sd
+    ratio = math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / (0.5 * math.erfc(-z / math.sqrt(2)))
+    return sd * sd * (1 - z * ratio - ratio * ratio)
+
+
+def _triangular_variance(a: tuple[float, ...]) -> float:
+    low, mode, high = a
+    return ((high - low) ** 2 - (mode - low) * (high - mode)) / 18
+
+
+def _weibull_variance(scale: float, shape: float) -> float:
+    return scale * scale * (math.gamma(1 + 2 / shape) - math.gamma(1 + 1 / shape) ** 2)
+
+
+_VARIANCES: dict[str, Callable[[tuple[float, ...]], float]] = {
+    "constant": lambda a: 0.0,
+    "exponential": lambda a: a[0] ** 2,
+    "erlang": lambda a: a[0] ** 2 / a[1],
+    "gamma": lambda a: (a[0] * a[1]) ** 2,
+    "lognormal": lambda a: (a[0] * a[1]) ** 2,
+    "weibull": lambda a: _weibull_variance(a[0], a[1]),
+    "normal": lambda a: _normal_variance(a[0], a[1]),
+    "uniform": lambda a: (a[1] - a[0]) ** 2 / 12,
+    "triangular": _triangular_variance,
+}
+
+
+def variance(dist: Dist) -> float:
+    """Exact variance in ticks^2 (of the truncated distribution where it is truncated)."""
+    if dist.kind in _VARIANCES:
+        return _VARIANCES[dist.kind](dist.args)
+    centre = mean(dist)
+    if dist.kind == "empirical":
+        return math.fsum((v - centre) ** 2 for v in dist.args) / len(dist.args)
+    return math.fsum(p * (v - centre) ** 2 for v, p in zip(dist.args[::2], dist.args[1::2], strict=True))
