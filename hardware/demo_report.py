@@ -39,6 +39,7 @@ class Observed:
     journal: dict[Source, set[int]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     issued: dict[Source, int] = field(default_factory=dict)
+    abandoned: int = 0
     duplicate: int = 0
     commands: list[str] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
@@ -73,8 +74,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def wip_error(samples: Sequence[StateSample], truth: Sequence[Mapping[str, Any]]) -> float | None:
     """Mean absolute difference, in parts, between the twin's and the true parts at a station.
 
-    The mean is over stations and samples. `truth` rows hold from their time to the next row's. A sample from before the first row or after the last row is
-    left out; None when nothing is left.
+    The mean is over stations and samples. `truth` rows hold from their time to the next row's. A sample from before
+    the first row or after the last row is left out; None when nothing is left.
     """
     rows = sorted(truth, key=lambda row: int(row["t"]))
     times = [int(row["t"]) for row in rows]
@@ -130,7 +131,7 @@ def report(seen: Observed) -> Json:
         "readings": {
             "received": sum(len(numbers) for numbers in seen.journal.values()),
             "duplicate": seen.duplicate,
-            "lost": lost(seen.journal, seen.issued, seen.gaps),
+            "lost": lost(seen.journal, seen.issued, seen.gaps) + seen.abandoned,
         },
         "twin_age_s": {"p50": _rounded(percentile(ages, 0.5)), "p99": _rounded(percentile(ages, 0.99))},
         "wip_error_mean": _rounded(wip_error(seen.samples, seen.truth)),

@@ -1,0 +1,119 @@
+"""The demo's view of the running twin: a small client, the scripted operator, one line of what is going on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 5.0
+
+
+class TwinApi:
+    """JSON over loopback HTTP; a service that does not answer gives None, since the demo watches services that die."""
+
+    def __init__(self, twin: str, ingest: str) -> None:
+        self.twin, self.ingest = twin, ingest
+
+    def get(self, path: str) -> Any:
+        """The body of GET `path` at the twin, or None."""
+        return _request(self.twin, "GET", path)[1]
+
+    def decide(self, body: dict[str, Any]) -> tuple[int, Any]:
+        """POST a decision: (HTTP status, body); status 0 when nobody answered."""
+        return _request(self.twin, "POST", "/decisions", body)
+
+    def duplicates(self) -> int:
+        """Messages that came more than once, over all sources, by ingest's ledger."""
+        ledger = _request(self.ingest, "GET", "/ledger")[1] or {}
+        return sum(int(source.get("duplicate") or 0) for source in ledger.get("sources", {}).values())
+
+
+def _request(base: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    where = urlsplit(base)
+    connection = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=TIMEOUT_S)
+    try:
+        content = None if body is None else json.dumps(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        found = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return 0, None
+    finally:
+        connection.close()
+    return answer.status, found if method == "POST" or answer.status == 200 else None
+
+
+class Operator:
+    """A scripted operator for the demo only: accepts the first recommendation whose promised gain is surely positive.
+
+    It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody.
+    """
+
+    def __init__(self, api: TwinApi, say: Callable[[str], None]) -> None:
+        self.api, self.say = api, say
+        self.accepted: str | None = None
+        self.looked: dict[str, int] = {}
+
+    def look(self) -> None:
+        """One turn: look at what is proposed and decide."""
+        if self.accepted is not None:
+            return
+        for row in self.api.get("/recommendations") or []:
+            if row.get("status") != "proposed":
+                continue
+            turns = self.looked[row["id"]] = self.looked.get(row["id"], 0) + 1
+            if turns == 2:
+                self.say(f"recommended {row['id']}: {describe(row)}")
+                if float((row.get("gain") or {}).get("lo") or 0) > 0:
+                    self._accept(row)
+                    return
+                self.say(f"  left alone: its gain may be negative ({row['id']})")
+
+    def _accept(self, row: dict[str, Any]) -> None:
+        body = {
+            "id": row["id"],
+            "version": row["version"],
+            "decision": "accept",
+            "reason": "scripted operator of the demo",
+            "key": f"demo-{row['id']}",
+        }
+        status, answer = self.api.decide(body)
+        if status == 200:
+            self.accepted = row["id"]
+            self.say(f"  accepted by the scripted operator ({row['id']})")
+        else:
+            self.looked[row["id"]] = 0
+            self.say(f"  could not be accepted ({row['id']}): {answer}")
+
+
+def describe(row: dict[str, Any]) -> str:
+    """Such as `cap 6 -> 8, gain 18 EUR (4.1 to 31.9)`."""
+    gain = row.get("gain") or {}
+    mean, low, high = (_number(gain.get(name)) for name in ("mean", "lo", "hi"))
+    change = f"{row.get('control')} {_number(row.get('from'))} -> {_number(row.get('to'))}"
+    return f"{change}, gain {mean} {gain.get('unit', '')} ({low} to {high})"
+
+
+def status_line(api: TwinApi) -> str:
+    """One calm line: plant time, how the twin is, its first figures, what waits for a person. Empty without a twin."""
+    frame = api.get("/frame")
+    if not isinstance(frame, dict):
+        return ""
+    when = datetime.fromtimestamp(frame["t"] / 1000, UTC) if frame.get("t") else None
+    pieces = [f"plant time {when:%a %d %b %H:%M} UTC" if when else "no plant time yet", str(frame.get("mode", ""))]
+    for name in ("throughput", "wip"):
+        value = (frame.get("kpi") or {}).get(name)
+        if value and value[0] is not None:
+            pieces.append(f"{name} {value[0]:.3g}")
+    waiting = [row for row in api.get("/recommendations") or [] if row.get("status") == "proposed"]
+    if waiting:
+        pieces.append(f"waiting for a decision: {describe(waiting[0])}")
+    return " · ".join(piece for piece in pieces if piece)
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
