@@ -101,7 +101,7 @@ def draw_twist(plant: Plant, seed: int) -> Twist:
         micro_every_s=round(20 * work_s, 1),
         micro_s=(round(0.1 * work_s, 2), round(0.6 * work_s, 2)),
         level_off_by_one=0.01,
-        late_s=4.0,
+        late_s=round(min(4.0, 0.5 * work_s), 3),  # a signal is never later than a fraction of the work it tells of
         duplicate=0.01,
     )
     if any(s.fails for s in plant.stations):
