@@ -1,20 +1,23 @@
 """Opening hours in local time: parsing them, and the ticks at which they open and close.
 
 A tick is physical time, a shift is wall-clock time: where a clock change falls into a shift, the shift is an
-hour longer or shorter, and one that starts at an hour that does not exist starts when the clock has jumped.
+hour longer or shorter; a time that the spring change skips means the one an hour later (02:30 is 03:30).
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import numpy as np
-import numpy.typing as npt
 
 from sim.plant import Calendar
 from sim.units import QuantityError
+
+if TYPE_CHECKING:  # a gateway reads plant files without numpy
+    import numpy as np
+    import numpy.typing as npt
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES = 1440
@@ -70,7 +73,7 @@ def _minute(hour: str, minute: str, part: str) -> int:
 def _refuse_overlap(windows: list[tuple[int, int, int]], text: str) -> None:
     spans = sorted((day * DAY_MINUTES + start, day * DAY_MINUTES + end) for day, start, end in windows)
     spans += [(spans[0][0] + WEEK_MINUTES, spans[0][1] + WEEK_MINUTES)]
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in pairwise(spans):
         if start < end:
             raise QuantityError("opening hours that do not overlap", text, "join the overlapping windows")
 
@@ -91,11 +94,11 @@ def zone(name: str) -> ZoneInfo:
 def _instant(day: date, minute: int, tz: ZoneInfo) -> datetime:
     """The UTC instant of a local wall-clock minute (may exceed the day).
 
-    An hour that a clock change skips is read with the offset before the change, which is the moment after the
-    jump; of an hour that happens twice, the first.
+    A time that a clock change skips is read with the offset before the change; of a time that happens twice, the
+    first is meant.
     """
-    local = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)
-    return local.replace(tzinfo=tz, fold=0).astimezone(timezone.utc)
+    local = datetime(day.year, day.month, day.day, tzinfo=tz) + timedelta(minutes=minute)  # wall-clock arithmetic
+    return local.replace(fold=0).astimezone(UTC)
 
 
 def transitions(
@@ -106,9 +109,11 @@ def transitions(
     `start` is tick 0 (local to the zone when naive); changes up to `weeks` weeks after it are listed, in rising
     order, adjoining windows joined. A calendar that is never or always open has no changes.
     """
+    import numpy as np
+
     tz = zone(tz_name)
     origin = start.replace(tzinfo=tz) if start.tzinfo is None else start
-    origin = origin.astimezone(timezone.utc)
+    origin = origin.astimezone(UTC)
     until = origin + timedelta(weeks=weeks)
     monday = (origin.astimezone(tz) - timedelta(days=8)).date()
     monday -= timedelta(days=monday.weekday())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from sim.plant import Dist
 from sim.units import QuantityError, Scale, number, probability, suggestion, whole
@@ -102,7 +103,7 @@ def _argument(name: str, text: str, scale: Scale) -> float:
 def _check(kind: str, values: tuple[float, ...], text: str) -> None:
     """Refuse parameters for which the distribution does not exist or degenerates."""
     if kind in ("uniform", "triangular"):
-        if any(b < a for a, b in zip(values, values[1:], strict=False)) or values[0] == values[-1]:
+        if any(b < a for a, b in pairwise(values)) or values[0] == values[-1]:
             raise QuantityError(f"{kind} with rising bounds", text, "order them, or write a constant")
         return
     if kind == "constant":
@@ -134,9 +135,9 @@ def _discrete(parts: list[str], text: str, scale: Scale) -> Dist:
     if not pairs:
         raise QuantityError(usage, text, "list at least one value")
     weights = [probability(p) for _, p in pairs]
-    if abs(sum(weights) - 1) > _SUM_TOLERANCE:
-        total = f"{float(sum(weights)) * 100:g} %"
-        raise QuantityError("probabilities that sum to 100 %", text, f"they sum to {total}")
+    total = float(sum(weights))
+    if abs(total - 1) > _SUM_TOLERANCE:
+        raise QuantityError("probabilities that sum to 100 %", text, f"they sum to {total * 100:g} %")
     return discrete([scale.duration(v) for v, _ in pairs], [float(w) for w in weights])
 
 

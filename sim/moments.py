@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +171,7 @@ def stepwise(values: Floats, weights: Floats, edges: Floats) -> tuple[Floats, Fl
     means, variances = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
     first = np.searchsorted(cumulative, edges[:-1], side="right") - 1
     last = np.searchsorted(cumulative, edges[1:], side="left")
-    for n, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for n, (a, b) in enumerate(pairwise(edges)):
         inside = slice(min(int(first[n]), len(values) - 1), max(int(last[n]), int(first[n]) + 1))
         share = np.minimum(cumulative[1:][inside], b) - np.maximum(cumulative[:-1][inside], a)
         kept = share > _NO_OVERLAP * (b - a)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from sim import plantread as read
 from sim.calendars import zone
-from sim.plant import Demand, Plant, Product, Sensor, Station
-from sim.plantcheck import Checker, expected_types
+from sim.plant import Demand, Plant, Product, Station
+from sim.plantcheck import check
 from sim.plantread import ALWAYS, Draft
 from sim.plantroute import read_products
-from sim.units import QuantityError, Scale, number, seconds, suggestion, whole
-from sim.yamlfile import Fields, Item, Problems, convert, one_of, read_tree
+from sim.plantsensor import check_sensors, read_sensors
+from sim.units import QuantityError, Scale, seconds, suggestion, whole
+from sim.yamlfile import Fields, Item, Problems, one_of, read_tree
 
 BUNDLED = Path(__file__).parent / "plants"
 """The folder of the plants that come with the package."""
@@ -138,15 +139,16 @@ def _plant(top: Item, problems: Problems, file: Path) -> Plant:
         suppliers=tuple(read.read_suppliers(draft, f.mapping("suppliers"))),
         demands=tuple(read.read_demands(draft, f.mapping("demand"))),
         controls=tuple(read.read_controls(draft, f.mapping("controls"))),
-        limits=tuple(read.read_limits(draft, read.as_items(f, "limits"))),
-        sensors=tuple(_sensor(draft, n, item) for n, item in enumerate(read.as_items(f, "sensors"), 1)),
+        limits=tuple(read.read_limits(draft, f.sequence("limits"))),
+        sensors=tuple(read_sensors(draft, f.sequence("sensors"))),
         conventions=_conventions(f),
         unlimited=f.take("unlimited", _unlimited, 10_000),
         question=_question(file),
         path=file,
     )
     plant = replace(_default_calendar(plant, problems), start=plant.start.replace(tzinfo=zone(plant.timezone)))
-    Checker(plant, draft).run()
+    check(plant, draft)
+    check_sensors(plant, draft)
     _queue_notes(plant, problems)
     return plant
 
@@ -180,7 +182,7 @@ def _default_calendar(plant: Plant, problems: Problems) -> Plant:
         products=tuple(product(p) for p in plant.products),
     )
     if given:
-        problems.note(f"calendar {only} is the only one and applies to: {', '.join(given)} ('calendar: {ALWAYS}' opts out)")
+        problems.note(f"calendar {only}, the only one, applies to {', '.join(given)} ('calendar: {ALWAYS}' opts out)")
     return result
 
 
@@ -188,42 +190,6 @@ def _queue_notes(plant: Plant, problems: Problems) -> None:
     open_ended = [s.id for s in plant.stations if s.buffer is None]
     if open_ended:
         problems.note(f"no buffer is declared before {', '.join(open_ended)}: the queue there is unlimited")
-
-
-def _sensor(draft: Draft, n: int, item: Item) -> Sensor:
-    draft.where[f"sensors.{n}"] = item.line
-    known = ("thing", "property", "tag", "type", "cell", "unit", "product", "bits", "resets", "range")
-    f = Fields(replace(item, what=f"sensor {n}"), known, {"scale": "scaling", "deadband": "deadbands"})
-    prop = f.need("property", str, "state", "state")
-    return Sensor(
-        thing=f.need("thing", read.identifier, "", "turn"),
-        property=prop,
-        tag=f.need("tag", str, f"sensor-{n}", "turn/state"),
-        type=f.take("type", one_of("enum", "counter", "int", "float"), expected_types(prop)[0]),
-        cell=f.take("cell", read.identifier, "cell1"),
-        unit=f.take("unit", lambda t: whole(t, 1), None),
-        product=f.take("product", read.identifier, None),
-        bits=f.take("bits", _bits, None),
-        resets=f.take("resets", one_of("shift", "day", "never"), None),
-        range=_range(f),
-    )
-
-
-def _bits(text: str) -> int:
-    bits = whole(text, 1, "a number of bits")
-    if bits not in (8, 16, 32, 64):
-        raise QuantityError("8, 16, 32 or 64 bits", text, "give the width of the counter")
-    return bits
-
-
-def _range(fields: Fields) -> tuple[float, float] | None:
-    if not fields.has("range"):
-        return None
-    bounds = [convert(e, number, 0.0) for e in fields.sequence("range")]
-    if len(bounds) != 2 or bounds[0] > bounds[1]:
-        fields.entries["range"].fail("[lowest, highest]", "give both bounds in this order")
-        return None
-    return bounds[0], bounds[1]
 
 
 def _conventions(fields: Fields) -> dict[str, str]:

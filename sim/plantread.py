@@ -12,9 +12,22 @@ from dataclasses import dataclass, field, replace
 
 from sim import distributions
 from sim.calendars import parse as parse_calendar
-from sim.plant import UNLIMITED, Calendar, Control, Crew, Demand, Dist, Failure, Limit, Release, Station, Stock, Supplier
+from sim.plant import (
+    UNLIMITED,
+    Calendar,
+    Control,
+    Crew,
+    Demand,
+    Dist,
+    Failure,
+    Limit,
+    Release,
+    Station,
+    Stock,
+    Supplier,
+)
 from sim.units import QuantityError, Scale, number, whole
-from sim.yamlfile import Fields, Item, NotThisKind, Problems, convert, one_of
+from sim.yamlfile import Fields, Item, Problems, convert, one_of
 
 ID = re.compile(r"[a-z0-9_-]{1,64}\Z")
 ALWAYS = "always"
@@ -39,16 +52,21 @@ _LATER_STATION = {
     "speed": "speed changes",
 }
 _LATER_STOCK = {"echelon": "echelon stocks", "expedite": "expediting", "capacity": "stock capacity"}
-_LATER_RELEASE = {"kanban": "kanban", "orders": "order lists", "order_list": "order lists", "base_stock": "pure base-stock"}
-_LATER_DEMAND = {"due": "due dates", "priority": "customer priority", "quantity": "compound demand", "lost": "lost sales"}
+_LATER_RELEASE = {
+    "kanban": "kanban",
+    "orders": "order lists",
+    "order_list": "order lists",
+    "base_stock": "base-stock without a cap (write conwip with 'base_stock')",
+}
+_LATER_DEMAND = {"due": "due dates", "priority": "customer priority", "quantity": "compound demand"}
 
 
 @dataclass
 class Draft:
     """What the readers share: the units of the file, its problems, and the line of every named thing.
 
-    `where` maps `stations.turn`, `release.housing`, ... to lines; `calendars` what each owner of a calendar
-    wrote ("" for nothing); `works` the work times a station gives, by `product`, `product/step` or `default`.
+    `where` maps `stations.turn`, `release.housing`, ... to lines; `works` holds the work times each station gives, by
+    `product`, `product/step` or `default`.
     """
 
     scale: Scale
@@ -187,7 +205,8 @@ def _failure(draft: Draft, fields: Fields) -> Failure | None:
         return None
     item = fields.entries["fails"]
     if item.is_list:
-        item.fail("one failure mode", "several failure modes a station are not in this version: keep the one that matters")
+        todo = "several failure modes a station are not in this version: keep the one that matters"
+        item.fail("one failure mode", todo)
         return None
     f = Fields(item, ("clock", "after", "repair", "crew"), {"priority": "repair priorities", "part": "lost parts"})
     later = {"tdf": "failures by calendar time (tdf)", "parts": "failures per part", "tool": "tool life"}
@@ -368,12 +387,3 @@ def read_limits(draft: Draft, items: list[Item]) -> list[Limit]:
             bound = 0.0
         result.append(Limit(condition, match.group(1), match.group(2), bound))
     return result
-
-
-def as_items(fields: Fields, key: str) -> list[Item]:
-    """The elements of a list field; a problem when it is anything else."""
-    try:
-        return fields.sequence(key)
-    except NotThisKind as err:  # pragma: no cover - sequence() records it itself
-        fields.item.problems.error(fields.line(key), str(err))
-        return []

@@ -56,7 +56,7 @@ def read_products(
         f = Fields(item, ("routing", "revenue", "scrap_cost"), _LATER_PRODUCT)
         if not f.has("routing"):
             f.need("routing", str, "", "[turn, mill]")
-        raw = [_raw_step(draft, name, e) for e in f.sequence("routing")]
+        raw = [_raw_step(draft, e) for e in f.sequence("routing")]
         if f.has("routing") and not raw:
             f.entries["routing"].fail("at least one step", "list the stations it passes")
         if name not in releases:
@@ -80,7 +80,7 @@ def read_products(
     return result
 
 
-def _raw_step(draft: Draft, product: str, item: Item) -> _RawStep:
+def _raw_step(draft: Draft, item: Item) -> _RawStep:
     if not item.is_mapping:
         station = convert(item, identifier, "")
         return _RawStep(station, station, item)
@@ -96,9 +96,8 @@ def _steps(routes: Routes, product: str, raw: list[_RawStep]) -> tuple[Step, ...
         if step.id in WORDS or step.id == REST:
             step.item.fail("another step name", f"'{step.id}' has a meaning in 'next': rename the step")
         elif step.id in index:
-            step.item.fail(
-                "each step name once", f"write {{step: NAME, station: {step.station}}} for the second visit", f"'{step.id}'"
-            )
+            todo = f"write {{step: NAME, station: {step.station}}} for the second visit"
+            step.item.fail("each step name once", todo, f"'{step.id}'")
         index.setdefault(step.id, place)
         if step.station and step.station not in routes.stations:
             hint = suggestion(step.station, routes.stations)
@@ -145,7 +144,7 @@ def _next(step: _RawStep, place: int, steps: int, index: dict[str, int]) -> tupl
             shares[name] = Fraction(0)
         else:
             shares[name] = convert(item, probability, Fraction(0))
-    total = sum(shares.values())
+    total = sum(shares.values(), Fraction(0))
     if rest:
         shares[rest] = 1 - total
         if shares[rest] <= 0:

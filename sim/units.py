@@ -204,6 +204,6 @@ class Scale:
 
     def dist(self, text: str) -> Dist:
         """A distribution of a duration; see `sim.distributions`."""
-        from sim.distributions import parse  # noqa: PLC0415  (it needs Scale: a cycle otherwise)
+        from sim.distributions import parse  # it needs Scale: a cycle otherwise
 
         return parse(text, self)

@@ -48,7 +48,7 @@ class Problems:
         return [f"{self.file}:{line}: {what}" for line, what in sorted(self.errors, key=lambda e: e[0])]
 
 
-class NotThisKind(ValueError):
+class WrongKindError(ValueError):
     """The node is a mapping where a text is needed, or the like. The message is the problem."""
 
 
@@ -88,26 +88,26 @@ class Item:
         self.problems.error(self.line, f"{self.what}: expected {expected}, found {found or self.shown()}; {todo}")
 
     def text(self) -> str:
-        """The text of a scalar; raises `NotThisKind` for anything else."""
+        """The text of a scalar; raises `WrongKindError` for anything else."""
         if not isinstance(self.node, yaml.ScalarNode) or self.is_empty:
-            raise NotThisKind(f"{self.what}: expected a value, found {self.shown()}; write a single value here")
+            raise WrongKindError(f"{self.what}: expected a value, found {self.shown()}; write a single value here")
         return str(self.node.value).translate(_SHOWN).strip()
 
     def elements(self) -> list[Item]:
-        """The elements of a list; raises `NotThisKind` for anything else."""
+        """The elements of a list; raises `WrongKindError` for anything else."""
         if not isinstance(self.node, yaml.SequenceNode):
-            raise NotThisKind(f"{self.what}: expected a list, found {self.shown()}; write [a, b] or lines with '- '")
+            raise WrongKindError(f"{self.what}: expected a list, found {self.shown()}; write [a, b] or lines with '- '")
         return [Item(child, f"{self.what} {n}", self.problems) for n, child in enumerate(self.node.value, 1)]
 
     def entries(self) -> dict[str, Item]:
         """The entries of a mapping, merges (`<<`) resolved; duplicate keys are problems.
 
-        Raises `NotThisKind` for anything else; an empty node is an empty mapping.
+        Raises `WrongKindError` for anything else; an empty node is an empty mapping.
         """
         if self.is_empty:
             return {}
         if not isinstance(self.node, yaml.MappingNode):
-            raise NotThisKind(f"{self.what}: expected a mapping, found {self.shown()}; write 'key: value' lines")
+            raise WrongKindError(f"{self.what}: expected a mapping, found {self.shown()}; write 'key: value' lines")
         own: dict[str, Item] = {}
         for key, value in self.node.value:
             if key.tag == "tag:yaml.org,2002:merge":
@@ -156,7 +156,7 @@ class Fields:
         names = list(known)
         try:
             self.entries = item.entries()
-        except NotThisKind as err:
+        except WrongKindError as err:
             item.problems.error(item.line, str(err))
         for name, entry in self.entries.items():
             if name in names:
@@ -197,7 +197,7 @@ class Fields:
             return {}
         try:
             return self.entries[key].entries()
-        except NotThisKind as err:
+        except WrongKindError as err:
             self.item.problems.error(self.entries[key].line, str(err))
             return {}
 
@@ -207,7 +207,7 @@ class Fields:
             return []
         try:
             return self.entries[key].elements()
-        except NotThisKind as err:
+        except WrongKindError as err:
             self.item.problems.error(self.entries[key].line, str(err))
             return []
 
@@ -218,7 +218,7 @@ def convert(item: Item, read: Callable[[str], T], default: T) -> T:
         return read(item.text())
     except QuantityError as err:
         item.fail(err.expected, err.todo, f"'{err.found[:80]}'")
-    except NotThisKind as err:
+    except WrongKindError as err:
         item.problems.error(item.line, str(err))
     return default
 
@@ -247,7 +247,7 @@ def read_tree(path: Path, problems: Problems) -> Item | None:
         return None
     hidden = _PARENTHESES.sub(lambda m: m.group().translate(_HIDDEN), source)
     try:
-        node = yaml.compose(hidden, Loader=yaml.SafeLoader)  # noqa: S506  (compose builds no objects)
+        node = yaml.compose(hidden, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         said = (err.problem or "something else").translate(_SHOWN)

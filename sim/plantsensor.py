@@ -1,0 +1,127 @@
+"""The tag table of a plant file: what each sensor observes, and whether such a thing exists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from sim import plantread as read
+from sim.plant import Plant, Sensor
+from sim.plantcheck import Path, Reporter
+from sim.plantread import Draft
+from sim.units import QuantityError, number, whole
+from sim.yamlfile import Fields, Item, convert, one_of
+
+PROPERTIES: dict[str, tuple[str, ...]] = {
+    "station": ("state", "in", "out", "scrap", "level", "wip"),
+    "buffer": ("level", "in", "out"),
+    "stock": ("on_hand", "on_order", "backorder", "demand", "shipped", "in"),
+    "demand": ("demand", "shipped", "backorder"),
+    "product": ("in", "out", "scrap", "wip"),
+    "control": ("set",),
+}
+"""What a sensor can observe of each kind of thing."""
+
+_COUNTERS = ("in", "out", "scrap", "demand", "shipped")
+_TAG = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\Z")
+_MAX_TAG = 128
+_KEYS = ("thing", "property", "tag", "type", "cell", "unit", "product", "bits", "resets", "range")
+_LATER = {"scale": "scaling of readings", "deadband": "deadbands", "noise": "sensor noise models"}
+
+
+def types(prop: str) -> tuple[str, ...]:
+    """Tag types that fit a property."""
+    if prop == "state":
+        return ("enum",)
+    return ("counter",) if prop in _COUNTERS else ("int", "float")
+
+
+def read_sensors(draft: Draft, items: list[Item]) -> list[Sensor]:
+    """The sensors in file order."""
+    return [_sensor(draft, n, item) for n, item in enumerate(items, 1)]
+
+
+def _sensor(draft: Draft, n: int, item: Item) -> Sensor:
+    draft.where[f"sensors.{n}"] = item.line
+    f = Fields(replace(item, what=f"sensors.{n}"), _KEYS, _LATER)
+    prop = f.need("property", str, "state", "state")
+    return Sensor(
+        thing=f.need("thing", read.identifier, "", "turn"),
+        property=prop,
+        tag=f.need("tag", str, f"sensor-{n}", "turn/state"),
+        type=f.take("type", one_of("enum", "counter", "int", "float"), types(prop)[0]),
+        cell=f.take("cell", read.identifier, "cell1"),
+        unit=f.take("unit", lambda t: whole(t, 1), None),
+        product=f.take("product", read.identifier, None),
+        bits=f.take("bits", _bits, None),
+        resets=f.take("resets", one_of("shift", "day", "never"), None),
+        range=_range(f),
+    )
+
+
+def _bits(text: str) -> int:
+    bits = whole(text, 1, "a number of bits")
+    if bits not in (8, 16, 32, 64):
+        raise QuantityError("8, 16, 32 or 64 bits", text, "give the width of the counter")
+    return bits
+
+
+def _range(fields: Fields) -> tuple[float, float] | None:
+    if not fields.has("range"):
+        return None
+    bounds = [convert(e, number, 0.0) for e in fields.sequence("range")]
+    if len(bounds) != 2 or bounds[0] > bounds[1]:
+        fields.entries["range"].fail("[lowest, highest]", "give both bounds in this order")
+        return None
+    return bounds[0], bounds[1]
+
+
+def things(plant: Plant) -> dict[str, str]:
+    """Kind (a key of `PROPERTIES`) of everything a sensor can name."""
+    result = {s.id: "station" for s in plant.stations}
+    result |= {s.buffer: "buffer" for s in plant.stations if s.buffer}
+    result |= {k.id: "stock" for k in plant.stocks}
+    result |= {d.id: "demand" for d in plant.demands}
+    result |= {p.id: "product" for p in plant.products}
+    return result | {c.id: "control" for c in plant.controls}
+
+
+def check_sensors(plant: Plant, draft: Draft) -> None:
+    """Record every sensor that names something unknown, or a tag that another sensor has."""
+    report, kinds = Reporter(plant, draft), things(plant)
+    tags: dict[str, int] = {}
+    for n, sensor in enumerate(plant.sensors, 1):
+        path = ("sensors", str(n))
+        if sensor.tag in tags:
+            found = f"'{sensor.tag}' of sensor {tags[sensor.tag]} again"
+            report.fault(path, "a tag of its own", found, "rename one", "tag")
+        tags.setdefault(sensor.tag, n)
+        if not sensor.thing or not report.known(path, "a thing of this plant", sensor.thing, kinds):
+            continue
+        kind = kinds[sensor.thing]
+        report.known(path, f"a property of a {kind}", sensor.property, PROPERTIES[kind])
+        _check_tag(report, path, sensor, kind)
+        _check_parts(report, path, sensor)
+
+
+def _check_tag(report: Reporter, path: Path, sensor: Sensor, kind: str) -> None:
+    fits = types(sensor.property)
+    if sensor.type not in fits:
+        report.fault(path, f"{' or '.join(fits)} for {sensor.property}", f"'{sensor.type}'", "correct it", "type")
+    own = f"set/{sensor.thing}"
+    if not _TAG.match(sensor.tag) or len(sensor.tag) > _MAX_TAG:
+        report.fault(path, "words of A-Z a-z 0-9 _ . - joined by '/'", f"'{sensor.tag}'", "rename it", "tag")
+    elif kind == "control" and sensor.tag != own:
+        report.fault(path, f"'{own}' for a control", f"'{sensor.tag}'", "rename it", "tag")
+    elif kind != "control" and (sensor.tag.startswith("set/") or sensor.tag == "mode"):
+        report.fault(path, "a tag other than 'set/..' and 'mode'", f"'{sensor.tag}'", "rename it", "tag")
+
+
+def _check_parts(report: Reporter, path: Path, sensor: Sensor) -> None:
+    """The unit and the product that a sensor is restricted to."""
+    if sensor.unit is not None:
+        units = next((s.units for s in report.plant.stations if s.id == sensor.thing), 0)
+        if sensor.unit > units:
+            report.fault(path, f"a unit of {sensor.thing} (1..{units})", sensor.unit, "correct it", "unit")
+    if sensor.product is not None:
+        report.known(path, "a product", sensor.product, [p.id for p in report.plant.products])
