@@ -95,7 +95,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of all payloads; fields that are None are left out on the wire."""
 
 
-class PlantTime(Payload, kw_only=True):
+class PlantTime(Payload, frozen=True, kw_only=True):
     """A simulated plant's clock: plant time = origin + (wall now - wall) x speed, all in ms."""
 
     origin: Millis
@@ -103,7 +103,7 @@ class PlantTime(Payload, kw_only=True):
     wall: Millis | None = None
 
 
-class Tag(Payload, kw_only=True):
+class Tag(Payload, frozen=True, kw_only=True):
     """One tag of a source: `i` is its alias in data columns for as long as the epoch lasts."""
 
     i: Index
@@ -115,7 +115,7 @@ class Tag(Payload, kw_only=True):
     enum: Annotated[list[Text], Meta(max_length=256)] | None = None
 
 
-class Birth(Payload, kw_only=True):
+class Birth(Payload, frozen=True, kw_only=True):
     """What a source is: its epoch `e`, the epoch's first number `s`, and the meaning of its tag aliases."""
 
     v: Literal[1]
@@ -126,7 +126,7 @@ class Birth(Payload, kw_only=True):
     plant_time: PlantTime | None = None
 
 
-class Status(Payload, kw_only=True):
+class Status(Payload, frozen=True, kw_only=True):
     """Connection state of a source (its last will says `online` false)."""
 
     online: bool
@@ -134,7 +134,7 @@ class Status(Payload, kw_only=True):
     ts: Millis
 
 
-class Data(Payload, kw_only=True):
+class Data(Payload, frozen=True, kw_only=True):
     """Readings in columns: reading k is tag `i[k]` at plant time `t0 + dt[k]` with value `v[k]`, quality `q[k]`.
 
     All four columns have the same length, from 1 to 4096. `h` is 1 for history (topic `/hist`).
@@ -150,7 +150,7 @@ class Data(Payload, kw_only=True):
     h: Literal[1] | None = None
 
 
-class Event(Payload, kw_only=True):
+class Event(Payload, frozen=True, kw_only=True):
     """Something that happened, with what it leads to: `count` (cumulative counter) or `state` (its name).
 
     `kind` is for example work_start, work_end, part_in, part_out, state, alarm, report. `unit` (from 1)
@@ -173,7 +173,7 @@ class Event(Payload, kw_only=True):
     text: Text | None = None
 
 
-class Gap(Payload, kw_only=True):
+class Gap(Payload, frozen=True, kw_only=True):
     """Numbers `from`..`to` (both included) that will never come, and why. Has a number of its own.
 
     `by` is "ingest" in the rows that ingest writes itself for a number it had to reject for good
@@ -188,7 +188,7 @@ class Gap(Payload, kw_only=True):
     by: Text | None = None
 
 
-class Ack(Payload, kw_only=True):
+class Ack(Payload, frozen=True, kw_only=True):
     """Committed watermark: all up to `hw` is safe; `holes` are the missing ranges above it (lowest first)."""
 
     e: Id
@@ -197,8 +197,8 @@ class Ack(Payload, kw_only=True):
     ts: Millis
 
 
-class Req(Payload, kw_only=True):
-    """A request to a source, void after `expires`: replay numbers `from`..`to`, publish the birth again, tell the time."""
+class Req(Payload, frozen=True, kw_only=True):
+    """A request to a source, void after `expires`: replay numbers `from`..`to`, be born again, tell the time."""
 
     e: Id | None = None
     want: Literal["replay", "rebirth", "time"]
@@ -207,7 +207,7 @@ class Req(Payload, kw_only=True):
     expires: Millis
 
 
-class Cmd(Payload, kw_only=True):
+class Cmd(Payload, frozen=True, kw_only=True):
     """A signed command: set control `target` to `value` between `not_before` and `expires`, for `lease_s` seconds.
 
     `to`, where present, is the topic root it is meant for; it is covered by the signature.
@@ -230,7 +230,7 @@ class Cmd(Payload, kw_only=True):
 CMD_STEPS = ("received", "accepted", "executed", "rejected", "lease_ended")
 
 
-class CmdAck(Payload, kw_only=True):
+class CmdAck(Payload, frozen=True, kw_only=True):
     """One step in the life of a command at the gateway; `read_back` is the value read from the plant."""
 
     e: Id
@@ -242,7 +242,7 @@ class CmdAck(Payload, kw_only=True):
     reason: Text | None = None
 
 
-class Supply(Payload, kw_only=True):
+class Supply(Payload, frozen=True, kw_only=True):
     """A document of ERP, MES or WMS, idempotent by (`doc`, `version`); the highest version holds.
 
     `stock` names the stock point counted or received at, `ref` the document it answers, `by` its system.
@@ -270,7 +270,7 @@ class Supply(Payload, kw_only=True):
     by: Name | None = None
 
 
-class Gain(Payload, kw_only=True):
+class Gain(Payload, frozen=True, kw_only=True):
     """Promised gain: mean with its interval, and the probability `worse` that it harms."""
 
     mean: Number
@@ -280,7 +280,7 @@ class Gain(Payload, kw_only=True):
     worse: Annotated[float, Meta(ge=0, le=1)]
 
 
-class Rec(Payload, kw_only=True):
+class Rec(Payload, frozen=True, kw_only=True):
     """The recommendation now in force, advisory: nobody may act on it without a command."""
 
     id: Id
@@ -291,7 +291,7 @@ class Rec(Payload, kw_only=True):
     expires: Millis
 
 
-class TwinState(Payload, kw_only=True):
+class TwinState(Payload, frozen=True, kw_only=True):
     """Whether the twin is listening (`_twin/state`); gateways buffer while it is not."""
 
     online: bool
