@@ -54,7 +54,7 @@ def closure(part: str) -> dict[str, list[Requirement]]:
 
 def locked() -> dict[str, str]:
     """Name -> exact version of every line of the lock file."""
-    versions = {}
+    versions: dict[str, str] = {}
     for line in (ROOT / "lock.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             name, _, exact = line.partition("==")
@@ -64,7 +64,8 @@ def locked() -> dict[str, str]:
 
 def written() -> str:
     """The text of the lock file for the environment at hand."""
-    text, done = [HEADER], set()
+    text = [HEADER]
+    done: set[str] = set()
     for part in SECTIONS:
         text.append(f"\n# {part}\n")
         for name in sorted(set(closure(part)) - done):
