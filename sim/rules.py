@@ -297,14 +297,17 @@ def order_up(row: Array, p: Array, k: int) -> None:
             row[p[ORDERS] + k] += 1
             row[p[ORDERED] + k] += quantity
             slot = p[NEXT_TIME] + p[p[DELIVERY_SLOT] + k]
-            row[slot] = min(row[slot], due)
+            if due < row[slot]:  # noqa: PLR1730 - a min() of integers does not compile for CUDA
+                row[slot] = due
 
 
 @rule
 def receive(row: Array, p: Array, k: int, quantity: int) -> None:
     """Stock `k` gets `quantity` units; backorders are shipped first."""
     count_stock(row, p, k)
-    shipped = min(quantity, row[p[BACKORDERS] + k])
+    shipped = row[p[BACKORDERS] + k]
+    if shipped > quantity:  # noqa: PLR1730
+        shipped = quantity
     row[p[BACKORDERS] + k] -= shipped
     row[p[SHIPPED] + k] += shipped
     row[p[ON_HAND] + k] += quantity - shipped
@@ -604,7 +607,8 @@ def delivery(row: Array, p: Array, k: int) -> None:
     row[due + first] = INFINITY
     earliest = INFINITY
     for i in range(places):
-        earliest = min(earliest, row[due + i])
+        if row[due + i] < earliest:  # noqa: PLR1730
+            earliest = row[due + i]
     row[p[NEXT_TIME] + p[p[DELIVERY_SLOT] + k]] = earliest
     row[p[ON_ORDER] + k] -= quantity
     receive(row, p, k, quantity)
