@@ -236,12 +236,11 @@ def _unlimited(text: str) -> int:
 
 
 def _question(file: Path) -> str:
-    """The first comment of the file: what the plant is for."""
+    """The first paragraph of the first comment: what the plant is for."""
     words: list[str] = []
     for text in file.read_text(encoding="utf-8").splitlines():
-        if not text.startswith("#"):
-            if words or text.strip():
-                break
-            continue
-        words.append(text.lstrip("# ").strip())
+        said = text.lstrip("#").strip() if text.startswith("#") else ""
+        if not said and (words or text.strip()):
+            break
+        words += [said] if said else []
     return " ".join(words)

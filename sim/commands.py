@@ -1,0 +1,84 @@
+"""`plantwin validate` and `plantwin init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sim.plant import Plant
+
+
+def validate(
+    plant: Annotated[str, typer.Argument(metavar="FILE", help="plant file, or the name of a bundled plant")],
+) -> None:
+    """Check a plant file: every error with file and line, or one screen on what it describes."""
+    from sim.plantfile import PlantError, resolve
+    from sim.plantfile import validate as read
+    from sim.report import untabled
+
+    try:
+        found, problems, notes = read(resolve(plant))
+    except PlantError as err:
+        problems, found, notes = err.problems, None, []
+    if found is not None:
+        problems = untabled(found)
+    if found is None or problems:
+        for line in problems:
+            typer.echo(line, err=True)
+        count = len(problems)
+        typer.echo(f"{plant}: {count} problem{'' if count == 1 else 's'}; nothing was run", err=True)
+        raise typer.Exit(2)
+    _show(found, notes)
+
+
+def _show(plant: Plant, notes: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sim import report
+    from sim.traffic import traffic
+
+    loads = traffic(plant)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in report.heading(plant):
+        console.print(line, markup=False)
+    console.print(f"conventions: {report.conventions(plant)}", markup=False)
+    table = Table("station", "units", "queue", "mean work", "available", "calendar", "utilisation", box=None)
+    for row in report.station_rows(plant, loads):
+        table.add_row(*row)
+    console.print(table)
+    for line in report.throughput_lines(plant, loads):
+        console.print(line, markup=False)
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+    for warning in report.warnings(plant, loads):
+        console.print(f"warning: {warning}", markup=False)
+    console.print("no errors", markup=False)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to write; never overwrites")],
+    like: Annotated[str, typer.Option(help="copy this bundled plant instead of the commented starter")] = "",
+) -> None:
+    """Write a commented plant file to start from."""
+    from sim.plantfile import PlantError, resolve
+    from sim.starter import text
+
+    try:
+        content = resolve(like).read_text(encoding="utf-8") if like else text(file.name)
+    except PlantError as err:
+        typer.echo(str(err), err=True)
+        raise typer.Exit(2) from err
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(content)
+    except FileExistsError as err:
+        typer.echo(f"{file}: expected a new file, found one; choose another name or remove it", err=True)
+        raise typer.Exit(2) from err
+    except OSError as err:
+        typer.echo(f"{file}: cannot be written ({err.strerror}); choose another place", err=True)
+        raise typer.Exit(2) from err
+    typer.echo(f"{file}: written; edit it, then check it with: plantwin validate {file}")
