@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import simpy
 from numpy.typing import NDArray
-from simpy.core import EventPriority
+from simpy.events import EventPriority
 
 from sim import draws, quantile
 from sim.plant import Dist, Step
@@ -149,7 +149,8 @@ class Wakeable:
 
 @lru_cache(maxsize=4096)
 def _table(dist: Dist) -> NDArray[np.int64]:
-    return quantile.table(dist)
+    table: NDArray[np.int64] = quantile.table(dist)
+    return table
 
 
 @lru_cache(maxsize=4096)
