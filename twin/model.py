@@ -1,0 +1,193 @@
+"""What the twin believes: plain mutable structs that can be written to bytes and read back unchanged.
+
+Times are plant time in UTC milliseconds. Stations, products, steps and stocks are positions in the
+plant's lists; step numbers count within a product. -1 means unknown or none.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+MEASURED, ESTIMATED, STALE, BAD = "measured", "estimated", "stale", "bad"
+"""Marks of a value; every value has exactly one."""
+
+IDLE, WORK, BLOCKED, STARVED, SETUP, DOWN, OFF = range(7)
+FREE = (IDLE, STARVED, OFF)
+"""States in which a unit holds no part."""
+
+
+class Part(msgspec.Struct):
+    """A part that is believed to exist. `guess`: its product or place was inferred, not observed.
+
+    `alts` are the other steps (or DONE, SCRAP) it may have gone to when it last left a station with
+    a choice; `came` is that station, `moved` when.
+    """
+
+    product: int
+    step: int
+    born: int
+    since: int
+    guess: bool = False
+    came: int = -1
+    moved: int = 0
+    alts: list[int] = []
+
+
+class Unit(msgspec.Struct):
+    """A work unit. `state` -1: never seen; `done`: its part is finished and waits for room downstream."""
+
+    state: int = -1
+    since: int = 0
+    said: int = -1  # what its state sensor last said, and when
+    seen: int = 0
+    measured: bool = False
+    odd: int = 0  # since when `said` contradicts what it is believed to hold (0: it does not)
+    assumed: bool = False  # the start of the part in hand was not seen
+    part: Part | None = None
+    started: int = 0
+    done: bool = False
+    worked: int = 0  # ms worked since the last repair that was seen (age of the failure clock)
+    age_known: bool = False
+
+
+class StationState(msgspec.Struct):
+    """A work center: its units, its queue in order, and what its level sensor says against that."""
+
+    units: list[Unit]
+    queue: list[Part] = []
+    level: int | None = None  # newest reading of the level sensor, as sent
+    level_t: int = 0
+    bias: int = 0  # what the sensor shows when physics says the queue is empty
+    misses: int = 0  # readings in a row that differ from the queue by the same number
+    miss_by: int = 0
+    miss_since: int = 0
+    suspect: bool = True  # counts may have been missed: the next level reading is believed
+    events: bool = False  # work_start and work_end events are received
+    started: int = 0
+    ended: int = 0
+    ended_of: list[int] = []
+    failures: int = 0
+    refill: bool = False  # a unit without start events may have taken the next part at this moment
+
+
+class Order(msgspec.Struct):
+    """An open order at a supplier."""
+
+    doc: str
+    version: int
+    quantity: int
+    issued: int
+    due: int
+
+
+class StockState(msgspec.Struct):
+    """A stock point. `measured_t` by property: when a sensor last said so."""
+
+    on_hand: int
+    backorder: int = 0
+    on_order: int = 0
+    measured_t: dict[str, int] = {}
+    orders: dict[str, Order] = {}
+    closed: dict[str, int] = {}  # documents received or cancelled, with their version
+    demanded: int = 0
+    shipped: int = 0
+    received: int = 0
+    ordered: int = 0
+    placed: int = 0
+
+
+class Meters(msgspec.Struct):
+    """What was measured over time since the twin's first row; differences of two copies give a realised effect.
+
+    `queue_ms` part-ms per station queue, `hand_ms` and `back_ms` unit-ms per stock, `wip_ms` part-ms per product,
+    `state_ms` ms in each of the seven states per station (all units together).
+    """
+
+    queue_ms: list[int]
+    hand_ms: list[int]
+    back_ms: list[int]
+    wip_ms: list[int]
+    state_ms: list[list[int]]
+    released: list[int]
+    finished: list[int]
+    scrapped: list[int]
+    flow_ms: list[int]
+
+
+class Channel(msgspec.Struct):
+    """A cumulative counter as sent: its newest value and when that held."""
+
+    last: int
+    t: int
+    resets: int = 0
+
+
+class TagState(msgspec.Struct):
+    """The newest reading of one tag and how its readings fared."""
+
+    value: float
+    t: int
+    quality: int = 0
+    flag: str = ""  # newest failed check, "" when the newest reading passed all
+    changed: int = 0  # when the value last changed
+    same: int = 1  # readings in a row with this value
+    n: int = 1
+    failed: dict[str, int] = {}
+
+
+class Contradiction(msgspec.Struct):
+    """Sensors that cannot all be right, and by how much (parts or units)."""
+
+    what: str
+    sensors: list[str]
+    by: float
+    since: int
+    t: int
+    n: int = 1
+
+
+class Command(msgspec.Struct):
+    """What the journal holds about one command."""
+
+    target: str = ""
+    value: int = 0
+    step: str = ""
+    read_back: float | None = None
+    reason: str = ""
+    t: int = 0
+
+
+class Manual(msgspec.Struct):
+    """The newest manual count of something, with its spread (1 sigma)."""
+
+    value: float
+    sd: float
+    t: int
+    role: str
+
+
+class TwinState(msgspec.Struct):
+    """Everything believed at plant time `t`, after all readings up to then in event-time order."""
+
+    t: int
+    stations: list[StationState]
+    stocks: list[StockState]
+    meters: Meters
+    wip: list[int]
+    controls: dict[str, int]
+    control_t: dict[str, int] = {}
+    tags: dict[str, TagState] = {}
+    channels: dict[str, Channel] = {}
+    contradictions: dict[str, Contradiction] = {}
+    commands: dict[str, Command] = {}
+    manual: dict[str, Manual] = {}
+    lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
+    counts: dict[str, int] = {}
+    mode: str = ""
+    moved: bool = False  # parts moved at this moment; bounds are checked when it has passed
+    started: int = 0  # time of the first row
+
+
+def count(state: TwinState, what: str, n: int = 1) -> None:
+    """Add to a visible counter of the state."""
+    state.counts[what] = state.counts.get(what, 0) + n

@@ -1,0 +1,218 @@
+"""What physics says when sensors and counts disagree: bounds, levels, states; contradictions are named."""
+
+from __future__ import annotations
+
+from sim.plant import DONE, SCRAP
+from twin import floor
+from twin.floor import Floor
+from twin.model import BLOCKED, DOWN, FREE, OFF, SETUP, WORK, Contradiction, Part, Unit, count
+from twin.supply import contradict
+from twin.topology import capacity
+
+PATIENCE_MS = 20_000
+"""How long a unit's state may contradict the part it is believed to hold (sensors are some seconds late)."""
+AGREE = 3
+"""Level readings in a row that must differ by the same number before a fully counted queue is corrected."""
+FORGET_MS = 1_800_000
+"""A contradiction that has not come back for so long is no longer shown."""
+
+
+def level(f: Floor, s: int, value: int, tag: str) -> None:
+    """A level reading of the queue of station `s` (the sensor's own value)."""
+    station = f.state.stations[s]
+    station.level, station.level_t = value, f.t
+    name = f.topology.plant.stations[s].id
+    sees = [tag, *(f"{f.topology.plant.stations[i].id} counts" for i in sorted(f.topology.feeds[s]))]
+    if not station.queue and floor.all_free(f, s):
+        station.bias = value if station.bias == value or value == 0 else station.bias
+        if value:
+            what = f"queue of {name}: {tag} shows {value}, but its units are free and would take a part"
+            contradict(f.state, f"bias/{name}", Contradiction(what, [tag, f"{name} state"], value, f.t, f.t))
+            station.bias = value if station.misses >= 1 and station.miss_by == value else station.bias
+            station.misses, station.miss_by = station.misses + 1, value
+            return
+    by = max(value - station.bias, 0) - len(station.queue)
+    if by == 0:
+        station.misses, station.suspect = 0, False
+        return
+    station.misses = station.misses + 1 if station.miss_by == by and station.misses else 1
+    station.miss_by = by
+    counted = (station.events or f.starts_seen(s)) and all(f.covered(i) for i in f.topology.feeds[s])
+    if counted and not station.suspect:
+        what = f"queue of {name}: {tag} shows {value}, the counts leave {len(station.queue)}"
+        contradict(f.state, f"level/{name}", Contradiction(what, sees, by, f.t, f.t))
+        if station.misses < AGREE:
+            return
+        count(f.state, "level_corrections")
+    correct(f, s, by)
+    station.misses, station.suspect = 0, False
+
+
+def correct(f: Floor, s: int, by: int) -> None:
+    """Bring the queue of `s` to what was counted there: `by` parts more (or fewer, negative)."""
+    places = capacity(f.topology, s)
+    queue = f.state.stations[s].queue
+    for _ in range(by):
+        if places is not None and len(queue) >= places:
+            return
+        part = floor.find_elsewhere(f, s, None)
+        if part is None:
+            return
+        part.since = f.t
+        queue.append(part)
+    for _ in range(-by):
+        if queue:
+            _one_fewer(f, s, queue)
+
+
+def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
+    for part in reversed(queue):
+        if part.came >= 0 and not f.covered(part.came):
+            queue.remove(part)
+            _put_back(f, part)
+            return
+    for part in reversed(queue):
+        open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS]
+        if open_alts:
+            queue.remove(part)
+            _other_branch(f, part, open_alts[0])
+            return
+    free = floor.free_units(f, s)
+    if free and not f.starts_seen(s):
+        floor.start(f, s, free[0], None)
+        return
+    part = next((p for p in reversed(queue) if p.guess), queue[-1])
+    queue.remove(part)
+    floor.vanish(f, part)
+
+
+def _put_back(f: Floor, part: Part) -> None:
+    """A part believed to have left a station without sensors is still there."""
+    s = part.came
+    step = next((k for p, k in f.topology.into[s] if p == part.product), 0)
+    part.step, part.came, part.alts = step, -1, []
+    free = floor.free_units(f, s)
+    station = f.state.stations[s]
+    station.ended -= 1
+    if free:
+        station.units[free[0]].part, station.units[free[0]].started = part, f.t
+        floor.set_state(f, s, free[0], WORK)
+    else:
+        station.queue.insert(0, part)
+
+
+def _other_branch(f: Floor, part: Part, target: int) -> None:
+    part.alts = []
+    if target in (DONE, SCRAP):
+        floor.leave(f, part, target)
+    else:
+        floor.join(f, part, target)
+
+
+def bound(f: Floor, s: int) -> None:
+    """No queue longer than its places: what is over has begun work, or does not exist."""
+    places = capacity(f.topology, s)
+    station = f.state.stations[s]
+    if places is None:
+        return
+    while len(station.queue) > places:
+        free = [u for u in floor.free_units(f, s) if station.units[u].state != OFF]
+        if free:
+            floor.start(f, s, free[0], None)
+            station.units[free[0]].assumed = True
+            continue
+        name = f.topology.plant.stations[s].id
+        what = f"queue of {name}: the counts leave {len(station.queue)} parts in {places} places"
+        contradict(f.state, f"bound/{name}", Contradiction(what, [f"{name} counts"], len(station.queue) - places, f.t, f.t))
+        station.suspect = True
+        part = next((p for p in reversed(station.queue) if p.guess), station.queue[-1])
+        station.queue.remove(part)
+        floor.vanish(f, part)
+
+
+def unit_state(f: Floor, s: int, u: int, code: int) -> None:
+    """A state reading of one unit. Where events tell of starts and ends, it only gives the state; else it moves parts."""
+    station = f.state.stations[s]
+    unit = station.units[u]
+    if unit.said == DOWN and code != DOWN and code != OFF:
+        unit.worked, unit.age_known = 0, True
+    unit.said, unit.seen, unit.measured = code, f.t, True
+    if not odd(unit, code):
+        unit.odd = 0
+        floor.set_state(f, s, u, code)
+        return
+    if station.events or (code in FREE and "out" in f.topology.sensed[s] and not unit.done and not unit.assumed):
+        unit.odd = unit.odd or f.t
+        return
+    enforce(f, s, u)
+
+
+def odd(unit: Unit, code: int) -> bool:
+    """Does state `code` contradict what the unit is believed to hold?"""
+    if code in FREE:
+        return unit.part is not None
+    if unit.part is None:
+        return True
+    return unit.done != (code == BLOCKED)
+
+
+def enforce(f: Floor, s: int, u: int) -> None:
+    """Make the believed parts agree with what the unit's state sensor says."""
+    unit = f.state.stations[s].units[u]
+    code, unit.odd = unit.said, 0
+    if code in FREE:
+        if unit.part is not None and unit.done:
+            floor.hand_over(f, s, u)
+        elif unit.part is not None and unit.assumed:
+            unit.part.since = f.t
+            f.state.stations[s].queue.insert(0, unit.part)
+            unit.part, unit.assumed = None, False
+        elif unit.part is not None:
+            count(f.state, "inferred_ends")
+            floor.end(f, s, u, None)
+            if unit.part is not None:
+                floor.hand_over(f, s, u)
+    elif code in (WORK, SETUP, DOWN):
+        if unit.part is not None and unit.done:
+            floor.hand_over(f, s, u)
+        if unit.part is None:
+            floor.start(f, s, u, None)
+            unit.assumed = True
+    elif unit.part is None or not unit.done:
+        floor.end(f, s, u, None, hold=True)
+    floor.set_state(f, s, u, code)
+    f.state.moved = True
+
+
+def bound_all(f: Floor) -> None:
+    for s in range(len(f.state.stations)):
+        bound(f, s)
+
+
+def tick(f: Floor) -> None:
+    """Once a second of plant time: what has contradicted itself for too long is settled, old contradictions end."""
+    for s, station in enumerate(f.state.stations):
+        for u, unit in enumerate(station.units):
+            if unit.odd and f.t - unit.odd > PATIENCE_MS and odd(unit, unit.said):
+                name = f"{f.topology.plant.stations[s].id}/{u + 1}"
+                holds = "no part" if unit.part is None else "a finished part" if unit.done else "a part at work"
+                what = f"{name}: its state says otherwise than its counts, which leave {holds}"
+                contradict(f.state, f"state/{name}", Contradiction(what, [f"{name} state", f"{name} counts"], 1, f.t, f.t))
+                count(f.state, "state_corrections")
+                enforce(f, s, u)
+        if not f.covered(s):
+            _let_run(f, s)
+    old = [key for key, c in f.state.contradictions.items() if f.t - c.t > FORGET_MS]
+    for key in old:
+        del f.state.contradictions[key]
+
+
+def _let_run(f: Floor, s: int) -> None:
+    """A station whose ends nobody sees ends its parts at the mean work time, until neighbours tell otherwise."""
+    station = f.state.stations[s]
+    for u, unit in enumerate(station.units):
+        if unit.part is None or unit.done or unit.state in (DOWN, OFF):
+            continue
+        if f.t - unit.started >= f.topology.mean_ms[unit.part.product][unit.part.step]:
+            floor.end(f, s, u, None)
+            floor.auto_start(f, s)

@@ -1,0 +1,163 @@
+"""What the tracker needs of a plant file, worked out once: who feeds whom, and what each tag means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim.distributions import mean
+from sim.plant import DONE, SCRAP, UNLIMITED, Plant, Sensor
+from twin.model import Meters, StationState, StockState, TwinState, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Positions and neighbours. `likely[p][k]` is the most probable target of step k of product p, `alts[p][k]` the others.
+
+    `into[s]` are (product, step) pairs whose part is worked at station s; `feeds[s]` the stations that hand to s;
+    `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed at s;
+    `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the finest).
+    """
+
+    plant: Plant
+    station: dict[str, int]
+    product: dict[str, int]
+    stock: dict[str, int]
+    at: list[list[int]]
+    likely: list[list[int]]
+    alts: list[list[list[int]]]
+    into: list[list[tuple[int, int]]]
+    feeds: list[set[int]]
+    fills: list[int]
+    consumes: list[list[tuple[int, int]]]
+    tags: dict[str, Sensor]
+    sensed: list[set[str]]
+    buffers: dict[str, int]
+    demand_stock: dict[str, int] = field(default_factory=dict)
+    mean_ms: list[list[float]] = field(default_factory=list)
+    counters: frozenset[str] = frozenset()
+
+
+def build(plant: Plant) -> Topology:
+    """The topology of `plant`."""
+    station = {s.id: i for i, s in enumerate(plant.stations)}
+    product = {p.id: i for i, p in enumerate(plant.products)}
+    stock = {s.id: i for i, s in enumerate(plant.stocks)}
+    at = [[station[step.station] for step in p.steps] for p in plant.products]
+    likely: list[list[int]] = []
+    alts: list[list[list[int]]] = []
+    into: list[list[tuple[int, int]]] = [[] for _ in plant.stations]
+    feeds: list[set[int]] = [set() for _ in plant.stations]
+    for i, p in enumerate(plant.products):
+        likely.append([max(step.next, key=lambda choice: choice[1])[0] for step in p.steps])
+        alts.append([[t for t, _ in step.next if t != likely[i][k]] for k, step in enumerate(p.steps)])
+        for k, step in enumerate(p.steps):
+            into[at[i][k]].append((i, k))
+            for target, _ in step.next:
+                if target not in (DONE, SCRAP):
+                    feeds[at[i][target]].add(at[i][k])
+    buffers = {s.buffer: i for i, s in enumerate(plant.stations) if s.buffer}
+    return Topology(
+        plant=plant,
+        station=station,
+        product=product,
+        stock=stock,
+        at=at,
+        likely=likely,
+        alts=alts,
+        into=into,
+        feeds=feeds,
+        fills=[_filled_by(plant, p.id, stock) for p in plant.products],
+        consumes=[[(stock[s], n) for s, n in p.release.consumes] for p in plant.products],
+        tags={s.tag: s for s in plant.sensors},
+        sensed=_sensed(plant, station, buffers),
+        buffers=buffers,
+        demand_stock={d.id: stock[d.stock] for d in plant.demands},
+        mean_ms=[[mean(step.work) * plant.tick_s * 1000 for step in p.steps] for p in plant.products],
+        counters=_authoritative(plant),
+    )
+
+
+def _filled_by(plant: Plant, item: str, stock: dict[str, int]) -> int:
+    return next((stock[s.id] for s in plant.stocks if s.source == "line" and s.item == item), -1)
+
+
+def _sensed(plant: Plant, station: dict[str, int], buffers: dict[str, int]) -> list[set[str]]:
+    sensed: list[set[str]] = [set() for _ in plant.stations]
+    for sensor in plant.sensors:
+        where = station.get(sensor.thing, buffers.get(sensor.thing, -1))
+        if where >= 0:
+            sensed[where].add(sensor.property)
+    return sensed
+
+
+def _authoritative(plant: Plant) -> frozenset[str]:
+    """Of the counters of one thing and property: those by product, else by unit, else the total."""
+    best: dict[tuple[str, str], tuple[int, list[str]]] = {}
+    for sensor in plant.sensors:
+        if sensor.type != "counter":
+            continue
+        fine = 2 * (sensor.product is not None) + (sensor.unit is not None)
+        found = best.get((sensor.thing, sensor.property), (-1, []))
+        if fine > found[0]:
+            best[sensor.thing, sensor.property] = (fine, [sensor.tag])
+        elif fine == found[0]:
+            found[1].append(sensor.tag)
+    return frozenset(tag for _, tags in best.values() for tag in tags)
+
+
+def event_counter(topology: Topology, thing: str, kind: str, unit: int | None, product: str | None) -> str | None:
+    """The tag whose register an event's count stands for, None where the thing has no such counter."""
+    wanted = {"work_start": "in", "work_end": "out", "scrap": "scrap"}.get(kind)
+    for sensor in topology.plant.sensors:
+        if sensor.tag in topology.counters and (sensor.thing, sensor.property) == (thing, wanted):
+            if sensor.unit in (None, unit) and sensor.product in (None, product):
+                return sensor.tag
+    return None
+
+
+def capacity(topology: Topology, s: int) -> int | None:
+    """Places in the queue of station `s`, None where unlimited."""
+    places = topology.plant.stations[s].capacity
+    return None if places == UNLIMITED else places
+
+
+def first_controls(plant: Plant) -> dict[str, int]:
+    """The value of every control as the plant file has it (0 where it sets nothing yet)."""
+    found: dict[str, int] = {}
+    for control in plant.controls:
+        kind, thing, what = control.sets.split(".")
+        value: int | None = None
+        if kind == "release":
+            release = next(p.release for p in plant.products if p.id == thing)
+            value = release.cap if what == "cap" else release.base_stock
+        else:
+            value = next(s.level for s in plant.stocks if s.id == thing)
+        found[control.id] = value or 0
+    return found
+
+
+def empty_state(topology: Topology) -> TwinState:
+    """Before the first row: nothing on the floor, stocks as the plant file says, all of it only believed."""
+    plant = topology.plant
+    n_s, n_p, n_k = len(plant.stations), len(plant.products), len(plant.stocks)
+    return TwinState(
+        t=0,
+        stations=[
+            StationState(units=[Unit() for _ in range(s.units)], ended_of=[0] * n_p)
+            for s in plant.stations
+        ],
+        stocks=[StockState(on_hand=s.initial) for s in plant.stocks],
+        meters=Meters(
+            queue_ms=[0] * n_s,
+            hand_ms=[0] * n_k,
+            back_ms=[0] * n_k,
+            wip_ms=[0] * n_p,
+            state_ms=[[0] * 7 for _ in range(n_s)],
+            released=[0] * n_p,
+            finished=[0] * n_p,
+            scrapped=[0] * n_p,
+            flow_ms=[0] * n_p,
+        ),
+        wip=[0] * n_p,
+        controls=first_controls(plant),
+    )

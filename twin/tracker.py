@@ -1,0 +1,283 @@
+"""From journal rows to what we believe: one fold, the same live, in replay and in tests.
+
+Observations are applied in the order of the time they carry. Inside the lateness window a late one
+rewinds to the state before the window and everything since is applied again; one that is later still
+is applied now if nothing newer is known of its tag, else it only counts. No wall clock, no batch
+size: the state is a function of the rows alone, and inside the window not even of their order.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest.wire import STALE, UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, Status, WireError, decode, parse
+from sim.plant import Plant
+from twin.model import TwinState, count
+from twin.observe import (
+    COMMAND,
+    COUNTER,
+    END,
+    EVENTS,
+    MANUAL,
+    RELEASE,
+    SCRAPPED,
+    START,
+    SUPPLY,
+    TICK,
+    VALUE,
+    Obs,
+    apply_observation,
+)
+from twin.topology import Topology, build, empty_state
+
+WINDOW_MS = 300_000
+"""Lateness window in plant ms."""
+SNAPSHOT_VERSION = 1
+
+
+class Source(msgspec.Struct):
+    """One gateway: how much of its sequence has come. `t` plant ms and `recv` wall ms of its newest row."""
+
+    e: str = ""
+    first: int = -1
+    newest: int = -1
+    seen: int = 0
+    gap: int = 0
+    t: int = 0
+    recv: int = 0
+    online: bool = True
+
+    @property
+    def holes(self) -> int:
+        """Numbers up to the newest that neither came nor were given up."""
+        return max(self.newest - self.first + 1 - self.seen - self.gap, 0) if self.first >= 0 else 0
+
+
+class Snapshot(msgspec.Struct):
+    """Everything a tracker needs to go on after journal position `pos`."""
+
+    version: int
+    plant: str
+    pos: int
+    now: int
+    base: TwinState
+    recent: list[Obs]
+    births: dict[str, bytes]
+    sources: dict[str, Source]
+    speed: float
+    wall: int
+    origin: int
+
+
+class Tracker:
+    """The fold over journal rows. `state` is what is believed at `now` (plant ms of the newest tick or reading)."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.topology: Topology = build(plant)
+        self.pos = 0
+        self.now = 0
+        self.clock = PlantClock()
+        self.sources: dict[str, Source] = {}
+        self._births: dict[str, bytes] = {}
+        self._aliases = Aliases()
+        self._enums: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._base = empty_state(self.topology)
+        self._head = _copy(self._base)
+        self._recent: list[Obs] = []
+        self._dirty = False
+
+    @property
+    def state(self) -> TwinState:
+        """What is believed now; not to be changed by the caller."""
+        if self._dirty:
+            self._head = _copy(self._base)
+            for obs in self._recent:
+                apply_observation(self.topology, self._head, obs)
+            self._dirty = False
+        return self._head
+
+    @property
+    def holes(self) -> int:
+        return sum(source.holes for source in self.sources.values())
+
+    def apply(self, row: Row) -> Tracker:
+        """Take the next journal row; a row that cannot be understood is counted and changes nothing else."""
+        if row.pos <= self.pos:
+            return self
+        self.pos = row.pos
+        try:
+            self._source(row)
+            observations = self._observations(row)
+        except (WireError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError):
+            count(self._base, "rows_not_understood")
+            count(self._head, "rows_not_understood")
+            return self
+        for obs in observations:
+            self._insert(obs)
+        if row.kind == "tick":
+            self.now = max(self.now, row.t)
+            self._promote()
+        return self
+
+    def _source(self, row: Row) -> None:
+        if row.kind in ("tick", "manual", "cmd", "supply"):
+            return
+        source = self.sources.setdefault(row.source, Source())
+        source.t, source.recv = max(source.t, row.t), max(source.recv, row.recv)
+        if row.kind == "status":
+            source.online = parse("status", row.body).online
+        elif row.kind == "birth":
+            birth = self._aliases.feed_row(row)
+            self._births[f"{row.source} {birth.e}"] = row.body
+            self._learn_enums(row.source, birth.e)
+            source.online = True
+            if birth.e != source.e:
+                source.e, source.first, source.newest, source.seen, source.gap = birth.e, birth.s, birth.s - 1, 0, 0
+            if birth.plant_time is not None:
+                self.clock = PlantClock.of(birth.plant_time, row.recv)
+        elif row.s is not None and row.e == source.e:
+            source.online = True
+            source.seen += 1
+            source.newest = max(source.newest, row.s)
+            source.first = row.s if source.first < 0 else min(source.first, row.s)
+            if row.kind == "gap":
+                gap: Gap = parse("gap", row.body)
+                source.gap += 0 if gap.from_ == gap.s else gap.to - gap.from_ + 1
+
+    def _learn_enums(self, source: str, epoch: str) -> None:
+        for tag in (self._aliases.table(source, epoch) or {}).values():
+            if tag.enum is not None and set(tag.enum) <= set(UNIT_STATES):
+                self._enums[source, tag.name] = tuple(UNIT_STATES.index(name) for name in tag.enum)
+
+    def _observations(self, row: Row) -> list[Obs]:
+        if row.kind == "tick":
+            return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
+        if row.kind in ("data", "hist", "plain"):
+            return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
+        if row.kind == "event":
+            body = msgspec.to_builtins(parse("event", row.body))
+            rank = {"work_start": START, "scrap": SCRAPPED}.get(body["kind"], END)
+            return [self._obs(row, rank, f"{body['thing']}/{body['kind']}", body, body["t"])]
+        if row.kind == "supply":
+            body = msgspec.to_builtins(parse("supply", row.body))
+            return [self._obs(row, SUPPLY, f"{body['doc']}/{body['version']}", body, row.t)]
+        if row.kind == "manual":
+            (reading,) = decode(row, self._aliases)
+            body = msgspec.json.decode(row.body)
+            found = self._obs(row, MANUAL, reading.name, {"sd": body.get("sd", 0), "role": body.get("role", "")}, reading.t)
+            found.value = reading.value
+            return [found]
+        if row.kind in ("cmd", "cmdack"):
+            body = msgspec.to_builtins(parse(row.kind, row.body))
+            return [self._obs(row, COMMAND, row.kind, body, body.get("t", row.t))]
+        return []
+
+    def _obs(self, row: Row, rank: int, name: str, body: Any, t: int) -> Obs:
+        s = row.s if row.s is not None else row.pos if rank != SUPPLY else 0
+        return Obs(t=t, rank=rank, source=row.source, s=s, k=0, stamped=t, name=name, body=body)
+
+    def _reading(self, k: int, reading: Reading) -> Obs:
+        sensor = self.topology.tags.get(reading.name)
+        rank = COUNTER if sensor is not None and sensor.type == "counter" else VALUE
+        if sensor is not None and sensor.property == "in" and sensor.thing in self.topology.product:
+            rank = RELEASE
+        value, codes = reading.value, self._enums.get((reading.source, reading.name))
+        if codes is not None and 0 <= int(value) < len(codes):
+            value = float(codes[int(value)])
+        s = reading.s if reading.kind != "plain" else reading.pos
+        return Obs(
+            t=reading.t, rank=rank, source=reading.source, s=s, k=k, stamped=reading.t,
+            name=reading.name, value=value, quality=reading.quality,
+        )  # fmt: skip
+
+    def _insert(self, obs: Obs) -> None:
+        """Put an observation in its place; behind the window it takes the first moment that is still open."""
+        if self.now and obs.t > self.now + 60_000 and obs.rank != TICK:
+            obs.t = self.now  # a clock that runs ahead: the check flags it by its stamp
+        if obs.t <= self._base.t:
+            count(self._base, "late")
+            self._dirty = True
+            if obs.rank in EVENTS or obs.rank == TICK:
+                return  # what it counted is asserted by the next counter
+            obs.t = self._base.t + 1
+        if not self._recent or obs.key > self._recent[-1].key:
+            self._recent.append(obs)
+            if not self._dirty:
+                apply_observation(self.topology, self._head, obs)
+        else:
+            bisect.insort(self._recent, obs, key=lambda o: o.key)
+            self._dirty = True
+
+    def _promote(self) -> None:
+        """Observations older than the window can no longer be preceded by others: they go into the base."""
+        until = self.now - WINDOW_MS
+        if not self._recent or self._recent[0].t > until - WINDOW_MS // 2:
+            return
+        cut = next((i for i, obs in enumerate(self._recent) if obs.t > until), len(self._recent))
+        for obs in self._recent[:cut]:
+            apply_observation(self.topology, self._base, obs)
+        del self._recent[:cut]
+
+    def snapshot(self) -> bytes:
+        """Everything needed to go on, as bytes (msgpack)."""
+        return msgspec.msgpack.encode(
+            Snapshot(
+                SNAPSHOT_VERSION, plant_key(self.topology.plant), self.pos, self.now, self._base, self._recent,
+                self._births, self.sources, self.clock.speed, self.clock.wall, self.clock.origin,
+            )  # fmt: skip
+        )
+
+    @classmethod
+    def restore(cls, plant: Plant, data: bytes) -> Tracker:
+        """A tracker from `snapshot`; ValueError when it is of another plant file or version."""
+        try:
+            kept = msgspec.msgpack.decode(data, type=Snapshot)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"tracker snapshot cannot be read ({error}); delete it, the journal is replayed instead") from error
+        if kept.version != SNAPSHOT_VERSION or kept.plant != plant_key(plant):
+            raise ValueError("tracker snapshot is of another plant file or version; the journal is replayed instead")
+        tracker = cls(plant)
+        tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent
+        tracker._births, tracker.sources = kept.births, kept.sources
+        tracker.clock = PlantClock(kept.origin, kept.wall, kept.speed)
+        for key, body in kept.births.items():
+            source, _, epoch = key.partition(" ")
+            tracker._aliases.feed(source, parse("birth", body))
+            tracker._learn_enums(source, epoch)
+        tracker._dirty = True
+        return tracker
+
+
+def plant_key(plant: Plant) -> str:
+    """Names a plant file by its content."""
+    from twin.log import digest
+
+    return digest(repr(plant).encode())
+
+
+def _copy(state: TwinState) -> TwinState:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=TwinState)
+
+
+def apply(tracker: Tracker, row: Row) -> Tracker:
+    """The fold's step: the tracker after `row`."""
+    return tracker.apply(row)
+
+
+def save(tracker: Tracker, path: Path) -> None:
+    """Write a snapshot atomically (a kill leaves the old one)."""
+    part = path.with_suffix(".part")
+    part.write_bytes(tracker.snapshot())
+    os.replace(part, path)
+
+
+def is_stale(quality: int) -> bool:
+    return quality >= STALE
+
+
+__all__ = ["WINDOW_MS", "Row", "Source", "Status", "Tracker", "apply", "is_stale", "save"]
