@@ -1,0 +1,29 @@
+"""Commands of the edge: `plant`, `gateway`, `replay`. Heavy imports stay inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path, typer.Option("--data", help="Folder of this installation's files.")]
+Broker = Annotated[str, typer.Option("--broker", help="MQTT broker, HOST:PORT.")]
+
+
+def plant(
+    plant: Annotated[str, typer.Argument(help="A bundled plant's name or a plant file.")],
+    data: Data = Path("plantwin-data"),
+    port: Annotated[int, typer.Option(help="Fieldbus port on loopback; 0 picks a free one.")] = 0,
+    speed: Annotated[float, typer.Option(help="Plant seconds per wall second, 0.1 to 600.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Luck and hidden differences of this plant.")] = 1,
+    warmup: Annotated[str, typer.Option(help="Plant time run before going live, for example 3d; auto.")] = "auto",
+    broker: Annotated[str, typer.Option(help="MQTT broker for the ERP's documents, HOST:PORT; empty for none.")] = "",
+    disturb: Annotated[str, typer.Option(help="auto, none, bottleneck, or a JSON file of breakdowns.")] = "auto",
+    twist: Annotated[bool, typer.Option(help="Differ from the plant file in ways the twin is not told.")] = True,
+) -> None:
+    """Run a virtual plant with a fieldbus."""
+    from hardware.plant_service import PlantOptions, serve
+    from hardware.service import run
+
+    run("plant", serve(PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist)))
