@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sim.commands", "Write a plant file to start from."),
     "simulate": ("sim.commands_run", "Simulate a plant with many replicas and print its figures."),
     "trace": ("sim.commands_run", "Print the events of one replica, from the kernel or the SimPy reference."),
-    "discover": ("sim.commands", "Draft a plant file from a shop-floor event log."),
+    "discover": ("sim.commands_discover", "Draft a plant file from a shop-floor event log."),
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
     "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
     "keys": ("ingest.commands", "Make the site's signing keys."),

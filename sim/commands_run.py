@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,7 +34,7 @@ def _ticks(compiled: Compiled, text: str, option: str) -> int:
     except ValueError:
         pass
     try:
-        return round(Scale(compiled.plant.tick_s, compiled.plant.currency).duration(text))
+        return round(Scale(Fraction(str(compiled.plant.tick_s)), compiled.plant.currency).duration(text))
     except QuantityError as error:
         typer.echo(f"{option}: {error}", err=True)
         raise typer.Exit(2) from error

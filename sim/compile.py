@@ -13,7 +13,7 @@ import numpy as np
 from sim import state as L
 from sim.calendars import transitions
 from sim.draws import entity_number
-from sim.plant import UNLIMITED, Dist, Plant, Product
+from sim.plant import UNLIMITED, Dist, Plant, Product, Station
 from sim.quantile import table
 from sim.state import Array, Layout
 
@@ -167,14 +167,31 @@ def _slots(plant: Plant) -> list[tuple[str, str]]:
 
 
 def _max_parts(plant: Plant) -> int:
-    """Records for parts: what the CONWIP caps admit where every product has one, else what `unlimited` says."""
-    total = 0
-    for product in plant.products:
-        if product.release.policy != "conwip" or product.release.cap is None:
-            return plant.unlimited
-        highest = [c.high for c in plant.controls if c.sets == f"release.{product.id}.cap"]
-        total += max([product.release.cap, *highest])
-    return min(total, plant.unlimited)
+    """Records for parts: the least of what CONWIP caps admit, what finite queues and units hold, and `unlimited`."""
+    bounds = [plant.unlimited]
+    if all(p.release.policy == "conwip" and p.release.cap is not None for p in plant.products):
+        caps = [
+            max([p.release.cap or 0] + [c.high for c in plant.controls if c.sets == f"release.{p.id}.cap"])
+            for p in plant.products
+        ]
+        bounds.append(sum(caps))
+    places = [_places(plant, s) for s in plant.stations]
+    if None not in places:
+        bounds.append(sum(n for n in places if n is not None))
+    return max(min(bounds), 1)
+
+
+def _places(plant: Plant, station: Station) -> int | None:
+    """Parts a station holds in queue and units; None where nothing bounds it. A saturated product keeps one part in its first queue."""
+    routed = any(p.steps[i].station == station.id for p in plant.products for s in p.steps for i, _ in s.next if i >= 0)
+    starters = [p for p in plant.products if p.steps[0].station == station.id]
+    if station.capacity != UNLIMITED:
+        places = station.capacity
+    elif not routed and all(p.release.policy == "saturated" for p in starters):
+        places = len(starters)
+    else:
+        return None
+    return places + 2 * station.units  # a part handed to a free unit passes through the queue
 
 
 def _sizes(plant: Plant, slots: int) -> dict[str, int]:

@@ -1,0 +1,236 @@
+"""Draft a plant file from a shop-floor event log.
+
+The draft is semi-Markov: an order at a work center is worked on for a time, then nothing is reported for a time
+(it queues, travels, waits for papers), then the next report comes, at the same or another center, with the
+probabilities seen. A log shows when work was reported, not why it waited, so the wait is kept as what it is, a delay station
+`after-CENTER`, instead of being explained by a queue that the log cannot show. A draft is where an engineer starts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from sim.eventlog import Report
+
+HOUR = 3600.0
+OTHER = "other"
+RARE = 5
+"""Activities with fewer reports than this share one work center `other`."""
+ABANDONED = timedelta(days=14)
+"""Close rule, because the log has none: an order without a report for this long has left without reaching its last activity."""
+FIRST_DAYS = timedelta(days=7)
+"""Orders first reported this soon after the log begins may have been running before: their first report is not an arrival."""
+QUANTILES = 60
+OPEN_SHARE = 0.25
+"""An hour of the week counts as open when work was reported in this share of the weeks."""
+OWN_CALENDAR = 60
+"""Reports a work center needs for a calendar of its own; others keep the plant's."""
+
+
+@dataclass
+class Center:
+    """What the log shows of one work center; durations in hours."""
+
+    id: str
+    label: str
+    reports: int = 0
+    work: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    censored: list[float] = field(default_factory=list)  # waits still going on at the cut-off
+    next: Counter[str] = field(default_factory=Counter)
+    abandoned: int = 0
+    operators: int = 1
+    parallel: int = 1  # orders at once
+    waiting: int = 1  # orders that waited after it at once
+    open_hours: frozenset[int] = frozenset()
+
+
+@dataclass
+class Discovery:
+    """A draft and what it could not know."""
+
+    centers: dict[str, Center]
+    first: Counter[str]
+    arrivals: int
+    arrival_days: frozenset[int]
+    arrivals_per_hour: float
+    last: str
+    begin: datetime
+    until: datetime
+    notes: list[str]
+    open_hours: frozenset[int]
+    aliases: dict[str, str]  # activity -> center (rare ones -> other)
+
+
+def _most_at_once(spans: Iterable[tuple[datetime, datetime]]) -> int:
+    """Largest number of overlapping spans."""
+    changes = sorted([(a, 1) for a, b in spans if b > a] + [(b, -1) for a, b in spans if b > a], key=lambda c: (c[0], c[1]))
+    most = now = 0
+    for _, step in changes:
+        now += step
+        most = max(most, now)
+    return max(most, 1)
+
+
+def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Union of spans, so that one worker's overlapping reports count once."""
+    result: list[tuple[datetime, datetime]] = []
+    for a, b in sorted(spans):
+        if result and a <= result[-1][1]:
+            result[-1] = (result[-1][0], max(b, result[-1][1]))
+        else:
+            result.append((a, b))
+    return result
+
+
+def _open_hours(reports: Sequence[Report], begin: datetime, until: datetime) -> frozenset[int]:
+    """Hours of the week (0 = Monday 00:00) in which work went on in at least a quarter of the weeks."""
+    weeks: defaultdict[int, set[int]] = defaultdict(set)
+    for r in reports:
+        hour = r.start.replace(minute=0)
+        while hour < min(r.complete, until):
+            weeks[hour.weekday() * 24 + hour.hour].add((hour - begin).days // 7)
+            hour += timedelta(hours=1)
+    total = max((until - begin).days / 7.0, 1.0)
+    return frozenset(h for h, seen in weeks.items() if len(seen) >= OPEN_SHARE * total)
+
+
+def order_reports(reports: Iterable[Report], aliases: dict[str, str], last: str) -> list[Report]:
+    """Reports of one order up to its first report at the last activity; what follows it is not part of the flow."""
+    result = []
+    for r in sorted(reports, key=lambda r: (r.start, r.complete)):
+        result.append(r)
+        if aliases.get(r.activity, OTHER) == last:
+            break
+    return result
+
+
+def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> Discovery:
+    """Draft from what was known at `until`: reports completed by then, and the starts of those still running.
+
+    `last` is the activity whose first report completes an order.
+    """
+    known = [r for r in log if r.start < until]
+    if not known:
+        raise ValueError(f"no report starts before {until}")
+    begin = min(r.start for r in known).replace(hour=0, minute=0)
+    counts = Counter(r.activity for r in known)
+    aliases = {a: a if n >= RARE or a == last else OTHER for a, n in counts.items()}
+    centers: dict[str, Center] = {}
+    for r in known:
+        center = centers.setdefault(aliases[r.activity], Center(aliases[r.activity], r.label))
+        center.reports += 1
+        if r.complete <= until:
+            center.work.append((r.complete - r.start).total_seconds() / HOUR)
+    if OTHER in centers:
+        centers[OTHER].label = "rare activities"
+    orders: defaultdict[str, list[Report]] = defaultdict(list)
+    for r in known:
+        orders[r.order].append(r)
+    firsts = {order: min(r.start for r in reports) for order, reports in orders.items()}
+    first: Counter[str] = Counter()
+    for order, reports in orders.items():
+        flow = order_reports(reports, aliases, last)
+        _count_flow(flow, centers, aliases, last, until)
+        if firsts[order] >= begin + FIRST_DAYS:
+            first[aliases[flow[0].activity]] += 1
+    late = [t for t in firsts.values() if t >= begin + FIRST_DAYS]
+    days = Counter(t.weekday() for t in late)
+    arrival_days = frozenset(d for d in range(7) if days[d] >= 0.02 * max(len(late), 1))
+    open_days = sum(1 for i in range((until - begin - FIRST_DAYS).days) if (begin + FIRST_DAYS + timedelta(days=i)).weekday() in arrival_days)
+    _capacities(known, centers, aliases, until)
+    plant_hours = _open_hours(known, begin, until)
+    for center in centers.values():
+        mine = [r for r in known if aliases[r.activity] == center.id]
+        center.open_hours = _open_hours(mine, begin, until) if center.reports >= OWN_CALENDAR else plant_hours
+    return Discovery(
+        centers=centers, first=first or Counter({aliases[min(known, key=lambda r: r.start).activity]: 1}), arrivals=len(late),
+        arrival_days=arrival_days or frozenset(range(5)), arrivals_per_hour=len(late) / max(24.0 * open_days, 24.0), last=last,
+        begin=begin, until=until, notes=_notes(orders, firsts, aliases, last, begin, until), open_hours=plant_hours, aliases=aliases,
+    )  # fmt: skip
+
+
+def _count_flow(flow: list[Report], centers: dict[str, Center], aliases: dict[str, str], last: str, until: datetime) -> None:
+    """Waits and transitions of one order."""
+    for a, b in zip(flow, flow[1:], strict=False):
+        center = centers[aliases[a.activity]]
+        center.next[aliases[b.activity]] += 1
+        if a.complete <= until:
+            center.gaps.append(max((b.start - a.complete).total_seconds(), 0.0) / HOUR)
+    end = flow[-1]
+    if aliases[end.activity] != last and end.complete <= until:
+        center = centers[aliases[end.activity]]
+        if until - end.complete >= ABANDONED:
+            center.abandoned += 1
+        else:
+            center.censored.append((until - end.complete).total_seconds() / HOUR)
+
+
+def _capacities(known: Sequence[Report], centers: dict[str, Center], aliases: dict[str, str], until: datetime) -> None:
+    for center in centers.values():
+        mine = [r for r in known if aliases[r.activity] == center.id]
+        workers: defaultdict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+        orders: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        for r in mine:
+            span = (r.start, min(r.complete, until))
+            workers[r.worker].append(span)
+            orders[r.order].append(span)
+        center.operators = _most_at_once([s for spans in workers.values() for s in _merged(spans)])
+        center.parallel = _most_at_once([s for spans in orders.values() for s in _merged(spans)])
+
+
+def _notes(
+    orders: dict[str, list[Report]], firsts: dict[str, datetime], aliases: dict[str, str], last: str, begin: datetime, until: datetime
+) -> list[str]:
+    """What the log cannot tell."""
+    truncated = sum(t < begin + FIRST_DAYS for t in firsts.values())
+    packed = [o for o, reports in orders.items() if any(aliases[r.activity] == last and r.complete <= until for r in reports)]
+    lost = sum(o not in packed and until - max(r.complete for r in reports) >= ABANDONED for o, reports in orders.items())
+    overlapping = sum(
+        any(b.start < a.complete for a, b in zip(rs, rs[1:], strict=False))
+        for rs in (sorted(reports, key=lambda r: (r.start, r.complete)) for reports in orders.values())
+    )
+    rare = sorted(a for a, c in aliases.items() if c == OTHER)
+    return [
+        f"{truncated} of {len(orders)} orders are first reported within {FIRST_DAYS.days} days of the log's begin and may have been running "
+        "before: they give no arrival and no first activity, but their later reports count",
+        f"no event closes an order: it is finished at the `complete` of its first {last} report ({len(packed)} orders so far); "
+        f"without a report for {ABANDONED.days} days it counts as gone elsewhere ({lost} orders), which the draft shows as scrap",
+        f"in {overlapping} orders reports overlap: the wait between them is taken as 0",
+        "why an order waits is not in the log: waits stand as delays `after-CENTER`, not as queues; they do not shrink when a center gets faster",
+        "how many machines there are is not in the log: `units` is the largest number of orders worked on at once",
+        "quantities, setups and breaks are reports like any other here; costs, demand and stocks are not in the log",
+        *([f"rare activities share the center `{OTHER}`: {', '.join(rare)}"] if rare else []),
+    ]
+
+
+def kaplan_meier(durations: Sequence[float], censored: Sequence[float], n: int = QUANTILES) -> list[float]:
+    """`n` equally likely values of a duration some of whose observations are still going on (product-limit estimate).
+
+    Mass beyond the last completed observation is put at the longest time seen. Kaplan and Meier, JASA 53 (1958).
+    """
+    times = sorted(durations)
+    if not times:
+        return sorted(censored) or [0.0]
+    waiting = sorted(censored)
+    survival, curve = 1.0, []
+    at_risk = len(times) + len(waiting)
+    i = j = 0
+    while i < len(times):
+        while j < len(waiting) and waiting[j] < times[i]:
+            at_risk -= 1
+            j += 1
+        survival *= 1.0 - 1.0 / at_risk
+        at_risk -= 1
+        curve.append((times[i], 1.0 - survival))
+        i += 1
+    longest = max([times[-1], *waiting])
+    levels = (np.arange(n) + 0.5) / n
+    values, cumulative = [t for t, _ in curve] + [longest], [c for _, c in curve] + [1.0]
+    picks = np.searchsorted(np.array(cumulative), levels, side="left")
+    return [float(values[min(p, len(values) - 1)]) for p in picks]
