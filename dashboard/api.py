@@ -54,7 +54,9 @@ def _reading(router: APIRouter, feed: Feed) -> None:
             found = await feed.plant()
         except TwinError as error:
             return _unavailable(error)
-        return JSONResponse(found | {"map": fit(found, aspect).as_json()}, headers=NO_STORE)
+        controls = [c | {"words": words.control_words(str(c.get("id")), found)} for c in found.get("controls", [])]
+        body = found | {"controls": controls, "map": fit(found, aspect).as_json()}
+        return JSONResponse(body, headers=NO_STORE)
 
     def passed(name: str) -> None:
         async def route() -> JSONResponse:

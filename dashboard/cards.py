@@ -8,6 +8,7 @@ from typing import Any
 from dash import html
 
 from dashboard import words
+from dashboard.pages import marks
 
 
 def build(recs: Sequence[Mapping[str, Any]], plant: Mapping[str, Any], frame: Mapping[str, Any] | None) -> list[Any]:
@@ -36,8 +37,10 @@ def _nothing(frame: Mapping[str, Any] | None) -> html.Section:
         note = str(advice.get("why") or "No candidate beat doing nothing and the rule by enough to be worth a click.")
     lines: list[Any] = [html.H2(title, className="sentence"), html.P(note)]
     if when is not None:
-        checked = html.Span(**{"data-t": str(when)})
-        lines.append(html.P(["Last checked ", checked, f"; {advice.get('evaluated', 0)} decision moments checked so far."]))
+        checked = html.Span(**marks(data_t=str(when)))
+        lines.append(
+            html.P(["Last checked ", checked, f"; {advice.get('evaluated', 0)} decision moments checked so far."])
+        )
     return html.Section(lines, className="panel card nothing", id="nothing")
 
 
@@ -59,7 +62,7 @@ def _versus(label: str, found: Mapping[str, Any] | None, span: float) -> html.Tr
         className="difference",
         role="img",
         title=f"difference {words.gain(found)}",
-        **{"aria-label": f"against {label}: {words.gain(found)}"},
+        **marks(aria_label=f"against {label}: {words.gain(found)}"),
     )
     unit = str(found.get("unit") or "")
     return html.Tr(
@@ -110,16 +113,14 @@ def _checks(rec: Mapping[str, Any]) -> html.Ul:
 
 
 def _button(rec: Mapping[str, Any], decision: str, label: str, reason: str = "", main: bool = False) -> html.Button:
-    data = {"data-act": "decide", "data-id": rec.get("id"), "data-version": str(rec.get("version"))}
-    data |= {"data-decision": decision, "data-reason": reason}
+    data = marks(data_act="decide", data_id=rec.get("id"), data_version=str(rec.get("version")))
+    data |= marks(data_decision=decision, data_reason=reason)
     return html.Button(label, className="button main" if main else "button", **data)
 
 
 def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section:
     why = [html.Li(str(line)) for line in rec.get("why") or []] or [html.Li("no reason was recorded")]
-    others = [
-        html.Li(f"{_alternative(other)}") for other in (rec.get("alternatives") or [])[:4]
-    ]
+    others = [html.Li(_alternative(other, plant)) for other in (rec.get("alternatives") or [])[:4]]
     then = rec.get("then")
     status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
@@ -129,7 +130,9 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
             html.Div(
                 [
                     html.Span([html.Span("?", className="shape"), status], className="chip"),
-                    html.Span(["Expires in ", html.B(**{"data-expires": str(rec.get("expires"))})], className="expiry"),
+                    html.Span(
+                        ["Expires in ", html.B(**marks(data_expires=str(rec.get("expires"))))], className="expiry"
+                    ),
                 ],
                 className="card-head",
             ),
@@ -170,7 +173,7 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
         ],
         className="panel card open",
         id={"kind": "card", "id": str(rec.get("id"))},
-        **{"data-rec": rec.get("id"), "data-status": rec.get("status")},
+        **marks(data_rec=rec.get("id"), data_status=rec.get("status")),
     )
 
 
@@ -179,11 +182,12 @@ def _policy(name: str) -> str:
     return f"the {rest or 'present'} rule" if kind == "rule" else name
 
 
-def _alternative(other: object) -> str:
+def _alternative(other: object, plant: Mapping[str, Any]) -> str:
     if not isinstance(other, Mapping):
         return str(other)
     found = other.get("gain") if isinstance(other.get("gain"), Mapping) else None
-    label = other.get("words") or f"{other.get('control', '')} to {words.number(other.get('to'))}".strip()
+    control = words.control_words(str(other.get("control", "")), plant)
+    label = other.get("words") or f"{control} to {words.number(other.get('to'))}".strip()
     return f"{label}: {words.gain(found)}" if found else str(label)
 
 
@@ -203,10 +207,10 @@ def _timeline(rec: Mapping[str, Any]) -> html.Ol:
     rows = []
     for entry in rec.get("timeline") or []:
         status = str(entry.get("status"))
-        text = [html.Span(**{"data-t": str(entry.get("t"))}, className="when"), html.Span(className=f"dot {status}")]
+        text = [html.Span(**marks(data_t=str(entry.get("t"))), className="when"), html.Span(className=f"dot {status}")]
         text += [html.Span(words.STATUS.get(status, status) if status != "proposed" else "Proposed")]
         tail = " · ".join(str(entry[name]) for name in ("by", "note") if entry.get(name))
-        rows.append(html.Li([*text, html.Span(tail, className="by")], **{"data-status": status}))
+        rows.append(html.Li([*text, html.Span(tail, className="by")], **marks(data_status=status)))
     return html.Ol(rows, className="timeline")
 
 
@@ -249,5 +253,5 @@ def _past(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Details:
         className="past",
         open=status in words.ON_ITS_WAY or status in ("confirmed", "evaluated"),
         id={"kind": "past", "id": str(rec.get("id"))},
-        **{"data-rec": rec.get("id"), "data-status": status},
+        **marks(data_rec=rec.get("id"), data_status=status),
     )

@@ -9,7 +9,9 @@ import typer
 
 
 def dashboard(
-    data: Annotated[Path, typer.Option(help="Data folder; run/twin.json in it names the twin.")] = Path("plantwin-data"),
+    data: Annotated[Path, typer.Option(help="Data folder; run/twin.json in it names the twin.")] = Path(
+        "plantwin-data"
+    ),
     twin: Annotated[str | None, typer.Option(help="Address of the twin, instead of run/twin.json.")] = None,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8050,
     host: Annotated[str, typer.Option(help="Address to listen on: loopback unless --allow-remote.")] = "127.0.0.1",
@@ -22,4 +24,4 @@ def dashboard(
         serve(Settings(data, twin, host, port, allow_remote))
     except SettingsError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(error.code) from None

@@ -235,11 +235,11 @@ class _Router:
 
     def _out(self, place: _Place) -> float:
         right = MARGIN + GAP + place.column * (WIDTH + GAP) + WIDTH
-        return right + 5.0 + self._track("out", place.row, place.column) * 0.4
+        return right + 6.0 + self._track("out", place.row, place.column) * 0.45
 
     def _into(self, place: _Place) -> float:
         left = MARGIN + GAP + place.column * (WIDTH + GAP)
-        return left - 8.0 - self._track("in", place.row, place.column) * 0.4
+        return left - 11.0 - self._track("in", place.row, place.column) * 0.2
 
 
 def place(plant: Mapping[str, Any], per_row: int, most: int = 6) -> Map:
@@ -284,7 +284,7 @@ def fit(plant: Mapping[str, Any], aspect: float) -> Map:
     aspect = min(max(aspect, 0.2), 10.0)
     things = sum(len(plant.get(name, [])) for name in ("stations", "stocks", "suppliers", "demands"))
     best: tuple[float, Map] | None = None
-    for most in {4, 6, 9}:
+    for most in (4, 6, 9):
         for per_row in range(1, min(things, 14) + 1):
             drawn = place(plant, per_row, most)
             scale = min(aspect / drawn.width, 1.0 / drawn.height)

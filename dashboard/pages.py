@@ -11,7 +11,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-PAGES = (("/", "Overview"), ("/decide", "Decide"), ("/health", "Twin health"))
+PAGES = (("/", "overview", "Overview"), ("/decide", "decide", "Decide"), ("/health", "health", "Twin health"))
 
 THEME = {
     "fontFamily": "'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif",
@@ -20,20 +20,25 @@ THEME = {
 }
 
 
-def _status(id: str, label: str, title: str) -> html.Div:
+def marks(**values: Any) -> dict[str, Any]:
+    """Attributes whose names are no Python names: data_act -> data-act, aria_live -> aria-live."""
+    return {name.replace("_", "-"): value for name, value in values.items()}
+
+
+def _status(name: str, label: str, title: str) -> html.Div:
     """One figure of the header: a small label over a value that the asset fills."""
     return html.Div(
-        [html.Span(label, className="status-label"), html.Span(id=id, className="status-value")],
+        [html.Span(label, className="status-label"), html.Span(id=name, className="status-value")],
         className="status",
         title=title,
-        id=f"{id}-box",
+        id=f"{name}-box",
     )
 
 
 def _header() -> dmc.AppShellHeader:
     links = [
-        dcc.Link([name, html.Span(id=f"count-{name.lower().split()[0]}", className="count")], href=path, className="tab")
-        for path, name in PAGES
+        dcc.Link([name, html.Span(id=f"count-{key}", className="count")], href=path, className="tab")
+        for path, key, name in PAGES
     ]
     statuses = [
         _status("clock", "Plant time", "Time at the plant; a simulated plant may run faster than the wall clock"),
@@ -51,13 +56,13 @@ def _header() -> dmc.AppShellHeader:
                 html.Div(
                     [html.Span("plantwin", className="brand"), html.Span(id="site", className="site")], className="name"
                 ),
-                html.Nav(links, className="tabs", **{"aria-label": "Pages"}),
+                html.Nav(links, className="tabs", **marks(aria_label="Pages")),
                 html.Div(id="mode", className="mode", role="status"),
                 html.Div(statuses, className="statuses"),
                 html.Div(
                     [
-                        html.Button("Pause optimiser", id="pause", className="button", **{"data-act": "pause"}),
-                        html.Button("Light", id="theme", className="button", **{"data-act": "theme"}),
+                        html.Button("Pause optimiser", id="pause", className="button", **marks(data_act="pause")),
+                        html.Button("Light", id="theme", className="button", **marks(data_act="theme")),
                     ],
                     className="tools",
                 ),
@@ -80,10 +85,10 @@ def shell() -> dmc.MantineProvider:
                     _header(),
                     dmc.AppShellMain([html.Div(id="banner", role="alert"), html.Div(id="page", className="page")]),
                 ],
-                header={"height": {"base": 168, "sm": 120, "xl": 68}},
+                header={"height": {"base": 196, "sm": 112, "xl": 68}},
                 padding=0,
             ),
-            html.Div(id="toasts", **{"aria-live": "polite"}),
+            html.Div(id="toasts", **marks(aria_live="polite")),
         ],
     )
 
@@ -100,8 +105,14 @@ def overview() -> html.Div:
     return html.Div(
         [
             panel("Plant", html.Div(id="map"), "map-panel", html.Div(id="legend")),
-            panel("What needs me", html.Div(id="needs"), "needs-panel"),
-            html.Section(id="indicators", className="indicators", **{"aria-label": "Indicators"}),
+            html.Div(
+                [
+                    panel("What needs me", html.Div(id="needs"), "needs-panel"),
+                    panel("In force", html.Div(id="recent"), "recent-panel"),
+                ],
+                className="side",
+            ),
+            html.Section(id="indicators", className="indicators", **marks(aria_label="Indicators")),
         ],
         className="overview",
         id="overview",

@@ -35,7 +35,11 @@ class Settings:
 
 
 class SettingsError(Exception):
-    """The dashboard cannot start with these settings; the text says what to change."""
+    """The dashboard cannot start with these settings; the text says what to change, `code` is the exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def build(settings: Settings, feed: Feed) -> tuple[FastAPI, Dash]:
@@ -54,15 +58,17 @@ def build(settings: Settings, feed: Feed) -> tuple[FastAPI, Dash]:
     server.include_router(api.build(feed))
     dash = Dash(
         "plantwin",
-        server=server,
+        server=server,  # type: ignore[arg-type]  # dash annotates Flask servers only
         backend="fastapi",
         assets_folder=str(Path(__file__).parent / "assets"),
         title="plantwin",
-        update_title=None,
+        update_title=None,  # type: ignore[arg-type]  # documented: no "Updating..." in the title
         suppress_callback_exceptions=True,
         enable_mcp=False,
         serve_locally=True,
     )
+    # Dash's renderer opens its websocket worker whenever the server could; ours is one event stream instead.
+    dash.backend.websocket_capability = False
     dash.layout = pages.shell()
     _callbacks(dash, feed)
 
@@ -136,7 +142,8 @@ def listen(settings: Settings) -> socket.socket:
     if settings.host not in LOOPBACK and not settings.allow_remote:
         raise SettingsError(
             f"host: expected a loopback address ({', '.join(sorted(LOOPBACK))}), found {settings.host!r}; there is no "
-            "sign-in yet, so anyone who reaches the page could act: add --allow-remote if that is what you want"
+            "sign-in yet, so anyone who reaches the page could act: add --allow-remote if that is what you want",
+            code=2,
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
@@ -147,7 +154,9 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         made.close()
         where = f"{settings.host}:{settings.port}"
-        raise SettingsError(f"port: cannot listen on {where} ({error.strerror}); choose another with --port") from None
+        raise SettingsError(
+            f"port: cannot listen on {where} ({error.strerror}); choose another with --port", 1
+        ) from None
     return made
 
 

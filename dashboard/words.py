@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ STATUS: Mapping[str, str] = {
     "failed": "Failed",
     "evaluated": "Effect evaluated",
 }
+KINDS: Mapping[str, str] = {"cap": "WIP cap", "base_stock": "base stock", "level": "order-up-to level"}
+"""Last part of a control's `sets` -> what people call it."""
 OPEN = frozenset({"proposed", "deferred"})
 ON_ITS_WAY = frozenset({"accepted", "sent"})
 
@@ -54,7 +57,7 @@ def number(value: object) -> str:
     """A number for reading: no trailing zeros, at most three significant places after the integer part."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "unknown" if value is None else str(value)
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         return "unknown"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
@@ -81,8 +84,7 @@ def control_words(control: str, plant: Mapping[str, Any]) -> str:
         if isinstance(known, Mapping) and known.get("id") == control:
             path = str(known.get("sets") or "").split(".")
             if len(path) == 3:
-                kind = {"cap": "WIP cap", "base_stock": "base stock", "level": "order-up-to level"}.get(path[2], path[2])
-                return f"{kind} of {path[1]}"
+                return f"{KINDS.get(path[2], path[2])} of {path[1]}"
     return control.replace("_", " ")
 
 
@@ -121,6 +123,8 @@ def chance(worse: object) -> str:
 def check_words(name: str, value: object) -> tuple[str, str]:
     """(mark, sentence) of one check: the mark is ok, bad or info. A check is true, false, or a figure."""
     label = name.replace("_", " ")
+    if name.endswith("_s") and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "info", f"{label[:-2]}: {number(value)} s"
     if isinstance(value, Mapping):
         ok = value.get("ok", value.get("passed"))
         note = value.get("note", value.get("why", value.get("value")))

@@ -10,7 +10,7 @@ const KPI = {throughput: ["Throughput", "parts/{u}"], wip: ["WIP", "parts"], bac
   oee: ["OEE", ""], flow_time: ["Flow time", "{u}"], inventory: ["Stock on hand", "parts"], cost: ["Cost", "{c}/{u}"], profit: ["Profit", "{c}/{u}"],
   fill_rate: ["Fill rate", ""], utilisation: ["Utilisation", ""]};
 const byId = (id) => document.getElementById(id);
-const live = {frame: null, fresh: 0, source: null, plant: null, trends: {}, speed: 1, recs: [], forecast: null, series: null, seen: {}, asking: {}};
+const live = {frame: null, fresh: 0, source: null, plant: null, trends: {}, speed: 1, beats: [], recs: [], forecast: null, series: null, seen: {}, asking: {}};
 window.plantwin = live;
 
 /* ---- small helpers ---- */
@@ -110,8 +110,10 @@ function take(frame, fresh) {
   if (before && frame.seq === before.seq && frame.t === before.t) return;
   if (before && (frame.seq < before.seq || frame.t < before.t)) { live.plant = null; live.trends = {}; live.seen = {}; }
   const now = performance.now();
-  if (before && fresh && now - live.fresh < 5000 && frame.t > before.t) {
-    live.speed = 0.8 * live.speed + 0.2 * (frame.t - before.t) / Math.max(now - live.fresh, 1);
+  if (fresh) {
+    live.beats = live.beats.filter(([wall, t]) => wall > now - 20000 && t <= frame.t).concat([[now, frame.t]]);
+    const [wall, t] = live.beats[0];
+    live.speed = now - wall > 2500 ? (frame.t - t) / (now - wall) : null;
   }
   live.frame = frame;
   live.fresh = fresh ? now : -1e9;
@@ -231,10 +233,10 @@ function buildNode(svg, n, p) {
     r.state = make("text", {x: 57, y: 49, class: "state"}, g);
     r.queue = make("text", {x: 34, y: 77, class: "figure"}, g);
     r.note = make("text", {x: 34, y: 101, class: "note"}, g);
-    r.lead = make("g", {class: "lead"}, g);
-    make("rect", {x: -4, y: -4, width: n.w + 8, height: n.h + 8, rx: 5, class: "lead-ring"}, r.lead);
-    make("rect", {x: n.w / 2 - 44, y: -13, width: 88, height: 18, rx: 2, class: "lead-tab"}, r.lead);
-    make("text", {x: n.w / 2, y: 0, class: "lead-text", "text-anchor": "middle"}, r.lead, "▼ constraint");
+    r.lead = make("g", {class: "limit"}, g);
+    make("rect", {x: -4, y: -4, width: n.w + 8, height: n.h + 8, rx: 5, class: "limit-ring"}, r.lead);
+    make("rect", {x: n.w / 2 - 44, y: -13, width: 88, height: 18, rx: 2, class: "limit-tab"}, r.lead);
+    make("text", {x: n.w / 2, y: 0, class: "limit-text", "text-anchor": "middle"}, r.lead, "▼ constraint");
     r.hatch = make("rect", {width: n.w, height: n.h, rx: 3, class: "hatched"}, g);
   } else if (n.kind === "stock") {
     r.figure = make("text", {x: 34, y: 49, class: "big"}, g);
@@ -328,7 +330,7 @@ function indicators() {
     card.innerHTML = '<div class="kpi-head"><h3></h3><span class="kpi-mark"></span></div><div class="kpi-value"><b></b> <span></span></div>' +
       '<svg class="range" viewBox="0 0 300 30" preserveAspectRatio="none"><rect class="bar" x="0" y="6" width="300" height="12"/><rect class="band" y="6" height="12"/><path class="needle"/></svg>' +
       '<div class="kpi-ends"><span></span><span></span><span></span></div>' +
-      '<svg class="spark" viewBox="0 0 300 60" preserveAspectRatio="none"><path class="trend"/></svg><div class="kpi-ends time"><span></span><span></span></div>';
+      '<svg class="spark" viewBox="0 0 300 60" preserveAspectRatio="none"><path class="trend"/></svg><div class="kpi-ends time"><span></span><span></span><span></span></div>';
     return card;
   }));
   for (const card of el.children) {
@@ -346,10 +348,11 @@ function indicators() {
     put(ends[0], num(least)); put(ends[1], wide ? `90 %: ${num(lo)} to ${num(hi)}` : ""); put(ends[2], num(most));
     if (s.t.length > 1) {
       const t0 = s.t[0], t1 = s.t[s.t.length - 1];
-      attr($(".trend"), {d: path(s.t, s.v, (t) => 300 * (t - t0) / (t1 - t0 || 1), (y) => 57 - 54 * (y - least) / (most - least || 1))});
-      put(ends[3], `${span((t1 - t0) / 1000)} ago`); put(ends[4], "now");
+      const a = Math.min(...numbers), b = Math.max(...numbers), pad = Math.max((b - a) * 0.1, Math.abs(b) * 0.03, 0.5);
+      attr($(".trend"), {d: path(s.t, s.v, (t) => 300 * (t - t0) / (t1 - t0 || 1), (y) => 57 - 54 * (y - a + pad) / (b - a + 2 * pad))});
+      put(ends[3], `${span((t1 - t0) / 1000)} ago`); put(ends[4], a === b ? `steady at ${num(a)}` : `between ${num(a)} and ${num(b)}`); put(ends[5], "now");
       card.dataset.points = s.t.length;
-      attr($(".spark"), {role: "img", "aria-label": `${label(name)}: now ${num(v)}, between ${num(Math.min(...numbers))} and ${num(Math.max(...numbers))} in the last ${span((t1 - t0) / 1000)}`});
+      attr($(".spark"), {role: "img", "aria-label": `${label(name)}: now ${num(v)}, between ${num(a)} and ${num(b)} in the last ${span((t1 - t0) / 1000)}`});
     }
   }
 }
@@ -357,7 +360,7 @@ function needs() {
   const el = byId("needs"), f = live.frame, p = live.plant;
   if (!el || !p) return;
   const rows = [];
-  f.st.forEach((s, i) => { if (s === 5) rows.push(["alarm", "1", `${(p.stations[i] || {}).id} is down`, "Station"]); });
+  f.st.forEach((s, i) => { if (s === 5) rows.push(["alarm", "1", `${(p.stations[i] || {}).id} is down`, `${num((f.buf[i] || [])[0])} part(s) wait in front of it`]); });
   f.q.forEach((q, i) => { if (q === 3 || q === 2) rows.push([q === 3 ? "bad" : "stale", q === 3 ? "2" : "", `${(p.stations[i] || {}).id}: ${q === 3 ? "sensor bad" : "no recent reading"}`, "Sensors"]); });
   live.recs.filter((r) => r.status === "proposed" || r.status === "deferred").forEach((r) => rows.push(["advice", "?", r.words, `Expected ${r.gain_words} against doing nothing`, r.expires]));
   const n = Array.isArray(f.notices) ? f.notices.length : f.notices || 0;
@@ -376,6 +379,15 @@ function needs() {
   }));
 }
 
+function recent() {
+  const el = byId("recent"), f = live.frame, p = live.plant;
+  if (!el || !p) return;
+  const past = live.recs.filter((r) => r.status !== "proposed" && r.status !== "deferred").slice(0, 4), ctl = p.controls || [];
+  if (!changed("recent", JSON.stringify([past.map((r) => [r.id, r.status]), f.ctl])) && el.firstChild) return;
+  fill(el, [past.length ? table(["Decided lately", "Now"], past.map((r) => [r.words.replace(/ for the next.*/, ""), r.status]), "Decided lately") : make("p", {class: "small"}, null, "Nothing has been decided yet."),
+    table(["Control", "In force"], ctl.map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : "")]), "Controls in force")]);
+}
+
 /* ---- Decide ---- */
 function decide() {
   const cards = byId("cards"), f = live.frame, p = live.plant;
@@ -388,7 +400,7 @@ function decide() {
   if (changed("fc", f.fc_v) || !live.forecast) once("fc", async () => { live.forecast = (await ask("/api/forecast")) || live.forecast; fan(); });
   const el = byId("controls");
   if (el && p && (changed("ctl", JSON.stringify(f.ctl)) || !el.firstChild)) {
-    fill(el, [table(["Control", "In force", "Allowed", "Approval"], (p.controls || []).map((c) => [c.id, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : ""), `${num(c.low)} to ${num(c.high)}, steps of ${num(c.step)}`, c.approve || ""]), "Controls in force")]);
+    fill(el, [table(["Control", "In force", "Allowed", "Approval"], (p.controls || []).map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : ""), `${num(c.low)} to ${num(c.high)}, steps of ${num(c.step)}`, c.approve || ""]), "Controls in force")]);
   }
   if (byId("fan") && !byId("fan").firstChild) fan();
 }
@@ -407,12 +419,15 @@ function fan() {
   const x = (t) => L + (W - L - 8) * (t - t0) / (t1 - t0 || 1), y = (v) => H - B - (H - B - 8) * (v - low) / (top - low || 1);
   const last = s.t.length - 1, text = `${label(live.series)}: ${num(s.mean[0])} now; in ${span((t1 - s.t[0]) / 1000)} ${num(s.mean[last])} ${unit(live.series)}, 90 % between ${num(s.lo[last])} and ${num(s.hi[last])}.`;
   const svg = make("svg", {viewBox: `0 0 ${W} ${H}`, class: "fan", role: "img", "aria-label": text});
-  for (let k = 0; k <= 4; k++) {
-    const v = low + (top - low) * k / 4;
+  const rungs = [3, 4, 5].find((k) => [1, 2, 2.5, 5].some((m) => Math.abs(Math.log10((top - low) / k / m) % 1) < 1e-6)) || 4;
+  for (let k = 0; k <= rungs; k++) {
+    const v = low + (top - low) * k / rungs;
     make("line", {x1: L, x2: W - 8, y1: y(v), y2: y(v), class: "rule"}, svg);
     make("text", {x: L - 6, y: y(v) + 4, class: "tick", "text-anchor": "end"}, svg, num(v));
-    const t = t0 + (t1 - t0) * k / 4;
-    make("text", {x: x(t), y: H - 6, class: "tick", "text-anchor": k === 0 ? "start" : k === 4 ? "end" : "middle"}, svg, clock(t, false).slice(0, 5));
+  }
+  const every = [0.25, 0.5, 1, 2, 4, 6, 12, 24, 48, 168, 720].map((h) => h * 3600000).find((h) => (t1 - t0) / h <= 6) || (t1 - t0) / 4;
+  for (let t = Math.ceil(t0 / every) * every; t <= t1 - every / 8; t += every) {
+    make("text", {x: Math.max(x(t), L + 12), y: H - 6, class: "tick", "text-anchor": "middle"}, svg, every < 86400000 ? clock(t, false).slice(0, 5) : clock(t).slice(0, 11));
   }
   const down = [...s.t].reverse(), back = [...s.lo].reverse();
   make("path", {d: path(s.t, s.hi, x, y) + path(down, back, x, y).replace("M", "L") + "Z", class: "band"}, svg);
@@ -505,7 +520,7 @@ function quality(s) {
   if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
   const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
   const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  fill(el, [cover, cols.length ? table(cols.map((c) => c.replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : r[c]))), "Scores") : make("span")]);
+  fill(el, [cover, cols.length ? table(cols.map((c) => c.replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : r[c]))), "Scores") : make("span")]);
 }
 function evidence(state, log) {
   fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Journal position", num(state.pos)], ["Plant time", clock(state.t)], ["Frame", live.frame ? num(live.frame.seq) : "?"]], "State") : sign("stale", "The state cannot be read now.")]);
@@ -520,7 +535,7 @@ function draw() {
   loadPlant();
   const here = location.pathname.replace(/\/$/, "") || "/";
   document.querySelectorAll(".tab").forEach((a) => attr(a, {"aria-current": (a.pathname.replace(/\/$/, "") || "/") === here ? "page" : "false"}));
-  header(); map(); indicators(); needs(); decide(); health();
+  header(); map(); indicators(); needs(); recent(); decide(); health();
 }
 function theme(name) {
   try { localStorage.setItem("plantwin-theme", name); } catch { /* private window */ }
