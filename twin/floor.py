@@ -348,11 +348,12 @@ def _take(f: Floor, s: int, product: int | None) -> Part:
         if product is None or part.product == product:
             queue.remove(part)
             return part
-    guessed = next((part for part in queue if part.guess), None)
-    if guessed is not None and product is not None:
-        queue.remove(guessed)
-        _relabel(f, s, guessed, product)
-        return guessed
+    if queue and product is not None and blocked_for(f, s, product) is None:
+        # a number of parts is surer than their names: one in the queue was taken for another product
+        part = next((p for p in queue if p.guess), queue[0])
+        queue.remove(part)
+        _relabel(f, s, part, product)
+        return part
     found = find_elsewhere(f, s, product)
     assert found is not None, "a station is reached by at least one step"
     return found

@@ -153,7 +153,7 @@ def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
         count(f.state, "events_already_counted")
         return
     if n != 1:
-        station.suspect = True
+        _doubt(f, s)
         count(f.state, "lost_events", max(n - 1, 0))
     if event.kind == "work_start":
         station.events = True
@@ -167,6 +167,14 @@ def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
             _ends(f, s, None, product, n - 1)
     station.units[u].odd = 0
     f.state.moved = True
+
+
+def _doubt(f: Floor, s: int) -> None:
+    """Something at `s` was missed: the next level readings there and downstream are believed."""
+    f.state.stations[s].suspect = True
+    for d, feeds in enumerate(f.topology.feeds):
+        if s in feeds:
+            f.state.stations[d].suspect = True
 
 
 def _ends(f: Floor, s: int, u: int | None, product: int | None, n: int) -> None:
@@ -256,7 +264,7 @@ def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
     unit = sensor.unit - 1 if sensor.unit is not None else None
     if n and f.state.stations[s].events:
         count(f.state, "healed_by_counter", n)
-        f.state.stations[s].suspect = True
+        _doubt(f, s)
     if sensor.property == "out":
         _ends(f, s, unit, product, n)
         f.state.stations[s].refill = n > 0 and not f.state.stations[s].events

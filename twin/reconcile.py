@@ -5,13 +5,13 @@ from __future__ import annotations
 from sim.plant import DONE, SCRAP
 from twin import floor
 from twin.floor import Floor
-from twin.model import BLOCKED, DOWN, FREE, OFF, SETUP, WORK, Contradiction, Part, Unit, count
+from twin.model import BLOCKED, DOWN, FREE, IDLE, OFF, SETUP, STARVED, WORK, Contradiction, Part, Unit, count
 from twin.supply import contradict
 from twin.topology import capacity
 
 PATIENCE_MS = 20_000
 """How long a unit's state may contradict the part it is believed to hold (sensors are some seconds late)."""
-AGREE = 3
+AGREE = 2
 """Level readings in a row that must differ by the same number before a fully counted queue is corrected."""
 FORGET_MS = 1_800_000
 """A contradiction that has not come back for so long is no longer shown."""
@@ -202,9 +202,29 @@ def tick(f: Floor) -> None:
                 enforce(f, s, u)
         if not f.covered(s):
             _let_run(f, s)
+        elif station.queue:
+            _no_idle_beside_queue(f, s)
     old = [key for key, c in f.state.contradictions.items() if f.t - c.t > FORGET_MS]
     for key in old:
         del f.state.contradictions[key]
+
+
+def _no_idle_beside_queue(f: Floor, s: int) -> None:
+    """A unit that has been free for a while proves that nothing waits in front of it."""
+    station = f.state.stations[s]
+    long_ago = f.t - PATIENCE_MS
+    free = any(
+        u.measured and u.said in (IDLE, STARVED) and u.part is None and u.seen <= long_ago and u.since <= long_ago
+        for u in station.units
+    )
+    if not free:
+        return
+    name = f.topology.plant.stations[s].id
+    for part in [p for p in station.queue if p.since <= long_ago]:
+        what = f"queue of {name}: the counts leave {len(station.queue)}, but a unit is free and would take a part"
+        contradict(f.state, f"idle/{name}", Contradiction(what, [f"{name} counts", f"{name} state"], 1, f.t, f.t))
+        station.queue.remove(part)
+        floor.vanish(f, part)
 
 
 def _let_run(f: Floor, s: int) -> None:
