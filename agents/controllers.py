@@ -23,10 +23,17 @@ Values = NDArray[np.int64]
 
 
 class Controller(Protocol):
-    """`name` identifies it in evidence; `static` says that it never changes its mind, so it is asked once."""
+    """`name` identifies it in evidence; `static` says that it never changes its mind, so it is asked once; `epoch_s` is the time
+    between two of its decisions (None: what is usual for the plant)."""
 
-    name: str
-    static: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def static(self) -> bool: ...
+
+    @property
+    def epoch_s(self) -> float | None: ...
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] for rows [R, W], or None to leave all controls as they are."""
@@ -37,6 +44,7 @@ class Hold:
 
     name = "nothing"
     static = True
+    epoch_s: float | None = None
 
     def act(self, rows: Rows) -> Values | None:
         """Nothing is changed."""
@@ -61,6 +69,11 @@ class RuleController:
         """Whether the rule is a set of constant setpoints."""
         return not self.rule.boosts
 
+    @property
+    def epoch_s(self) -> float | None:
+        """The usual interval of the plant."""
+        return None
+
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] of the rule in these states."""
         return self.rule.act(rows, self.compiled, self.grid)
@@ -83,6 +96,11 @@ class PolicyController:
     def static(self) -> bool:
         """A policy looks at the state every time."""
         return False
+
+    @property
+    def epoch_s(self) -> float | None:
+        """The interval it was trained for."""
+        return self.bundle.epoch_s
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] of the policy in these states."""

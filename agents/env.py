@@ -34,7 +34,8 @@ class Settings:
     `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `max_episode_steps` (default: four
     weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
     environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
-    episode's parameters may lie from the file; `reward_unit`: money of one unit of reward.
+    episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
+    observation arrays in turn, so that the one before last is overwritten.
     """
 
     epoch_s: float | None = None
@@ -45,6 +46,7 @@ class Settings:
     autoreset: str = "same_step"
     spread: Spread | None = None
     reward_unit: float | None = None
+    copy: bool = True
 
 
 def compiled_plant(plant: str | Plant | Compiled) -> Compiled:
@@ -123,6 +125,13 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._ratio = np.maximum(-(-every // self.epoch), 1)
         self._now = self.compiled.layout.offset["now"]
         self._kernel_seed: int | None = None
+        self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
+
+    def _observe(self) -> Floats:
+        if self.settings.copy:
+            return self.observer(self.rows)
+        self._observations.reverse()
+        return self.observer(self.rows, out=self._observations[0])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Start new episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new luck."""
@@ -137,7 +146,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._begin(np.flatnonzero(mask), options.get("state"))
         if self.settings.stagger and mask.all():
             self._elapsed[:] = np.arange(self.num_envs) * self.limit_steps // self.num_envs
-        return self.observer(self.rows), self._info({})
+        return self._observe(), self._info({})
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""
@@ -189,7 +198,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._money[...] = self._after
         self._elapsed += 1
         truncated = self._elapsed >= self.limit_steps
-        observation = self.observer(self.rows)
+        observation = self._observe()
         info = {"cost": cost[0], "cash": cost[1], "clipped": clipped, "held": held}
         if self.settings.autoreset == "same_step" and truncated.any():
             info |= {"final_obs": observation.copy(), "_final_obs": truncated.copy()}

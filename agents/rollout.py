@@ -21,7 +21,8 @@ Costs = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long to run: decisions every `epoch` ticks, `warmup` ticks that are not counted, then `length` ticks that are."""
+    """How long to run: decisions every `epoch` ticks (unless the controller has its own interval), `warmup` ticks that are not
+    counted, then `length` ticks that are."""
 
     epoch: int
     warmup: int
@@ -45,7 +46,7 @@ def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: 
 
     grid = Grid(compiled.plant)
     now = int(rows[0, compiled.layout.offset["now"]])
-    step = until - now if who.static else epoch
+    step = until - now if who.static else epoch if who.epoch_s is None else ticks(compiled, who.epoch_s)
     while now < until:
         values = who.act(rows)
         if values is not None:
