@@ -56,7 +56,7 @@ def start(f: Floor, s: int, u: int, product: int | None) -> None:
     part = _take(f, s, product)
     if product is not None:
         part.product, part.guess = product, False
-    unit.part, unit.done, unit.started = part, False, f.t
+    unit.part, unit.done, unit.started, unit.on_part = part, False, f.t, 0
     set_state(f, s, u, WORK)
     f.state.stations[s].started += 1
     drain(f, s)

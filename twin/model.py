@@ -46,6 +46,7 @@ class Unit(msgspec.Struct):
     part: Part | None = None
     started: int = 0
     done: bool = False
+    on_part: int = 0  # ms worked on the part in hand
     worked: int = 0  # ms worked since the last repair that was seen (age of the failure clock)
     age_known: bool = False
 
@@ -184,6 +185,7 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
+    history: list[list[int]] = []  # per whole minute: time, WIP, finished, backorders, then stock on hand of each stock
     moved: bool = False  # parts moved at this moment; bounds are checked when it has passed
     started: int = 0  # time of the first row
 

@@ -19,6 +19,9 @@ ends before it starts elsewhere), then what it led to; ticks come last. Sources 
 EVENTS = (END, SCRAPPED, START)
 MOST = 500
 """More parts than this in one step of a counter are not believed to have been missed (the counter was reset)."""
+MINUTE_MS = 60_000
+REMEMBERED = 240
+"""Minutes of history kept in the state."""
 
 
 class Obs(msgspec.Struct):
@@ -68,6 +71,7 @@ def _advance(f: Floor) -> None:
         state.t = state.started = f.t
         return
     dt, meters = f.t - state.t, state.meters
+    _remember(state, f.t)
     for s, station in enumerate(state.stations):
         meters.queue_ms[s] += len(station.queue) * dt
         for unit in station.units:
@@ -75,12 +79,26 @@ def _advance(f: Floor) -> None:
                 meters.state_ms[s][unit.state] += dt
             if unit.state == WORK:
                 unit.worked += dt
+                unit.on_part += dt
     for k, stock in enumerate(state.stocks):
         meters.hand_ms[k] += stock.on_hand * dt
         meters.back_ms[k] += stock.backorder * dt
     for p, n in enumerate(state.wip):
         meters.wip_ms[p] += n * dt
     state.t = f.t
+
+
+def _remember(state: TwinState, t: int) -> None:
+    """Keep what was believed at each whole minute that passes before `t`, for forecasts to be scored against."""
+    first = -(-state.t // MINUTE_MS)
+    last = (t - 1) // MINUTE_MS
+    if last < first:
+        return
+    finished = sum(state.meters.finished)
+    values = [sum(state.wip), finished, sum(k.backorder for k in state.stocks), *(k.on_hand for k in state.stocks)]
+    for minute in range(max(first, last - REMEMBERED + 1), last + 1):
+        state.history.append([minute * MINUTE_MS, *values])
+    del state.history[:-REMEMBERED]
 
 
 def _settle(f: Floor) -> None:
