@@ -21,6 +21,7 @@ from hardware.demo_evidence import read_journal, read_outbox, read_truth, undeli
 from hardware.demo_report import Observed, StateSample, report
 from hardware.demo_twin import Operator, TwinApi, status_line
 from hardware.supervisor import Part, StartError, Supervisor, free_ports, port_is_free, python
+from sim import plantfile
 
 MARK = "demo.json"
 """A folder with this file was made by a demo and may be emptied by the next one."""
@@ -50,7 +51,7 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """Refuse what cannot work before anything is started. Raises DemoError."""
+    """Refuse what cannot work before anything is started. Raises DemoError, and PlantError for a wrong plant."""
     if options.approve not in {"auto", "none"}:
         raise DemoError(f"--approve: expected auto or none, found {options.approve}")
     if options.broker not in {"embedded", "mosquitto"}:
@@ -59,6 +60,7 @@ def check(options: Options) -> None:
         raise DemoError("--speed and --for must be greater than 0")
     if options.broker == "mosquitto" and mosquitto() is None:
         raise DemoError("--broker mosquitto: there is no mosquitto here; install it or leave the option out")
+    plantfile.load(options.plant)
     if not port_is_free(options.port):
         raise DemoError(
             f"port {options.port} is taken by another program; end that one or choose another port: "
