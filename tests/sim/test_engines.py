@@ -1,4 +1,4 @@
-"""One set of rules on every machine: compiled, pure Python, numba's CUDA simulator, and a CUDA device if there is one."""
+"""One set of rules on every machine: compiled, pure Python, CUDA simulator, and a CUDA device where there is one."""
 
 from __future__ import annotations
 
