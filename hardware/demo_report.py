@@ -74,8 +74,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def wip_error(samples: Sequence[StateSample], truth: Sequence[Mapping[str, Any]]) -> float | None:
     """Mean absolute difference, in parts, between the twin's and the true parts at a station.
 
-    The mean is over stations and samples. `truth` rows hold from their time to the next row's. A sample from before
-    the first row or after the last row is left out; None when nothing is left.
+    The mean is over stations and samples. The truth log has a row each minute of plant time: a sample is compared with
+    the row nearest in time. One from before the first or after the last row is left out; None when nothing is left.
     """
     rows = sorted(truth, key=lambda row: int(row["t"]))
     times = [int(row["t"]) for row in rows]
@@ -84,6 +84,8 @@ def wip_error(samples: Sequence[StateSample], truth: Sequence[Mapping[str, Any]]
         place = bisect.bisect_right(times, sample.t) - 1
         if place < 0 or sample.t > times[-1]:
             continue
+        if place + 1 < len(times) and times[place + 1] - sample.t < sample.t - times[place]:
+            place += 1
         actual = rows[place]["wip"]
         errors += [abs(mean - float(actual[station])) for station, mean in sample.wip.items() if station in actual]
     return sum(errors) / len(errors) if errors else None

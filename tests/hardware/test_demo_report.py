@@ -51,15 +51,16 @@ def test_percentile_is_a_value_of_the_sample() -> None:
     assert percentile([7.0], 0.99) == 7.0
 
 
-def test_wip_error_uses_the_truth_that_held_at_that_time() -> None:
+def test_wip_error_uses_the_truth_nearest_in_time() -> None:
     truth = [{"t": 1000, "wip": {"a": 1, "b": 0}}, {"t": 2000, "wip": {"a": 3, "b": 1}}]
     samples = [
         StateSample(999, 0.1, {"a": 9.0, "b": 9.0}),  # before the first row: not counted
-        StateSample(1999, 0.1, {"a": 1.5, "b": 0.0}),
+        StateSample(1500, 0.1, {"a": 1.5, "b": 0.0}),
+        StateSample(1501, 0.1, {"a": 3.0, "b": 1.0}),
         StateSample(2000, 0.1, {"a": 3.0, "b": 3.0}),
         StateSample(2001, 0.1, {"a": 9.0}),  # after the last row: not counted
     ]
-    assert wip_error(samples, truth) == (0.5 + 0 + 0 + 2) / 4
+    assert wip_error(samples, truth) == (0.5 + 0 + 0 + 0 + 0 + 2) / 6
     assert wip_error([], truth) is None
 
 
