@@ -95,7 +95,7 @@ def action(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         verb = "Raise" if after > before else "Lower" if after < before else "Keep"
     what = control_words(str(rec.get("control", "?")), plant)
-    span = rec.get("horizon_s")
+    span = rec.get("lease_s", rec.get("horizon_s"))
     tail = f" for the next {hours(span)}" if span is not None else ""
     return f"{verb} {what} from {number(before)} to {number(after)}{tail}"
 
