@@ -27,3 +27,26 @@ def plant(
     from hardware.service import run
 
     run("plant", serve(PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist)))
+
+
+def gateway(
+    plant: Annotated[str, typer.Argument(help="A bundled plant's name or a plant file.")] = "",
+    data: Data = Path("plantwin-data"),
+    fieldbus: Annotated[str, typer.Option(help="Fieldbus of the plant, HOST:PORT.")] = "",
+    broker: Broker = "127.0.0.1:1883",
+    config: Annotated[Path | None, typer.Option(help="A YAML file with plant, fieldbus, broker and more.")] = None,
+) -> None:
+    """Carry a fieldbus to MQTT and checked commands back, with a durable outbox."""
+    from hardware.gateway_config import GatewayConfig, read_config
+    from hardware.gateway_service import serve
+    from hardware.service import run
+
+    if config is None and not (plant and fieldbus):
+        typer.echo("gateway: expected PLANT with --fieldbus HOST:PORT, or --config FILE", err=True)
+        raise typer.Exit(2)
+    try:
+        settings = read_config(config, data) if config is not None else GatewayConfig(plant, fieldbus, broker, data)
+    except ValueError as error:
+        typer.echo(f"gateway: {error}", err=True)
+        raise typer.Exit(2) from error
+    run("gateway", serve(settings))

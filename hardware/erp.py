@@ -39,13 +39,20 @@ class Erp:
     def paper(self, paper: Mapping[str, Any]) -> None:
         """A purchase order or a goods receipt of the plant."""
         number = f"{paper['doc']}-{self._run}"
-        common = {"item": paper["item"], "quantity": paper["quantity"], "supplier": paper["supplier"], "stock": paper["stock"]}
+        common = {
+            "item": paper["item"],
+            "quantity": paper["quantity"],
+            "supplier": paper["supplier"],
+            "stock": paper["stock"],
+        }
         if paper["kind"] == "purchase_order":
             due, issued = self._plant.ms(paper["due_s"]), self._plant.ms(paper["issued_s"])
             self._issue(Supply(doc=number, version=1, kind="purchase_order", issued=issued, due=due, **common))
         else:
             issued = self._plant.ms(paper["received_s"])
-            self._issue(Supply(doc=f"GR-{number}", version=1, kind="goods_receipt", issued=issued, ref=number, **common))
+            self._issue(
+                Supply(doc=f"GR-{number}", version=1, kind="goods_receipt", issued=issued, ref=number, **common)
+            )
 
     def tick(self) -> None:
         """Once a plant hour: count the stocks and tell how many customer orders came."""
@@ -58,14 +65,22 @@ class Erp:
                 doc = f"SC-{stock}-{self._run}"
                 item, n = room.spec.item, room.on_hand
                 self._issue(
-                    Supply(doc=doc, version=self._hour, kind="stock_count", issued=now, item=item, quantity=n, stock=stock)
+                    Supply(
+                        doc=doc, version=self._hour, kind="stock_count", issued=now, item=item, quantity=n, stock=stock
+                    )
                 )
             for name, market in shop.markets.items():
                 new, self._counted[name] = market.count - self._counted[name], market.count
                 doc = f"CO-{name}-{self._run}-{self._hour}"
                 self._issue(
                     Supply(
-                        doc=doc, version=1, kind="customer_order", issued=now, quantity=new, stock=market.spec.stock, customer=name
+                        doc=doc,
+                        version=1,
+                        kind="customer_order",
+                        issued=now,
+                        quantity=new,
+                        stock=market.spec.stock,
+                        customer=name,
                     )
                 )
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 MAX_LINE = 256 * 1024
 MAX_BACKLOG = 8 * 1024 * 1024
@@ -45,11 +45,13 @@ class FieldbusServer:
         self.cut_off = 0
         self.refused = 0
 
-    async def __aenter__(self) -> FieldbusServer:
+    async def __aenter__(self) -> Self:
         try:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=MAX_LINE)
         except OSError as error:
-            raise OSError(f"fieldbus port {self.port} cannot be opened ({error.strerror}); choose another with --port") from error
+            raise OSError(
+                f"fieldbus port {self.port} cannot be opened ({error.strerror}); choose another with --port"
+            ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -141,7 +143,9 @@ class FieldbusClient:
             self._writer = None
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(FieldbusError(f"fieldbus {self._host}:{self._port} went away before it answered"))
+                    future.set_exception(
+                        FieldbusError(f"fieldbus {self._host}:{self._port} went away before it answered")
+                    )
             self._waiting.clear()
 
     async def _ask(self, message: dict[str, Any], timeout_s: float = 5.0) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 MAX_INFLIGHT = 20
 """Unacknowledged messages at a time: the default of the strictest broker we support."""
@@ -82,7 +83,9 @@ class Link:
             client.will_set(self.will.topic, self.will.payload, qos=1, retain=True)
         client.on_connect = lambda *a: self._cross(self._up, a[3])
         client.on_disconnect = lambda *a: self._cross(self._down, str(a[3]))
-        client.on_message = lambda _c, _u, m: self._cross(self.hooks.on_message, Arrival(m.topic, m.payload, bool(m.retain)))
+        client.on_message = lambda _c, _u, m: self._cross(
+            self.hooks.on_message, Arrival(m.topic, bytes(m.payload), bool(m.retain))
+        )
         client.on_publish = lambda *a: self._cross(self._published, a[2])
         self._client = client
         client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
@@ -100,7 +103,7 @@ class Link:
             self.hooks.on_disconnect(f"refused: {reason}")
             return
         if self.subscriptions:
-            self._client.subscribe([(s, mqtt.SubscribeOptions(qos=1)) for s in self.subscriptions])
+            self._client.subscribe([(s, SubscribeOptions(qos=1)) for s in self.subscriptions])
         self.connected = True
         self.connects += 1
         self.hooks.on_connect()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sim.plant import Calendar, Plant
@@ -44,9 +44,11 @@ def spans(calendar: Calendar, timezone: str, origin: datetime) -> Iterator[tuple
 
 
 class Opening:
-    """One calendar in force: `open` now, since `opened_at`; `changed` fires and `on_change` is called at each opening and closing."""
+    """One calendar in force: `open` now, since `opened_at`; each change fires `changed` and calls `on_change`."""
 
-    def __init__(self, env: Environment, calendar: Calendar, plant: Plant, on_change: Callable[[Opening], None]) -> None:
+    def __init__(
+        self, env: Environment, calendar: Calendar, plant: Plant, on_change: Callable[[Opening], None]
+    ) -> None:
         self.id = calendar.id
         self.open = False
         self.opened_at = -1e18
@@ -56,7 +58,7 @@ class Opening:
         self._on_change = on_change
         env.process(self._life())
 
-    def _life(self) -> Iterator[Event]:
+    def _life(self) -> Generator[Event, Any, None]:
         closes = -1e18
         for low, high in self._spans:
             if low > self._env.now:
@@ -78,7 +80,7 @@ class Opening:
         self._on_change(self)
 
 
-def open_time(env: Environment, seconds: float, opening: Opening | None) -> Iterator[Event]:
+def open_time(env: Environment, seconds: float, opening: Opening | None) -> Generator[Event, Any, None]:
     """Let `seconds` of open time go by (a paused clock keeps what it has left)."""
     if opening is None:
         yield env.timeout(seconds)

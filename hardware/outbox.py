@@ -94,8 +94,16 @@ class Outbox:
 
     def reload(self) -> None:
         """Take the numbers from the file again (after an outer transaction was rolled back)."""
-        row = self._db.execute("SELECT epoch, first, next, hw, dropped FROM sources WHERE source = ?", (self.root,)).fetchone()
-        self.epoch, self.first, self.next, self.hw, self.dropped = str(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])
+        row = self._db.execute(
+            "SELECT epoch, first, next, hw, dropped FROM sources WHERE source = ?", (self.root,)
+        ).fetchone()
+        self.epoch, self.first, self.next, self.hw, self.dropped = (
+            str(row[0]),
+            int(row[1]),
+            int(row[2]),
+            int(row[3]),
+            int(row[4]),
+        )
         size = self._db.execute(
             f"SELECT COALESCE(SUM(LENGTH(body) + {OVERHEAD}), 0) FROM messages WHERE source = ?",  # noqa: S608 - a constant
             (self.root,),
@@ -126,7 +134,9 @@ class Outbox:
             with self._store.transaction():
                 made = [self._add(p) for p in pending]
                 made += self._enforce()
-                self._db.execute("UPDATE sources SET next = ?, dropped = ? WHERE source = ?", (self.next, self.dropped, self.root))
+                self._db.execute(
+                    "UPDATE sources SET next = ?, dropped = ? WHERE source = ?", (self.next, self.dropped, self.root)
+                )
         except BaseException:
             self.next, self.bytes, self.dropped = before
             raise
@@ -192,7 +202,8 @@ class Outbox:
         self.bytes -= sum(v[1] + OVERHEAD for v in victims)
         self.dropped += sum(v[2] is None for v in victims)
         return [
-            self._add(Pending("gap", "gap", {"from": low, "to": high, "why": why}), low, high) for low, high in merged(lost)
+            self._add(Pending("gap", "gap", {"from": low, "to": high, "why": why}), low, high)
+            for low, high in merged(lost)
         ]
 
     # the twin's side ---------------------------------------------------------------------------
@@ -203,13 +214,15 @@ class Outbox:
         A mark beyond what was ever issued is refused (ValueError): then this file is older than the twin's knowledge.
         """
         if hw >= self.next:
-            raise ValueError(f"{self.root}: the twin confirms {hw}, but only {self.next - 1} were issued in epoch {self.epoch}")
+            raise ValueError(
+                f"{self.root}: the twin confirms {hw}, but only {self.next - 1} were issued in epoch {self.epoch}"
+            )
         if hw <= self.hw:
             return 0
         with self._store.transaction():
             freed = self._db.execute(
-                f"SELECT COUNT(*), COALESCE(SUM(LENGTH(body) + {OVERHEAD}), 0) FROM messages WHERE source = ? AND s <= ?",  # noqa: S608
-                (self.root, hw),
+                "SELECT COUNT(*), COALESCE(SUM(LENGTH(body) + ?), 0) FROM messages WHERE source = ? AND s <= ?",
+                (OVERHEAD, self.root, hw),
             ).fetchone()
             self._db.execute("DELETE FROM messages WHERE source = ? AND s <= ?", (self.root, hw))
             self._db.execute("UPDATE sources SET hw = ? WHERE source = ?", (hw, self.root))
@@ -228,7 +241,8 @@ class Outbox:
     def covered(self, low: int, high: int) -> list[Message]:
         """Stored gap records that cover a number of low..high (asked for, but dropped)."""
         rows = self._db.execute(
-            "SELECT s, kind, suffix, body FROM messages WHERE source = ? AND kind = 'gap' AND low <= ? AND high >= ? ORDER BY s",
+            "SELECT s, kind, suffix, body FROM messages WHERE source = ? AND kind = 'gap'"
+            " AND low <= ? AND high >= ? ORDER BY s",
             (self.root, high, low),
         )
         return [Message(int(s), str(kind), str(suffix), bytes(body)) for s, kind, suffix, body in rows]

@@ -15,7 +15,7 @@ def check_speed(speed: float) -> float:
     """`speed` if it is allowed, else ValueError in one sentence."""
     if not 0.1 <= speed <= MAX_SPEED:
         raise ValueError(
-            f"--speed {speed:g}: plant seconds per wall second must lie between 0.1 and {MAX_SPEED:g}; choose one in that range"
+            f"--speed {speed:g}: expected 0.1 to {MAX_SPEED:g} plant seconds per wall second; choose one in that range"
         )
     return speed
 

@@ -76,9 +76,18 @@ async def serve(options: PlantOptions) -> None:
         plant.truth = stack.enter_context((options.data / "truth.jsonl").open("w"))
         plant.truth.write(json.dumps({"header": plant.header()}) + "\n")
         ready = announce(
-            options.data, "plant", port=bus.port, host="127.0.0.1", plant=described.id, origin=plant.pace.origin, speed=options.speed
+            options.data,
+            "plant",
+            port=bus.port,
+            host="127.0.0.1",
+            plant=described.id,
+            origin=plant.pace.origin,
+            speed=options.speed,
         )
-        say("plant", f"{described.id} runs {options.speed:g} times as fast as the clock (at most {MAX_SPEED:g} is possible)")
+        say(
+            "plant",
+            f"{described.id} runs {options.speed:g} times as fast as the clock (at most {MAX_SPEED:g} is possible)",
+        )
         say("plant", f"fieldbus on 127.0.0.1:{bus.port}; nothing is kept when it stops, a new start is another plant")
         await _live(plant, erp, stop)
         retire(ready)

@@ -101,7 +101,9 @@ def _plain(dist: Dist, cv: float) -> Draw:
 class Sampler:
     """Draws one duration after another, in seconds; `scale` stretches it, `cv` makes it more or less regular."""
 
-    def __init__(self, rng: np.random.Generator, dist: Dist, tick_s: float, scale: float = 1.0, cv: float = 1.0) -> None:
+    def __init__(
+        self, rng: np.random.Generator, dist: Dist, tick_s: float, scale: float = 1.0, cv: float = 1.0
+    ) -> None:
         self._rng = rng
         self._draw = _plain(dist, cv)
         self._factor = tick_s * scale

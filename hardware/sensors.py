@@ -125,7 +125,9 @@ def reader(shop: Shop, s: Sensor) -> Callable[[], Value]:
         found = find(shop, s)
         if found is not None:
             return found
-    raise ValueError(f"sensor {s.tag}: the plant {shop.plant.id} has no {s.property} of {s.thing}; correct the plant file")
+    raise ValueError(
+        f"sensor {s.tag}: the plant {shop.plant.id} has no {s.property} of {s.thing}; correct the plant file"
+    )
 
 
 def tag_of(sensor: Sensor) -> dict[str, Any]:
@@ -160,9 +162,7 @@ class Image:
         self._rng = stream(shop.seed, "sensors")
         self._sensors = {s.tag: s for s in shop.plant.sensors}
         self._read = {s.tag: reader(shop, s) for s in shop.plant.sensors}
-        self._registers = {
-            s.tag: Register(s.bits, resets(s)) for s in shop.plant.sensors if s.type == "counter"
-        }
+        self._registers = {s.tag: Register(s.bits, resets(s)) for s in shop.plant.sensors if s.type == "counter"}
         self._shift = shop.shifts
         self._true: dict[str, Value] = {}
         self.shown: dict[str, Value] = {}
@@ -257,8 +257,11 @@ class Image:
         fits = [
             s
             for s in self.shop.plant.sensors
-            if s.thing == event["thing"] and s.property == prop and s.type == "counter"
-            and s.unit in (None, event["unit"]) and s.product in (None, event["product"])
+            if s.thing == event["thing"]
+            and s.property == prop
+            and s.type == "counter"
+            and s.unit in (None, event["unit"])
+            and s.product in (None, event["product"])
         ]
         if not fits:
             return dict(event)

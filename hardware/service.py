@@ -72,4 +72,6 @@ def seconds_of(text: str) -> float:
     try:
         return float(number) * units[unit]
     except (ValueError, KeyError):
-        raise ValueError(f"duration {text!r}: expected a number with a unit ({', '.join(units)}), for example 3d") from None
+        raise ValueError(
+            f"duration {text!r}: expected a number with a unit ({', '.join(units)}), for example 3d"
+        ) from None

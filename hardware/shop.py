@@ -7,7 +7,7 @@ numpy generators, and whatever the twist adds. Time is seconds since the plant's
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from hardware.twist import Twist
 from sim.plant import DONE, SCRAP, UNLIMITED, Plant, Product
 from sim.plant import Station as StationSpec
 
-Steps = Iterator[simpy.Event]
+Steps = Generator[simpy.Event, Any, None]
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class WorkUnit:
             except simpy.Interrupt as stop:
                 self._interruptible = False
                 left -= self.env.now - since
-                yield from self._down(part, float(stop.cause))
+                yield from self._down(part, float(stop.cause or 0.0))
                 continue
             left -= run
             self._ttf -= run
@@ -131,7 +131,7 @@ class WorkUnit:
         shop, self.doing = self.station.shop, "down"
         self.faults += 1
         self.station.failures += 1
-        shop.tell("down", self, part, self.station.failures)
+        shop.tell("down", self, part, state="down")
         fails = self.station.spec.fails
         crew = shop.crews[fails.crew] if fails is not None and fails.crew else None
         request = crew.request() if crew is not None else None
@@ -145,7 +145,7 @@ class WorkUnit:
         if self._to_failure is not None:
             self._ttf = self._to_failure()
         self.doing = "work"
-        shop.tell("up", self, part, self.station.failures)
+        shop.tell("up", self, part, state="work")
 
     def _next(self, part: Part) -> int:
         choices = part.product.steps[part.step].next
@@ -237,7 +237,7 @@ class Station:
 
 
 class Shop:
-    """A running plant. `settings` holds what MES and ERP enforce: `release.P.cap`, `release.P.base_stock`, `stocks.S.level`."""
+    """A running plant. `settings`: what MES and ERP enforce, by the paths that controls set."""
 
     def __init__(self, plant: Plant, seed: int, twist: Twist | None = None) -> None:
         self.plant, self.seed, self.twist = plant, seed, twist or Twist()
@@ -304,17 +304,10 @@ class Shop:
             self.pending[product.id] += 1
             self.pull()
 
-    def tell(self, kind: str, unit: WorkUnit, part: Part, count: int) -> None:
-        """Note one happening on the floor for whoever reads the news (the fieldbus)."""
-        self.news.append(
-            {
-                "kind": kind,
-                "thing": unit.station.spec.id,
-                "unit": unit.number,
-                "product": part.product.id,
-                "count": count,
-            }
-        )
+    def tell(self, kind: str, unit: WorkUnit, part: Part, count: int | None = None, state: str | None = None) -> None:
+        """Note one happening on the floor, with what it leads to, for whoever reads the news (the fieldbus)."""
+        event = {"kind": kind, "thing": unit.station.spec.id, "unit": unit.number, "product": part.product.id}
+        self.news.append(event | ({"count": count} if count is not None else {"state": state}))
 
     def leave(self, part: Part, unit: WorkUnit, *, scrapped: bool) -> None:
         """A part is finished or scrapped."""
@@ -363,7 +356,7 @@ class Shop:
         if self._pulling:
             return
         self._pulling = True
-        while any([self._release(p) for p in self.plant.products]):
+        while any(self._release(p) for p in self.plant.products):
             pass
         self._pulling = False
 

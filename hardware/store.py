@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 SCHEMA_VERSION = 1
 
@@ -27,8 +28,8 @@ CREATE TABLE IF NOT EXISTS counters (
     source TEXT NOT NULL, tag TEXT NOT NULL, raw INTEGER NOT NULL, total INTEGER NOT NULL, t INTEGER NOT NULL,
     PRIMARY KEY (source, tag)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (
-    id TEXT PRIMARY KEY, source TEXT NOT NULL, control TEXT NOT NULL, value INTEGER NOT NULL, state TEXT NOT NULL,
-    t INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, source TEXT NOT NULL, control TEXT NOT NULL, value INTEGER NOT NULL, before INTEGER NOT NULL,
+    ends INTEGER NOT NULL, state TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changes (control TEXT PRIMARY KEY, t INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leases (
     control TEXT PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL, value INTEGER NOT NULL, before INTEGER NOT NULL,
@@ -51,7 +52,9 @@ class Store:
             self.db.execute("PRAGMA synchronous=FULL")
             self._check_version()
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path}: expected the gateway's outbox, found something unreadable ({error}); move it away") from error
+            raise StoreError(
+                f"{path}: expected the gateway's outbox, found something unreadable ({error}); move it away"
+            ) from error
         self._depth = 0
         self.commits = 0
 
@@ -65,7 +68,7 @@ class Store:
         self.db.executescript(_SCHEMA)
         self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,4 +101,6 @@ class Store:
 
     def put(self, key: str, value: str) -> None:
         with self.transaction():
-            self.db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+            self.db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+            )

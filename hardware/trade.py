@@ -5,7 +5,7 @@ Orders and receipts are also told to the plant's ERP (`shop.papers`), which send
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from hardware.openings import open_time
@@ -62,7 +62,7 @@ class StockRoom:
         self._continuous()
         self.shop.pull()
 
-    def _reviews(self, period: float) -> Iterator[simpy.Event]:
+    def _reviews(self, period: float) -> Generator[simpy.Event, Any, None]:
         while True:
             self.order()
             yield self.shop.env.timeout(period)
@@ -83,7 +83,7 @@ class StockRoom:
             self.on_order += quantity
             self.shop.env.process(self._deliver(quantity, f"PO-{self.spec.id}-{self.orders}"))
 
-    def _deliver(self, quantity: int, number: str) -> Iterator[simpy.Event]:
+    def _deliver(self, quantity: int, number: str) -> Generator[simpy.Event, Any, None]:
         assert self._lead is not None
         now = self.shop.env.now
         order = {"doc": number, "item": self.spec.item, "stock": self.spec.id, "quantity": quantity}
@@ -105,7 +105,7 @@ class Market:
         self.count = 0
         shop.env.process(self._life())
 
-    def _life(self) -> Iterator[simpy.Event]:
+    def _life(self) -> Generator[simpy.Event, Any, None]:
         shop, spec = self.shop, self.spec
         rng = stream(shop.seed, f"demand {spec.id}")
         gap = Sampler(rng, spec.arrivals, shop.plant.tick_s, 1 / shop.twist.demand_scale)

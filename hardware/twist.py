@@ -52,7 +52,7 @@ class Twist:
 
 
 def visits(plant: Plant) -> dict[str, float]:
-    """Expected seconds of work per finished unit at each station, divided by its units (each product weighted alike)."""
+    """Expected seconds of work per finished unit at each station, divided by its units (products weigh alike)."""
     load = {s.id: 0.0 for s in plant.stations}
     units = {s.id: max(s.units, 1) for s in plant.stations}
     for product in plant.products:

@@ -53,7 +53,9 @@ def script_of(name: str, plant: Plant) -> tuple[Disturbance, ...]:
         raise ValueError(f"--disturb {name}: expected auto, none, bottleneck or {expected}; {error}") from error
     for d in found:
         if d.station not in known:
-            raise ValueError(f"--disturb {name}: station {d.station!r} is not in plant {plant.id}; it has {', '.join(sorted(known))}")
+            raise ValueError(
+                f"--disturb {name}: station {d.station!r} is not in plant {plant.id}; it has {', '.join(sorted(known))}"
+            )
     return found
 
 

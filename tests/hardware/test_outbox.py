@@ -57,7 +57,8 @@ class OutboxMachine(RuleBasedStateMachine):
         assert len(made) >= len(items)
         for m in made:
             body = json.loads(m.body)
-            assert body["s"] == m.s and body["e"] == self.box.epoch
+            assert body["s"] == m.s
+            assert body["e"] == self.box.epoch
             self.bodies[m.s] = m.body
             if m.kind == "gap":
                 assert body["from"] <= body["to"] < m.s
@@ -137,7 +138,8 @@ def test_two_sources_of_one_file_have_sequences_of_their_own(store: Store) -> No
         with store.transaction():
             one.append([make("data", 1)])
             two.append([make("data", 1), make("event", 1)])
-        assert store.commits >= 1 and one.epoch != two.epoch
+        assert store.commits >= 1
+        assert one.epoch != two.epoch
         assert issued(store.path) == {(ROOT, one.epoch): 1, (ROOT + "b", two.epoch): 2}
         assert pending(store.path) == 3
         one.confirm(1)
@@ -149,7 +151,8 @@ def test_a_rolled_back_group_leaves_no_number(store: Store) -> None:
         box = Outbox(store, ROOT)
         with pytest.raises(ValueError, match="kind"):
             box.append([make("data", 1), make("birth", 1)])
-        assert box.next == 1 and box.count() == 0
+        assert box.next == 1
+        assert box.count() == 0
         assert box.append([make("data", 1)])[0].s == 1
 
 
@@ -159,7 +162,9 @@ def test_a_new_epoch_starts_over_and_says_what_it_abandoned(store: Store) -> Non
         old = box.epoch
         box.append([make("data", 1), make("data", 1)])
         assert box.new_epoch() == 2
-        assert box.epoch != old and box.next == 1 and box.bytes == 0
+        assert box.epoch != old
+        assert box.next == 1
+        assert box.bytes == 0
 
 
 def test_a_foreign_file_and_another_layout_are_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -34,7 +34,7 @@ def exp(mean: float) -> Dist:
 def plant(products: tuple[Product, ...], stations: tuple[Station, ...], **more: object) -> Plant:
     """A plant of one-second ticks that starts on Monday 2026-01-05 in UTC."""
     fields = {"id": "t", "site": "s", "area": "a", "line": "l", "timezone": "UTC", "tick_s": 1.0, "time_unit": "s"}
-    start = datetime(2026, 1, 5)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
     return Plant(**fields, currency="EUR", start=start, products=products, stations=stations, **more)  # type: ignore[arg-type]
 
 
@@ -87,9 +87,12 @@ def check(shop: Shop) -> None:
         assert shop.released[p.id] == shop.finished[p.id] + shop.scrapped[p.id] + shop.wip[p.id]
     assert sum(s.wip for s in shop.stations.values()) == sum(shop.wip.values())
     for room in shop.rooms.values():
-        used = sum(n * shop.released[p.id] for p in shop.plant.products for k, n in p.release.consumes if k == room.spec.id)
+        used = sum(
+            n * shop.released[p.id] for p in shop.plant.products for k, n in p.release.consumes if k == room.spec.id
+        )
         assert room.on_hand == room.spec.initial + room.received - room.shipped - used
-        assert room.on_hand >= 0 and room.on_hand * room.backorders == 0
+        assert room.on_hand >= 0
+        assert room.on_hand * room.backorders == 0
         if room.spec.source != "line":
             assert room.ordered == room.received + room.on_order
         assert room.demanded == room.shipped + room.backorders
@@ -107,7 +110,9 @@ def test_parts_and_goods_are_conserved_with_the_twist(seed: int) -> None:
         check(shop)
         if hour == 30:
             shop.set("release.a.cap", 3)
-    assert shop.finished["a"] > 300 and shop.finished["b"] > 300 and shop.scrapped["a"] > 5
+    assert shop.finished["a"] > 300
+    assert shop.finished["b"] > 300
+    assert shop.scrapped["a"] > 5
     assert shop.wip["a"] <= 3
 
 
@@ -165,11 +170,13 @@ def test_a_scripted_breakdown_stops_the_machine_for_its_length() -> None:
     assert unit.state == "down"
     shop.run(701.0)
     # it stood still from 95 to 695 with half of the part's ten seconds left
-    assert unit.state == "work" and shop.finished["p"] == 10
+    assert unit.state == "work"
+    assert shop.finished["p"] == 10
 
 
 def test_the_twist_differs_in_three_parameters_and_a_piece_of_structure() -> None:
     twist = draw_twist(rich(), 1)
-    assert twist.parameters() >= 3 and twist.structures() >= 1
+    assert twist.parameters() >= 3
+    assert twist.structures() >= 1
     assert twist == draw_twist(rich(), 1) != draw_twist(rich(), 2)
     assert Twist().parameters() == Twist().structures() == 0

@@ -1,0 +1,59 @@
+"""Unwrapping of counter registers: 16 or 32 bits wide, reset at shift change, sometimes while nobody looks.
+
+The unwrapped total only grows. What cannot be known for sure (a register that may have been reset
+while the gateway was away) gets quality "uncertain" instead of a guess that looks like a fact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingest.wire import GOOD, UNCERTAIN
+
+
+@dataclass(slots=True)
+class Counter:
+    """One register: its declared width (`bits`, None: never wraps) and whether it is `reset` now and then.
+
+    `raw` is the last register value seen (None: never), `total` the unwrapped count, `t` plant ms of the last sight.
+    """
+
+    bits: int | None = None
+    reset: bool = False
+    raw: int | None = None
+    total: int = 0
+    t: int = 0
+    surprises: int = 0  # drops that neither wrap nor reset explains
+
+    def feed(self, raw: int, t: int, *, watched: bool = True) -> tuple[int, int]:
+        """The unwrapped total and its quality after reading `raw`.
+
+        `watched` is False for the first sight after the fieldbus was away. ValueError: not a register value.
+        """
+        if raw < 0 or (self.bits is not None and raw >= 1 << self.bits):
+            raise ValueError(f"{raw} does not fit into a register of {self.bits} bits")
+        last, self.raw, self.t = self.raw, raw, t
+        if last is None:
+            self.total = raw
+            return self.total, GOOD
+        if raw >= last:
+            self.total += raw - last
+            return self.total, UNCERTAIN if self.reset and not watched and raw > last else GOOD
+        return self._dropped(last, raw, watched)
+
+    def _dropped(self, last: int, raw: int, watched: bool) -> tuple[int, int]:
+        span = 1 << self.bits if self.bits is not None else None
+        wraps = span is not None and (not self.reset or (last >= 0.75 * span and raw < 0.25 * span))
+        if wraps and span is not None:
+            step = raw - last + span
+            self.total += step
+            return self.total, GOOD if step < span // 2 else UNCERTAIN
+        self.total += raw  # parts between the last sight and the reset are not known
+        if not self.reset:
+            self.surprises += 1
+            return self.total, UNCERTAIN
+        return self.total, GOOD if watched else UNCERTAIN
+
+    def leads_to(self, raw: int) -> int | None:
+        """The total an event's register value stands for: only where it is the value last seen."""
+        return self.total if raw == self.raw else None
