@@ -11,7 +11,7 @@ import typer
 
 def demo(
     plant: Annotated[str, typer.Option(help="A bundled plant or a path to a plant file.")] = "gearmotor",
-    speed: Annotated[float, typer.Option(help="Seconds of plant time in a second.", min=0.1, max=10_000)] = 60.0,
+    speed: Annotated[float, typer.Option(help="Seconds of plant time in a second.", min=0.1, max=600)] = 60.0,
     seconds: Annotated[float | None, typer.Option("--for", help="End after so many seconds.", min=1)] = None,
     headless: Annotated[bool, typer.Option(help="Plain lines, any free dashboard port.")] = False,
     approve: Annotated[

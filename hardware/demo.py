@@ -103,15 +103,12 @@ def parts(options: Options, broker: int, http: tuple[int, int], fieldbus: int) -
     data = ("--data", str(options.data))
     mqtt = ("--broker", f"{HOST}:{broker}")
     ingest, twin = (f"http://{HOST}:{port}" for port in http)
-    first = Part("broker", python("broker", "--port", str(broker), *data))
-    if options.broker == "mosquitto":
-        first = Part("broker", (str(mosquitto()), "-c", str(options.data / "run" / "mosquitto.conf")), port=broker)
     bus = f"{HOST}:{fieldbus}"
     speed = ("--speed", f"{options.speed:g}")
     plant = options.plant
     page = str(options.port)
     return [
-        first,
+        Part("broker", python("broker", "--port", str(broker), "--kind", options.broker, *data)),
         Part("ingest", python("ingest", plant, *mqtt, "--port", str(http[0]), *data)),
         Part("plant", python("plant", plant, "--port", str(fieldbus), *speed, *mqtt, *data)),
         Part("gateway", python("gateway", plant, "--fieldbus", bus, *mqtt, *data)),
@@ -120,14 +117,6 @@ def parts(options: Options, broker: int, http: tuple[int, int], fieldbus: int) -
         Part("advise", python("advise", plant, "--twin", twin, *data), start_s=240.0),
         Part("dashboard", python("dashboard", "--twin", twin, "--port", page, *data)),
     ]
-
-
-def write_mosquitto_conf(folder: Path, port: int) -> None:
-    """A loopback broker that keeps messages for a client that is away for a while."""
-    run = folder / "run"
-    run.mkdir(parents=True, exist_ok=True)
-    lines = [f"listener {port} {HOST}", "allow_anonymous true", "max_queued_messages 100000", "persistence false"]
-    (run / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
 
 @dataclass
@@ -149,8 +138,6 @@ class Demo:
         prepare(self.options.data)
         _write_mark(self.options)
         broker, ingest, twin, fieldbus = free_ports(4)
-        if self.options.broker == "mosquitto":
-            write_mosquitto_conf(self.options.data, broker)
         self._make_keys()
         group = Supervisor(self.options.data, parts(self.options, broker, (ingest, twin), fieldbus), self.say)
         api = TwinApi(f"http://{HOST}:{twin}", f"http://{HOST}:{ingest}")
