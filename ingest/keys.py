@@ -27,7 +27,7 @@ SCHEME = "ed25519:"
 _SAFE = 2**53 - 1
 
 
-class KeyProblem(ValueError):
+class KeyFileError(ValueError):
     """A key file that is missing, unreadable or of another kind; says which and what to do."""
 
 
@@ -97,9 +97,7 @@ def make_keys(data: Path) -> tuple[Path, Path]:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    shown = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    shown = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
         out.write(secret)
@@ -108,7 +106,7 @@ def make_keys(data: Path) -> tuple[Path, Path]:
 
 
 def load_private(data: Path) -> Ed25519PrivateKey:
-    """The site's private key; raises KeyProblem."""
+    """The site's private key; raises KeyFileError."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -116,14 +114,14 @@ def load_private(data: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        raise KeyProblem(f"{path}: no private key can be read ({error}); make one with `plantwin keys`") from None
+        raise KeyFileError(f"{path}: no private key can be read ({error}); make one with `plantwin keys`") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyProblem(f"{path}: expected an Ed25519 key, found {type(key).__name__}")
+        raise KeyFileError(f"{path}: expected an Ed25519 key, found {type(key).__name__}")
     return key
 
 
 def load_public(data: Path) -> Ed25519PublicKey:
-    """The site's public key; raises KeyProblem."""
+    """The site's public key; raises KeyFileError."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -131,7 +129,7 @@ def load_public(data: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, TypeError) as error:
-        raise KeyProblem(f"{path}: no public key can be read ({error}); make one with `plantwin keys`") from None
+        raise KeyFileError(f"{path}: no public key can be read ({error}); make one with `plantwin keys`") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise KeyProblem(f"{path}: expected an Ed25519 key, found {type(key).__name__}")
+        raise KeyFileError(f"{path}: expected an Ed25519 key, found {type(key).__name__}")
     return key

@@ -1,0 +1,164 @@
+"""The commands of the wire: broker, ingest, keys, map."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ingest.intake import Line
+
+DATA = typer.Option(help="Data folder.")
+
+
+def _fail(text: str, code: int = 1) -> typer.Exit:
+    typer.echo(text, err=True)
+    return typer.Exit(code)
+
+
+def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
+    """Make the site's key pair, by which gateways know that a command is ours."""
+    from ingest.keys import make_keys
+
+    try:
+        private, public = make_keys(data)
+    except OSError as error:
+        raise _fail(f"plantwin keys: {error}") from None
+    typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
+
+
+def map_(
+    file: Annotated[Path, typer.Argument(help="The topic map (topics.yaml).")],
+    check: Annotated[bool, typer.Option("--check", help="Only check the file.")] = False,
+) -> None:
+    """Check a topic map, and show what `TOPIC PAYLOAD` lines on standard input would become."""
+    import sys
+
+    from ingest.topicmap import TopicMapError, load
+
+    try:
+        topics = load(file)
+    except TopicMapError as error:
+        raise _fail(str(error), 2) from None
+    typer.echo(f"{file}: {len(topics.rules)} rules")
+    if check:
+        return
+    for text in sys.stdin:
+        typer.echo(_mapped(topics, text))
+
+
+def _mapped(topics: object, text: str) -> str:
+    from ingest.payloads import WireError
+    from ingest.topicmap import TopicMap
+
+    assert isinstance(topics, TopicMap)
+    where, _, body = text.rstrip("\n").partition(" ")
+    try:
+        found = topics.convert(where, body.encode(), 0)
+    except WireError as error:
+        return f"{where}: {error}"
+    return f"{where}: {found.tag} = {found.value:g}"
+
+
+def broker(
+    port: Annotated[int, typer.Option(help="Port (MQTT 5; with mosquitto 3.1.1 as well); 0 takes a free one.")] = 1883,
+    kind: Annotated[Literal["embedded", "mosquitto"], typer.Option(help="Which broker.")] = "embedded",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port_311: Annotated[int, typer.Option(help="Embedded: port for MQTT 3.1.1 clients; 0 takes a free one.")] = 0,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Listen beyond loopback, unprotected.")] = False,
+    write_config: Annotated[
+        Path | None, typer.Option(help="Write a production mosquitto configuration here and end.")
+    ] = None,
+    data: Annotated[Path, DATA] = Path("plantwin-data"),
+) -> None:
+    """Run a broker for one machine, or write the configuration of a real one."""
+    from ingest import broker as brokers
+
+    if write_config is not None:
+        from ingest.brokerconfig import write
+
+        for path in write(write_config):
+            typer.echo(str(path))
+        return
+    chosen = port or brokers.free_port(host)
+    options = brokers.Options(chosen, host, port_311, data / "broker", allow_remote)
+
+    def ready() -> None:
+        extra = getattr(made, "port_311", None)
+        _running(data, "broker", {"port": chosen, "port_311": extra, "host": host, "kind": kind})
+        typer.echo(f"broker ({kind}) on {host}:{chosen}" + (f", MQTT 3.1.1 on {host}:{extra}" if extra else ""))
+
+    try:
+        made = brokers.make(kind, options)
+        code = brokers.run_until_signal(made, ready)
+    except brokers.BrokerError as error:
+        raise _fail(f"plantwin broker: {error}") from None
+    if code:
+        raise typer.Exit(code)
+
+
+def ingest(
+    plant: Annotated[str | None, typer.Argument(help="Plant whose site, area and line to serve.")] = None,
+    broker: Annotated[str, typer.Option(help="Broker, HOST:PORT.")] = "127.0.0.1:1883",
+    site: Annotated[str | None, typer.Option(help="Site, instead of a plant.")] = None,
+    area: Annotated[str | None, typer.Option(help="Area.")] = None,
+    line: Annotated[str | None, typer.Option(help="Line.")] = None,
+    port: Annotated[int, typer.Option("--port", "--http-port", help="Loopback HTTP port; 0 takes a free one.")] = 0,
+    topics: Annotated[Path | None, typer.Option(help="Topic map for plain messages.")] = None,
+    data: Annotated[Path, DATA] = Path("plantwin-data"),
+    influx: Annotated[str | None, typer.Option(help="InfluxDB v2 address: also write every reading there.")] = None,
+    influx_token: Annotated[str, typer.Option(envvar="INFLUX_TOKEN", help="Token (better in the environment).")] = "",
+    influx_org: Annotated[str, typer.Option(help="Organisation.")] = "plantwin",
+    influx_bucket: Annotated[str, typer.Option(help="Bucket.")] = "plantwin",
+) -> None:
+    """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
+    from ingest.influx import Target
+    from ingest.journal import JournalError
+    from ingest.run import run
+    from ingest.service import Settings
+    from ingest.topicmap import TopicMap, TopicMapError, load
+
+    host, _, number = broker.rpartition(":")
+    if not host or not number.isdigit():
+        raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
+    target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
+    try:
+        mapped = load(topics) if topics else TopicMap()
+        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped)
+        code = run(settings, port, target)
+    except TopicMapError as error:
+        raise _fail(str(error), 2) from None
+    except (JournalError, OSError) as error:
+        raise _fail(f"plantwin ingest: {error}") from None
+    raise typer.Exit(code)
+
+
+def _line(plant: str | None, given: tuple[str | None, str | None, str | None]) -> Line:
+    from ingest.intake import Line
+    from ingest.payloads import WireError
+
+    names = given
+    if plant is not None:
+        from sim.plantfile import load
+
+        loaded = load(plant)
+        names = (given[0] or loaded.site, given[1] or loaded.area, given[2] or loaded.line)
+    if names[0] is None or names[1] is None or names[2] is None:
+        raise _fail("plantwin ingest: name a PLANT, or --site, --area and --line", 2)
+    line = Line(names[0], names[1], names[2])
+    try:
+        line.cell("cell1")
+    except WireError as error:
+        raise _fail(f"plantwin ingest: {error.detail}", 2) from None
+    return line
+
+
+def _running(data: Path, name: str, facts: dict[str, object]) -> None:
+    import msgspec
+
+    from ingest.journal import write_atomic
+
+    write_atomic(data / "run" / f"{name}.json", msgspec.json.encode({"name": name, "pid": os.getpid(), **facts}))

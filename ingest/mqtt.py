@@ -1,0 +1,125 @@
+"""The twin's one MQTT connection: paho in a thread of its own, acknowledging only when told to.
+
+MQTT 5 without properties, clean start, resubscription on each connect. The callback only queues
+(`on_message`, from paho's thread: the one thread crossing); `acknowledge` comes from the writer.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingest.intake import Message
+from ingest.readings import wall_ms
+
+KEEPALIVE_S = 10
+
+
+@dataclass(frozen=True)
+class Will:
+    """The retained message that the broker publishes when we vanish."""
+
+    topic: str
+    body: bytes
+
+
+@dataclass
+class Link:
+    """`start`, then messages come to `on_message`; `stop`. `number` counts connections."""
+
+    host: str
+    port: int
+    subscriptions: list[str]
+    on_message: Callable[[Message], None]
+    on_up: Callable[[], None] = lambda: None
+    on_down: Callable[[str], None] = lambda _: None
+    will: Will | None = None
+    name: str = "ingest"
+    number: int = field(default=0, init=False)
+    connected: bool = field(default=False, init=False)
+    _client: mqtt.Client = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def start(self) -> None:
+        """Begin to connect, and go on trying with jitter until `stop`."""
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{self.name}-{uuid.uuid4().hex[:8]}",
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=True,
+        )
+        jitter = random.uniform(0.0, 0.5)  # noqa: S311 - so that clients do not come back all at once
+        client.reconnect_delay_set(min_delay=0.2 + jitter, max_delay=4.0 + 4 * jitter)  # type: ignore[arg-type]
+        if self.will is not None:
+            client.will_set(self.will.topic, self.will.body, qos=1, retain=True)
+        client.on_connect = self._up
+        client.on_disconnect = self._down
+        client.on_message = self._message
+        self._client = client
+        client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
+        client.loop_start()
+
+    def _up(
+        self, client: mqtt.Client, _user: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self.on_down(f"the broker refused us: {reason}")
+            return
+        with self._lock:
+            self.number += 1
+            self.connected = True
+        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self.subscriptions])
+        self.on_up()
+
+    def _down(
+        self, _c: mqtt.Client, _user: object, _f: mqtt.DisconnectFlags, reason: ReasonCode, _p: Properties | None
+    ) -> None:
+        with self._lock:
+            was, self.connected = self.connected, False
+        if was:
+            self.on_down(str(reason))
+
+    def _message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "ptw/?"
+        self.on_message(
+            Message(topic, bytes(message.payload), message.retain, wall_ms(), message.mid, message.qos, self.number)
+        )
+
+    def acknowledge(self, messages: Iterable[Message]) -> None:
+        """Acknowledge in the order of delivery; those of a former connection are left out."""
+        with self._lock:
+            number, connected = self.number, self.connected
+            if not connected:
+                return
+            for message in messages:
+                if message.qos and message.link == number:
+                    self._client.ack(message.mid, message.qos)
+
+    def publish(self, topic: str, body: bytes, *, retain: bool = False) -> bool:
+        """Publish at QoS 1; False when there is no connection (nothing is queued then)."""
+        if not self.connected:
+            return False
+        return self._client.publish(topic, body, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def stop(self, topic: str | None = None, body: bytes = b"") -> None:
+        """Say goodbye (a retained message, where one is given) and disconnect."""
+        if topic is not None and self.connected:
+            info = self._client.publish(topic, body, qos=1, retain=True)
+            try:
+                info.wait_for_publish(timeout=1.0)
+            except (RuntimeError, ValueError):
+                pass  # the connection went in between: the will says it
+        self._client.disconnect()
+        self._client.loop_stop()

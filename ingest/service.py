@@ -1,0 +1,255 @@
+"""`plantwin ingest`: the writer thread between MQTT, the HTTP interface and the journal.
+
+Messages are queued by the MQTT thread, taken in batches (up to 100, or what came within a few
+milliseconds), committed with full sync, and only then acknowledged, in the order of delivery. A kill at any
+point leaves the journal as of the last commit; what was not acknowledged comes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest.asking import Asking
+from ingest.intake import Intake, Line, Message
+from ingest.journal import Journal, JournalError
+from ingest.mqtt import Link, Will
+from ingest.outgoing import Outgoing
+from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
+from ingest.readings import Manual, Tick, wall_ms
+from ingest.topicmap import TopicMap
+from ingest.topics import topic, twin_state_topic
+
+log = logging.getLogger("ingest")
+
+MAX_BATCH = 100
+LINGER_S = 0.005
+"""How long a batch waits for more once it has a message (at most 50 ms are promised)."""
+TICK_MS = 1000
+MIN_TICK_S = 0.05
+QUEUE = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `plantwin ingest` was told."""
+
+    data: Path
+    host: str
+    port: int
+    line: Line
+    topics: TopicMap = field(default_factory=TopicMap)
+    queue: int = QUEUE
+    wait_s: float = 2.0
+
+
+@dataclass
+class Job:
+    """Something that the HTTP interface wants in the journal; `done` is resolved after the commit."""
+
+    kind: str
+    body: bytes
+    payload: Any
+    done: Future[dict[str, Any]] = field(default_factory=Future)
+
+
+class _Up:
+    """The connection is (again) there."""
+
+
+class Service:
+    """One line's ingest. `start()`, `stop()`; `submit` and the read-only views are safe from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        line = settings.line
+        self.settings = settings
+        self.journal = Journal(settings.data / "journal.db")
+        self.intake = Intake.restore(line, settings.topics, self.journal)
+        self.asking = Asking(settings.wait_s)
+        self.trouble: str | None = None
+        self.overflow = 0
+        self._queue: queue.SimpleQueue[Message | Job | _Up] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._state_topic = twin_state_topic(line.site, line.area, line.line)
+        gone = encode(TwinState(online=False, ts=self.intake.now(wall_ms())))
+        filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *settings.topics.filters()]
+        self.link = Link(settings.host, settings.port, filters, self._received, will=Will(self._state_topic, gone))
+        self.link.on_up = lambda: self._queue.put(_Up())
+        self.link.on_down = lambda why: log.warning("broker connection lost: %s", why)
+        self.out = Outgoing(self.link, self._state_topic)
+        self._last_tick = 0
+        self._next_tick = 0.0
+        self._next_slow = 0.0
+
+    def start(self) -> None:
+        """Start writing and connect."""
+        self._thread.start()
+        self.link.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, say goodbye and close."""
+        self.link.stop(self._state_topic, encode(TwinState(online=False, ts=self.intake.now(wall_ms()))))
+        self._stop.set()
+        self._thread.join(10)
+        self.journal.close()
+
+    # -- other threads ----------------------------------------------------------------------------------
+
+    def _received(self, message: Message) -> None:
+        """On paho's thread: only queue. When full, the body is dropped and counted; it will be asked for again."""
+        if self._queue.qsize() >= self.settings.queue:
+            self.overflow += 1
+            if message.qos:  # keeps its place in the order of acknowledgements
+                self._queue.put(message._replace(topic="", body=b""))
+            return
+        self._queue.put(message)
+
+    def submit(self, job: Job) -> Future[dict[str, Any]]:
+        """Have a job written; its future fails with WireError (refused) or JournalError (cannot write)."""
+        self._queue.put(job)
+        return job.done
+
+    def health(self) -> dict[str, Any]:
+        """State of the service; `ok` is false while nothing can be written."""
+        return {
+            "ok": self.trouble is None and self._thread.is_alive(),
+            "journal": self.trouble or "ok",
+            "broker": "connected" if self.link.connected else "down",
+            "connections": self.link.number,
+            "pos": self.journal.last(),
+            "queue": self._queue.qsize(),
+            "overflow": self.overflow,
+            "t": self.intake.now(wall_ms()),
+        }
+
+    def publish_rec(self, rec: Rec | None) -> bool:
+        """Publish the recommendation in force (retained), or clear it."""
+        return self.out.rec(topic(self.settings.line.cell("_twin"), "rec"), encode(rec) if rec else b"")
+
+    # -- the writer -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._turn()
+            except Exception:  # the writer must not die of one message; nothing was acknowledged
+                log.exception("the writer met something unexpected; the batch is not acknowledged")
+                self.trouble = "unexpected error, see the log"
+                self._stop.wait(1.0)
+
+    def _turn(self) -> None:
+        items = self._collect()
+        messages = [item for item in items if isinstance(item, Message)]
+        jobs = [item for item in items if isinstance(item, Job)]
+        if any(isinstance(item, _Up) for item in items):
+            self.out.up(self.intake)
+        self._write(messages, jobs)
+        now = time.monotonic()
+        if now >= self._next_slow:
+            self._next_slow = now + 0.1
+            wall = wall_ms()
+            for source, req in self.asking.due(self.intake, now, wall):
+                self.link.publish(topic(source, "req"), encode(req))
+            self.out.slow(self.intake, now, wall)
+
+    def _collect(self) -> list[Message | Job | _Up]:
+        wait = max(0.001, min(self._next_tick - time.monotonic(), 0.05)) if self.intake.clock else 0.05
+        items: list[Message | Job | _Up] = []
+        try:
+            items.append(self._queue.get(timeout=wait))
+        except queue.Empty:
+            return items
+        until = time.monotonic() + LINGER_S
+        while len(items) < MAX_BATCH:
+            try:
+                left = until - time.monotonic()
+                items.append(self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return items
+
+    def _write(self, messages: list[Message], jobs: list[Job]) -> None:
+        """Commit, however long it takes; jobs are refused at once while nothing can be written."""
+        while True:
+            batch = self.intake.take([m for m in messages if m.topic])
+            taken = self._take_jobs(jobs)
+            self._tick()
+            if not batch:
+                break
+            rows = batch.rows
+            try:
+                self.journal.commit(batch)
+            except JournalError as error:
+                if self.trouble is None:
+                    log.error("cannot write: %s", error)
+                self.trouble = str(error)
+                for job in jobs:
+                    _settle(job, error)
+                jobs = []
+                if self._stop.wait(0.5):
+                    return
+                self.intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+                continue
+            self.out.committed(self.intake, rows)
+            for job, result in taken:
+                _settle(job, result)
+            break
+        if self.trouble is not None and batch:
+            log.warning("writing again")
+            self.trouble = None
+        self.link.acknowledge(messages)
+
+    def _take_jobs(self, jobs: list[Job]) -> list[tuple[Job, dict[str, Any]]]:
+        taken: list[tuple[Job, dict[str, Any]]] = []
+        for job in jobs:
+            try:
+                taken.append((job, self._take(job)))
+            except WireError as error:
+                _settle(job, error)
+        return taken
+
+    def _take(self, job: Job) -> dict[str, Any]:
+        wall = wall_ms()
+        if job.kind == "command":
+            cmd: Cmd = job.payload
+            known = self.journal.keyed("cmd", cmd.id)
+            root = self.intake.command(cmd, job.body, wall, known.body if known else None)
+            return {"id": cmd.id, "topic": topic(root, "cmd", cmd.id), "duplicate": known is not None}
+        if job.kind == "manual":
+            manual: Manual = job.payload
+            return {"t": self.intake.manual(manual, wall)}
+        new = self.intake.supply(job.payload, job.body, wall)
+        return {"doc": job.payload.doc, "version": job.payload.version, "duplicate": not new}
+
+    def _tick(self) -> None:
+        """A row for every second of plant time, at most every 50 ms of wall time: time itself is in the journal."""
+        now = time.monotonic()
+        clock = self.intake.clock
+        if clock is None or now < self._next_tick:
+            return
+        wall = wall_ms()
+        t = clock.at(wall) // TICK_MS * TICK_MS
+        if t == self._last_tick:
+            self._next_tick = now + min(1.0, (TICK_MS / clock.speed) / 4000)
+            return
+        self._last_tick = t
+        self._next_tick = now + max(MIN_TICK_S, TICK_MS / clock.speed / 1000 - 0.01)
+        self.intake.tick(t, wall, msgspec.json.encode(Tick(t)))
+
+
+def _settle(job: Job, outcome: dict[str, Any] | Exception) -> None:
+    if job.done.done():
+        return
+    if isinstance(outcome, Exception):
+        job.done.set_exception(outcome)
+    else:
+        job.done.set_result(outcome)
