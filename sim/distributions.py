@@ -34,8 +34,9 @@ _PURE = {"cv", "shape"}
 KINDS = (*_NAMES, "discrete", "empirical")
 """Every name a distribution expression may start with."""
 _SUM_TOLERANCE = 1e-9
-_CV_RANGE = (0.01, 20.0)
-_SHAPE_RANGE = (0.2, 100.0)
+_CV_RANGES = {"gamma": (0.01, 20.0), "lognormal": (0.01, 4.0)}
+_SHAPE_RANGE = (0.3, 100.0)
+_MOST_STAGES = 10_000
 
 
 def parse(text: str, scale: Scale) -> Dist:
@@ -114,12 +115,13 @@ def _check(kind: str, values: tuple[float, ...], text: str) -> None:
         return
     if values[0] <= 0:
         raise QuantityError(f"{kind} with a time above 0", text, "correct the number")
-    if kind in ("gamma", "lognormal") and not _CV_RANGE[0] <= values[1] <= _CV_RANGE[1]:
-        raise QuantityError(f"{kind} with cv between {_CV_RANGE[0]} and {_CV_RANGE[1]}", text, "correct cv")
+    if kind in _CV_RANGES and not _CV_RANGES[kind][0] <= values[1] <= _CV_RANGES[kind][1]:
+        low, high = _CV_RANGES[kind]
+        raise QuantityError(f"{kind} with cv between {low} and {high}", text, "correct cv")
     if kind == "weibull" and not _SHAPE_RANGE[0] <= values[1] <= _SHAPE_RANGE[1]:
         raise QuantityError(f"weibull with shape between {_SHAPE_RANGE[0]} and {_SHAPE_RANGE[1]}", text, "correct it")
-    if kind == "erlang" and values[1] > 1 / _CV_RANGE[0] ** 2:
-        raise QuantityError("erlang with k up to 10,000", text, "write a constant instead")
+    if kind == "erlang" and values[1] > _MOST_STAGES:
+        raise QuantityError(f"erlang with k up to {_MOST_STAGES}", text, "write a constant instead")
 
 
 def _discrete(parts: list[str], text: str, scale: Scale) -> Dist:

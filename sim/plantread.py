@@ -238,7 +238,7 @@ def read_buffers(draft: Draft, entries: dict[str, Item], stations: list[Station]
 
 
 def _capacity(text: str) -> int:
-    return UNLIMITED if text == "unlimited" else whole(text, 0, "a whole number of places (or 'unlimited')")
+    return UNLIMITED if text == "unlimited" else whole(text, 0, "'unlimited' or a whole number of places")
 
 
 def read_releases(draft: Draft, entries: dict[str, Item]) -> dict[str, Release]:

@@ -90,9 +90,10 @@ def number(text: str, expected: str = "a number") -> float:
 
 def whole(text: str, low: int, expected: str = "a whole number") -> int:
     """A bare whole number of `low` or more."""
+    expected = f"{expected} of {low} or more"
     value, unit = split_number(text, expected)
     if unit or value.denominator != 1 or value < low or abs(value) > 10**15:
-        raise QuantityError(f"{expected} of {low} or more", text.strip(), "write digits only, without a unit")
+        raise QuantityError(expected, text.strip(), "write digits only, without a unit")
     return int(value)
 
 
