@@ -43,7 +43,7 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         return JSONResponse(feed.frame, headers=NO_STORE | {"x-frame-age-s": f"{age:.3f}"})
 
     @router.get("/api/history")
-    async def history(after: int = 0, points: int = 240) -> JSONResponse:
+    async def history(after: int = -1, points: int = 240) -> JSONResponse:
         most = min(max(points, 4), 2000)
         body = {"frames": len(feed.history), "series": feed.history.series(after, most)}
         return JSONResponse(body, headers=NO_STORE)

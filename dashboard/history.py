@@ -58,7 +58,7 @@ class History:
         if self._frames and not self._frames[-1].get("gap"):
             self._frames.append({"t": self._frames[-1]["t"], "seq": self._frames[-1]["seq"], "gap": True})
 
-    def series(self, after_t: int = 0, most: int = 240) -> dict[str, dict[str, list[float | int | None]]]:
+    def series(self, after_t: int = -1, most: int = 240) -> dict[str, dict[str, list[float | int | None]]]:
         """Name -> {t: [plant ms], v: [value or null]}: every indicator, and `buf.N` / `stk.N` levels, thinned."""
         raw: dict[str, list[Point]] = {}
         for frame in self._frames:

@@ -119,13 +119,16 @@ def overview() -> html.Div:
     )
 
 
-def decide(cards: Any) -> html.Div:
-    """What should I do, what will it gain, what became of what was decided."""
+def decide(cards: Any, shown: str = "") -> html.Div:
+    """What should I do, what will it gain, what became of what was decided.
+
+    `shown` names the frame's versions that the cards were made from, as the asset names them.
+    """
     choose = html.Div(id="fan-choose", className="choose")
     return html.Div(
         [
             dcc.Store(id="rec-version", data=0),
-            html.Div(cards, id="cards", className="cards"),
+            html.Div(cards, id="cards", className="cards", **marks(data_shown=shown)),
             html.Div(
                 [
                     panel("Forecast from the present state", html.Div(id="fan"), "fan-panel", choose),

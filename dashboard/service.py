@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -80,6 +80,12 @@ def build(settings: Settings, feed: Feed) -> tuple[FastAPI, Dash]:
     return server, dash
 
 
+def versions(frame: Mapping[str, Any]) -> str:
+    """What of a frame the cards depend on; the asset builds the same text and asks for new cards when it differs."""
+    advised = (frame.get("advice") or {}).get("t")
+    return json.dumps([frame.get("rec_v"), bool(frame.get("paused")), advised], separators=(",", ":"))
+
+
 def _callbacks(dash: Dash, feed: Feed) -> None:
     """All are coroutines: a plain function would hold up every open stream while it runs."""
 
@@ -96,7 +102,8 @@ def _callbacks(dash: Dash, feed: Feed) -> None:
             case "/":
                 return pages.overview()
             case "/decide":
-                return pages.decide(await present())
+                shown = versions(feed.frame or {})
+                return pages.decide(await present(), shown)
             case "/health":
                 return pages.health()
             case other:

@@ -128,6 +128,7 @@ function take(frame, fresh) {
   (frame.stk || []).forEach((s, i) => add(`stk.${i}`, s[0]));
   if (changed("recs", frame.rec_v)) loadRecs();
   draw();
+  beat();
   document.body.dataset.seq = frame.seq;
 }
 function changed(name, value) { if (live.seen[name] === value) return false; live.seen[name] = value; return true; }
@@ -392,8 +393,11 @@ function recent() {
 function decide() {
   const cards = byId("cards"), f = live.frame, p = live.plant;
   if (!cards) { live.seen.cards = undefined; return; }
-  const shown = JSON.stringify([f.rec_v, f.paused, (f.advice || {}).t]);
-  if (live.seen.cards !== shown && window.dash_clientside && window.dash_clientside.set_props) {
+  const shown = JSON.stringify([f.rec_v, Boolean(f.paused), (f.advice || {}).t ?? null]);
+  if (live.seen.cards === undefined) live.seen.cards = cards.dataset.shown;
+  /* Someone is choosing a reason: the card stays as it is while its recommendation is still open. */
+  const choosing = [...cards.querySelectorAll("details.reject[open]")].some((d) => live.recs.some((r) => r.id === d.closest("[data-rec]").dataset.rec && r.status in {proposed: 1, deferred: 1}));
+  if (live.seen.cards !== shown && !choosing && window.dash_clientside && window.dash_clientside.set_props) {
     live.seen.cards = shown;
     window.dash_clientside.set_props("rec-version", {data: shown});
   }
@@ -472,7 +476,9 @@ async function act(button) {
     if (status === 200) toast("ok", {accept: "Accepted. The command is on its way.", reject: "Rejected.", defer: "Deferred."}[d.decision]);
     else toast("bad", `Not done: ${why(body)}`);
     card.querySelectorAll("button").forEach((b) => { b.disabled = false; });
-    live.seen.recs = live.seen.cards = undefined;
+    card.querySelectorAll("details").forEach((details) => details.removeAttribute("open"));
+    live.seen.recs = undefined;
+    live.seen.cards = "";
     if (live.frame) { loadRecs(); decide(); }
   }
 }
@@ -535,7 +541,7 @@ function draw() {
   loadPlant();
   const here = location.pathname.replace(/\/$/, "") || "/";
   document.querySelectorAll(".tab").forEach((a) => attr(a, {"aria-current": (a.pathname.replace(/\/$/, "") || "/") === here ? "page" : "false"}));
-  header(); map(); indicators(); needs(); recent(); decide(); health();
+  map(); indicators(); needs(); recent(); decide(); health();
 }
 function theme(name) {
   try { localStorage.setItem("plantwin-theme", name); } catch { /* private window */ }

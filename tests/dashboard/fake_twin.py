@@ -182,6 +182,12 @@ class FakeTwin:
         for text in ("service", "forecast", "advice"):
             self.note(text, "twin", {"why": "started"})
 
+    def begin_again(self) -> None:
+        """Everything as at the start, an hour and ten frames after the newest moment so far."""
+        t, seq, rec_v, fc_v = self.t, self.seq, self.rec_v, self.fc_v
+        self.__dict__.update(FakeTwin().__dict__)
+        self.t, self.seq, self.rec_v, self.fc_v = t + 60 * MINUTE, seq + 10, rec_v + 1, fc_v + 1
+
     def step(self, seconds: float = 30.0, n: int = 1) -> int:
         """Advance by `n` frames of `seconds` plant time; returns the number of the newest frame."""
         for _ in range(n):

@@ -1,0 +1,136 @@
+"""What is said about a recommendation is what the twin promised, in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dashboard import cards, words
+from tests.dashboard.fake_twin import ORIGIN, plant, recommendation
+
+KEY = "0123456789"
+calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A shared machine may be slow; that is no finding here."""
+
+
+def text_of(component: Any) -> str:
+    """All text of a Dash component tree, in order."""
+    if component is None or isinstance(component, (str, int, float)):
+        return "" if component is None else str(component)
+    if isinstance(component, (list, tuple)):
+        return " ".join(text_of(child) for child in component)
+    return text_of(getattr(component, "children", None))
+
+
+def test_the_action_is_one_plain_sentence() -> None:
+    rec = recommendation(41, ORIGIN)
+    assert words.action(rec, plant()) == "Raise WIP cap of motor_s from 6 to 8 for the next 8 h"
+    lower = rec | {"control": "steel_level", "from": 60, "to": 40, "horizon_s": 7 * 86400}
+    assert words.action(lower, plant()) == "Lower order-up-to level of bar_steel from 60 to 40 for the next 7 d"
+    assert words.action({"control": "cap_x", "from": 2, "to": 2}, {}) == "Keep cap x from 2 to 2"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(600, "10 min"), (5399, "90 min"), (28800, "8 h"), (9000, "2.5 h"), (604800, "7 d")]
+)
+def test_lengths_of_time(seconds: float, said: str) -> None:
+    assert words.hours(seconds) == said
+
+
+def test_the_gain_carries_its_interval_and_the_chance_of_being_worse() -> None:
+    gain = recommendation(41, ORIGIN)["gain"]
+    assert words.gain(gain) == "+41 EUR (90 %: 6.2 to 79.5)"
+    assert words.chance(gain["worse"]) == "3 %"
+    assert words.chance(0.0) == "less than 1 %"
+    assert words.gain(None) == "not known"
+    assert words.gain({"mean": -3.0, "lo": -9, "hi": 2.0, "unit": "EUR"}) == "-3 EUR (90 %: -9 to 2)"
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"id": ""}, "id"),
+        ({"version": "1"}, "version"),
+        ({"version": True}, "version"),
+        ({"decision": "do"}, "decision"),
+        ({"key": "short"}, "key"),
+        ({"decision": "reject", "reason": "because"}, "reason"),
+        ({"decision": "reject", "reason": None}, "reason"),
+    ],
+)
+def test_a_malformed_decision_is_named(change: dict[str, Any], names: str) -> None:
+    good = {"id": "r-1", "version": 1, "decision": "accept", "key": KEY}
+    assert words.decision_problem(good) is None
+    problem = words.decision_problem(good | change)
+    assert problem
+    assert problem.startswith(f"{names}: expected" if names != "key" else "key:")
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@calm
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "version", "decision", "reason", "key"], anything)))
+def test_only_whole_decisions_pass(body: dict[str, Any]) -> None:
+    if words.decision_problem(body) is None:
+        assert body["decision"] in words.DECISIONS
+        assert isinstance(body["version"], int)
+        assert body["id"]
+
+
+def test_six_reasons_of_one_tap() -> None:
+    assert len(words.REASONS) == 6
+    rec = recommendation(41, ORIGIN)
+    said = text_of(cards.build([rec], plant(), None))
+    for label in words.REASONS.values():
+        assert label in said
+
+
+def test_an_open_card_shows_promise_alternatives_checks_and_evidence() -> None:
+    said = text_of(cards.build([recommendation(41, ORIGIN)], plant(), None))
+    for part in (
+        "Raise WIP cap of motor_s from 6 to 8 for the next 8 h",
+        "doing nothing",
+        "the rule",
+        "+41 EUR (90 %: 6.2 to 79.5)",
+        "18 %",
+        "grind starves 18 % of the time",
+        "WIP cap of motor_s to 7",
+        "data age: 0.4 s",
+        "512 paired replicas",
+    ):
+        assert part in said
+    assert "Doing nothing is best" not in said
+
+
+def test_doing_nothing_is_an_answer_and_no_check_is_not() -> None:
+    checked = cards.build([], plant(), {"advice": {"evaluated": 7, "t": ORIGIN, "why": "No candidate gained 5 EUR."}})
+    assert "Doing nothing is best" in text_of(checked)
+    assert "No candidate gained 5 EUR." in text_of(checked)
+    assert "7 decision moments" in text_of(checked)
+    fresh = text_of(cards.build([], plant(), {"advice": {"evaluated": 0, "t": None, "why": ""}}))
+    assert "Doing nothing is best" not in fresh
+    assert "No advice yet" in fresh
+    assert "paused" in text_of(cards.build([], plant(), {"paused": True}))
+
+
+def test_the_realised_effect_is_labelled_model_based() -> None:
+    done = recommendation(
+        41, ORIGIN, status="evaluated", realised={"value": 512.0, "counterfactual": 468.0, "label": "model-based"}
+    )
+    said = text_of(cards.build([done], plant(), None))
+    assert "+44 EUR" in said
+    assert "model-based" in said
+
+
+@calm
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("from", "to", "control", "horizon_s", "then"), anything)))
+def test_the_sentence_never_fails(rec: dict[str, Any]) -> None:
+    assert words.action(rec, plant())
