@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -104,6 +105,44 @@ def test_installed_versions_are_the_locked_ones() -> None:
         except PackageNotFoundError:
             found = "nothing"
         assert found.partition("+")[0] == exact, f"{name}: lock.txt says {exact}, installed is {found}"
+
+
+EXTRAS_OF = {
+    "twin": ("sim", "ingest"),
+    "sim": ("sim",),
+    "agents": ("sim", "train", "ingest"),
+    "ingest": ("ingest", "sim"),
+    "dashboard": ("dashboard",),
+    "hardware": ("edge", "sim"),
+    "plantwin.py": (),
+}
+"""Package -> the extras whose libraries it may import directly (beside the base)."""
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of the third-party modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - set(EXTRAS_OF) - {"plantwin", "benchmarks"}
+
+
+def test_every_import_is_asked_for_by_an_extra_of_its_package() -> None:
+    owners = packages_distributions()
+    parts = project()
+    missing = []
+    for package, extras in EXTRAS_OF.items():
+        texts = [text for part in ("base", *extras) for text in parts[part]]
+        direct = {canonicalize_name(Requirement(text).name) for text in texts}
+        files = [ROOT / package] if package.endswith(".py") else sorted((ROOT / package).rglob("*.py"))
+        for path in files:
+            for name in sorted(imported(path)):
+                if not {canonicalize_name(owner) for owner in owners.get(name, [])} & direct:
+                    missing.append(f"{path.relative_to(ROOT)} imports {name}, which extras {extras} do not ask for")
+    assert missing == []
 
 
 if __name__ == "__main__":
