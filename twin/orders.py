@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+import numpy as np
 from sim.compile import Compiled
+from sim.discover import OTHER, Discovery, closed_since, kaplan_meier
 from sim.facts import Facts, PartFacts, UnitFacts
 
 DAY_MS = 86_400_000
@@ -76,29 +79,85 @@ class OrderBook:
         return sum(o.finished is not None and begin <= o.finished < end for o in self.orders.values())
 
 
-def facts(book: OrderBook, compiled: Compiled, now: int, aliases: dict[str, str], other: str = "other") -> Facts:
-    """The open orders as parts of a drafted plant: worked on at CENTER, or in the delay `after-CENTER`.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an order that is not worked on may stand: (station, weight) pairs; \"\" means it has left unseen."""
 
-    An activity the draft has never seen stands at `other`, or at its most common center where it has no such one.
+    weights: tuple[tuple[str, float], ...]
+
+
+def _places(order: Order, found: Discovery, at: str, now: datetime, waits: dict[str, list[float]]) -> _Place:
+    """A waiting order is in the delay after its last center, or ready and in front of a closed one, or gone.
+
+    Prior: the delays and transitions of the draft; evidence: no report has come since the last one.
     """
-    stations = {s.id: s for s in compiled.plant.stations}
+    center = found.centers[at]
+    age = (now - local(order.last_time)).total_seconds() / 3600.0
+    delays = waits[at]
+    still = sum(d > age for d in delays) / len(delays)
+    total = sum(center.next.values()) + center.abandoned
+    weights = [(f"after-{at}", still)]
+    for target, n in sorted(center.next.items()):
+        closed = closed_since(found.centers[target].open_hours, now)
+        earliest = max((closed - local(order.last_time)).total_seconds() / 3600.0, 0.0)
+        weights.append((target, n / total * sum(earliest <= d <= age for d in delays) / len(delays) if closed < now else 0.0))
+    weights.append(("", center.abandoned / total * (1.0 - still) if total else 0.0))
+    if sum(w for _, w in weights) <= 0.0:
+        weights = [(f"after-{at}", 1.0)]
+    return _Place(tuple(weights))
+
+
+def local(ms: int) -> datetime:
+    """The log's local time of a plant time (the log says no zone; it is carried as UTC)."""
+    return datetime.fromtimestamp(ms / 1000.0, UTC).replace(tzinfo=None)
+
+
+def ensemble(book: OrderBook, compiled: Compiled, found: Discovery, now: int, members: int, seed: int) -> list[Facts]:
+    """The open orders as parts of the drafted plant, `members` times: what the log shows is the same in all, what it hides is drawn.
+
+    An order is worked on at CENTER, or waits: in the delay `after-CENTER`, or in the queue of a closed center. An activity
+    the draft has never seen stands at `other`, or at the draft's busiest center where there is no such one.
+    """
+    rng = np.random.default_rng(seed)
+    busiest = max(found.centers.values(), key=lambda c: c.reports).id
+    fallback = OTHER if OTHER in found.centers else busiest
+    waits = {c.id: kaplan_meier(c.gaps, c.censored) for c in found.centers.values()}
+    running: list[tuple[Order, str]] = []
+    waiting: list[tuple[Order, _Place]] = []
+    for _, order in sorted(book.open(now).items()):
+        at = found.aliases.get(book.at(order), fallback)
+        if order.running:
+            running.append((order, at))
+        else:
+            waiting.append((order, _places(order, found, at, local(now), waits)))
+    result = []
+    for _ in range(members):
+        stands = list(running)
+        for order, place in waiting:
+            weights = np.array([w for _, w in place.weights])
+            chosen = place.weights[int(rng.choice(len(weights), p=weights / weights.sum()))][0]
+            if chosen:
+                stands.append((order, chosen))
+        result.append(_facts(stands, compiled, now))
+    return result
+
+
+def _facts(stands: list[tuple[Order, str]], compiled: Compiled, now: int) -> Facts:
+    """Orders at stations as kernel facts: in a unit (worked on, or in its delay), or in the queue."""
     tick = round((now - compiled.start_ms) / compiled.tick_ms)
+    stations = {s.id: s for s in compiled.plant.stations}
+    product = compiled.plant.products[0].id
     units: dict[tuple[str, int], UnitFacts] = {}
     queues: dict[str, list[PartFacts]] = {}
     used: Counter[str] = Counter()
-    product = compiled.plant.products[0].id
-    fallback = other if other in stations else next(s for s in stations if f"after-{s}" in stations)
-    for name, order in sorted(book.open(now).items()):
-        at = aliases.get(book.at(order), fallback)
-        if not order.running and f"after-{at}" in stations:
-            at = f"after-{at}"
-        began = max(order.running.values()) if order.running else order.last_time
+    for order, at in stands:
         part = PartFacts(product, at, round((order.first - compiled.start_ms) / compiled.tick_ms))
-        used[at] += 1
-        if used[at] <= stations[at].units:
+        in_unit = bool(order.running) or at.startswith("after-")
+        if in_unit and used[at] < stations[at].units:
+            used[at] += 1
+            began = max(order.running.values()) if order.running else order.last_time
             worked = round((now - began) / compiled.tick_ms)
             units[(at, used[at])] = UnitFacts("work", part, worked=worked, since=tick - worked)
         else:
             queues.setdefault(at, []).append(part)
-        del name
     return Facts(tick=tick, units=units, queues={s: tuple(q) for s, q in queues.items()})

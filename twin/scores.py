@@ -88,14 +88,14 @@ class Scores:
         column = 1 + self.names.index(check["name"])
         value = float(row[column] - (check["base"] if check["name"] == "output" else 0))
         scored = {
+            "t": check["t"],
             "name": check["name"],
             "ahead_s": check["ahead_s"],
-            "made": check["made"],
-            "t": check["t"],
             "value": value,
             "mean": check["mean"],
             "lo": check["q"][0],
             "hi": check["q"][-1],
+            "made": check["made"],
             "covered": bool(check["q"][0] <= value <= check["q"][-1]),
             "crps": round(crps(check["q"], value), 4),
             "still": abs(value - check["now"]),
@@ -126,6 +126,6 @@ class Scores:
             "bias": round(total["bias"] / n, 4) if n else None,
             "crps": round(total["crps"] / n, 4) if n else None,
             "groups": [g.row(*key) for key, g in sorted(self.groups.items())],
-            "rows": list(self.rows)[-100:][::-1],
+            "rows": list(self.rows)[-100:],
             "unscored": self.unscored,
         }

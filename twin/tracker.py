@@ -9,13 +9,12 @@ size: the state is a function of the rows alone, and inside the window not even 
 from __future__ import annotations
 
 import bisect
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ingest.wire import STALE, UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, Status, WireError, decode, parse
+from ingest.wire import UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, WireError, decode, parse
 from sim.plant import Plant
 from twin.model import TwinState, count
 from twin.observe import (
@@ -269,15 +268,8 @@ def apply(tracker: Tracker, row: Row) -> Tracker:
     return tracker.apply(row)
 
 
-def save(tracker: Tracker, path: Path) -> None:
-    """Write a snapshot atomically (a kill leaves the old one)."""
+def write_snapshot(data: bytes, path: Path) -> None:
+    """Write a snapshot in one step (a kill leaves the old one)."""
     part = path.with_suffix(".part")
-    part.write_bytes(tracker.snapshot())
-    os.replace(part, path)
-
-
-def is_stale(quality: int) -> bool:
-    return quality >= STALE
-
-
-__all__ = ["WINDOW_MS", "Row", "Source", "Status", "Tracker", "apply", "is_stale", "save"]
+    part.write_bytes(data)
+    part.replace(path)

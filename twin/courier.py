@@ -1,0 +1,126 @@
+"""Between the twin and ingest: signed commands out, the recommendation in force, what is only passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from ingest.keys import KeyFileError, load_private, sign
+from ingest.wire import Cmd
+from twin.decisions import OPEN, command_id
+from twin.engine import Engine
+
+COMMAND_LIFE_MS = 600_000
+"""A command may be carried out for this long (plant ms), or for 120 s of wall time where that is longer."""
+TIMEOUT_S = 5.0
+
+
+class Courier:
+    """Carries what was decided to ingest at `url`. Everything may be repeated: a command is known by its id."""
+
+    def __init__(self, engine: Engine, url: str, data: Path, client: httpx.Client | None = None) -> None:
+        self.engine, self.url, self.data = engine, url.rstrip("/"), data
+        self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._shown: str | None = None
+
+    def work(self) -> None:
+        """One turn: post what is accepted and not sent, and say which recommendation is in force."""
+        for rec in list(self.engine.book.in_status("accepted")):
+            try:
+                self._send(rec)
+            except httpx.HTTPError as error:
+                self.engine.note_error("ingest", error)
+            except KeyFileError as error:
+                self.engine.note_error("keys", error)
+                with self.engine.lock:
+                    if rec["status"] == "accepted":
+                        self.engine.book.fail(rec, self.engine.present(), str(error))
+        self._publish()
+
+    def _send(self, rec: dict[str, Any]) -> None:
+        engine = self.engine
+        with engine.lock:
+            if rec["status"] != "accepted":
+                return
+            now = engine.present()
+            if "command" not in rec:
+                engine.book.command(rec, self._signed(rec), now)
+            command = rec["command"]
+            if now.t >= command["expires"]:
+                engine.book.fail(rec, now, "it expired before it could be sent")
+                return
+        answer = self.client.post(f"{self.url}/command", content=msgspec.json.encode(command))
+        with engine.lock:
+            if rec["status"] != "accepted":
+                return
+            if answer.status_code == 200:
+                engine.book.sent(rec, engine.present(), "in the journal")
+            elif answer.status_code < 500:
+                engine.book.fail(rec, engine.present(), reason_of(answer))
+
+    def _signed(self, rec: dict[str, Any]) -> dict[str, Any]:
+        now = self.engine.present(with_hash=True)
+        cmd = Cmd(
+            id=command_id(rec),
+            target=rec["control"],
+            value=rec["to"],
+            not_before=now.t,
+            expires=now.t + max(COMMAND_LIFE_MS, now.wall(120_000)),
+            lease_s=max(int(rec["horizon_s"]), round(now.wall(120_000) / 1000), 1),
+            state=now.state,
+            rec=rec["id"],
+            issuer=f"twin@{self.engine.plant.site}",
+            sig="",
+        )
+        found: dict[str, Any] = msgspec.to_builtins(sign(cmd, load_private(self.data)))
+        return found
+
+    def _publish(self) -> None:
+        """The newest open recommendation becomes the retained `/rec`; none empties it."""
+        with self.engine.lock:
+            newest = next((r for r in self.engine.book.newest_first() if r["status"] in OPEN), None)
+            shown = newest["id"] if newest else None
+            if shown == self._shown:
+                return
+            body = _rec(newest) if newest else b"null"
+        try:
+            if self.client.post(f"{self.url}/rec", content=body).status_code < 500:
+                self._shown = shown
+        except httpx.HTTPError as error:
+            self.engine.note_error("ingest", error)
+
+    def ledger(self) -> dict[str, Any]:
+        """Ingest's ledger (raises httpx.HTTPError when it cannot be had)."""
+        answer = self.client.get(f"{self.url}/ledger")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def manual(self, body: bytes) -> tuple[int, Any]:
+        """Pass a manual count on; (HTTP status, answer)."""
+        answer = self.client.post(f"{self.url}/manual", content=body)
+        return answer.status_code, answer.json()
+
+
+def _rec(rec: dict[str, Any]) -> bytes:
+    gain = rec["gain"]
+    return msgspec.json.encode(
+        {
+            "id": rec["id"], "control": rec["control"], "from": rec["from"], "to": rec["to"], "expires": rec["expires"],
+            "gain": {
+                "mean": gain["mean"], "lo": gain["lo"], "hi": gain["hi"], "unit": str(gain.get("unit", "")),
+                "worse": min(max(float(gain.get("worse") or 0.0), 0.0), 1.0),
+            },
+        }
+    )  # fmt: skip
+
+
+def reason_of(answer: httpx.Response) -> str:
+    """Why ingest refused, in its words."""
+    try:
+        return str(answer.json().get("error") or answer.text)[:300]
+    except ValueError:
+        return f"ingest answered {answer.status_code}"

@@ -1,0 +1,341 @@
+"""The life of a recommended action: who may do what when, and why not. Pure bookkeeping over log rows.
+
+Every change of a recommendation is one row of the evidence log; `Book.replay` builds the same book from those
+rows, so that a killed twin goes on where it was. Nothing here knows HTTP, keys or the kernel.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.plant import Control, Plant
+from twin.log import Entry, EvidenceLog
+from twin.model import Command
+
+OPEN = ("proposed", "deferred")
+ALLOWED: dict[str, frozenset[str]] = {
+    "proposed": frozenset({"expired", "withdrawn", "rejected", "deferred", "superseded", "accepted"}),
+    "deferred": frozenset({"expired", "withdrawn", "rejected", "superseded", "accepted"}),
+    "accepted": frozenset({"sent", "failed"}),
+    "sent": frozenset({"confirmed", "failed"}),
+    "confirmed": frozenset({"evaluated"}),
+}
+"""Transitions; a status that is not a key is final."""
+DECISIONS = {"accept": "accepted", "reject": "rejected", "defer": "deferred"}
+LEAST_WALL_MS = 120_000
+"""A recommendation lives at least this long on the wall."""
+CLASS_LIFE_MS = {"release": 15 * 60_000, "supply": 60 * 60_000}
+"""Life of a recommendation by class of action, in plant ms."""
+_ID = re.compile(r"[a-z0-9_-]{1,62}")
+_OPS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "==": operator.eq, "!=": operator.ne}
+_REQUIRED = ("id", "control", "from", "to", "gain", "horizon_s")
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
+    """What was asked is not done; the text is the reason for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The newest state as far as decisions need it. Times are plant ms; `states` has the unit states by station id."""
+
+    t: int
+    pos: int = 0
+    speed: float = 1.0
+    stale: str = ""  # why the data are stale, "" when they are not
+    paused: bool = False
+    mode: str = ""
+    state: str = ""
+    posterior: str = ""
+    controls: dict[str, int] = field(default_factory=dict)
+    control_t: dict[str, int] = field(default_factory=dict)
+    states: dict[str, list[str]] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
+
+    def wall(self, ms: int) -> int:
+        """Plant ms in `ms` of wall time."""
+        return round(ms * self.speed)
+
+
+def inadmissible(plant: Plant, now: Present, control_id: str, frm: int, to: int) -> list[str]:
+    """Everything that forbids setting a control from `frm` to `to` now; empty when it may be done."""
+    control = next((c for c in plant.controls if c.id == control_id), None)
+    if control is None:
+        return [f"control {control_id!r} is not in plant {plant.id}; it has {', '.join(c.id for c in plant.controls)}"]
+    problems = []
+    if now.paused:
+        problems.append("the optimiser is paused")
+    if now.stale:
+        problems.append(f"the data are stale ({now.stale})")
+    if now.mode == "manual":
+        problems.append("the plant is in manual mode")
+    if not control.low <= to <= control.high:
+        problems.append(f"{control.id}: {to} is outside {control.low}..{control.high}")
+    elif (to - control.low) % control.step:
+        problems.append(f"{control.id}: {to} is not a multiple of the step {control.step} from {control.low}")
+    if to == frm:
+        problems.append(f"{control.id} is {to} already")
+    present = now.controls.get(control_id)
+    if present != frm:
+        problems.append(f"premise changed: {control.id} is {present} now, the recommendation assumed {frm}")
+    problems += _too_soon(plant, control, now)
+    problems += limit_problems(plant, now, control_id, to)
+    return problems
+
+
+def _too_soon(plant: Plant, control: Control, now: Present) -> list[str]:
+    last = now.control_t.get(control.id)
+    every_ms = round(control.every * plant.tick_s * 1000)
+    if last is None or now.t - last >= every_ms:
+        return []
+    return [f"{control.id} was changed {(now.t - last) / 60000:.0f} min ago; {every_ms / 60000:.0f} min must pass between changes"]
+
+
+def limit_problems(plant: Plant, now: Present, control_id: str, to: int) -> list[str]:
+    """Limits of the plant file that setting `control_id` to `to` would break in the present state."""
+    problems = []
+    for limit in plant.limits:
+        if limit.control != control_id or _OPS[limit.op](to, limit.value):
+            continue
+        thing, _, state = limit.condition.partition(".")
+        if not limit.condition or state in now.states.get(thing, []):
+            when = f" while {thing} is {state}" if limit.condition else ""
+            problems.append(f"limit{when}: {limit.control} {limit.op} {limit.value:g}, found {to}")
+    return problems
+
+
+class Book:
+    """All recommendations, newest last, with compare-and-set on their version. Every change goes to `log` first."""
+
+    def __init__(self, plant: Plant, log: EvidenceLog) -> None:
+        self.plant, self.log = plant, log
+        self.recs: dict[str, dict[str, Any]] = {}
+        self.version = 0
+        self.evaluated = 0
+        self.advice_t: int | None = None
+        self.advice_why = ""
+        self.paused = False
+        self._keys: dict[str, str] = {}
+
+    @classmethod
+    def replay(cls, plant: Plant, log: EvidenceLog) -> Book:
+        """The book as the rows of `log` leave it."""
+        book = cls(plant, log)
+        for row in log.of_type("recommendation", "decision", "command", "outcome", "advice", "pause"):
+            book._apply(row["type"], row["body"], row["t"])
+        return book
+
+    def newest_first(self) -> list[dict[str, Any]]:
+        return list(self.recs.values())[::-1]
+
+    def in_status(self, *statuses: str) -> list[dict[str, Any]]:
+        return [rec for rec in self.recs.values() if rec["status"] in statuses]
+
+    # changes ---------------------------------------------------------------------------------
+
+    def propose(self, body: dict[str, Any], now: Present, actor: str) -> dict[str, Any]:
+        """Take a recommendation from advise; raises Refused with every reason why it cannot be shown."""
+        self._check_body(body)
+        known = self.recs.get(body["id"])
+        if known is not None:
+            return self._close_known(known, body, now, actor)
+        problems = inadmissible(self.plant, now, body["control"], body["from"], body["to"])
+        if problems:
+            raise Refused("; ".join(problems))
+        control = next(c for c in self.plant.controls if c.id == body["control"])
+        life = max(CLASS_LIFE_MS.get(control.klass, CLASS_LIFE_MS["release"]), now.wall(LEAST_WALL_MS))
+        rec = {k: v for k, v in body.items() if k not in ("version", "status", "timeline", "realised", "created")}
+        rec |= {"created": now.t, "expires": max(int(body.get("expires") or 0), now.t + life), "realised": None, "reason": ""}
+        for old in self.in_status(*OPEN):
+            if old["control"] == rec["control"]:
+                self._change(old, "superseded", now, "service:twin", f"by {rec['id']}")
+        self._write("recommendation", {"rec": rec, "by": actor}, now, actor)
+        return self.recs[rec["id"]]
+
+    def _close_known(self, rec: dict[str, Any], body: dict[str, Any], now: Present, actor: str) -> dict[str, Any]:
+        status = body.get("status")
+        if status not in ("withdrawn", "superseded"):
+            raise Refused(f"recommendation {rec['id']} exists already ({rec['status']})")
+        if rec["status"] not in OPEN:
+            raise Refused(f"recommendation {rec['id']} is {rec['status']}, no longer open")
+        return self._change(rec, status, now, actor, str(body.get("reason") or "premise changed"))
+
+    def decide(self, request: dict[str, Any], now: Present, actor: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+        """An operator's decision; raises Refused with the reason. The same `key` twice is the same decision once.
+
+        `extra` is kept with an acceptance (evidence for the later evaluation).
+        """
+        rec, key = self.recs.get(str(request.get("id"))), str(request.get("key") or "")
+        if rec is None:
+            raise Refused(f"recommendation {request.get('id')!r} is not known")
+        if key and self._keys.get(key) == rec["id"]:
+            return rec
+        self._may_decide(rec, request, now)
+        status, reason = DECISIONS[request["decision"]], str(request.get("reason") or "")
+        if status == "rejected" and not reason:
+            raise Refused("a rejection needs a reason")
+        if status == "deferred" and rec["status"] == "deferred":
+            raise Refused(f"recommendation {rec['id']} is deferred already")
+        changes: dict[str, Any] = {"key": key}
+        if status == "accepted":
+            problems = inadmissible(self.plant, now, rec["control"], rec["from"], rec["to"])
+            if problems:
+                if any(p.startswith("premise changed") for p in problems):
+                    self._change(rec, "withdrawn", now, "service:twin", "; ".join(problems))
+                raise Refused("; ".join(problems))
+            changes["accepted"] = extra or {}
+        return self._change(rec, status, now, actor, reason, changes)
+
+    def _may_decide(self, rec: dict[str, Any], request: dict[str, Any], now: Present) -> None:
+        if request.get("decision") not in DECISIONS:
+            raise Refused(f"decision {request.get('decision')!r}: expected accept, reject or defer")
+        if rec["status"] in OPEN and now.t >= rec["expires"]:
+            self._change(rec, "expired", now, "service:twin", "")
+        if rec["status"] not in OPEN:
+            why = f" ({rec['reason']})" if rec["reason"] else ""
+            raise Refused(f"recommendation {rec['id']} is {rec['status']}{why}")
+        if request.get("version") != rec["version"]:
+            raise Refused(f"recommendation {rec['id']} has changed: version {rec['version']}, yours is {request.get('version')}; look again")
+
+    def tick(self, now: Present) -> list[dict[str, Any]]:
+        """What time and the plant do to recommendations: expiry, withdrawal, progress of commands. Returns the changed ones."""
+        changed = []
+        for rec in self.in_status(*OPEN):
+            if now.t >= rec["expires"]:
+                changed.append(self._change(rec, "expired", now, "service:twin", ""))
+            elif now.controls and now.controls.get(rec["control"]) != rec["from"]:
+                note = f"premise changed: {rec['control']} is {now.controls.get(rec['control'])} now, {rec['from']} was assumed"
+                changed.append(self._change(rec, "withdrawn", now, "service:twin", note))
+        for rec in self.in_status("accepted", "sent"):
+            changed += self._follow(rec, now)
+        return changed
+
+    def _follow(self, rec: dict[str, Any], now: Present) -> list[dict[str, Any]]:
+        """Move an accepted recommendation on by what the journal holds of its command."""
+        command = now.commands.get(command_id(rec))
+        if command is None:
+            if rec["status"] == "sent" and now.t >= rec["command"]["expires"]:
+                return [self._change(rec, "failed", now, "service:twin", "the command never came into the journal")]
+            return []
+        changed = []
+        if rec["status"] == "accepted":
+            changed.append(self._change(rec, "sent", now, "service:twin", "in the journal"))
+        if command.step == "rejected":
+            changed.append(self._change(rec, "failed", now, "gateway", command.reason or "rejected", kind="command"))
+        elif command.step in ("executed", "lease_ended"):
+            if command.read_back is not None and command.read_back == rec["to"]:
+                note = f"read back {command.read_back:g}"
+                changes = {"confirmed": now.t}
+                changed.append(self._change(rec, "confirmed", now, "gateway", note, changes, kind="command"))
+            else:
+                note = f"read back {command.read_back}, expected {rec['to']}"
+                changed.append(self._change(rec, "failed", now, "gateway", note, kind="command"))
+        elif now.t >= rec.get("command", {}).get("expires", now.t + 1):
+            note = f"no execution was acknowledged in time (last step: {command.step})"
+            changed.append(self._change(rec, "failed", now, "service:twin", note, kind="command"))
+        return changed
+
+    def command(self, rec: dict[str, Any], fields: dict[str, Any], now: Present) -> None:
+        """Note the signed command of an accepted recommendation before it is posted (status stays accepted)."""
+        self._write("command", {"id": rec["id"], "command": fields}, now, "service:twin")
+
+    def sent(self, rec: dict[str, Any], now: Present, note: str) -> None:
+        if rec["status"] == "accepted":
+            self._change(rec, "sent", now, "service:twin", note, kind="command")
+
+    def fail(self, rec: dict[str, Any], now: Present, note: str) -> None:
+        self._change(rec, "failed", now, "service:twin", note, kind="command")
+
+    def outcome(self, rec: dict[str, Any], realised: dict[str, Any], now: Present) -> None:
+        self._change(rec, "evaluated", now, "service:twin", "", {"realised": realised}, kind="outcome")
+
+    def advise(self, n: int, why: str, now: Present, actor: str) -> None:
+        self._write("advice", {"evaluated": n, "why": why}, now, actor)
+
+    def pause(self, on: bool, now: Present, actor: str) -> None:  # noqa: FBT001 - the API's own word
+        self._write("pause", {"on": on}, now, actor)
+
+    # writing and applying --------------------------------------------------------------------
+
+    def _change(
+        self,
+        rec: dict[str, Any],
+        status: str,
+        now: Present,
+        actor: str,
+        note: str,
+        changes: dict[str, Any] | None = None,
+        kind: str = "decision",
+    ) -> dict[str, Any]:
+        if status not in ALLOWED.get(rec["status"], frozenset()):
+            raise Refused(f"recommendation {rec['id']} is {rec['status']}; it cannot become {status}")
+        body = {"id": rec["id"], "version": rec["version"] + 1, "status": status, "by": actor, "note": note, "changes": changes or {}}
+        self._write(kind, body, now, actor)
+        return rec
+
+    def _write(self, kind: str, body: dict[str, Any], now: Present, actor: str) -> None:
+        self.log.append(
+            Entry(t=now.t, type=kind, actor=actor, body=body, journal=now.pos, state=now.state, posterior=now.posterior)
+        )
+        self._apply(kind, body, now.t)
+
+    def _apply(self, kind: str, body: dict[str, Any], t: int) -> None:
+        self.version += 1
+        if kind == "advice":
+            self.evaluated += body["evaluated"]
+            self.advice_t, self.advice_why = t, body["why"]
+        elif kind == "pause":
+            self.paused = body["on"]
+        elif kind == "recommendation":
+            rec = dict(body["rec"])
+            rec |= {"version": 1, "status": "proposed"}
+            rec["timeline"] = [{"t": t, "status": "proposed", "by": body["by"], "note": ""}]
+            self.recs[rec["id"]] = rec
+        elif "status" not in body:
+            self.recs[body["id"]]["command"] = body["command"]
+        else:
+            self._step(self.recs[body["id"]], body, t)
+
+    def _step(self, rec: dict[str, Any], body: dict[str, Any], t: int) -> None:
+        rec["status"], rec["version"] = body["status"], body["version"]
+        rec["timeline"] = [*rec["timeline"], {"t": t, "status": body["status"], "by": body["by"], "note": body["note"]}]
+        if body["status"] not in ("sent", "confirmed", "evaluated"):
+            rec["reason"] = body["note"]
+        changes = dict(body["changes"])
+        if key := changes.pop("key", ""):
+            self._keys[key] = rec["id"]
+        rec.update(changes)
+
+    def _check_body(self, body: dict[str, Any]) -> None:
+        if not isinstance(body, dict):
+            raise Refused(f"recommendation: expected an object, found {type(body).__name__}")
+        if not _ID.fullmatch(str(body.get("id", ""))):
+            raise Refused(f"recommendation: id must match {_ID.pattern}, found {body.get('id')!r}")
+        if body["id"] in self.recs:
+            return
+        missing = [name for name in _REQUIRED if name not in body]
+        if missing:
+            raise Refused(f"recommendation {body['id']}: {', '.join(missing)} missing")
+        for name in ("from", "to"):
+            if isinstance(body[name], bool) or not isinstance(body[name], int):
+                raise Refused(f"recommendation {body['id']}: {name} must be a whole number, found {body[name]!r}")
+        gain = body["gain"]
+        numbers = isinstance(gain, dict) and all(isinstance(gain.get(k), (int, float)) for k in ("mean", "lo", "hi"))
+        if not numbers or not all(abs(gain[k]) < 1e15 for k in ("mean", "lo", "hi")):
+            raise Refused(f"recommendation {body['id']}: gain must hold finite mean, lo and hi, found {gain!r}")
+        if not isinstance(body["horizon_s"], (int, float)) or not 0 < body["horizon_s"] <= 366 * 86400:
+            raise Refused(f"recommendation {body['id']}: horizon_s must be seconds above 0, found {body['horizon_s']!r}")
+
+
+def command_id(rec: dict[str, Any]) -> str:
+    """A recommendation has one command, whose id is its own: posting it again after a kill changes nothing."""
+    return f"c-{rec['id']}"
+
+
+def overdue(recs: Iterable[dict[str, Any]], t: int) -> list[dict[str, Any]]:
+    """Confirmed recommendations whose horizon has ended by plant time `t`."""
+    return [r for r in recs if r["status"] == "confirmed" and t >= r["accepted"].get("t", 0) + r["horizon_s"] * 1000]

@@ -1,0 +1,312 @@
+"""The running twin: journal rows in, everything the API shows out. One lock, no HTTP.
+
+`poll` folds new rows; `look_ahead` makes a forecast from a copy of the state (in a worker thread); `progress` moves
+recommendations on. What must survive a kill is in the log or follows from the journal.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ingest.journal import Journal, JournalError, JournalReader
+from sim import kernel
+from sim.compile import Compiled, compile_plant
+from sim.plant import STATES, Plant
+from twin import effect, views
+from twin.decisions import Book, Present, Refused, overdue
+from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
+from twin.forecast import Options, forecast, series_names
+from twin.log import Entry, EvidenceLog
+from twin.model import TwinState
+from twin.scores import Scores
+from twin.tracker import Tracker, write_snapshot
+
+STALE_S = 3.0
+"""Wall seconds without a row after which the twin says that it is stale."""
+SNAPSHOT_EVERY_S = 10.0
+BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where and what: data folder, plant, wall seconds between two forecasts, forecast options."""
+
+    data: Path
+    plant: Plant
+    forecast_every_s: float = 10.0
+    forecast: Options = Options()
+
+
+class Engine:
+    """One twin over one data folder. Thread-safe: every public method takes the lock as long as it needs it."""
+
+    def __init__(self, settings: Settings, wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self.settings, self._wall = settings, wall
+        self.plant = settings.plant
+        self.compiled: Compiled = compile_plant(self.plant)
+        self.lock = threading.RLock()
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.log = EvidenceLog(settings.data / "log.db", self.plant.site)
+        self.tracker = self._restore()
+        self.book = Book.replay(self.plant, self.log)
+        self.scores = self._rebuild_scores()
+        self.forecast: dict[str, Any] = {}
+        self.fc_v = 0
+        self.frame: dict[str, Any] = {}
+        self.errors: dict[str, int] = {}
+        self.rows = 0
+        self._seq = 0
+        self._reader: JournalReader | None = None
+        self._recv = 0
+        self._saved = time.monotonic()
+        self._ahead: set[str] = set()
+
+    # start -----------------------------------------------------------------------------------
+
+    @property
+    def _snapshot(self) -> Path:
+        return self.settings.data / "tracker.snapshot"
+
+    def _restore(self) -> Tracker:
+        try:
+            return Tracker.restore(self.plant, self._snapshot.read_bytes())
+        except (OSError, ValueError):
+            return Tracker(self.plant)  # no usable snapshot: the whole journal is read again
+
+    def _rebuild_scores(self) -> Scores:
+        scores = Scores(series_names(self.compiled))
+        for row in self.log.of_type("forecast", "score"):
+            if row["type"] == "score":
+                scores.add(row["body"])
+                done = (row["body"]["name"], row["body"]["ahead_s"], row["body"]["t"])
+                scores.waiting = [c for c in scores.waiting if (c["name"], c["ahead_s"], c["t"]) != done]
+            else:
+                scores.take(row["body"]["checks"])
+        return scores
+
+    # the journal -----------------------------------------------------------------------------
+
+    def poll(self) -> int:
+        """Fold the new rows of the journal; returns how many. A journal that is not there yet gives 0."""
+        total = 0
+        while True:
+            rows = self._read()
+            if not rows:
+                return total
+            with self.lock:
+                for row in rows:
+                    self.tracker.apply(row)
+                    self._recv = max(self._recv, row.recv)
+            total += len(rows)
+            self.rows += len(rows)
+
+    def _read(self) -> list[Any]:
+        path = self.settings.data / "journal.db"
+        try:
+            if self._reader is None:
+                if not path.exists():
+                    return []
+                self._reader = Journal.open_reader(path)
+                if self._reader.last() < self.tracker.pos:  # another journal than that of the snapshot
+                    with self.lock:
+                        self.tracker = Tracker(self.plant)
+            return self._reader.read(self.tracker.pos, BATCH)
+        except JournalError as error:
+            self.note_error("journal", error)
+            self._reader = None
+            return []
+
+    def note_error(self, where: str, error: BaseException) -> None:
+        """Count a fault and say it once for each kind."""
+        key = f"{where}: {type(error).__name__}"
+        if key not in self.errors:
+            print(f"twin: {where}: {error}", flush=True)
+        self.errors[key] = self.errors.get(key, 0) + 1
+
+    def save_if_due(self) -> None:
+        if time.monotonic() - self._saved >= SNAPSHOT_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write the tracker's snapshot, so that a restart goes on from here."""
+        with self.lock:
+            data = self.tracker.snapshot()
+        write_snapshot(data, self._snapshot)
+        self._saved = time.monotonic()
+
+    # the present -----------------------------------------------------------------------------
+
+    def age_s(self) -> float:
+        """Wall seconds since the newest row was received by ingest."""
+        return max(self._wall() - self._recv, 0) / 1000 if self._recv else float("inf")
+
+    def stale(self) -> str:
+        """Why the data are stale, "" when they are not."""
+        if not self._recv:
+            return "no data have come yet"
+        if self.age_s() > STALE_S:
+            return f"no row for {self.age_s():.0f} s"
+        away = [root.rsplit("/", 1)[-1] for root, source in self.tracker.sources.items() if not source.online]
+        return f"{', '.join(sorted(away))} offline" if away else ""
+
+    def present(self, *, with_hash: bool = False) -> Present:
+        """What decisions need to know of the newest state."""
+        with self.lock:
+            state = self.tracker.state
+            units = zip(self.plant.stations, state.stations, strict=True)
+            return Present(
+                t=state.t,
+                pos=self.tracker.pos,
+                speed=self.tracker.clock.speed,
+                stale=self.stale(),
+                paused=self.book.paused,
+                mode=state.mode,
+                state=state_hash(self.compiled, state) if with_hash and state.t else "",
+                posterior=posterior(self.compiled, state).id if with_hash and state.t else "",
+                controls=dict(state.controls),
+                control_t=dict(state.control_t),
+                states={spec.id: [STATES[u.state] for u in s.units if u.state >= 0] for spec, s in units},
+                commands=dict(state.commands),
+            )
+
+    def make_frame(self) -> dict[str, Any]:
+        """A new frame (twice a second)."""
+        with self.lock:
+            self._seq += 1
+            age = self.age_s()
+            around = views.Around(
+                seq=self._seq,
+                age_s=min(age, 1e6),
+                stale=self.stale(),
+                holes=self.tracker.holes,
+                fidelity=self.fidelity(),
+                rec_v=self.book.version,
+                fc_v=self.fc_v,
+                paused=self.book.paused,
+                advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why},
+            )
+            self.frame = views.frame(self.tracker.topology, self.tracker.state, around)
+            return self.frame
+
+    def fidelity(self) -> str:
+        """Traffic light of the forecasts' record: unknown until ten have been scored."""
+        found = self.scores.summary()
+        if found["n"] < 10:
+            return "unknown"
+        cover = float(found["coverage90"])
+        return "green" if cover >= 0.75 else "amber" if cover >= 0.55 else "red"
+
+    def state_view(self) -> dict[str, Any]:
+        with self.lock:
+            state = self.tracker.state
+            view = views.state_view(self.tracker.topology, state, stale=self.stale())
+            return view | {"pos": self.tracker.pos, "hash": state_hash(self.compiled, state) if state.t else ""}
+
+    def copy_state(self) -> tuple[TwinState, int]:
+        """A copy of the state and its journal position, for work outside the lock."""
+        with self.lock:
+            data, pos = msgspec.msgpack.encode(self.tracker.state), self.tracker.pos
+        return msgspec.msgpack.decode(data, type=TwinState), pos
+
+    def snapshot(self, n: int, seed: int) -> bytes:
+        """The present state as an `.npz` of `n` rows with what is needed to name and repeat it."""
+        state, pos = self.copy_state()
+        rows = ensemble(self.compiled, state, seed, n)
+        buffer = io.BytesIO()
+        np.savez(
+            buffer, rows=rows, t=state.t, pos=pos, hash=rows_hash(self.compiled, rows), params_hash=self.compiled.hash,
+            start_ms=self.compiled.start_ms, controls=kernel.get_controls(rows[:1], self.compiled)[0], seed=seed,
+            state=state_hash(self.compiled, state), posterior=posterior(self.compiled, state).id,
+        )  # fmt: skip
+        return buffer.getvalue()
+
+    # forecasts and scores --------------------------------------------------------------------
+
+    def look_ahead(self) -> None:
+        """Make, log and publish a forecast; nothing happens while the data are stale."""
+        if self.stale():
+            return
+        state, pos = self.copy_state()
+        if state.t == 0 or state.t == self.forecast.get("t"):
+            return
+        base = self.settings.forecast
+        options = Options(base.replicas, base.horizon_s, base.seed + state.t // 1000 % 1_000_000)
+        made = forecast(self.compiled, state, options)
+        body = {k: made[k] for k in ("horizon_s", "n", "checks", "events")}
+        entry = Entry(
+            t=state.t, type="forecast", actor="service:twin", body=body, journal=pos, state=made["state"],
+            posterior=made["posterior"], seeds=(options.seed,),
+        )  # fmt: skip
+        with self.lock:
+            self.log.buffer(entry)
+            self.scores.take(made["checks"])
+            self.fc_v += 1
+            self.forecast = {"v": self.fc_v, **{k: v for k, v in made.items() if k != "checks"}}
+
+    def settle_scores(self) -> None:
+        """Score the forecasts whose time has come."""
+        with self.lock:
+            state = self.tracker.state
+            for scored in self.scores.settle(state.history):
+                self.log.buffer(Entry(t=state.t, type="score", actor="service:twin", body=scored, journal=self.tracker.pos))
+            self.log.flush()
+
+    # recommendations -------------------------------------------------------------------------
+
+    def decide(self, request: dict[str, Any], actor: str) -> dict[str, Any]:
+        """An operator's decision (raises Refused). The evidence of an acceptance is stored first."""
+        with self.lock:
+            now = self.present(with_hash=True)
+            extra = None
+            if request.get("decision") == "accept" and now.t:
+                extra = effect.keep(self.compiled, self.tracker.state, self.log, HASH_SEED + HASH_ROWS)
+            return self.book.decide(request, now, actor, extra)
+
+    def progress(self) -> None:
+        """Expiry, withdrawal, commands, and the effects whose horizon has ended."""
+        with self.lock:
+            if not self.tracker.state.t:
+                return
+            now = self.present()
+            self.book.tick(now)
+            due = overdue(self.book.in_status("confirmed"), now.t)
+            if not due or now.stale:
+                return
+            now = self.present(with_hash=True)
+            for rec in due:
+                try:
+                    found = effect.realised(self.compiled, self.tracker.state, self.log, rec["accepted"])
+                except (KeyError, ValueError, OSError, RuntimeError) as error:
+                    found = {"value": None, "label": "model-based", "why": f"could not be computed: {error}"}
+                    self.note_error(f"effect of {rec['id']}", error)
+                self.book.outcome(rec, found, now)
+
+    def replay_hash(self) -> str:
+        with self.lock:
+            return state_hash(self.compiled, self.tracker.state)
+
+
+def replay(journal: Path, plant: Plant, upto: int | None = None) -> tuple[Tracker, str]:
+    """The tracker after the journal's rows up to position `upto` (all of them when None), and its state hash."""
+    reader, tracker = Journal.open_reader(journal), Tracker(plant)
+    try:
+        while rows := reader.read(tracker.pos, BATCH):
+            for row in rows:
+                if upto is not None and row.pos > upto:
+                    return tracker, state_hash(compile_plant(plant), tracker.state)
+                tracker.apply(row)
+    finally:
+        reader.close()
+    return tracker, state_hash(compile_plant(plant), tracker.state)
+
+
+__all__ = ["Engine", "Refused", "Settings", "replay"]

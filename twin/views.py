@@ -1,0 +1,238 @@
+"""What the API shows, as pure functions of the twin's state: the plant, the frame, the values with their marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
+from twin.check import REFUSED
+from twin.estimate import spread_of
+from twin.floor import Floor
+from twin.model import BAD, BLOCKED, DOWN, ESTIMATED, FREE, MEASURED, SETUP, STALE, WORK, StationState, TwinState
+from twin.topology import Topology
+
+GOOD_Q, UNCERTAIN_Q, STALE_Q, BAD_Q, _, ESTIMATED_Q = range(6)
+QUALITY = {MEASURED: GOOD_Q, ESTIMATED: ESTIMATED_Q, STALE: STALE_Q, BAD: BAD_Q}
+HOUR_MS = 3_600_000
+Z90 = 1.645
+UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the frame needs beside the state. `age_s` wall seconds since the newest row; `stale` the reason, "" when fresh."""
+
+    seq: int = 0
+    age_s: float = 0.0
+    stale: str = ""
+    mode: str = "live"
+    holes: int = 0
+    fidelity: str = "unknown"
+    rec_v: int = 0
+    fc_v: int = 0
+    paused: bool = False
+    advice: dict[str, Any] = field(default_factory=dict)
+
+
+def plant_view(plant: Plant) -> dict[str, Any]:
+    """The static description of the plant (`GET /plant`)."""
+    onward: dict[str, list[str]] = {s.id: [] for s in plant.stations}
+    for product in plant.products:
+        for step in product.steps:
+            for target, _ in step.next:
+                if target in (DONE, SCRAP):
+                    continue
+                there = product.steps[target].station
+                if there not in onward[step.station] and there != step.station:
+                    onward[step.station].append(there)
+    filled = {s.item: s.id for s in plant.stocks if s.source == "line"}
+    return {
+        "id": plant.id, "site": plant.site, "area": plant.area, "line": plant.line, "timezone": plant.timezone,
+        "time_unit": plant.time_unit, "currency": plant.currency, "question": plant.question,
+        "stations": [
+            {"id": s.id, "units": s.units, "capacity": _places(s.capacity), "buffer": s.buffer, "next": onward[s.id]}
+            for s in plant.stations
+        ],
+        "stocks": [{"id": s.id, "item": s.item, "source": s.source, "level": s.level} for s in plant.stocks],
+        "suppliers": [{"id": s.id} for s in plant.suppliers],
+        "demands": [{"id": d.id, "stock": d.stock} for d in plant.demands],
+        "products": [
+            {
+                "id": p.id, "stations": list(dict.fromkeys(step.station for step in p.steps)), "policy": p.release.policy,
+                "consumes": [[stock, n] for stock, n in p.release.consumes], "stock": filled.get(p.id),
+            }
+            for p in plant.products
+        ],
+        "controls": [
+            {
+                "id": c.id, "sets": c.sets, "low": c.low, "high": c.high, "step": c.step, "every_s": c.every * plant.tick_s,
+                "class": c.klass, "worth": c.worth, "unit": "parts", "approve": c.approve,
+            }
+            for c in plant.controls
+        ],
+        "horizons": {"forecast_s": 8 * 3600},
+    }  # fmt: skip
+
+
+def _places(capacity: int) -> int | None:
+    return None if capacity == UNLIMITED else capacity
+
+
+def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any]:
+    """The small frame that is drawn twice a second (`GET /frame`)."""
+    plant = topology.plant
+    return {
+        "v": 1,
+        "seq": around.seq,
+        "t": state.t,
+        "mode": "stale" if around.stale else around.mode,
+        "st": [station_code(station) for station in state.stations],
+        "q": [station_quality(topology, state, s, stale=bool(around.stale)) for s in range(len(plant.stations))],
+        "buf": [[len(s.queue), _places(spec.capacity)] for s, spec in zip(state.stations, plant.stations, strict=True)],
+        "stk": [[k.on_hand, k.backorder, k.on_order] for k in state.stocks],
+        "kpi": kpis(topology, state),
+        "sync": {"age_s": round(around.age_s, 3), "fidelity": around.fidelity, "holes": around.holes, "why": around.stale},
+        "ctl": dict(state.controls),
+        "notices": len(state.contradictions) + (around.holes > 0),
+        "rec_v": around.rec_v,
+        "fc_v": around.fc_v,
+        "lead": bottleneck(topology, state),
+        "paused": around.paused,
+        "advice": around.advice,
+    }
+
+
+def station_code(station: StationState) -> int:
+    """One state for a station: down if a unit is down, else work if one works, else the commonest of the rest."""
+    codes = [u.state if u.state >= 0 else (WORK if u.part is not None else 3) for u in station.units]
+    for code in (DOWN, WORK, SETUP, BLOCKED):
+        if code in codes:
+            return code
+    return max(set(codes), key=lambda code: (codes.count(code), -code))
+
+
+def station_quality(topology: Topology, state: TwinState, s: int, *, stale: bool) -> int:
+    """Quality code of a station: stale, estimated (no sensor of its own), uncertain (contradicted lately), good."""
+    if stale:
+        return STALE_Q
+    floor = Floor(topology, state, state.t)
+    if not floor.covered(s) or not any(u.measured for u in state.stations[s].units):
+        return ESTIMATED_Q
+    name = topology.plant.stations[s].id
+    recent = any(
+        c.t > state.t - 120_000 and key.partition("/")[2].split("/")[0] == name for key, c in state.contradictions.items()
+    )
+    return UNCERTAIN_Q if recent or state.stations[s].suspect else GOOD_Q
+
+
+def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
+    """Indicators [value, lo, hi]: measured ones have lo = hi = value. Throughput is over the last hour, per time unit."""
+    unit_s = UNIT_S[topology.plant.time_unit]
+    floor = Floor(topology, state, state.t)
+    held = [len(s.queue) + sum(u.part is not None for u in s.units) for s in state.stations]
+    spread = sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in enumerate(state.stations)) ** 0.5
+    wip = float(sum(held))
+    found: dict[str, list[float | None]] = {
+        "throughput": _same(_rate(state, unit_s)),
+        "wip": [wip, round(max(wip - Z90 * spread, 0.0), 1), round(wip + Z90 * spread, 1)],
+        "output": _same(float(sum(state.meters.finished))),
+    }
+    if topology.plant.demands:
+        found["backlog"] = _same(float(sum(k.backorder for k in state.stocks)))
+    line = [k for k, spec in zip(state.stocks, topology.plant.stocks, strict=True) if spec.source == "line"]
+    if line:
+        found["inventory"] = _same(float(sum(k.on_hand for k in line)))
+    finished = sum(state.meters.finished)
+    if finished:
+        found["flow_time"] = _same(round(sum(state.meters.flow_ms) / finished / 1000 / unit_s, 3))
+    return found
+
+
+def _same(value: float | None) -> list[float | None]:
+    return [value, value, value]
+
+
+def _rate(state: TwinState, unit_s: float) -> float | None:
+    """Finished parts per time unit over the last hour that is known."""
+    past = [row for row in state.history if row[0] >= state.t - HOUR_MS]
+    if not past or state.t - past[0][0] < HOUR_MS // 12:
+        return None
+    return round((sum(state.meters.finished) - past[0][2]) / ((state.t - past[0][0]) / 1000) * unit_s, 3)
+
+
+def bottleneck(topology: Topology, state: TwinState) -> int | None:
+    """The station that was busy or down for the largest share of its open time so far."""
+    shares = []
+    for s, ms in enumerate(state.meters.state_ms):
+        open_ms = sum(ms) - ms[STATES.index("off")]
+        shares.append(((ms[WORK] + ms[DOWN] + ms[SETUP]) / open_ms if open_ms else 0.0, -s))
+    best = max(shares, default=(0.0, 0))
+    return -best[1] if best[0] > 0 else None
+
+
+def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str, Any]:
+    """Every value with its spread, age, quality and mark, the contradictions and the WIP by station (`GET /state`, less the hash)."""
+    floor = Floor(topology, state, state.t)
+    values, wip = [], {}
+    for s, (spec, station) in enumerate(zip(topology.plant.stations, state.stations, strict=True)):
+        covered = floor.covered(s)
+        spread = spread_of(station, covered=covered)
+        wip[spec.id] = [len(station.queue) + sum(u.part is not None for u in station.units), round(spread, 2)]
+        counted = covered and floor.starts_seen(s)
+        mark = MEASURED if station.level is not None or counted else ESTIMATED
+        t = station.level_t if station.level is not None else state.t
+        values.append(_value(state, (spec.buffer or spec.id, "queue", len(station.queue)), round(spread, 2), t, mark, stale))
+        for u, unit in enumerate(station.units):
+            name = spec.id if len(station.units) == 1 else f"{spec.id}/{u + 1}"
+            mark = MEASURED if unit.measured or station.events else ESTIMATED
+            doubt = 0.0 if mark == MEASURED else 0.5
+            code = unit.state if unit.state >= 0 else WORK if unit.part is not None else FREE[1]
+            values.append(_value(state, (name, "state", code), doubt, max(unit.seen, unit.since), mark, stale))
+    for k, (room, stock) in enumerate(zip(topology.plant.stocks, state.stocks, strict=True)):
+        for what in ("on_hand", "backorder", "on_order"):
+            t = stock.measured_t.get(what, 0)
+            if what == "backorder" and not any(d == k for d in topology.demand_stock.values()):
+                continue
+            if what == "on_order" and room.source == "line":
+                continue
+            mark = MEASURED if t else ESTIMATED
+            values.append(_value(state, (room.id, what, getattr(stock, what)), 0.0, t or state.started, mark, stale))
+    for name, tag in sorted(state.tags.items()):
+        sensor = topology.tags.get(name)
+        if REFUSED.intersection({tag.flag}) and sensor is not None:
+            values.append(_value(state, (sensor.thing, sensor.property, tag.value), 0.0, tag.t, BAD, ""))
+    for control, value in state.controls.items():
+        tag_t = state.tags.get(f"set/{control}")
+        mark = MEASURED if tag_t is not None else ESTIMATED
+        values.append(_value(state, (control, "set", value), 0.0, tag_t.t if tag_t else state.started, mark, stale))
+    return {
+        "t": state.t,
+        "values": values,
+        "contradictions": [
+            {"what": c.what, "sensors": c.sensors, "by": c.by, "since": c.since, "t": c.t, "n": c.n}
+            for c in sorted(state.contradictions.values(), key=lambda c: -c.t)
+        ],
+        "wip": wip,
+        "counts": dict(sorted(state.counts.items())),
+        "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
+        "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},
+    }
+
+
+def _value(
+    state: TwinState, what: tuple[str, str, float], spread: float, t: int, mark: str, stale: str
+) -> dict[str, Any]:
+    mark = STALE if stale and mark == MEASURED else mark
+    quality = QUALITY[mark]
+    if mark == MEASURED and spread > 0:
+        quality = UNCERTAIN_Q
+    return {
+        "thing": what[0],
+        "property": what[1],
+        "value": what[2],
+        "spread": spread,
+        "quality": quality,
+        "age_s": round(max(state.t - t, 0) / 1000, 1),
+        "mark": mark,
+    }
