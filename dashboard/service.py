@@ -71,6 +71,8 @@ def build(settings: Settings, feed: Feed) -> tuple[FastAPI, Dash]:
     dash.backend.websocket_capability = False
     dash.layout = pages.shell()
     _callbacks(dash, feed)
+    # Dash does this at the first request of "/" only; a first visitor of /decide would get a page without scripts.
+    dash._setup_server()  # type: ignore[no-untyped-call]
 
     def refused() -> None:
         feed.counters.refused += 1

@@ -47,7 +47,6 @@ def test_a_taken_port_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
 def test_every_callback_is_a_coroutine(tmp_path: Path) -> None:
     async def callbacks() -> dict[str, Any]:
         _, dash = build(Settings(tmp_path), Feed(None, tmp_path))
-        dash._setup_server()  # type: ignore[no-untyped-call]
         return dict(dash.callback_map)
 
     found = asyncio.run(callbacks())
@@ -206,6 +205,7 @@ def test_a_restarted_twin_is_noticed_and_its_plant_read_again(running: Running, 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_on_a_signal_with_an_open_stream(running: Running, tmp_path: Path, how: signal.Signals) -> None:
     with dashboard(running.url, tmp_path) as page:
+        assert "dash_mantine_components" in page.get("/decide").text, "the first page asked for may be any page"
         with httpx.stream("GET", page.url + "/stream", timeout=10, trust_env=False) as stream:
             assert next(stream.iter_raw())
             begin = time.monotonic()
