@@ -166,7 +166,7 @@ class Sink:
 
 def writer(target: Target, timeout_s: float = 10.0) -> Write:
     """The synchronous writer of `influxdb-client`, its errors sorted into outage and poison."""
-    from influxdb_client import InfluxDBClient
+    from influxdb_client.client.influxdb_client import InfluxDBClient
     from influxdb_client.client.write_api import SYNCHRONOUS
     from influxdb_client.rest import ApiException
     from urllib3.exceptions import HTTPError
@@ -178,7 +178,7 @@ def writer(target: Target, timeout_s: float = 10.0) -> Write:
 
     def write(lines: list[str]) -> None:
         try:
-            api.write(bucket=target.bucket, org=target.org, record="\n".join(lines), write_precision="ms")
+            api.write(bucket=target.bucket, org=target.org, record="\n".join(lines), write_precision="ms")  # type: ignore[arg-type]
         except ApiException as error:
             status = error.status or 0
             text = f"{status} {str(error.body)[:200]}"

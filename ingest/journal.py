@@ -27,6 +27,7 @@ _APPLICATION = 0x70747731  # "ptw1"
 _SCHEMA = """
 CREATE TABLE rows(pos INTEGER PRIMARY KEY, recv INTEGER NOT NULL, t INTEGER NOT NULL, kind TEXT NOT NULL,
                   source TEXT NOT NULL, e TEXT, s INTEGER, body BLOB NOT NULL);
+CREATE INDEX births ON rows(pos) WHERE kind='birth';
 CREATE TABLE marks(source TEXT NOT NULL, e TEXT NOT NULL, first INTEGER NOT NULL, hw INTEGER NOT NULL,
                    runs TEXT NOT NULL, PRIMARY KEY(source, e)) WITHOUT ROWID;
 CREATE TABLE ledger(source TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -216,8 +217,8 @@ class JournalReader:
         return _marks(self._db)
 
     def births(self, upto: int) -> list[Row]:
-        """The newest birth of every source and epoch up to a position, in order."""
-        sql = f"SELECT {_COLUMNS} FROM rows WHERE pos IN (SELECT pos FROM keyed WHERE kind='birth') AND pos<=? ORDER BY pos"  # noqa: S608
+        """Every birth up to a position, in order: what gives the tags of later rows their names."""
+        sql = f"SELECT {_COLUMNS} FROM rows WHERE kind='birth' AND pos<=? ORDER BY pos"  # noqa: S608
         return [Row(*row) for row in self._db.execute(sql, (upto,))]
 
     def follow(self, after: int, limit: int = 1000) -> Iterator[list[Row]]:
