@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sim.distributions import mean
 from sim.plant import Control, Plant
+from sim.traffic import open_share, traffic
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -41,31 +43,70 @@ def scale_s(plant: Plant) -> float:
 
 
 def open_time_s(control: Control, plant: Plant) -> float:
-    """Open time an action needs to show its effect, seconds: three repair times plus the flow time of what it touches, and a shift
-    (an hour at a plant without calendars) at least; for a supply action the plant must then still use what the order brings."""
+    """Open time a release needs to show its effect, seconds: three repair times plus the flow time of what it touches, and a shift
+    (an hour at a plant without calendars) at least."""
     owner = control.sets.split(".")[1]
     product = owner if control.sets.startswith("release.") else None
     return max(3.0 * repair_s(plant) + flow_s(plant, product), SHIFT_S if plant.calendars else HOUR_S)
 
 
-def horizon_ticks(control: Control, compiled: Compiled, now: int) -> int:
-    """Ticks from tick `now` over which an action is judged: its lead time first, then its open time."""
+def relaxation_s(plant: Plant) -> float:
+    """Open time in which a disturbance of the busiest station fades to about a third, seconds; 0 where nothing outside sets its load.
+
+    Half of 1 / (mu (1 - sqrt(rho))^2), the relaxation time of a single M/M/1 queue (Abate and Whitt 1987) that is served as fast
+    as the whole bottleneck; the half is for work that varies little. At 92 % load it is days, not hours: a plant near its limit
+    pays for a missing part long after the action that caused it.
+    """
+    found = traffic(plant)
+    rate = sum(found.rates[p.id] for p in plant.products if p.id not in found.free)
+    share = max([open_share(plant, c.id) for c in plant.calendars], default=1.0)
+    rho = found.bottleneck.fixed
+    if rate <= 0.0 or not 0.0 < rho < 1.0:
+        return 0.0
+    mu = rate / share / rho
+    return 0.5 / (mu * (1.0 - rho**0.5) ** 2) * plant.tick_s
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """An action is in force for `lease` ticks, then the setpoint before it returns; it is judged over `horizon` ticks.
+
+    Judging only while it is in force would call every emptying of stocks a gain, because the refilling comes later.
+    """
+
+    lease: int
+    horizon: int
+
+
+def reach(control: Control, compiled: Compiled, now: int) -> Reach:
+    """Lease and horizon of an action of this control taken at tick `now`.
+
+    Release: a lease of `open_time_s` of open time. Supply: a lease of lead time plus review period (what is ordered must still come).
+    The judgement goes on until what was ordered last has come, and then for the open time in which the plant forgets
+    (`relaxation_s`, at least `open_time_s`, at most ten times that).
+    """
     plant = compiled.plant
-    wait = 0.0
-    if control.sets.startswith("stocks."):
-        stock = next(s for s in plant.stocks if s.id == control.sets.split(".")[1])
-        # two days of a late delivery must not hide behind the mean: half a lead time of slack
-        wait = lead_s(plant, stock.id) + 0.5 * (mean(stock.lead) * plant.tick_s if stock.lead else 0.0)
     needed = open_time_s(control, plant)
-    if not plant.calendars:
-        return round((wait + needed) / plant.tick_s)
-    total, opened = wait, 0.0
+    fade = min(max(relaxation_s(plant), needed), 10.0 * needed)
+    if control.sets.startswith("stocks."):
+        lease = max(lead_s(plant, control.sets.split(".")[1]), needed)
+        total = _until_open(compiled, now, 2.0 * lease, fade)
+    else:
+        lease = _until_open(compiled, now, 0.0, needed)
+        total = _until_open(compiled, now, lease, fade)
+    return Reach(round(lease / plant.tick_s), round(total / plant.tick_s))
+
+
+def _until_open(compiled: Compiled, now: int, wait_s: float, needed_s: float) -> float:
+    """Seconds from tick `now` until, after `wait_s`, the plant has been open for `needed_s`, in quarters of an hour."""
+    if not compiled.plant.calendars:
+        return wait_s + needed_s
     quarter = 900.0
-    while opened < needed and total < LONGEST_S:
-        if _open_at(compiled, now, total):
-            opened += quarter
+    total, opened = wait_s, 0.0
+    while opened < needed_s and total < LONGEST_S:
+        opened += quarter if _open_at(compiled, now, total) else 0.0
         total += quarter
-    return round(total / plant.tick_s)
+    return total
 
 
 def _open_at(compiled: Compiled, now: int, after_s: float) -> bool:

@@ -1,0 +1,303 @@
+"""The advice service: at each decision moment take the twin's presents, look for a better setpoint, and say so, or say that there is none.
+
+It reads the twin over HTTP and posts to it; it never speaks to the plant. What it was asked from is stored beside the log
+(`DATA/advice/ID.npz`), so that any recommendation can be recomputed bit for bit (`agents.compare.reproduce`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import controllers
+from agents.bundle import BUNDLED
+from agents.compare import FUTURES, Question, gain_of, propose, rows_hash
+from agents.controllers import Controller, PolicyController
+from agents.errors import AgentError
+from agents.futures import block, play
+from agents.grid import Grid
+from agents.horizon import reach
+from agents.seeds import ADVICE_PROMISE, Spread, block_seed
+from sim.compile import Compiled, compile_plant
+from sim.plant import Plant
+
+if TYPE_CHECKING:
+    from agents.compare import Answer
+
+Rows = NDArray[np.int64]
+
+PRESENTS = 512
+OLDEST_S = 120.0
+"""Data older than this (wall seconds) are not advised on."""
+ON_ITS_WAY = ("accepted", "sent")
+OPEN = ("proposed", "deferred")
+KEPT = 500
+"""Stored questions; the oldest go first."""
+
+
+class WrongTwin(AgentError):
+    """The twin runs another plant than this service was started for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Presents [N, W] of the twin at plant time `t` and journal position `pos`; `hash` names the state."""
+
+    rows: Rows
+    t: int
+    pos: int
+    hash: str
+    params_hash: str
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`twin`: address of the twin's API; `every` wall seconds between decision moments; `threads` of the kernel."""
+
+    plant: Plant
+    twin: str
+    data: Path
+    every: float = 10.0
+    threads: int = 1
+    presents: int = PRESENTS
+    spread: Spread = field(default_factory=Spread)
+    policy: str | None = None
+    rule: str | None = None
+
+
+class Advisor:
+    """Asks the twin, thinks, answers. One moment is one call of `moment()`, which returns a line for the log."""
+
+    def __init__(self, options: Options, client: httpx.Client) -> None:
+        self.options, self.client = options, client
+        self.compiled: Compiled | None = None
+        self.policy: PolicyController | None = None
+        self.rule: Controller | None = None
+        self._values: dict[str, int] = {}
+        self._changed: dict[str, int] = {}
+
+    def moment(self) -> str:
+        """One decision moment. Raises `httpx.HTTPError` when the twin cannot be reached, `WrongTwin` for another plant."""
+        frame = self._get("/frame")
+        problem = self._not_now(frame)
+        if problem:
+            return problem
+        snapshot = self._snapshot()
+        compiled = self._compiled(snapshot)
+        present = {k: int(v) for k, v in frame["ctl"].items() if k in compiled.control_index}
+        open_now, locked = self._in_force(snapshot.t, present)
+        question = Question(
+            compiled, self._with_controls(snapshot.rows, compiled, present), present, snapshot.pos, self.policy, self.rule, locked,
+            self.options.spread, self.options.threads,
+        )  # fmt: skip
+        if open_now:
+            return self._recheck(question, open_now[0])
+        answer = propose(question)
+        if answer.recommendation is None:
+            self._post("/advice", {"evaluated": 1, "why": answer.why})
+            return answer.why
+        return self._recommend(question, answer, snapshot, frame)
+
+    def _not_now(self, frame: dict[str, Any]) -> str | None:
+        """Why no advice is given at this moment, in a sentence; None when it is."""
+        age = frame.get("sync", {}).get("age_s")
+        if frame.get("paused"):
+            return "paused: no advice until the optimiser is resumed"
+        if frame.get("mode") == "stale" or (isinstance(age, (int, float)) and age > OLDEST_S):
+            return f"the twin's data are {age} s old: no advice on a stale state"
+        if frame.get("sync", {}).get("fidelity") == "red":
+            return "the twin does not match the plant (fidelity red): no advice on it"
+        if not frame.get("ctl") or any(v is None for v in frame["ctl"].values()):
+            return "the setpoints in force are not known yet: no advice without them"
+        return None
+
+    def _get(self, path: str, **query: Any) -> Any:
+        response = self.client.get(path, params=query)
+        response.raise_for_status()
+        return response.json()
+
+    def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return self.client.post(path, json=body)
+
+    def _snapshot(self) -> Snapshot:
+        response = self.client.get("/snapshot", params={"n": self.options.presents})
+        response.raise_for_status()
+        with np.load(io.BytesIO(response.content), allow_pickle=False) as held:
+            rows = np.ascontiguousarray(held["rows"], dtype=np.int64)
+            return Snapshot(rows, int(held["t"]), int(held["pos"]), str(held["hash"]), str(held["params_hash"]), int(held["start_ms"]))
+
+    def _compiled(self, snapshot: Snapshot) -> Compiled:
+        """The plant compiled for the twin's tick 0, and policy and rule for it, made once."""
+        if self.compiled is None or self.compiled.start_ms != snapshot.start_ms:
+            zone = ZoneInfo(self.options.plant.timezone)
+            self.compiled = compile_plant(self.options.plant, datetime.fromtimestamp(snapshot.start_ms / 1000.0, UTC).astimezone(zone))
+            self._load()
+        if self.compiled.hash != snapshot.params_hash:
+            raise WrongTwin(
+                f"the twin's plant is {snapshot.params_hash[:12]}, {self.options.plant.id} here is {self.compiled.hash[:12]}; "
+                "start twin and advise with the same plant file"
+            )
+        return self.compiled
+
+    def _load(self) -> None:
+        """Policy and rule, each only where it is there and fits: what is missing or broken is said and left out."""
+        assert self.compiled is not None  # noqa: S101 - narrows the type
+        shipped = BUNDLED / self.options.plant.id
+        self.policy, self.rule = None, None
+        if self.options.policy or (shipped / "policy.json").exists():
+            try:
+                found = controllers.controller(self.options.policy or "policy", self.compiled)
+                self.policy = found if isinstance(found, PolicyController) else None
+            except AgentError as e:
+                print(f"advise: going on without a policy: {e}", flush=True)
+        if self.options.rule or (shipped / "rule.json").exists():
+            try:
+                self.rule = controllers.controller(self.options.rule or "rule", self.compiled)
+            except AgentError as e:
+                print(f"advise: going on without a rule: {e}", flush=True)
+
+    @staticmethod
+    def _with_controls(rows: Rows, compiled: Compiled, present: dict[str, int]) -> Rows:
+        """Presents whose setpoints are those read back from the plant."""
+        from sim.kernel import get_controls, set_controls
+
+        values = Grid(compiled.plant).vector(present)
+        if not (get_controls(rows, compiled) == values).all():
+            set_controls(rows, compiled, values)
+        return rows
+
+    def _in_force(self, t: int, present: dict[str, int]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+        """Recommendations that wait for a person, and the controls that may not be moved now: changed less than their `every`
+        ago, under a running lease, or with a command on its way."""
+        for name, value in present.items():
+            if name in self._values and self._values[name] != value:
+                self._changed[name] = t
+        self._values = dict(present)
+        tick_ms = self.options.plant.tick_s * 1000.0
+        locked = {c.id for c in self.options.plant.controls if t < self._changed.get(c.id, -(1 << 60)) + c.every * tick_ms}
+        known = self._get("/recommendations")
+        for rec in known:
+            ends = int(rec.get("created") or 0) + 1000.0 * float(rec.get("lease_s") or 0.0)
+            if rec["status"] in ON_ITS_WAY or (rec["status"] == "confirmed" and t < ends):
+                locked.add(rec["control"])
+        return [rec for rec in known if rec["status"] in OPEN], tuple(sorted(locked))
+
+    def _recheck(self, question: Question, rec: dict[str, Any]) -> str:
+        """Whether an open recommendation still pays on the newest state; it is withdrawn when it does not."""
+        why = self._premise(question, rec)
+        if why is None:
+            self._post("/advice", {"evaluated": 1, "why": f"{rec['id']} is open and still pays"})
+            return f"{rec['id']} is open and still pays"
+        self._post("/recommendations", {"id": rec["id"], "status": "withdrawn", "reason": why})
+        self._post("/advice", {"evaluated": 1, "why": f"{rec['id']} withdrawn: {why}"})
+        return f"{rec['id']} withdrawn: {why}"
+
+    def _premise(self, question: Question, rec: dict[str, Any]) -> str | None:
+        name, compiled = str(rec["control"]), question.compiled
+        if question.present.get(name) != rec["from"]:
+            return f"{name} is {question.present.get(name)} now, not {rec['from']}"
+        control = compiled.plant.controls[compiled.control_index[name]]
+        now = int(question.rows[0, compiled.layout.offset["now"]])
+        futures = np.resize(question.rows, (FUTURES // 2, question.rows.shape[1]))
+        fresh = block(futures, compiled, block_seed(ADVICE_PROMISE, question.seed), question.spread)
+        values = np.array([Grid(compiled.plant).vector(v) for v in (question.present, {**question.present, name: int(rec["to"])})])
+        costs = play(fresh, compiled, values, reach(control, compiled, now), question.threads).costs
+        gain = gain_of(costs[0], costs[1])
+        # half the worth: a recommendation that hovers about its threshold shall not come and go
+        if gain.mean < 0.5 * control.worth:
+            return f"on the newest state it would gain {gain.mean:.1f} {compiled.plant.currency} only"
+        return None
+
+    def _recommend(self, question: Question, answer: Answer, snapshot: Snapshot, frame: dict[str, Any]) -> str:
+        assert answer.recommendation is not None  # noqa: S101 - narrows the type
+        body = dict(answer.recommendation)
+        sync = frame.get("sync", {})
+        body["id"] = f"r-{snapshot.pos}"
+        body |= {"version": 1, "status": "proposed", "created": snapshot.t, "realised": None, "reason": ""}
+        body["checks"] = {
+            "data_age_s": sync.get("age_s"),
+            "twin fidelity": {"ok": sync.get("fidelity") == "green", "note": str(sync.get("fidelity"))},
+            **body["checks"],
+        }
+        body["evidence"] = {**body["evidence"], "state": snapshot.hash, "pos": snapshot.pos, "start_ms": snapshot.start_ms}
+        body["timeline"] = [{"t": snapshot.t, "status": "proposed", "by": "service:advise", "note": ""}]
+        self._store(body["id"], question.rows, body)
+        response = self._post("/recommendations", body)
+        said = f"{body['control']} {body['from']} to {body['to']}, {body['gain']['mean']:+.1f} {body['gain']['unit']}"
+        if response.status_code >= 400:
+            why = f"{said}: refused by the twin: {response.text[:300]}"
+            self._post("/advice", {"evaluated": 1, "why": why})
+            return why
+        return f"{body['id']}: {said}"
+
+    def _store(self, name: str, rows: Rows, body: dict[str, Any]) -> None:
+        folder = self.options.data / "advice"
+        folder.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, rows=rows)
+        draft = folder / f".{name}.part"
+        draft.write_bytes(buffer.getvalue())
+        draft.replace(folder / f"{name}.npz")
+        (folder / f"{name}.json").write_text(json.dumps(body["evidence"]) + "\n", encoding="utf-8")
+        for old in sorted(folder.glob("r-*.npz"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+            old.unlink()
+            old.with_suffix(".json").unlink(missing_ok=True)
+
+
+def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:
+    """Evidence and rows of a recommendation made here; `AgentError` when they are gone or changed."""
+    folder = data / "advice"
+    try:
+        evidence: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as held:
+            rows = held["rows"]
+    except (OSError, ValueError) as e:
+        raise AgentError(f"{name}: no stored question in {folder} ({e}); the last {KEPT} are kept") from e
+    if rows_hash(rows) != evidence["rows"]:
+        raise AgentError(f"{name}: the stored rows are not those of the evidence; the file was changed")
+    return evidence, rows
+
+
+def serve(options: Options, stop: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Advise until `stop()`; writes `run/advise.json` when the twin has answered first. `WrongTwin` ends it."""
+    os.nice(5)  # thinking about the future must not delay keeping up with the present
+    run_file = options.data / "run" / "advise.json"
+    last = ""
+    with httpx.Client(base_url=options.twin, timeout=60.0) as client:
+        advisor = Advisor(options, client)
+        while not stop():
+            began = time.monotonic()
+            try:
+                said = advisor.moment()
+                if not run_file.exists():
+                    _announce(run_file)
+            except httpx.HTTPStatusError as e:
+                said = f"the twin is not ready: {e.response.status_code} for {e.request.url.path}"
+            except httpx.HTTPError as e:
+                said = f"the twin at {options.twin} does not answer ({type(e).__name__}); trying again"
+            if said != last:
+                print(f"advise: {said}", flush=True)
+                last = said
+            while not stop() and time.monotonic() < began + options.every:
+                sleep(0.2)
+    run_file.unlink(missing_ok=True)
+
+
+def _announce(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(".advise.json.part")
+    draft.write_text(json.dumps({"name": "advise", "pid": os.getpid(), "port": None, "url": None}) + "\n", encoding="utf-8")
+    draft.replace(path)

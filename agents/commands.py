@@ -1,0 +1,211 @@
+"""The commands `env`, `train`, `tune`, `evaluate` and `advise`. Heavy imports are made inside."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
+
+PlantArg = Annotated[str, typer.Argument(help="A bundled plant's name or the path of a plant file.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of the kernel (and of torch).")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn this package's errors into one sentence and exit code 1."""
+    from agents.errors import AgentError
+
+    try:
+        yield
+    except AgentError as e:
+        typer.echo(f"plantwin: {e}", err=True)
+        raise typer.Exit(1) from e
+
+
+def _compiled(plant: str) -> Compiled:
+    from sim.compile import compile_plant
+    from sim.plantfile import load
+
+    return compile_plant(load(plant))
+
+
+def seconds(text: str) -> float:
+    """Seconds of `90s`, `10m`, `2h` or a bare number of seconds; `typer.BadParameter` otherwise."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        value = float(number) * units[unit]
+    except ValueError as e:
+        raise typer.BadParameter(f"{text!r}: expected a time such as 90s, 10m or 2h") from e
+    if not value > 0 or value == float("inf"):
+        raise typer.BadParameter(f"{text!r}: expected a time greater than 0")
+    return value
+
+
+def env(
+    plant: PlantArg,
+    json_: JsonFlag = False,
+    steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
+) -> None:
+    """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the same seed."""
+    with _told():
+        from agents.check import check, describe
+
+        about = describe(plant)
+        about["check"] = check(plant, steps)
+    if json_:
+        typer.echo(json.dumps(about))
+        return
+    typer.echo(f"{about['plant']}: one decision every {about['epoch_s'] / 3600:g} h, reward in units of {about['reward_unit']:.4g} {about['currency']}")
+    typer.echo(f"observation ({len(about['fields'])}): {', '.join(about['fields'])}")
+    for control in about["controls"]:
+        typer.echo(f"action {control['id']}: {control['low']} to {control['high']} in steps of {control['step']}")
+    typer.echo(f"check: {about['check']}")
+
+
+def tune(
+    plant: PlantArg,
+    out: Annotated[Path | None, typer.Option(help="File for the rule (JSON).")] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="Random setpoints to begin with.")] = 96,
+    replicas: Annotated[int, typer.Option(min=8, help="Replicas of the last comparisons.")] = 96,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Threads = 1,
+    json_: JsonFlag = False,
+) -> None:
+    """Tune base stock and CONWIP setpoints, and boosts while customers wait, on common random numbers."""
+    with _told():
+        from agents.rules import save_rule
+        from agents.tune import Effort
+        from agents.tune import tune as search
+
+        compiled = _compiled(plant)
+        effort = Effort(candidates, max(replicas // 16, 2), replicas, seed, threads)
+        result = search(compiled, effort, lambda text: typer.echo(text, err=True))
+        if out is not None:
+            save_rule(out, result.rule, compiled.plant)
+    unit = f"{compiled.plant.currency}/h"
+    found: dict[str, Any] = {
+        "plant": compiled.plant.id, "rule": result.rule.name, "values": result.rule.values, "cost": result.cost, "nothing": result.nothing,
+        "fixed": result.fixed, "unit": unit, "weeks": result.weeks,
+    }  # fmt: skip
+    if json_:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{result.rule.values} costs {result.cost:.3f} {unit}; the plant file's setpoints {result.nothing:.3f} ({result.weeks:.0f} weeks simulated)")
+    for boost in result.rule.boosts:
+        typer.echo(f"{boost.control} +{boost.by} while more than {boost.above} customers wait for {boost.stock}")
+    typer.echo(f"written to {out}" if out else "not written (--out FILE writes it)")
+
+
+def evaluate(
+    a: Annotated[str, typer.Argument(help="nothing, rule, policy, a bundle's folder, a rule's file or CONTROL=VALUE,...")],
+    against: Annotated[str, typer.Option(help="The same, to compare with.")] = "rule",
+    plant: Annotated[str, typer.Option(help="Plant.")] = "gearmotor",
+    pairs: Annotated[int, typer.Option(min=2)] = 1000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Threads = 1,
+    json_: JsonFlag = False,
+) -> None:
+    """Compare two controllers on the same random numbers: mean difference with its interval, P(worse), worst decile."""
+    with _told():
+        from agents.controllers import controller
+        from agents.evaluate import Trial, compare
+
+        compiled = _compiled(plant)
+        verdict = compare(controller(a, compiled), controller(against, compiled), compiled, Trial(pairs, seed, threads=threads))
+    if json_:
+        typer.echo(json.dumps(verdict.as_json()))
+        return
+    typer.echo(f"A = {verdict.a}\nB = {verdict.b}")
+    typer.echo(verdict.sentence)
+    typer.echo(
+        f"A {verdict.cost_a:.3f}, B {verdict.cost_b:.3f} {verdict.unit}; A worse in {100 * verdict.p_worse:.0f} % of {verdict.pairs} pairs, "
+        f"by {verdict.worst_decile:.3f} in its worst tenth; correlation {verdict.correlation}"
+    )
+
+
+def train(
+    plant: PlantArg,
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    budget: Annotated[str, typer.Option(help="Wall time a seed: 90s, 10m, 2h.")] = "10m",
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    rule: Annotated[Path | None, typer.Option(help="Rule to start from; without one, one is tuned.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
+    lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 512,
+    threads: Threads = 1,
+    json_: JsonFlag = False,
+) -> None:
+    """Train a policy with PPO, starting from the tuned rule, and write it as a bundle with its evidence."""
+    if device not in {"auto", "cpu", "cuda"}:
+        raise typer.BadParameter(f"{device!r}: expected auto, cpu or cuda")
+    with _told():
+        from agents.learning import Config, check_learnable
+        from agents.training import bar, rule_for
+
+        compiled = _compiled(plant)
+        check_learnable(compiled)
+        start = rule_for(compiled, rule, threads, out)
+        from agents.train import Job
+        from agents.train import train as learn
+
+        command = "plantwin " + shlex.join(sys.argv[1:]) if Path(sys.argv[0]).stem in {"plantwin", "__main__"} else f"plantwin train {plant}"
+        job = Job(compiled, start, out, seconds(budget), steps, device, threads, command=command, config=Config(lanes=lanes))
+        with bar(compiled, quiet=json_) as show:
+            done = learn(job, seeds, show)
+    told = {
+        "plant": compiled.plant.id, "bundle": str(done.path), "seed": done.seed, "cost": done.cost, "rule_cost": done.rule_cost,
+        "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
+    }  # fmt: skip
+    if json_:
+        typer.echo(json.dumps(told))
+        return
+    typer.echo(f"written to {done.path} (seed {done.seed})")
+    for name, verdict in done.verdicts.items():
+        typer.echo(f"A = policy, B = {name}: {verdict.sentence}")
+
+
+def advise(
+    plant: PlantArg,
+    twin: Annotated[str | None, typer.Option(help="Address of the twin; default: what it wrote to DATA/run/twin.json.")] = None,
+    data: Annotated[Path, typer.Option(help="Data folder.")] = Path("plantwin-data"),
+    every: Annotated[float, typer.Option(min=0.5, help="Wall seconds between decision moments.")] = 10.0,
+    policy: Annotated[str | None, typer.Option(help="Folder of a policy bundle; default: the one shipped for the plant.")] = None,
+    rule: Annotated[str | None, typer.Option(help="File of a rule; default: the one shipped for the plant.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Look for a better setpoint at each decision moment and post what is surely better, or that nothing is."""
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        if stopping:
+            raise SystemExit(0)  # asked twice: do not finish the thought
+        stopping.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with _told():
+        from agents.advise import Options, serve
+        from sim.plantfile import load
+
+        address = twin or _address(data)
+        serve(Options(load(plant), address, data, every, threads, policy=policy, rule=rule), lambda: bool(stopping))
+
+
+def _address(data: Path) -> str:
+    try:
+        return str(json.loads((data / "run" / "twin.json").read_text(encoding="utf-8"))["url"])
+    except (OSError, ValueError, KeyError) as e:
+        typer.echo(f"plantwin: no twin is running on {data} (no address in run/twin.json); start `plantwin twin` or give --twin URL", err=True)
+        raise typer.Exit(1) from e

@@ -1,0 +1,93 @@
+"""Why an action pays, in the plant's words: computed from the two futures, never made up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.plant import STATES, UNLIMITED
+from sim.value import Term, operating_terms
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
+
+Rows = NDArray[np.int64]
+MOST = 3
+"""Money drivers named."""
+
+
+def reasons(compiled: Compiled, present: Rows, without: Rows, with_: Rows, horizon: int) -> list[str]:
+    """What is out of order now (rows [N, W]), then the largest parts of the money difference between the changes of the row over
+    the horizon without and with the action (each [R, W])."""
+    return now_words(compiled, present) + money_words(compiled, without, with_, horizon)
+
+
+def now_words(compiled: Compiled, rows: Rows) -> list[str]:
+    """Stations that are down, full in front or blocked in most of the twin's presents, and customers waiting."""
+    plant, layout = compiled.plant, compiled.layout
+    state = layout.view(rows, "n_state").mean(axis=0)
+    queue = layout.view(rows, "q_len").mean(axis=0)
+    said = []
+    for i, station in enumerate(plant.stations):
+        down = state[i, STATES.index("down")]
+        if down > 0.5:
+            said.append(f"now: {station.id} has {down:.0f} of {station.units} units down")
+        elif station.capacity not in {UNLIMITED, 0} and queue[i] >= 0.8 * station.capacity:
+            said.append(f"now: {queue[i]:.0f} of {station.capacity} places in front of {station.id} are taken")
+    for i, stock in enumerate(plant.stocks):
+        waiting = layout.view(rows, "backorders")[:, i].mean()
+        if waiting >= 1.0:
+            said.append(f"now: {waiting:.0f} customers wait for {stock.item}")
+    return said[:MOST]
+
+
+def money_words(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> list[str]:
+    """The largest terms of the cost difference, each with the quantity behind it without and with the action."""
+    unit = compiled.plant.currency
+    found = []
+    for term in operating_terms(compiled.plant):
+        at = compiled.layout.offset[term.field] + term.index
+        a, b = float(without[:, at].mean()), float(with_[:, at].mean())
+        found.append(((b - a) * term.coefficient, _quantity(term, a, b, horizon)))
+    found.sort(key=lambda item: -abs(item[0]))
+    total = sum(abs(money) for money, _ in found)
+    said = []
+    for money, quantity in found[:MOST]:
+        if abs(money) > 0.02 * total:
+            said.append(f"{quantity}: {'costs' if money > 0 else 'saves'} {abs(money):.1f} {unit}")
+    return said
+
+
+def _quantity(term: Term, a: float, b: float, horizon: int) -> str:
+    if term.field in {"q_area", "on_hand_area", "backorder_area"}:
+        a, b = a / horizon, b / horizon
+        what = {"holding": f"parts held in {term.thing}", "backlog": f"orders waiting for {term.thing}"}[term.kind]
+        return f"{what} on average {a:.1f} → {b:.1f}"
+    what = {"ordering": f"orders placed for {term.thing}", "scrap": f"{term.thing} scrapped", "margin": f"{term.thing} finished"}[term.kind]
+    return f"{what} {a:.1f} → {b:.1f}"
+
+
+def effects(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> dict[str, Any]:
+    """KPIs over the horizon without and with the action, each as [mean, lo, hi] (90 % of the futures): finished parts, parts in
+    the plant, orders waiting, finished goods on hand."""
+    layout, plant = compiled.layout, compiled.plant
+    filled = [i for i, s in enumerate(plant.stocks) if s.source == "line"]
+    measures: dict[str, tuple[str, list[int], float]] = {"finished parts": ("finished", list(range(len(plant.products))), 1.0)}
+    measures["parts in the plant"] = ("wip_area", list(range(len(plant.products))), float(horizon))
+    demanded = [i for i, s in enumerate(plant.stocks) if any(d.stock == s.id for d in plant.demands)]
+    if demanded:
+        measures["orders waiting"] = ("backorder_area", demanded, float(horizon))
+    if filled:
+        measures["finished goods on hand"] = ("on_hand_area", filled, float(horizon))
+    out: dict[str, Any] = {}
+    for name, (field, index, scale) in measures.items():
+        sides = [layout.view(change, field)[:, index].sum(axis=1) / scale for change in (without, with_)]
+        out[name] = {"from": _band(sides[0]), "to": _band(sides[1])}
+    return out
+
+
+def _band(values: NDArray[np.float64]) -> list[float]:
+    lo, hi = np.quantile(values, [0.05, 0.95])
+    return [round(float(values.mean()), 3), round(float(lo), 3), round(float(hi), 3)]
