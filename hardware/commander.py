@@ -8,7 +8,8 @@ settled by looking at the plant, never by doing it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,6 +90,19 @@ class Commander:
             self._db.execute("DELETE FROM changes")
             self._db.execute("UPDATE commands SET state = 'rejected' WHERE state = 'accepted'")
 
+    @contextmanager
+    def _group(self, root: str) -> Iterator[None]:
+        """What changes here and what is told about it reach the disk together, or not at all."""
+        uplink = self._uplinks[root]
+        try:
+            with self._store.transaction():
+                yield
+                uplink.store()
+        except BaseException:
+            uplink.not_stored()
+            raise
+        uplink.stored()
+
     def _ack(self, root: str, ident: str, step: str, **more: Any) -> None:
         now = self._look().now
         self._uplinks[root].numbered("cmdack", f"cmdack/{ident}", {"id": ident, "step": step, "t": now, **more})
@@ -144,14 +158,15 @@ class Commander:
 
     def _refuse(self, root: str, ident: str, refused: Refused) -> None:
         self.refused[refused.reason] = self.refused.get(refused.reason, 0) + 1
-        self._ack(root, ident, "rejected", reason=str(refused))
+        with self._group(root):
+            self._ack(root, ident, "rejected", reason=str(refused))
 
     def _remember(self, cmd: Cmd, root: str, situation: Situation, state: str) -> None:
         """On disk before any effect: the id, and what the setpoint was before the first lease in a row."""
         lease = self._lease(cmd.target)
         before = lease.before if lease is not None else situation.settings.get(cmd.target, cmd.value)
         ends = situation.now + cmd.lease_s * 1000
-        with self._store.transaction():
+        with self._group(root):
             self._db.execute(
                 "DELETE FROM commands WHERE expires < ? AND state <> 'accepted'", (situation.now - KEPT_MS,)
             )
@@ -159,8 +174,6 @@ class Commander:
                 "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (cmd.id, root, cmd.target, cmd.value, before, ends, state, cmd.expires),
             )
-            self._uplinks[root].store()
-        self._uplinks[root].stored()
 
     async def _carry_out(self, ident: str) -> None:
         _, root, control, value, before, ends, _ = self._db.execute(
@@ -179,15 +192,15 @@ class Commander:
             self._executed(Lease(control, ident, root, value, before, ends))
         else:
             why = answer.get("why") or f"read back {found}, expected {value}"
-            with self._store.transaction():
-                self._settle(ident, "rejected")
             more = {} if found is None else {"read_back": found}
             self.refused["write_failed"] = self.refused.get("write_failed", 0) + 1
-            self._ack(root, ident, "rejected", reason=str(Refused("write_failed", why)), **more)
+            with self._group(root):
+                self._settle(ident, "rejected")
+                self._ack(root, ident, "rejected", reason=str(Refused("write_failed", why)), **more)
 
     def _executed(self, lease: Lease) -> None:
         previous = self._lease(lease.control)
-        with self._store.transaction():
+        with self._group(lease.source):
             self._settle(lease.id, "executed")
             if previous is None or previous.value != lease.value:  # a renewal is no change
                 self._changed(lease.control, self._look().now)
@@ -196,8 +209,8 @@ class Commander:
                 "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)",
                 (lease.control, lease.id, lease.source, lease.value, lease.before, lease.ends),
             )
+            self._ack(lease.source, lease.id, "executed", read_back=lease.value)
         self.executed += 1
-        self._ack(lease.source, lease.id, "executed", read_back=lease.value)
 
     # afterwards --------------------------------------------------------------------------------
 
@@ -210,10 +223,10 @@ class Commander:
                 if found == value:
                     self._executed(Lease(control, ident, root, value, before, ends))
                     continue
-                with self._store.transaction():
+                with self._group(root):
                     self._settle(ident, "rejected")
-                why = Refused("gateway_restarted", f"the plant shows {found}, expected {value}")
-                self._refuse(root, ident, why)
+                    why = Refused("gateway_restarted", f"the plant shows {found}, expected {value}")
+                    self._refuse(root, ident, why)
 
     def heard_setpoint(self, control: str, value: int) -> None:
         """The plant tells a setpoint. One that is not ours was set at the machine and ends the lease."""
@@ -230,9 +243,9 @@ class Commander:
                 self._changed(control, t)
 
     def _end(self, lease: Lease, found: int, why: str) -> None:
-        with self._store.transaction():
+        with self._group(lease.source):
             self._db.execute("DELETE FROM leases WHERE control = ?", (lease.control,))
-        self._ack(lease.source, lease.id, "lease_ended", read_back=found, reason=why)
+            self._ack(lease.source, lease.id, "lease_ended", read_back=found, reason=why)
 
     async def end_leases(self) -> None:
         """Give setpoints back whose lease is over; where a limit forbids the old value, as soon as it does not."""

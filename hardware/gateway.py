@@ -51,6 +51,7 @@ GROUP_S = 0.05
 """Longest time a message waits for its group commit."""
 TICK_S = 0.01
 SNAPSHOT_S = 60.0
+FAREWELL_S = 2.0
 HEARTBEAT_S = 1.0
 PAUSE = "pause"
 """While a file of this name lies in the data folder, commands are refused (works with the twin dead)."""
@@ -129,7 +130,7 @@ class Gateway:
         if strange:
             say(
                 "gateway",
-                f"{len(strange)} tags of the fieldbus are left out, the plant file lacks them: {', '.join(strange[:20])}",
+                f"{len(strange)} tags of the fieldbus are not in the plant file: {', '.join(strange[:20])}",
             )
         missing = self.readout.unheard()
         if missing:
@@ -366,13 +367,25 @@ class Gateway:
                 await asyncio.sleep(TICK_S)
         finally:
             bus.cancel()
-            for uplink in self.uplinks.values():
-                uplink.snapshot(self.last_t, STALE)
-            await asyncio.sleep(GROUP_S)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Say that the values are stale from now on, give the twin a moment to confirm it, and part."""
+        for uplink in self.uplinks.values():
+            uplink.snapshot(self.last_t, STALE)
+        end = time.monotonic() + FAREWELL_S
+        while time.monotonic() < end:
+            await asyncio.sleep(TICK_S)
             self.flush()
-            if self._linked:
-                await asyncio.gather(*(self._part(u) for u in self.uplinks.values()))
+            for uplink in self.uplinks.values():
+                uplink.pump()
+            if all(
+                u.waiting == 0 and (not u.online or u.outbox.next == u.outbox.hw + 1) for u in self.uplinks.values()
+            ):
+                break
+        if self._linked:
+            await asyncio.gather(*(self._part(u) for u in self.uplinks.values()))
 
     async def _part(self, uplink: Uplink) -> None:
-        uplink.pump()
+        uplink.online = False
         await uplink.link.stop(lambda: uplink.farewell(self.now()))
