@@ -21,8 +21,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 FIRST_DELAY_S = 0.5
-LONGEST_DELAY_S = 30.0
-STEADY_S = 60.0
+LONGEST_DELAY_S = 5.0
+STEADY_S = 10.0
 """A part that lived this long before it died starts again at the shortest delay."""
 STOP_S = 10.0
 """What a part gets to stop by itself before it is killed."""
@@ -234,7 +234,7 @@ class Supervisor:
         last = self.tail(one.part.name, 1)
         if last:
             self.say(f"  its last words: {last}")
-        one.process = None
+        one.process, one.ready = None, False
         one.again_at = now + one.delay_s
         one.delay_s = min(2 * one.delay_s, LONGEST_DELAY_S)
 

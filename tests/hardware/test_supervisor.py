@@ -89,14 +89,14 @@ def test_delays_double_until_the_part_is_steady(tmp_path: Path) -> None:
     group.clock = lambda: now[0]
     one = group.running["bad"]
     delays = []
-    for _ in range(4):
+    for _ in range(5):
         group._launch(one)
         assert one.process is not None
         one.process.wait()
         group.poll()
         assert one.again_at is not None
         delays.append(one.again_at - now[0])
-    assert delays == [0.5, 1.0, 2.0, 4.0]
+    assert delays == [0.5, 1.0, 2.0, 4.0, 5.0]
     group._launch(one)
     assert one.process is not None
     one.process.wait()
