@@ -1,7 +1,8 @@
-"""The advice service: at each decision moment take the twin's presents, look for a better setpoint, and say so, or say that there is none.
+"""The advice service: at each decision moment take the twin's presents, look for a better setpoint, and say so, or
+say that there is none.
 
-It reads the twin over HTTP and posts to it; it never speaks to the plant. What it was asked from is stored beside the log
-(`DATA/advice/ID.npz`), so that any recommendation can be recomputed bit for bit (`agents.compare.reproduce`).
+It reads the twin over HTTP and posts to it; it never speaks to the plant. What it was asked from is stored beside
+the log (`DATA/advice/ID.npz`), so that any recommendation can be recomputed bit for bit (`agents.compare.reproduce`).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ KEPT = 500
 """Stored questions; the oldest go first."""
 
 
-class WrongTwin(AgentError):
+class WrongTwinError(AgentError):
     """The twin runs another plant than this service was started for."""
 
 
@@ -90,7 +91,9 @@ class Advisor:
         self._changed: dict[str, int] = {}
 
     def moment(self) -> str:
-        """One decision moment. Raises `httpx.HTTPError` when the twin cannot be reached, `WrongTwin` for another plant."""
+        """One decision moment. Raises `httpx.HTTPError` when the twin cannot be reached, `WrongTwinError` for another
+        plant.
+        """
         frame = self._get("/frame")
         problem = self._not_now(frame)
         if problem:
@@ -100,9 +103,16 @@ class Advisor:
         present = {k: int(v) for k, v in frame["ctl"].items() if k in compiled.control_index}
         open_now, locked = self._in_force(snapshot.t, present)
         question = Question(
-            compiled, self._with_controls(snapshot.rows, compiled, present), present, snapshot.pos, self.policy, self.rule, locked,
-            self.options.spread, self.options.threads,
-        )  # fmt: skip
+            compiled,
+            self._with_controls(snapshot.rows, compiled, present),
+            present,
+            snapshot.pos,
+            self.policy,
+            self.rule,
+            locked,
+            self.options.spread,
+            self.options.threads,
+        )
         if open_now:
             return self._recheck(question, open_now[0])
         answer = propose(question)
@@ -137,24 +147,34 @@ class Advisor:
         response.raise_for_status()
         with np.load(io.BytesIO(response.content), allow_pickle=False) as held:
             rows = np.ascontiguousarray(held["rows"], dtype=np.int64)
-            return Snapshot(rows, int(held["t"]), int(held["pos"]), str(held["hash"]), str(held["params_hash"]), int(held["start_ms"]))
+            return Snapshot(
+                rows,
+                int(held["t"]),
+                int(held["pos"]),
+                str(held["hash"]),
+                str(held["params_hash"]),
+                int(held["start_ms"]),
+            )
 
     def _compiled(self, snapshot: Snapshot) -> Compiled:
         """The plant compiled for the twin's tick 0, and policy and rule for it, made once."""
         if self.compiled is None or self.compiled.start_ms != snapshot.start_ms:
             zone = ZoneInfo(self.options.plant.timezone)
-            self.compiled = compile_plant(self.options.plant, datetime.fromtimestamp(snapshot.start_ms / 1000.0, UTC).astimezone(zone))
+            self.compiled = compile_plant(
+                self.options.plant, datetime.fromtimestamp(snapshot.start_ms / 1000.0, UTC).astimezone(zone)
+            )
             self._load()
         if self.compiled.hash != snapshot.params_hash:
-            raise WrongTwin(
-                f"the twin's plant is {snapshot.params_hash[:12]}, {self.options.plant.id} here is {self.compiled.hash[:12]}; "
+            raise WrongTwinError(
+                f"the twin's plant is {snapshot.params_hash[:12]}, {self.options.plant.id} here is "
+                f"{self.compiled.hash[:12]}; "
                 "start twin and advise with the same plant file"
             )
         return self.compiled
 
     def _load(self) -> None:
         """Policy and rule, each only where it is there and fits: what is missing or broken is said and left out."""
-        assert self.compiled is not None  # noqa: S101 - narrows the type
+        assert self.compiled is not None
         shipped = BUNDLED / self.options.plant.id
         self.policy, self.rule = None, None
         if self.options.policy or (shipped / "policy.json").exists():
@@ -180,14 +200,17 @@ class Advisor:
         return rows
 
     def _in_force(self, t: int, present: dict[str, int]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        """Recommendations that wait for a person, and the controls that may not be moved now: changed less than their `every`
-        ago, under a running lease, or with a command on its way."""
+        """Recommendations that wait for a person, and the controls that may not be moved now: changed less than
+        their `every` ago, under a running lease, or with a command on its way.
+        """
         for name, value in present.items():
             if name in self._values and self._values[name] != value:
                 self._changed[name] = t
         self._values = dict(present)
         tick_ms = self.options.plant.tick_s * 1000.0
-        locked = {c.id for c in self.options.plant.controls if t < self._changed.get(c.id, -(1 << 60)) + c.every * tick_ms}
+        locked = {
+            c.id for c in self.options.plant.controls if t < self._changed.get(c.id, -(1 << 60)) + c.every * tick_ms
+        }
         known = self._get("/recommendations")
         for rec in known:
             ends = int(rec.get("created") or 0) + 1000.0 * float(rec.get("lease_s") or 0.0)
@@ -213,7 +236,9 @@ class Advisor:
         now = int(question.rows[0, compiled.layout.offset["now"]])
         futures = np.resize(question.rows, (FUTURES // 2, question.rows.shape[1]))
         fresh = block(futures, compiled, block_seed(ADVICE_PROMISE, question.seed), question.spread)
-        values = np.array([Grid(compiled.plant).vector(v) for v in (question.present, {**question.present, name: int(rec["to"])})])
+        values = np.array(
+            [Grid(compiled.plant).vector(v) for v in (question.present, {**question.present, name: int(rec["to"])})]
+        )
         costs = play(fresh, compiled, values, reach(control, compiled, now), question.threads).costs
         gain = gain_of(costs[0], costs[1])
         # half the worth: a recommendation that hovers about its threshold shall not come and go
@@ -222,7 +247,7 @@ class Advisor:
         return None
 
     def _recommend(self, question: Question, answer: Answer, snapshot: Snapshot, frame: dict[str, Any]) -> str:
-        assert answer.recommendation is not None  # noqa: S101 - narrows the type
+        assert answer.recommendation is not None
         body = dict(answer.recommendation)
         sync = frame.get("sync", {})
         body["id"] = f"r-{snapshot.pos}"
@@ -232,7 +257,12 @@ class Advisor:
             "twin fidelity": {"ok": sync.get("fidelity") == "green", "note": str(sync.get("fidelity"))},
             **body["checks"],
         }
-        body["evidence"] = {**body["evidence"], "state": snapshot.hash, "pos": snapshot.pos, "start_ms": snapshot.start_ms}
+        body["evidence"] = {
+            **body["evidence"],
+            "state": snapshot.hash,
+            "pos": snapshot.pos,
+            "start_ms": snapshot.start_ms,
+        }
         body["timeline"] = [{"t": snapshot.t, "status": "proposed", "by": "service:advise", "note": ""}]
         self._store(body["id"], question.rows, body)
         response = self._post("/recommendations", body)
@@ -272,7 +302,7 @@ def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:
 
 
 def serve(options: Options, stop: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> None:
-    """Advise until `stop()`; writes `run/advise.json` when the twin has answered first. `WrongTwin` ends it."""
+    """Advise until `stop()`; writes `run/advise.json` when the twin has answered first. `WrongTwinError` ends it."""
     os.nice(5)  # thinking about the future must not delay keeping up with the present
     run_file = options.data / "run" / "advise.json"
     last = ""
@@ -299,5 +329,7 @@ def serve(options: Options, stop: Callable[[], bool], sleep: Callable[[float], N
 def _announce(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(".advise.json.part")
-    draft.write_text(json.dumps({"name": "advise", "pid": os.getpid(), "port": None, "url": None}) + "\n", encoding="utf-8")
+    draft.write_text(
+        json.dumps({"name": "advise", "pid": os.getpid(), "port": None, "url": None}) + "\n", encoding="utf-8"
+    )
     draft.replace(path)

@@ -1,8 +1,8 @@
 """A policy bundle: a directory of a tensor file, two JSON files and a card; loading it runs nothing.
 
     policy.safetensors   the network's weights
-    policy.json          architecture, observation and action schema, scaling, decision interval, ranges seen in training
-    evidence.json        how it was made and judged, and the SHA-256 of the two files above
+    policy.json          architecture, observation and action schema, scaling, decision interval, ranges seen in
+    training evidence.json        how it was made and judged, and the SHA-256 of the two files above
     card.md              the same for people
 
 A bundle's name is the SHA-256 of policy.safetensors and policy.json together. A file that was changed is refused.
@@ -74,13 +74,21 @@ def load(folder: Path, observation_hash: str | None = None, action_hash: str | N
     for file, sha in found.items():
         expected = evidence.get("files", {}).get(file)
         if expected != sha:
-            raise BundleError(f"{folder / file}: expected {expected}, found {sha}; the file was changed, take the bundle afresh")
+            raise BundleError(
+                f"{folder / file}: expected {expected}, found {sha}; the file was changed, take the bundle afresh"
+            )
     if spec.get("format") != FORMAT:
-        raise BundleError(f"{folder / 'policy.json'}: expected format {FORMAT}, found {spec.get('format')!r}; update plantwin or train again")
+        raise BundleError(
+            f"{folder / 'policy.json'}: expected format {FORMAT}, found {spec.get('format')!r}; update plantwin "
+            f"or train again"
+        )
     for what, expected in (("observation", observation_hash), ("action", action_hash)):
         has = spec[what]["hash"]
         if expected is not None and has != expected:
-            raise SchemaError(f"{folder}: the policy's {what} schema is {has}, the plant's is {expected}; train a policy for this plant")
+            raise SchemaError(
+                f"{folder}: the policy's {what} schema is {has}, the plant's is {expected}; train a policy for "
+                f"this plant"
+            )
     counts = tuple(int(c["count"]) for c in spec["action"]["controls"])
     return Bundle(_name(weights, text), network(_unpack(folder, weights), counts), spec, evidence, folder)
 
@@ -92,7 +100,9 @@ def _unpack(folder: Path, weights: bytes) -> dict[str, Any]:
     try:
         arrays: dict[str, Any] = unpack(weights)
     except (SafetensorError, ValueError, KeyError) as e:
-        raise BundleError(f"{folder / 'policy.safetensors'}: not a safetensors file ({e}); take the bundle afresh") from e
+        raise BundleError(
+            f"{folder / 'policy.safetensors'}: not a safetensors file ({e}); take the bundle afresh"
+        ) from e
     return arrays
 
 
@@ -102,7 +112,9 @@ def _read(path: Path) -> bytes:
             raise BundleError(f"{path}: larger than {MOST_BYTES} bytes; this is not a policy of ours")
         return path.read_bytes()
     except OSError as e:
-        raise BundleError(f"{path}: cannot be read ({e.strerror}); a bundle is a folder made by `plantwin train --out`") from e
+        raise BundleError(
+            f"{path}: cannot be read ({e.strerror}); a bundle is a folder made by `plantwin train --out`"
+        ) from e
 
 
 def _object(path: Path, text: bytes) -> dict[str, Any]:

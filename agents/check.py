@@ -15,14 +15,22 @@ def describe(plant: str) -> dict[str, Any]:
     env = PlantVectorEnv(1, plant)
     p = env.compiled.plant
     return {
-        "plant": p.id, "currency": p.currency, "epoch_s": env.epoch * p.tick_s, "reward_unit": env.reward_unit, "max_episode_steps": env.limit_steps,
-        "fields": list(env.observer.fields), "observation": env.observer.hash, "action": env.grid.hash,
+        "plant": p.id,
+        "currency": p.currency,
+        "epoch_s": env.epoch * p.tick_s,
+        "reward_unit": env.reward_unit,
+        "max_episode_steps": env.limit_steps,
+        "fields": list(env.observer.fields),
+        "observation": env.observer.hash,
+        "action": env.grid.hash,
         "controls": [{"id": c.id, "low": c.low, "high": c.high, "step": c.step} for c in env.grid.controls],
-    }  # fmt: skip
+    }
 
 
 def check(plant: str, steps: int = 200, lanes: int = 3, seed: int = 7) -> str:
-    """Play random actions; `AgentError` unless everything is finite, in spec, repeatable by seed, and equal alone and in a batch."""
+    """Play random actions; `AgentError` unless everything is finite, in spec, repeatable by seed, and equal alone
+    and in a batch.
+    """
     rng = np.random.Generator(np.random.PCG64(seed))
     batch = PlantVectorEnv(lanes, plant, max_episode_steps=max(steps // 2, 1))
     actions = rng.integers(0, batch.grid.counts, size=(steps, lanes, batch.grid.size))
@@ -33,10 +41,14 @@ def check(plant: str, steps: int = 200, lanes: int = 3, seed: int = 7) -> str:
     observation, _ = single.reset(seed=seed)
     for k in range(batch.limit_steps):
         if not np.array_equal(observation, first[0][k, -1]):
-            raise AgentError(f"{plant}: the environment alone differs from its place in a batch at step {k}; please report this")
+            raise AgentError(
+                f"{plant}: the environment alone differs from its place in a batch at step {k}; please report this"
+            )
         observation, reward, _, truncated, _ = single.step(actions[k, -1])
         if reward != first[1][k, -1] or truncated != bool(first[2][k, -1]):
-            raise AgentError(f"{plant}: reward or end of the environment alone differ from the batch at step {k}; please report this")
+            raise AgentError(
+                f"{plant}: reward or end of the environment alone differ from the batch at step {k}; please report this"
+            )
     return f"{steps} random steps of {lanes} replicas: finite, in spec, repeatable by seed, equal alone and in a batch"
 
 

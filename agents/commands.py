@@ -58,7 +58,9 @@ def env(
     json_: JsonFlag = False,
     steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
 ) -> None:
-    """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the same seed."""
+    """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the
+    same seed.
+    """
     with _told():
         from agents.check import check, describe
 
@@ -67,7 +69,10 @@ def env(
     if json_:
         typer.echo(json.dumps(about))
         return
-    typer.echo(f"{about['plant']}: one decision every {about['epoch_s'] / 3600:g} h, reward in units of {about['reward_unit']:.4g} {about['currency']}")
+    typer.echo(
+        f"{about['plant']}: one decision every {about['epoch_s'] / 3600:g} h, reward in units of "
+        f"{about['reward_unit']:.4g} {about['currency']}"
+    )
     typer.echo(f"observation ({len(about['fields'])}): {', '.join(about['fields'])}")
     for control in about["controls"]:
         typer.echo(f"action {control['id']}: {control['low']} to {control['high']} in steps of {control['step']}")
@@ -96,20 +101,31 @@ def tune(
             save_rule(out, result.rule, compiled.plant)
     unit = f"{compiled.plant.currency}/h"
     found: dict[str, Any] = {
-        "plant": compiled.plant.id, "rule": result.rule.name, "values": result.rule.values, "cost": result.cost, "nothing": result.nothing,
-        "fixed": result.fixed, "unit": unit, "weeks": result.weeks,
-    }  # fmt: skip
+        "plant": compiled.plant.id,
+        "rule": result.rule.name,
+        "values": result.rule.values,
+        "cost": result.cost,
+        "nothing": result.nothing,
+        "fixed": result.fixed,
+        "unit": unit,
+        "weeks": result.weeks,
+    }
     if json_:
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"{result.rule.values} costs {result.cost:.3f} {unit}; the plant file's setpoints {result.nothing:.3f} ({result.weeks:.0f} weeks simulated)")
+    typer.echo(
+        f"{result.rule.values} costs {result.cost:.3f} {unit}; the plant file's setpoints {result.nothing:.3f} "
+        f"({result.weeks:.0f} weeks simulated)"
+    )
     for boost in result.rule.boosts:
         typer.echo(f"{boost.control} +{boost.by} while more than {boost.above} customers wait for {boost.stock}")
     typer.echo(f"written to {out}" if out else "not written (--out FILE writes it)")
 
 
 def evaluate(
-    a: Annotated[str, typer.Argument(help="nothing, rule, policy, a bundle's folder, a rule's file or CONTROL=VALUE,...")],
+    a: Annotated[
+        str, typer.Argument(help="nothing, rule, policy, a bundle's folder, a rule's file or CONTROL=VALUE,...")
+    ],
     against: Annotated[str, typer.Option(help="The same, to compare with.")] = "rule",
     plant: Annotated[str, typer.Option(help="Plant.")] = "gearmotor",
     pairs: Annotated[int, typer.Option(min=2)] = 1000,
@@ -123,14 +139,17 @@ def evaluate(
         from agents.evaluate import Trial, compare
 
         compiled = _compiled(plant)
-        verdict = compare(controller(a, compiled), controller(against, compiled), compiled, Trial(pairs, seed, threads=threads))
+        verdict = compare(
+            controller(a, compiled), controller(against, compiled), compiled, Trial(pairs, seed, threads=threads)
+        )
     if json_:
         typer.echo(json.dumps(verdict.as_json()))
         return
     typer.echo(f"A = {verdict.a}\nB = {verdict.b}")
     typer.echo(verdict.sentence)
     typer.echo(
-        f"A {verdict.cost_a:.3f}, B {verdict.cost_b:.3f} {verdict.unit}; A worse in {100 * verdict.p_worse:.0f} % of {verdict.pairs} pairs, "
+        f"A {verdict.cost_a:.3f}, B {verdict.cost_b:.3f} {verdict.unit}; A worse in {100 * verdict.p_worse:.0f} "
+        f"% of {verdict.pairs} pairs, "
         f"by {verdict.worst_decile:.3f} in its worst tenth; correlation {verdict.correlation}"
     )
 
@@ -160,14 +179,24 @@ def train(
         from agents.train import Job
         from agents.train import train as learn
 
-        command = "plantwin " + shlex.join(sys.argv[1:]) if Path(sys.argv[0]).stem in {"plantwin", "__main__"} else f"plantwin train {plant}"
-        job = Job(compiled, start, out, seconds(budget), steps, device, threads, command=command, config=Config(lanes=lanes))
+        command = (
+            "plantwin " + shlex.join(sys.argv[1:])
+            if Path(sys.argv[0]).stem in {"plantwin", "__main__"}
+            else f"plantwin train {plant}"
+        )
+        job = Job(
+            compiled, start, out, seconds(budget), steps, device, threads, command=command, config=Config(lanes=lanes)
+        )
         with bar(compiled, quiet=json_) as show:
             done = learn(job, seeds, show)
     told = {
-        "plant": compiled.plant.id, "bundle": str(done.path), "seed": done.seed, "cost": done.cost, "rule_cost": done.rule_cost,
+        "plant": compiled.plant.id,
+        "bundle": str(done.path),
+        "seed": done.seed,
+        "cost": done.cost,
+        "rule_cost": done.rule_cost,
         "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
-    }  # fmt: skip
+    }
     if json_:
         typer.echo(json.dumps(told))
         return
@@ -178,10 +207,14 @@ def train(
 
 def advise(
     plant: PlantArg,
-    twin: Annotated[str | None, typer.Option(help="Address of the twin; default: what it wrote to DATA/run/twin.json.")] = None,
+    twin: Annotated[
+        str | None, typer.Option(help="Address of the twin; default: what it wrote to DATA/run/twin.json.")
+    ] = None,
     data: Annotated[Path, typer.Option(help="Data folder.")] = Path("plantwin-data"),
     every: Annotated[float, typer.Option(min=0.5, help="Wall seconds between decision moments.")] = 10.0,
-    policy: Annotated[str | None, typer.Option(help="Folder of a policy bundle; default: the one shipped for the plant.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Folder of a policy bundle; default: the one shipped for the plant.")
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="File of a rule; default: the one shipped for the plant.")] = None,
     threads: Threads = 1,
 ) -> None:
@@ -207,5 +240,9 @@ def _address(data: Path) -> str:
     try:
         return str(json.loads((data / "run" / "twin.json").read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError, KeyError) as e:
-        typer.echo(f"plantwin: no twin is running on {data} (no address in run/twin.json); start `plantwin twin` or give --twin URL", err=True)
+        typer.echo(
+            f"plantwin: no twin is running on {data} (no address in run/twin.json); start `plantwin twin` or "
+            f"give --twin URL",
+            err=True,
+        )
         raise typer.Exit(1) from e

@@ -1,7 +1,8 @@
 """From a live state to a recommendation, or to "doing nothing is best": pure functions of a `Question`.
 
-Candidates are chosen on one half of the twin's presents and one block of seeds, the promise is computed on the other half and a
-fresh block. Everything is a function of the question, so `reproduce` recomputes a recommendation bit for bit.
+Candidates are chosen on one half of the twin's presents and one block of seeds, the promise is computed on the other
+half and a fresh block. Everything is a function of the question, so `reproduce` recomputes a recommendation bit for
+bit.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ Costs = NDArray[np.float64]
 MOST = 20
 """Candidates checked at one decision moment."""
 ALPHA = 0.01
-"""One-sided level of the test that an action beats doing nothing, shared by the finalists of a moment: an engineer looks at
-many moments a shift, so it is stricter than the usual 5 %."""
+"""One-sided level of the test that an action beats doing nothing, shared by the finalists of a moment: an engineer
+looks at many moments a shift, so it is stricter than the usual 5 %."""
 FUTURES = 512
-"""Futures of a promise, where the horizon is at most `LONG_S`; half as many beyond, where a run costs more and varies less."""
+"""Futures of a promise, where the horizon is at most `LONG_S`; half as many beyond, where a run costs more and
+varies less.
+"""
 LONG_S = 120 * 3600.0
 MOST_WORSE = 0.40
 """An action that turns out worse than nothing more often than this is not worth a click, whatever its mean."""
@@ -42,8 +45,9 @@ MOST_WORSE = 0.40
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A decision moment: the twin's rows [N, W] (halves for choice and promise), the controls in force, which of them may not
-    move yet, and a seed. `policy` and `rule` propose; either may be missing."""
+    """A decision moment: the twin's rows [N, W] (halves for choice and promise), the controls in force, which of
+    them may not move yet, and a seed. `policy` and `rule` propose; either may be missing.
+    """
 
     compiled: Compiled
     rows: Rows
@@ -67,8 +71,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Money over the horizon, positive is better; `lo`, `hi`: 90 % prediction interval of the difference itself; `worse`: its
-    probability to be below 0; `t`: mean over its standard error."""
+    """Money over the horizon, positive is better; `lo`, `hi`: 90 % prediction interval of the difference itself;
+    `worse`: its probability to be below 0; `t`: mean over its standard error.
+    """
 
     mean: float
     lo: float
@@ -78,7 +83,13 @@ class Gain:
 
     def as_json(self, unit: str) -> dict[str, Any]:
         """The shape of `gain` and `vs` in a recommendation."""
-        return {"mean": round(self.mean, 4), "lo": round(self.lo, 4), "hi": round(self.hi, 4), "unit": unit, "worse": round(self.worse, 4)}
+        return {
+            "mean": round(self.mean, 4),
+            "lo": round(self.lo, 4),
+            "hi": round(self.hi, 4),
+            "unit": unit,
+            "worse": round(self.worse, 4),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +103,17 @@ class Answer:
 
 
 def gain_of(reference: Costs, action: Costs) -> Gain:
-    """Paired gain of costs [R] over reference costs [R]; the interval takes the outer order statistics, so it is never too narrow."""
+    """Paired gain of costs [R] over reference costs [R]; the interval takes the outer order statistics, so it is
+    never too narrow.
+    """
     d = np.sort(reference - action)
     n = len(d)
     edge = int(np.floor(0.05 * (n + 1)))
     sd = float(d.std(ddof=1))
     t = float(d.mean()) / (sd / np.sqrt(n)) if sd > 0 else (np.inf if d.mean() > 0 else 0.0)
-    return Gain(float(d.mean()), float(d[max(edge - 1, 0)]), float(d[min(n - edge, n - 1)]), float((d < 0).mean()), float(t))
+    return Gain(
+        float(d.mean()), float(d[max(edge - 1, 0)]), float(d[min(n - edge, n - 1)]), float((d < 0).mean()), float(t)
+    )
 
 
 def propose_candidates(q: Question, grid: Grid) -> list[Candidate]:
@@ -122,14 +137,21 @@ def propose_candidates(q: Question, grid: Grid) -> list[Candidate]:
         vector[c] = np.clip(raw, grid.low[c], grid.high[c])
         allowed = grid.limit(vector[None, :], q.rows[:1], layout)[0]
         value = int(allowed[c])
-        if value == present[c] or grid.ids[c] in q.locked or (c, value) in found or grid.broken(allowed, q.rows, layout):
+        if (
+            value == present[c]
+            or grid.ids[c] in q.locked
+            or (c, value) in found
+            or grid.broken(allowed, q.rows, layout)
+        ):
             continue
         found[c, value] = Candidate(grid.ids[c], value, name)
     return list(found.values())[:MOST]
 
 
 def propose(q: Question) -> Answer:
-    """The most valuable single change that is surely better than nothing and worth a click, or the reason why there is none."""
+    """The most valuable single change that is surely better than nothing and worth a click, or the reason why there
+    is none.
+    """
     grid = Grid(q.compiled.plant)
     now = int(q.rows[0, q.compiled.layout.offset["now"]])
     candidates = propose_candidates(q, grid)
@@ -138,7 +160,9 @@ def propose(q: Question) -> Answer:
     half = len(q.rows) // 2
     choice = block(q.rows[:half], q.compiled, block_seed(ADVICE_SELECT, q.seed), q.spread)
     # several futures of each present where the snapshot is small
-    fresh = block(np.resize(q.rows[half:], (FUTURES, q.rows.shape[1])), q.compiled, block_seed(ADVICE_PROMISE, q.seed), q.spread)
+    fresh = block(
+        np.resize(q.rows[half:], (FUTURES, q.rows.shape[1])), q.compiled, block_seed(ADVICE_PROMISE, q.seed), q.spread
+    )
     horizons = {c.id: reach(c, q.compiled, now) for c in grid.controls}
     finalists: list[_Finalist] = []
     for over in sorted(set(horizons.values()), key=lambda h: (h.horizon, h.lease)):
@@ -157,7 +181,9 @@ def _vector(grid: Grid, present: dict[str, int], candidate: Candidate | None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Finalist:
-    """The winner of one class of action: `over` its lease and horizon, `ranked` all of its class, best first, for people."""
+    """The winner of one class of action: `over` its lease and horizon, `ranked` all of its class, best first, for
+    people.
+    """
 
     candidate: Candidate
     over: Reach
@@ -171,11 +197,15 @@ def _select(q: Question, grid: Grid, choice: Block, group: list[Candidate], over
     hours = over.horizon * q.compiled.plant.tick_s / 3600.0
     ranked = [
         {
-            "control": group[k - 1].control, "from": q.present[group[k - 1].control], "to": group[k - 1].value, "by": _who(group[k - 1].by),
-            "words": f"{group[k - 1].control} to {group[k - 1].value} ({gains[k]:+.1f} {q.compiled.plant.currency} when choosing, over {hours:.0f} h)",
+            "control": group[k - 1].control,
+            "from": q.present[group[k - 1].control],
+            "to": group[k - 1].value,
+            "by": _who(group[k - 1].by),
+            "words": f"{group[k - 1].control} to {group[k - 1].value} ({gains[k]:+.1f} "
+            f"{q.compiled.plant.currency} when choosing, over {hours:.0f} h)",
         }
         for k in order
-    ]  # fmt: skip
+    ]
     return _Finalist(group[order[0] - 1], over, ranked)
 
 
@@ -201,7 +231,12 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
         final = _judge(q, grid, fresh, finalist)
         control = next(c for c in grid.controls if c.id == candidate.control)
         problem = _problem(final.gain, control.worth, level, q.compiled.plant.currency)
-        selected[candidate.control] = {"to": candidate.value, "by": _who(candidate.by), **final.gain.as_json(q.compiled.plant.currency), "problem": problem}
+        selected[candidate.control] = {
+            "to": candidate.value,
+            "by": _who(candidate.by),
+            **final.gain.as_json(q.compiled.plant.currency),
+            "problem": problem,
+        }
         if problem is None:
             good.append(final)
         else:
@@ -225,7 +260,9 @@ def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final
         arms.append(grid.limit(ruled, fresh.rows, q.compiled.layout))
     outcome = play(fresh, q.compiled, np.array(arms), finalist.over, q.threads)
     rule = gain_of(outcome.costs[2], outcome.costs[1]) if ruled is not None else None
-    return _Final(finalist.candidate, finalist.over, finalist.ranked, outcome, gain_of(outcome.costs[0], outcome.costs[1]), rule)
+    return _Final(
+        finalist.candidate, finalist.over, finalist.ranked, outcome, gain_of(outcome.costs[0], outcome.costs[1]), rule
+    )
 
 
 def _problem(gain: Gain, worth: float, level: float, unit: str) -> str | None:
@@ -240,7 +277,9 @@ def _problem(gain: Gain, worth: float, level: float, unit: str) -> str | None:
     return None
 
 
-def _recommendation(q: Question, grid: Grid, fresh: Block, final: _Final, alternatives: list[dict[str, Any]]) -> dict[str, Any]:
+def _recommendation(
+    q: Question, grid: Grid, fresh: Block, final: _Final, alternatives: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The body of a recommendation, without what only the service knows (id, times, position in the journal)."""
     compiled, unit = q.compiled, q.compiled.plant.currency
     before, after = final.outcome.change[0], final.outcome.change[1]
@@ -250,23 +289,44 @@ def _recommendation(q: Question, grid: Grid, fresh: Block, final: _Final, altern
     if final.rule is not None:
         versus["rule"] = final.rule.as_json(unit)
     why = reasons(compiled, q.rows, before, after, final.over.horizon)
-    why.append(f"proposed by {_who(final.candidate.by)}; chosen among {len(final.others)} changes that act within the same horizon")
+    why.append(
+        f"proposed by {_who(final.candidate.by)}; chosen among {len(final.others)} changes that act within the "
+        f"same horizon"
+    )
     return {
-        "control": final.candidate.control, "from": q.present[final.candidate.control], "to": final.candidate.value,
-        "gain": final.gain.as_json(unit), "vs": versus, "kpis": effects(compiled, before, after, final.over.horizon), "why": why,
-        "alternatives": alternatives, "lease_s": final.over.lease * compiled.plant.tick_s, "horizon_s": final.over.horizon * compiled.plant.tick_s, "then": "rule:setpoint before",
+        "control": final.candidate.control,
+        "from": q.present[final.candidate.control],
+        "to": final.candidate.value,
+        "gain": final.gain.as_json(unit),
+        "vs": versus,
+        "kpis": effects(compiled, before, after, final.over.horizon),
+        "why": why,
+        "alternatives": alternatives,
+        "lease_s": final.over.lease * compiled.plant.tick_s,
+        "horizon_s": final.over.horizon * compiled.plant.tick_s,
+        "then": "rule:setpoint before",
         "checks": {
             "limits": {"ok": not broken, "note": "; ".join(broken) or "none broken"},
             "inside what the policy has seen": score,
-            "parameters": {"note": "spread about the plant file by " + ", ".join(f"{k} {100 * v:.0f} %" for k, v in asdict(q.spread).items())},
+            "parameters": {
+                "note": "spread about the plant file by "
+                + ", ".join(f"{k} {100 * v:.0f} %" for k, v in asdict(q.spread).items())
+            },
         },
         "evidence": {
-            "seeds": [block_seed(ADVICE_SELECT, q.seed), fresh.seed], "seed": q.seed, "n": final.outcome.costs.shape[1],
-            "policy": q.policy.name if q.policy else None, "rule": q.rule.name if q.rule else None, "plant": compiled.hash,
-            "rows": rows_hash(q.rows), "model": {"nothing": _band(final.outcome.costs[0]), "action": _band(final.outcome.costs[1]), "unit": unit},
-            "locked": list(q.locked), "present": q.present, "spread": asdict(q.spread),
+            "seeds": [block_seed(ADVICE_SELECT, q.seed), fresh.seed],
+            "seed": q.seed,
+            "n": final.outcome.costs.shape[1],
+            "policy": q.policy.name if q.policy else None,
+            "rule": q.rule.name if q.rule else None,
+            "plant": compiled.hash,
+            "rows": rows_hash(q.rows),
+            "model": {"nothing": _band(final.outcome.costs[0]), "action": _band(final.outcome.costs[1]), "unit": unit},
+            "locked": list(q.locked),
+            "present": q.present,
+            "spread": asdict(q.spread),
         },
-    }  # fmt: skip
+    }
 
 
 def in_distribution(q: Question) -> dict[str, Any]:
@@ -296,21 +356,42 @@ def _band(costs: Costs) -> dict[str, float]:
 
 
 def _who(name: str) -> str:
-    return {"policy": "the trained policy", "rule": "the tuned rule"}.get(name.partition(":")[0], "search about the present setpoint")
+    return {"policy": "the trained policy", "rule": "the tuned rule"}.get(
+        name.partition(":")[0], "search about the present setpoint"
+    )
 
 
-def question_of(evidence: dict[str, Any], rows: Rows, compiled: Compiled, policy: PolicyController | None, rule: Controller | None) -> Question:
-    """The question that a recommendation's evidence and its stored rows describe; `ValueError` when they do not belong together."""
-    expected = {"rows": rows_hash(rows), "plant": compiled.hash, "policy": policy.name if policy else None, "rule": rule.name if rule else None}
+def question_of(
+    evidence: dict[str, Any], rows: Rows, compiled: Compiled, policy: PolicyController | None, rule: Controller | None
+) -> Question:
+    """The question that a recommendation's evidence and its stored rows describe; `ValueError` when they do not
+    belong together.
+    """
+    expected = {
+        "rows": rows_hash(rows),
+        "plant": compiled.hash,
+        "policy": policy.name if policy else None,
+        "rule": rule.name if rule else None,
+    }
     for what, found in expected.items():
         if evidence[what] != found:
-            raise ValueError(f"{what}: the evidence names {evidence[what]}, this is {found}; reproduce with what was in force then")
+            raise ValueError(
+                f"{what}: the evidence names {evidence[what]}, this is {found}; reproduce with what was in force then"
+            )
     return Question(
-        compiled, rows, {str(k): int(v) for k, v in evidence["present"].items()}, int(evidence["seed"]), policy, rule,
-        tuple(evidence["locked"]), Spread(**evidence["spread"]),
-    )  # fmt: skip
+        compiled,
+        rows,
+        {str(k): int(v) for k, v in evidence["present"].items()},
+        int(evidence["seed"]),
+        policy,
+        rule,
+        tuple(evidence["locked"]),
+        Spread(**evidence["spread"]),
+    )
 
 
-def reproduce(evidence: dict[str, Any], rows: Rows, compiled: Compiled, policy: PolicyController | None, rule: Controller | None) -> dict[str, Any] | None:
+def reproduce(
+    evidence: dict[str, Any], rows: Rows, compiled: Compiled, policy: PolicyController | None, rule: Controller | None
+) -> dict[str, Any] | None:
     """The recommendation body recomputed from its evidence: equal to what was shown, number by number."""
     return propose(question_of(evidence, rows, compiled, policy, rule)).recommendation

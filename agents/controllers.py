@@ -23,8 +23,9 @@ Values = NDArray[np.int64]
 
 
 class Controller(Protocol):
-    """`name` identifies it in evidence; `static` says that it never changes its mind, so it is asked once; `epoch_s` is the time
-    between two of its decisions (None: what is usual for the plant)."""
+    """`name` identifies it in evidence; `static` says that it never changes its mind, so it is asked once; `epoch_s`
+    is the time between two of its decisions (None: what is usual for the plant).
+    """
 
     @property
     def name(self) -> str: ...
@@ -49,6 +50,7 @@ class Hold:
     def act(self, rows: Rows) -> Values | None:
         """Nothing is changed."""
         del rows
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,9 @@ def controller(what: str, compiled: Compiled) -> Controller:
         fixed = Rule(_pairs(what))
         fixed.check(compiled.plant, grid)
         return RuleController(fixed, compiled, grid)
-    raise AgentError(f"{what!r}: expected nothing, rule, policy, the folder of a policy, a rule's .json file or CONTROL=VALUE,...")
+    raise AgentError(
+        f"{what!r}: expected nothing, rule, policy, the folder of a policy, a rule's .json file or CONTROL=VALUE,..."
+    )
 
 
 def _pairs(text: str) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """The plant as a Gymnasium environment: many replicas of the compiled kernel stepped in one call.
 
 An observation is what `agents.schema` names, an action is one grid index a control, a step is one decision interval.
-The reward is minus the operating cost of the interval (`sim.value`) in units of `reward_unit`; real money stands in `info`.
-An episode never terminates (a factory does not end); it is truncated at its time limit, so learners must bootstrap.
+The reward is minus the operating cost of the interval (`sim.value`) in units of `reward_unit`; real money stands in
+`info`. An episode never terminates (a factory does not end); it is truncated at its time limit, so learners must
+bootstrap.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ WEEK_S = 7 * 86_400.0
 class Settings:
     """How a plant is played.
 
-    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `max_episode_steps` (default: four
-    weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
+    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `max_episode_steps` (default:
+    four weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
     environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
     episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
     observation arrays in turn, so that the one before last is overwritten.
@@ -61,7 +62,9 @@ def compiled_plant(plant: str | Plant | Compiled) -> Compiled:
 
 
 def typical_cost(compiled: Compiled, epoch: int) -> float:
-    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks; 1 where nothing costs."""
+    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks; 1 where
+    nothing costs.
+    """
     from sim.kernel import new_rows, run
     from sim.value import operating_cost
 
@@ -76,16 +79,18 @@ def typical_cost(compiled: Compiled, epoch: int) -> float:
 class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     """`num_envs` replicas of a plant.
 
-    Observations float32 [N, D] in [-10, 10]; actions int64 [N, C]; rewards float64 [N]. `info` holds `fields` (names of the
-    columns), `cost` (operating cost of the interval, money), `cash` (cash cost, money; revenue negative), `clipped` and
-    `held` (controls moved by a limit, or kept because their `every` had not passed) and, in a step that ends episodes,
-    `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state; in mode `disabled`,
-    `options={"reset_mask": bool[N]}` says who is reset.
+    Observations float32 [N, D] in [-10, 10]; actions int64 [N, C]; rewards float64 [N]. `info` holds `fields` (names
+    of the columns), `cost` (operating cost of the interval, money), `cash` (cash cost, money; revenue negative),
+    `clipped` and `held` (controls moved by a limit, or kept because their `every` had not passed) and, in a step
+    that ends episodes, `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state;
+    in mode `disabled`, `options={"reset_mask": bool[N]}` says who is reset.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own shape
 
-    def __init__(self, num_envs: int = 1, plant: str | Plant | Compiled = "gearmotor", device: str = "cpu", **settings: Any) -> None:
+    def __init__(
+        self, num_envs: int = 1, plant: str | Plant | Compiled = "gearmotor", device: str = "cpu", **settings: Any
+    ) -> None:
         """Arguments beside the plant are the fields of `Settings`."""
         if device != "cpu":
             raise ValueError(f"device {device!r}: expected cpu; the environment on an accelerator is not built yet")
@@ -95,10 +100,20 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.compiled = compiled_plant(plant)
         self.grid, self.observer = Grid(self.compiled.plant), Observer(self.compiled)
         if self.grid.size == 0:
-            raise SchemaError(f"plant {self.compiled.plant.id} has no controls: there is nothing to decide; add `controls:` to the plant file")
+            raise SchemaError(
+                f"plant {self.compiled.plant.id} has no controls: there is nothing to decide; add `controls:` "
+                f"to the plant file"
+            )
         self.num_envs = num_envs
-        self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP if self.settings.autoreset == "same_step" else AutoresetMode.DISABLED}
-        self.epoch = ticks(self.compiled, self.settings.epoch_s) if self.settings.epoch_s else default_epoch(self.compiled)
+        self.metadata = {
+            **self.metadata,
+            "autoreset_mode": AutoresetMode.SAME_STEP
+            if self.settings.autoreset == "same_step"
+            else AutoresetMode.DISABLED,
+        }
+        self.epoch = (
+            ticks(self.compiled, self.settings.epoch_s) if self.settings.epoch_s else default_epoch(self.compiled)
+        )
         epoch_s = self.epoch * self.compiled.plant.tick_s
         self.limit_steps = self.settings.max_episode_steps or max(1, round(4 * WEEK_S / epoch_s))
         self.reward_unit = self.settings.reward_unit or typical_cost(self.compiled, self.epoch)
@@ -134,7 +149,9 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         return self.observer(self.rows, out=self._observations[0])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Start new episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new luck."""
+        """Start new episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new
+        luck.
+        """
         super().reset(seed=seed)
         options = options or {}
         mask: NDArray[np.bool_] = np.asarray(options.get("reset_mask", self._all), dtype=np.bool_)
@@ -152,18 +169,23 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """New episodes for the environments `who`, each at an address of its own."""
         from sim.kernel import new_rows
 
-        assert self._kernel_seed is not None, "call reset() before step()"  # noqa: S101 - narrows the type
+        assert self._kernel_seed is not None, "call reset() before step()"
         if state is not None:
             given = np.asarray(state, dtype=np.int64)
             if given.shape[-1] != self.rows.shape[1]:
-                raise SchemaError(f"state of width {given.shape[-1]}: rows of this plant have {self.rows.shape[1]}; take it from the same plant")
+                raise SchemaError(
+                    f"state of width {given.shape[-1]}: rows of this plant have {self.rows.shape[1]}; take it "
+                    f"from the same plant"
+                )
             self.rows[who] = given if given.ndim == 1 else given[who]
         else:
             for i in who.tolist():
                 address = (int(self._episode[i]) << 32) + self.settings.first + i
                 self.rows[i : i + 1] = new_rows(self.compiled, self._kernel_seed, 1, address)
                 if self.settings.spread is not None:
-                    spread_parameters(self.rows[i : i + 1], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address)
+                    spread_parameters(
+                        self.rows[i : i + 1], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address
+                    )
         self._episode[who] += 1
         self._elapsed[who] = 0
         self._price(self._after)
@@ -176,7 +198,9 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             linear_rows(self.rows, offsets, coefficients, out[k])
 
     def _steer(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Apply actions; how many controls a limit moved, and how many were kept by their `every`, for each environment."""
+        """Apply actions; how many controls a limit moved, and how many were kept by their `every`, for each
+        environment.
+        """
         from sim.kernel import get_controls, set_controls
 
         present = get_controls(self.rows, self.compiled)
@@ -187,7 +211,9 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         set_controls(self.rows, self.compiled, admitted)
         return (admitted != wanted).sum(axis=1), kept.sum(axis=1)
 
-    def step(self, actions: NDArray[np.int64]) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Apply grid indices [N, C] and run one interval."""
         from sim.batch import advance
 
@@ -217,7 +243,9 @@ class PlantEnv(gymnasium.Env[Floats, NDArray[np.int64]]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's own shape
 
-    def __init__(self, plant: str | Plant | Compiled = "gearmotor", render_mode: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, plant: str | Plant | Compiled = "gearmotor", render_mode: str | None = None, **settings: Any
+    ) -> None:
         """Arguments beside the plant are the fields of `Settings`."""
         if render_mode is not None:
             raise ValueError(f"render_mode {render_mode!r}: this environment draws nothing; the dashboard does")

@@ -1,9 +1,9 @@
 """What can go wrong when an agent is built, trained, judged or asked.
 
-    AgentError
-    ├── SchemaError     the policy or rule was made for another plant, or names controls the plant lacks
-    ├── BundleError     the bundle's files are missing, changed or malformed
-    └── TrainingError   the plant cannot be learned on, or learning went wrong (NaN, no costs, no controls)
+AgentError
+├── SchemaError     the policy or rule was made for another plant, or names controls the plant lacks
+├── BundleError     the bundle's files are missing, changed or malformed
+└── TrainingError   the plant cannot be learned on, or learning went wrong (NaN, no costs, no controls)
 """
 
 from __future__ import annotations

@@ -26,9 +26,11 @@ CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`pairs` of runs of `length_s` seconds after `warmup_s` (None: what suits the plant), addresses of the test block of `seed`.
+    """`pairs` of runs of `length_s` seconds after `warmup_s` (None: what suits the plant), addresses of the test
+    block of `seed`.
 
-    `spread`: how far each pair's plant may lie from its file (the same in both runs of a pair)."""
+    `spread`: how far each pair's plant may lie from its file (the same in both runs of a pair).
+    """
 
     pairs: int = 1000
     seed: int = 0
@@ -42,8 +44,9 @@ class Trial:
 class Verdict:
     """Costs are operating money an hour; `difference` is cost of A minus cost of B, so negative means that A is better.
 
-    `lo`, `hi`: 95 % interval of the mean difference. `p_worse`: share of pairs in which A cost more. `worst_decile`: mean
-    difference of the tenth of the pairs that is worst for A. `correlation` of the two costs: what the common luck gave.
+    `lo`, `hi`: 95 % interval of the mean difference. `p_worse`: share of pairs in which A cost more. `worst_decile`:
+    mean difference of the tenth of the pairs that is worst for A. `correlation` of the two costs: what the common
+    luck gave.
     """
 
     a: str
@@ -57,7 +60,7 @@ class Verdict:
     hi: float
     p_worse: float
     worst_decile: float
-    correlation: float
+    correlation: float | None
     kurtosis: float
     unit: str
     warmup_s: float
@@ -69,7 +72,10 @@ class Verdict:
         """The verdict in one line."""
         share = f" ({100 * abs(self.difference) / abs(self.cost_b):.1f} %)" if self.cost_b else ""
         if self.lo <= 0.0 <= self.hi:
-            return f"no difference between A and B is shown: {self.difference:+.3f} {self.unit} [{self.lo:+.3f}, {self.hi:+.3f}]{share}"
+            return (
+                f"no difference between A and B is shown: {self.difference:+.3f} {self.unit} "
+                f"[{self.lo:+.3f}, {self.hi:+.3f}]{share}"
+            )
         word = "less" if self.difference < 0 else "more"
         return f"A costs {abs(self.difference):.3f} {self.unit} {word} than B [{self.lo:+.3f}, {self.hi:+.3f}]{share}"
 
@@ -78,7 +84,9 @@ class Verdict:
         return {**asdict(self), "sentence": self.sentence}
 
 
-def compare(a: Controller, b: Controller, compiled: Compiled, trial: Trial, tick: Callable[[int], None] = lambda _: None) -> Verdict:
+def compare(
+    a: Controller, b: Controller, compiled: Compiled, trial: Trial, tick: Callable[[int], None] = lambda _: None
+) -> Verdict:
     """Run both on the same addresses and judge the paired differences; `tick` is told how many pairs are done."""
     if trial.pairs < 2:
         raise ValueError(f"{trial.pairs} pairs: expected at least 2")
@@ -116,17 +124,28 @@ def _cost(who: Controller, compiled: Compiled, trial: Trial, span: Span, which: 
 def _verdict(names: tuple[str, str], compiled: Compiled, trial: Trial, span: Span, costs: Costs) -> Verdict:
     difference = costs[0] - costs[1]
     n = len(difference)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(difference.std(ddof=1)) / np.sqrt(n)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(difference.std(ddof=1)) / float(np.sqrt(n))
     tail = np.sort(difference)[-max(n // 10, 1) :]
-    varies = costs.std(axis=1).min() > 0.0
+    varies = min(float(costs[0].std()), float(costs[1].std())) > 0.0
     spread = float(difference.std())
     moment = float(np.mean((difference - difference.mean()) ** 4)) / spread**4 if spread > 0 else 0.0
     second = compiled.plant.tick_s
     return Verdict(
-        a=names[0], b=names[1], plant=compiled.plant.id, pairs=n,
-        cost_a=float(costs[0].mean()), cost_b=float(costs[1].mean()),
-        difference=float(difference.mean()), lo=float(difference.mean()) - half, hi=float(difference.mean()) + half,
-        p_worse=float((difference > 0).mean()), worst_decile=float(tail.mean()),
-        correlation=float(np.corrcoef(costs)[0, 1]) if varies else float("nan"), kurtosis=moment,
-        unit=f"{compiled.plant.currency}/h", warmup_s=span.warmup * second, length_s=span.length * second, seed=trial.seed,
-    )  # fmt: skip
+        a=names[0],
+        b=names[1],
+        plant=compiled.plant.id,
+        pairs=n,
+        cost_a=float(costs[0].mean()),
+        cost_b=float(costs[1].mean()),
+        difference=float(difference.mean()),
+        lo=float(difference.mean()) - half,
+        hi=float(difference.mean()) + half,
+        p_worse=float((difference > 0).mean()),
+        worst_decile=float(tail.mean()),
+        correlation=float(np.corrcoef(costs[0], costs[1]).flat[1]) if varies else None,
+        kurtosis=moment,
+        unit=f"{compiled.plant.currency}/h",
+        warmup_s=span.warmup * second,
+        length_s=span.length * second,
+        seed=trial.seed,
+    )

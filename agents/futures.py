@@ -22,15 +22,18 @@ Costs = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A set of presents with their own luck: rows [R, W] of the twin's state, reseeded, parameters spread. Replica r of every
-    candidate starts from the same row and meets the same draws."""
+    """A set of presents with their own luck: rows [R, W] of the twin's state, reseeded, parameters spread. Replica r
+    of every candidate starts from the same row and meets the same draws.
+    """
 
     rows: Rows
     seed: int
 
 
 def block(rows: Rows, compiled: Compiled, seed: int, spread: Spread | None) -> Block:
-    """A block from snapshot rows [R, W] (copied): addresses (seed, 0...R-1), parameters drawn about the twin's with `seed`."""
+    """A block from snapshot rows [R, W] (copied): addresses (seed, 0...R-1), parameters drawn about the twin's with
+    `seed`.
+    """
     mine = np.ascontiguousarray(rows, dtype=np.int64).copy()
     reseed(mine, compiled.layout, seed)
     if spread is not None:
@@ -46,9 +49,12 @@ class Outcome:
     change: Rows
 
 
-def play(presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, first: int | None = None) -> Outcome:
-    """Hold setpoints [K, C] or [K, R, C] for the lease, return to those in force now, go on to the horizon, on the `first`
-    replicas of the block (None: all)."""
+def play(
+    presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, first: int | None = None
+) -> Outcome:
+    """Hold setpoints [K, C] or [K, R, C] for the lease, return to those in force now, go on to the horizon, on the
+    `first` replicas of the block (None: all).
+    """
     from sim.kernel import get_controls, run, set_controls
 
     rows = presents.rows if first is None else presents.rows[:first]
@@ -56,7 +62,9 @@ def play(presents: Block, compiled: Compiled, values: Values, over: Reach, threa
     batch = np.tile(rows, (k, 1))
     before = batch.copy()
     now = int(rows[0, compiled.layout.offset["now"]])
-    each = np.broadcast_to(values[:, None, :] if values.ndim == 2 else values, (k, r, values.shape[-1])).reshape(k * r, -1)
+    each = np.broadcast_to(values[:, None, :] if values.ndim == 2 else values, (k, r, values.shape[-1])).reshape(
+        k * r, -1
+    )
     set_controls(batch, compiled, np.ascontiguousarray(each))
     run(batch, compiled, now + over.lease, threads)
     set_controls(batch, compiled, get_controls(before, compiled))
@@ -67,11 +75,13 @@ def play(presents: Block, compiled: Compiled, values: Values, over: Reach, threa
     return Outcome(costs.reshape(k, r), change.reshape(k, r, -1))
 
 
-def halve(presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, start: int = 24) -> tuple[list[int], Costs]:
+def halve(
+    presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, start: int = 24
+) -> tuple[list[int], Costs]:
     """Sequential halving of candidates [K, C]; candidate 0 is doing nothing and is always kept.
 
-    Each round doubles the replicas and keeps the better half by mean paired gain. Returns the candidates in order of merit
-    (last survivors first) and each one's latest mean gain [K] over doing nothing.
+    Each round doubles the replicas and keeps the better half by mean paired gain. Returns the candidates in order of
+    merit (last survivors first) and each one's latest mean gain [K] over doing nothing.
     """
     alive = list(range(1, len(values)))
     dropped: list[int] = []

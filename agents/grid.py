@@ -30,7 +30,9 @@ class Grid:
         self.ids: tuple[str, ...] = tuple(c.id for c in plant.controls)
         self.low = np.array([c.low for c in plant.controls], dtype=np.int64)
         self.step = np.array([max(c.step, 1) for c in plant.controls], dtype=np.int64)
-        self.high = np.array([c.low + (c.high - c.low) // max(c.step, 1) * max(c.step, 1) for c in plant.controls], dtype=np.int64)
+        self.high = np.array(
+            [c.low + (c.high - c.low) // max(c.step, 1) * max(c.step, 1) for c in plant.controls], dtype=np.int64
+        )
         self.counts: Values = (self.high - self.low) // self.step + 1
         self.size = len(self.ids)
         self._limits = [(limit, self.ids.index(limit.control), _watched(plant, limit)) for limit in plant.limits]
@@ -47,7 +49,9 @@ class Grid:
     def vector(self, values: dict[str, int]) -> Values:
         """Setpoints [C] from a mapping that names every control once."""
         if set(values) != set(self.ids):
-            raise SchemaError(f"setpoints for {sorted(values)}, but the plant's controls are {sorted(self.ids)}; name each once")
+            raise SchemaError(
+                f"setpoints for {sorted(values)}, but the plant's controls are {sorted(self.ids)}; name each once"
+            )
         return np.array([values[i] for i in self.ids], dtype=np.int64)
 
     def limit(self, values: Values, rows: Rows, layout: Layout) -> Values:
@@ -74,7 +78,10 @@ class Grid:
         for limit, c, watched in self._limits:
             active = watched is None or bool((layout.view(rows, "n_state")[:, watched[0], watched[1]] > 0).any())
             if active and not _holds(np.array([values[c]]), limit)[0]:
-                found.append(f"{limit.control} {limit.op} {limit.value:g}" + (f" while {limit.condition}" if limit.condition else ""))
+                found.append(
+                    f"{limit.control} {limit.op} {limit.value:g}"
+                    + (f" while {limit.condition}" if limit.condition else "")
+                )
         return found
 
     def _admissible(self, c: int, limit: Limit) -> Values:
@@ -84,8 +91,13 @@ class Grid:
 
 def _holds(values: Values, limit: Limit) -> NDArray[np.bool_]:
     compare = {
-        "<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater, "==": np.equal, "!=": np.not_equal,
-    }[limit.op]  # fmt: skip
+        "<=": np.less_equal,
+        ">=": np.greater_equal,
+        "<": np.less,
+        ">": np.greater,
+        "==": np.equal,
+        "!=": np.not_equal,
+    }[limit.op]
     result: NDArray[np.bool_] = compare(values, limit.value)
     return result
 

@@ -25,8 +25,9 @@ def repair_s(plant: Plant) -> float:
 
 
 def flow_s(plant: Plant, product: str | None = None) -> float:
-    """Flow time to expect of a product (of the slowest one if None), seconds: twice its raw process time, since a part in a
-    line loaded as these are waits about as long as it is worked on. An estimate for horizons, not a KPI."""
+    """Flow time to expect of a product (of the slowest one if None), seconds: twice its raw process time, since a
+    part in a line loaded as these are waits about as long as it is worked on. An estimate for horizons, not a KPI.
+    """
     raw = [sum(mean(step.work) for step in p.steps) for p in plant.products if product in {None, p.id}]
     return 2.0 * max(raw, default=0.0) * plant.tick_s
 
@@ -43,19 +44,21 @@ def scale_s(plant: Plant) -> float:
 
 
 def open_time_s(control: Control, plant: Plant) -> float:
-    """Open time a release needs to show its effect, seconds: three repair times plus the flow time of what it touches, and a shift
-    (an hour at a plant without calendars) at least."""
+    """Open time a release needs to show its effect, seconds: three repair times plus the flow time of what it
+    touches, and a shift (an hour at a plant without calendars) at least.
+    """
     owner = control.sets.split(".")[1]
     product = owner if control.sets.startswith("release.") else None
     return max(3.0 * repair_s(plant) + flow_s(plant, product), SHIFT_S if plant.calendars else HOUR_S)
 
 
 def relaxation_s(plant: Plant) -> float:
-    """Open time in which a disturbance of the busiest station fades to about a third, seconds; 0 where nothing outside sets its load.
+    """Open time in which a disturbance of the busiest station fades to about a third, seconds; 0 where nothing
+    outside sets its load.
 
-    Half of 1 / (mu (1 - sqrt(rho))^2), the relaxation time of a single M/M/1 queue (Abate and Whitt 1987) that is served as fast
-    as the whole bottleneck; the half is for work that varies little. At 92 % load it is days, not hours: a plant near its limit
-    pays for a missing part long after the action that caused it.
+    Half of 1 / (mu (1 - sqrt(rho))^2), the relaxation time of a single M/M/1 queue (Abate and Whitt 1987) that is
+    served as fast as the whole bottleneck; the half is for work that varies little. At 92 % load it is days, not
+    hours: a plant near its limit pays for a missing part long after the action that caused it.
     """
     found = traffic(plant)
     rate = sum(found.rates[p.id] for p in plant.products if p.id not in found.free)
@@ -81,9 +84,9 @@ class Reach:
 def reach(control: Control, compiled: Compiled, now: int) -> Reach:
     """Lease and horizon of an action of this control taken at tick `now`.
 
-    Release: a lease of `open_time_s` of open time. Supply: a lease of lead time plus review period (what is ordered must still come).
-    The judgement goes on until what was ordered last has come, and then for the open time in which the plant forgets
-    (`relaxation_s`, at least `open_time_s`, at most ten times that).
+    Release: a lease of `open_time_s` of open time. Supply: a lease of lead time plus review period (what is ordered
+    must still come). The judgement goes on until what was ordered last has come, and then for the open time in which
+    the plant forgets (`relaxation_s`, at least `open_time_s`, at most ten times that).
     """
     plant = compiled.plant
     needed = open_time_s(control, plant)
@@ -111,7 +114,9 @@ def _until_open(compiled: Compiled, now: int, wait_s: float, needed_s: float) ->
 
 def _open_at(compiled: Compiled, now: int, after_s: float) -> bool:
     """Whether any calendar of the plant is open `after_s` seconds after tick `now`."""
-    local = (compiled.start + timedelta(seconds=now * compiled.plant.tick_s + after_s)).astimezone(ZoneInfo(compiled.plant.timezone))
+    local = (compiled.start + timedelta(seconds=now * compiled.plant.tick_s + after_s)).astimezone(
+        ZoneInfo(compiled.plant.timezone)
+    )
     minute = local.hour * 60 + local.minute
     for calendar in compiled.plant.calendars:
         for day, start, end in calendar.open:

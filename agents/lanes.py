@@ -12,13 +12,13 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from agents.env import PlantVectorEnv
 
 
-class Lanes(VecEnv):  # type: ignore[misc] # its base has no types of its own
+class Lanes(VecEnv):
     """Adapter of a `PlantVectorEnv` in autoreset SAME_STEP, which is SB3's own meaning.
 
     The reward is `(centre - cost of the interval) / scale`. One list of infos is shared by all steps, and only the
     dictionaries of environments that ended are filled: building thousands of dictionaries a step would cost more than
-    the simulation. SB3 keeps the last observation by reference while it steps, so the environment must hand out at least
-    two arrays in turn (`copy=False` does just that).
+    the simulation. SB3 keeps the last observation by reference while it steps, so the environment must hand out at
+    least two arrays in turn (`copy=False` does just that).
     """
 
     def __init__(self, env: PlantVectorEnv, centre: float = 0.0, scale: float = 1.0) -> None:
@@ -41,14 +41,19 @@ class Lanes(VecEnv):  # type: ignore[misc] # its base has no types of its own
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Run one interval; an ended environment's info holds its last observation and that it was cut off, not ended."""
-        assert self._actions is not None, "step_async comes first"  # noqa: S101 - narrows the type
+        """Run one interval; an ended environment's info holds its last observation and that it was cut off, not
+        ended.
+        """
+        assert self._actions is not None, "step_async comes first"
         observation, _, terminated, truncated, info = self.env.step(self._actions)
         for i in self._filled:
             self._infos[i] = {}
         self._filled = np.flatnonzero(truncated | terminated).tolist()
         for i in self._filled:
-            self._infos[i] = {"terminal_observation": info["final_obs"][i], "TimeLimit.truncated": bool(truncated[i] and not terminated[i])}
+            self._infos[i] = {
+                "terminal_observation": info["final_obs"][i],
+                "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+            }
         self.cost_sum += float(info["cost"].sum())
         self.cost_n += self.num_envs
         reward = ((self.centre - info["cost"]) / self.scale).astype(np.float32)
@@ -63,11 +68,15 @@ class Lanes(VecEnv):  # type: ignore[misc] # its base has no types of its own
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: replicas share one kernel, none can be set apart."""
-        raise NotImplementedError(f"cannot set {attr_name!r} on replicas {indices}: they share one environment object; make another one")
+        raise NotImplementedError(
+            f"cannot set {attr_name!r} on replicas {indices}: they share one environment object; make another one"
+        )
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
         """Refused, as `set_attr`."""
-        raise NotImplementedError(f"cannot call {method_name!r} on replicas {indices}: they share one environment object")
+        raise NotImplementedError(
+            f"cannot call {method_name!r} on replicas {indices}: they share one environment object"
+        )
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Replicas are never wrapped."""
@@ -75,4 +84,4 @@ class Lanes(VecEnv):  # type: ignore[misc] # its base has no types of its own
         return [False for _ in self._which(indices)]
 
     def _which(self, indices: Any) -> Iterable[int]:
-        return self._get_indices(indices)  # type: ignore[no-any-return]
+        return self._get_indices(indices)

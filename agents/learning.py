@@ -1,4 +1,6 @@
-"""What training needs to know that has nothing to do with torch: settings, scales, the choice of a checkpoint, the card."""
+"""What training needs to know that has nothing to do with torch: settings, scales, the choice of a checkpoint, the
+card.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from agents.errors import TrainingError
 from agents.grid import Grid
 from agents.horizon import scale_s
 from agents.policy import Network
-from agents.rollout import Span, ticks
+from agents.rollout import Span
 from agents.rules import Rule
 from agents.schema import Observer
 from agents.seeds import SELECT, block_seed
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 class Config:
     """Everything that decides what comes out of training, beside the plant, the seed and the budget.
 
-    `lanes` environments x `steps` decisions make an update, in minibatches of `minibatch`, `epochs` times. `horizons`: the
-    discount reaches `horizons` times the plant's slowest time scale. `explore`: standard deviation of the first policy about
-    the rule, as a share of a control's range. `select`: replicas for choosing a checkpoint, of which there are `checks`.
+    `lanes` environments x `steps` decisions make an update, in minibatches of `minibatch`, `epochs` times.
+    `horizons`: the discount reaches `horizons` times the plant's slowest time scale. `explore`: standard deviation
+    of the first policy about the rule, as a share of a control's range. `select`: replicas for choosing a
+    checkpoint, of which there are `checks`.
     """
 
     lanes: int = 512
@@ -53,7 +56,9 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Numbers measured or derived before training: discount, and the centre and scale of the reward (money an interval)."""
+    """Numbers measured or derived before training: discount, and the centre and scale of the reward (money an
+    interval).
+    """
 
     gamma: float
     centre: float
@@ -65,13 +70,20 @@ def check_learnable(compiled: Compiled) -> None:
     """`TrainingError` when the plant offers nothing to decide or nothing to gain."""
     plant = compiled.plant
     if not plant.controls:
-        raise TrainingError(f"plant {plant.id} has no controls: there is nothing to learn; add `controls:` to the plant file")
+        raise TrainingError(
+            f"plant {plant.id} has no controls: there is nothing to learn; add `controls:` to the plant file"
+        )
     if not operating_terms(plant):
-        raise TrainingError(f"plant {plant.id} has no costs: every decision is as good as another; add holding, backlog or revenue to the plant file")
+        raise TrainingError(
+            f"plant {plant.id} has no costs: every decision is as good as another; add holding, backlog or "
+            f"revenue to the plant file"
+        )
 
 
 def measure(env: PlantVectorEnv, rule: Rule, config: Config) -> Scales:
-    """Reward scales from two weeks of the rule, after one week, in the environment's own lanes (which are left as they stand)."""
+    """Reward scales from two weeks of the rule, after one week, in the environment's own lanes (which are left as
+    they stand).
+    """
     compiled = env.compiled
     epoch_s = env.epoch * compiled.plant.tick_s
     gamma = 1.0 - min(epoch_s / (config.horizons * scale_s(compiled.plant)), 0.2)
@@ -87,9 +99,13 @@ def measure(env: PlantVectorEnv, rule: Rule, config: Config) -> Scales:
     cost = np.array(costs)
     spread = float(cost.std())
     if not np.isfinite(cost).all():
-        raise TrainingError(f"plant {compiled.plant.id}: the cost of an interval is not finite; check the prices in the plant file")
+        raise TrainingError(
+            f"plant {compiled.plant.id}: the cost of an interval is not finite; check the prices in the plant file"
+        )
     if spread == 0.0:
-        raise TrainingError(f"plant {compiled.plant.id}: every interval costs {cost.mean():g}; nothing the controls do changes the cost")
+        raise TrainingError(
+            f"plant {compiled.plant.id}: every interval costs {cost.mean():g}; nothing the controls do changes the cost"
+        )
     return Scales(gamma, float(cost.mean()), spread * float(np.sqrt(1.0 / (1.0 - gamma))), env.epoch)
 
 
@@ -126,7 +142,9 @@ class Judge:
 
 
 def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.float32]:
-    """Biases of the last layer that make the untrained policy a bell curve about the rule's setpoint of every control."""
+    """Biases of the last layer that make the untrained policy a bell curve about the rule's setpoint of every
+    control.
+    """
     grid = Grid(compiled.plant)
     at = grid.encode(grid.vector(rule.values))
     parts = []
@@ -146,37 +164,75 @@ def spec(compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.floa
         "epoch_s": epoch * compiled.plant.tick_s,
         "architecture": {"kind": "mlp", "activation": "tanh", "widths": [w.shape[0] for w in network.weights]},
         "observation": {
-            "fields": list(observer.fields), "hash": observer.hash, "scaling": observer.scaling(),
+            "fields": list(observer.fields),
+            "hash": observer.hash,
+            "scaling": observer.scaling(),
             "seen": [[float(x) for x in low], [float(x) for x in high]],
         },
         "action": {
             "hash": grid.hash,
             "controls": [
-                {"id": c.id, "low": c.low, "high": c.high, "step": c.step, "count": int(n), "every_s": c.every * compiled.plant.tick_s}
+                {
+                    "id": c.id,
+                    "low": c.low,
+                    "high": c.high,
+                    "step": c.step,
+                    "count": int(n),
+                    "every_s": c.every * compiled.plant.tick_s,
+                }
                 for c, n in zip(grid.controls, grid.counts, strict=True)
             ],
         },
-    }  # fmt: skip
+    }
 
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
     """card.md: what this policy is for, how it was made, how good it is."""
     versus = evidence["verdicts"]
     lines = [
-        f"# Policy for {compiled.plant.id}", "",
-        "Name: `{name}`", "",
-        f"Made by `{evidence['command']}` on {evidence['hardware']}: {evidence['steps']:,} decisions of "
-        f"{evidence['epoch_s'] / 3600:g} h in {evidence['seconds']:.0f} s, seed {evidence['seed']}, {evidence['versions']}.", "",
-        "It sets " + ", ".join(f"`{c.id}`" for c in compiled.plant.controls) + " once a decision interval, from the observed state alone, without exploration. "
-        "It started as the tuned rule and was improved by PPO; the checkpoint was chosen on seeds that neither training nor the judgement below used.", "",
-        "## How good it is", "",
-        f"Paired runs on the same random numbers ({versus['rule']['pairs']} pairs of {versus['rule']['length_s'] / 86_400:g} days after "
-        f"{versus['rule']['warmup_s'] / 86_400:g} days of warm-up, seeds of their own); operating cost, less is better:", "",
-        f"- against the tuned rule: {versus['rule']['sentence']}; worse in {100 * versus['rule']['p_worse']:.0f} % of the pairs",
-        f"- against the setpoints of the plant file: {versus['nothing']['sentence']}; worse in {100 * versus['nothing']['p_worse']:.0f} % of the pairs", "",
-        "(A is this policy.) One training seed is one draw: another seed may do better or worse.", "",
-        "## Not for", "",
-        "Plants whose file names other stations, stocks or controls: it is refused there. States far from those it learned from: advice says so. "
-        "It never acts by itself: what it proposes is checked by the twin and approved by a person.", "",
-    ]  # fmt: skip
+        f"# Policy for {compiled.plant.id}",
+        "",
+        "Name: `{name}`",
+        "",
+        (
+            f"Made by `{evidence['command']}` on {evidence['hardware']}: {evidence['steps']:,} decisions of "
+            f"{evidence['epoch_s'] / 3600:g} h in {evidence['seconds']:.0f} s, seed {evidence['seed']}, "
+            f"{evidence['versions']}."
+        ),
+        "",
+        "It sets "
+        + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
+        + " once a decision interval, from the observed state alone, without exploration. "
+        "It started as the tuned rule and was improved by PPO; the checkpoint was chosen on seeds that neither "
+        "training nor the judgement below used.",
+        "",
+        "## How good it is",
+        "",
+        (
+            f"Paired runs on the same random numbers ({versus['rule']['pairs']} pairs of "
+            f"{versus['rule']['length_s'] / 86_400:g} days after "
+            f"{versus['rule']['warmup_s'] / 86_400:g} days of warm-up, seeds of their own); operating cost, less is "
+            f"better:"
+        ),
+        "",
+        (
+            f"- against the tuned rule: {versus['rule']['sentence']}; worse in "
+            f"{100 * versus['rule']['p_worse']:.0f} % of the pairs"
+        ),
+        (
+            f"- against the setpoints of the plant file: {versus['nothing']['sentence']}; worse in "
+            f"{100 * versus['nothing']['p_worse']:.0f} % of the pairs"
+        ),
+        "",
+        "(A is this policy.) One training seed is one draw: another seed may do better or worse.",
+        "",
+        "## Not for",
+        "",
+        (
+            "Plants whose file names other stations, stocks or controls: it is refused there. States far from those "
+            "it learned from: advice says so. "
+            "It never acts by itself: what it proposes is checked by the twin and approved by a person."
+        ),
+        "",
+    ]
     return "\n".join(lines)

@@ -30,7 +30,10 @@ class Network:
         width = self.weights[0].shape[1]
         for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if w.ndim != 2 or w.shape[1] != width or b.shape != (w.shape[0],):
-                raise BundleError(f"layer {k}: weights {w.shape} and biases {b.shape} do not follow a width of {width}; the file is malformed")
+                raise BundleError(
+                    f"layer {k}: weights {w.shape} and biases {b.shape} do not follow a width of {width}; the "
+                    f"file is malformed"
+                )
             if not (np.isfinite(w).all() and np.isfinite(b).all()):
                 raise BundleError(f"layer {k} holds numbers that are not finite; train again")
             width = w.shape[0]
@@ -51,7 +54,9 @@ class Network:
     def decide(self, observation: Floats) -> Indices:
         """Most probable grid index of every control [..., C] (no exploration)."""
         z = self.logits(observation)
-        return np.stack([z[..., s : s + n].argmax(axis=-1) for s, n in zip(self.starts, self.counts, strict=True)], axis=-1)
+        return np.stack(
+            [z[..., s : s + n].argmax(axis=-1) for s, n in zip(self.starts, self.counts, strict=True)], axis=-1
+        )
 
     def probabilities(self, observation: Floats) -> list[Floats]:
         """Probability of every grid value, one array [..., n] a control."""
@@ -79,7 +84,9 @@ def network(arrays: dict[str, Any], counts: tuple[int, ...]) -> Network:
         weights = tuple(np.ascontiguousarray(arrays[f"layer{k}.weight"], dtype=np.float32) for k in range(depth))
         biases = tuple(np.ascontiguousarray(arrays[f"layer{k}.bias"], dtype=np.float32) for k in range(depth))
     except KeyError as e:
-        raise BundleError(f"the tensor {e} is missing among {sorted(arrays)}; expected layerN.weight and layerN.bias") from e
+        raise BundleError(
+            f"the tensor {e} is missing among {sorted(arrays)}; expected layerN.weight and layerN.bias"
+        ) from e
     if depth == 0 or len(arrays) != 2 * depth:
         raise BundleError(f"expected pairs of layerN.weight and layerN.bias, found {sorted(arrays)}")
     return Network(weights, biases, counts)

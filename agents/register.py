@@ -1,4 +1,6 @@
-"""Makes `gymnasium.make("plantwin:Plant-v0", plant=...)` work; `plantwin.py` calls it when gymnasium is already loaded."""
+"""Makes `gymnasium.make("plantwin:Plant-v0", plant=...)` work; `plantwin.py` calls it when gymnasium is already
+loaded.
+"""
 
 from __future__ import annotations
 

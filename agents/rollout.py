@@ -21,8 +21,9 @@ Costs = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long to run: decisions every `epoch` ticks (unless the controller has its own interval), `warmup` ticks that are not
-    counted, then `length` ticks that are."""
+    """How long to run: decisions every `epoch` ticks (unless the controller has its own interval), `warmup` ticks
+    that are not counted, then `length` ticks that are.
+    """
 
     epoch: int
     warmup: int
@@ -35,13 +36,17 @@ def ticks(compiled: Compiled, seconds: float) -> int:
 
 
 def default_epoch(compiled: Compiled) -> int:
-    """Ticks between decisions where nothing else is said: an hour, or the shortest `every` of the controls if longer."""
+    """Ticks between decisions where nothing else is said: an hour, or the shortest `every` of the controls if
+    longer.
+    """
     every = [c.every for c in compiled.plant.controls if c.every > 0]
     return max(ticks(compiled, 3600.0), min(every, default=0))
 
 
 def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: int, threads: int = 1) -> None:
-    """Run rows [R, W], which stand at one common time, to tick `until` in place, asking `who` at the start and every `epoch` ticks."""
+    """Run rows [R, W], which stand at one common time, to tick `until` in place, asking `who` at the start and every
+    `epoch` ticks.
+    """
     from sim.kernel import run, set_controls
 
     grid = Grid(compiled.plant)
@@ -56,7 +61,9 @@ def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: 
 
 
 def cost_of(who: Controller, compiled: Compiled, span: Span, seed: int, replicas: int, threads: int = 1) -> Costs:
-    """Operating cost [replicas] of `span.length` ticks after the warm-up, from an empty plant, at addresses (seed, 0...)."""
+    """Operating cost [replicas] of `span.length` ticks after the warm-up, from an empty plant, at addresses (seed,
+    0...).
+    """
     from sim.kernel import new_rows
 
     rows = new_rows(compiled, seed, replicas)

@@ -59,21 +59,35 @@ class Rule:
         return np.clip(out, grid.low, grid.high)
 
     def check(self, plant: Plant, grid: Grid) -> None:
-        """`SchemaError` unless the rule names every control of the plant once, within its range, and existing stocks."""
+        """`SchemaError` unless the rule names every control of the plant once, within its range, and existing
+        stocks.
+        """
         values = grid.vector(self.values)
         for c, value in zip(grid.controls, values, strict=True):
             if not c.low <= value <= c.high:
-                raise SchemaError(f"{c.id}: expected {c.low} to {c.high}, found {value}; tune the rule for this plant again")
+                raise SchemaError(
+                    f"{c.id}: expected {c.low} to {c.high}, found {value}; tune the rule for this plant again"
+                )
         stocks = {s.id for s in plant.stocks}
         for boost in self.boosts:
             if boost.control not in grid.ids or boost.stock not in stocks:
-                raise SchemaError(f"boost of {boost.control!r} by {boost.stock!r}: the plant has controls {grid.ids} and stocks {sorted(stocks)}")
+                raise SchemaError(
+                    f"boost of {boost.control!r} by {boost.stock!r}: the plant has controls {grid.ids} and "
+                    f"stocks {sorted(stocks)}"
+                )
 
 
 def save_rule(path: Path, rule: Rule, plant: Plant) -> None:
     """Write a rule as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"format": 1, "plant": plant.id, "name": rule.name, "values": rule.values, "boosts": [asdict(b) for b in rule.boosts], "tuned": rule.tuned}
+    content = {
+        "format": 1,
+        "plant": plant.id,
+        "name": rule.name,
+        "values": rule.values,
+        "boosts": [asdict(b) for b in rule.boosts],
+        "tuned": rule.tuned,
+    }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -82,9 +96,14 @@ def load_rule(path: Path) -> Rule:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         values = {str(k): int(v) for k, v in content["values"].items()}
-        boosts = tuple(Boost(str(b["control"]), str(b["stock"]), int(b["above"]), int(b["by"])) for b in content.get("boosts", []))
+        boosts = tuple(
+            Boost(str(b["control"]), str(b["stock"]), int(b["above"]), int(b["by"])) for b in content.get("boosts", [])
+        )
         return Rule(values, boosts, dict(content.get("tuned", {})))
     except OSError as e:
         raise SchemaError(f"{path}: cannot be read ({e.strerror}); `plantwin tune` makes one") from e
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise SchemaError(f"{path}: not a rule file ({type(e).__name__}: {e}); expected {{values: {{CONTROL: NUMBER}}, boosts: [...]}}") from e
+        raise SchemaError(
+            f"{path}: not a rule file ({type(e).__name__}: {e}); expected "
+            f"{{values: {{CONTROL: NUMBER}}, boosts: [...]}}"
+        ) from e

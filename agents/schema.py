@@ -94,8 +94,8 @@ def columns(plant: Plant) -> list[Column]:
 def control_field(plant: Plant, sets: str) -> tuple[str, int]:
     """(row field, index) that a control's `sets` means, such as `release.housing.cap` -> ("cap", 0)."""
     where, owner, what = sets.split(".")
-    things = plant.products if where == "release" else plant.stocks
-    return what, next(i for i, thing in enumerate(things) if thing.id == owner)
+    ids = [p.id for p in plant.products] if where == "release" else [s.id for s in plant.stocks]
+    return what, ids.index(owner)
 
 
 CLOCK = ("time.day_sin", "time.day_cos", "time.week_sin", "time.week_cos")
@@ -111,7 +111,9 @@ class Observer:
         self.fields: tuple[str, ...] = tuple(c.name for c in cols) + CLOCK
         self.size = len(self.fields)
         position = [int(np.ravel_multi_index(c.index, layout.shape[c.field])) for c in cols]
-        self._offsets = np.array([layout.offset[c.field] + k for c, k in zip(cols, position, strict=True)], dtype=np.int64)
+        self._offsets = np.array(
+            [layout.offset[c.field] + k for c, k in zip(cols, position, strict=True)], dtype=np.int64
+        )
         self._scale = np.array([c.scale for c in cols], dtype=np.float32)
         self._shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
         self._now = layout.offset["now"]
@@ -129,7 +131,9 @@ class Observer:
         """Take the scales a policy was trained with."""
         scale, shift = (np.array(scaling[k], dtype=np.float32) for k in ("scale", "shift"))
         if scale.shape != self._scale.shape or shift.shape != self._shift.shape:
-            raise SchemaError(f"scaling for {scale.size} observed columns, this plant has {self._scale.size}; train for this plant")
+            raise SchemaError(
+                f"scaling for {scale.size} observed columns, this plant has {self._scale.size}; train for this plant"
+            )
         self._scale, self._shift = scale, shift
 
     def __call__(self, rows: Rows, out: Floats | None = None) -> Floats:

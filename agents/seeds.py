@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 
 TRAIN, TUNE, SELECT, TEST, ADVICE_SELECT, ADVICE_PROMISE, WARM = range(1, 8)
-"""Blocks: gradients, tuning of rules, choice of a checkpoint or rule, `evaluate`, choice of an action, its promise, warm starts."""
+"""Blocks: gradients, tuning of rules, choice of a checkpoint or rule, `evaluate`, choice of an action, its promise,
+warm starts.
+"""
 
 LIMIT = 1 << 40
 ONE = 1 << 16
@@ -31,8 +33,8 @@ def block_seed(block: int, seed: int) -> int:
 def reseed(rows: Rows, layout: Layout, seed: int, first: int = 0) -> None:
     """Give rows [R, W] the addresses (seed, first + r) in place: the past stays, the future is drawn afresh.
 
-    Counts of draws go back to 0 and the second words of blocks already drawn are forgotten, since they come from the old
-    address. What is already under way (work in progress, running clocks) keeps its time.
+    Counts of draws go back to 0 and the second words of blocks already drawn are forgotten, since they come from the
+    old address. What is already under way (work in progress, running clocks) keeps its time.
     """
     rows[:, layout.offset["seed"]] = seed
     rows[:, layout.offset["replica"]] = first + np.arange(rows.shape[0])
@@ -43,8 +45,10 @@ def reseed(rows: Rows, layout: Layout, seed: int, first: int = 0) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Relative standard deviations (of the logarithm) by which the plant may differ from its file, one factor a station, product,
-    demand or stock and replica. A stated prior: what commissioning leaves open when nothing has been calibrated yet."""
+    """Relative standard deviations (of the logarithm) by which the plant may differ from its file, one factor a
+    station, product, demand or stock and replica. A stated prior: what commissioning leaves open when nothing has
+    been calibrated yet.
+    """
 
     work: float = 0.03
     fail: float = 0.20

@@ -1,4 +1,6 @@
-"""Train a policy with PPO from Stable-Baselines3 and write it as a bundle. The only module, with `lanes`, that needs torch."""
+"""Train a policy with PPO from Stable-Baselines3 and write it as a bundle. The only module, with `lanes`, that needs
+torch.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,9 @@ SAMPLE = 64
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train: the plant, the rule to start from, and how long. `budget_s` is wall time a seed; with `steps`, that many
-    decisions instead, which makes the weights a function of the seed alone (on one machine and thread count)."""
+    """What to train: the plant, the rule to start from, and how long. `budget_s` is wall time a seed; with `steps`,
+    that many decisions instead, which makes the weights a function of the seed alone (on one machine and thread count).
+    """
 
     compiled: Compiled
     rule: Rule
@@ -54,8 +57,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the progress bar shows: share of the budget, decisions a second, cost an hour of the training lanes, best checkpoint's
-    cost and the rule's, on the same seeds."""
+    """What the progress bar shows: share of the budget, decisions a second, cost an hour of the training lanes, best
+    checkpoint's cost and the rule's, on the same seeds.
+    """
 
     done: float
     steps: int
@@ -67,7 +71,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One seed's outcome: where the bundle is, the checkpoint's cost an hour on the seeds for choices, and the verdicts."""
+    """One seed's outcome: where the bundle is, the checkpoint's cost an hour on the seeds for choices, and the
+    verdicts.
+    """
 
     path: Path
     seed: int
@@ -93,7 +99,14 @@ def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
     probe = PlantVectorEnv(1, compiled, epoch_s=config.epoch_s, reward_unit=1.0)
     limit = max(round(config.episode_weeks * week_s / (probe.epoch * compiled.plant.tick_s)), 1)
     env = PlantVectorEnv(
-        config.lanes, compiled, epoch_s=config.epoch_s, reward_unit=1.0, max_episode_steps=limit, stagger=True, threads=job.threads, copy=False
+        config.lanes,
+        compiled,
+        epoch_s=config.epoch_s,
+        reward_unit=1.0,
+        max_episode_steps=limit,
+        stagger=True,
+        threads=job.threads,
+        copy=False,
     )
     scales = measure(env, job.rule, config)
     lanes = Lanes(env, scales.centre, scales.scale)
@@ -102,7 +115,7 @@ def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
     judge = Judge(compiled, config.select, scales.epoch, job.threads)
     watch = _Watch(job, judge, lanes, began, show)
     lanes.seed(seed)
-    model.learn(job.steps or 10**12, callback=watch, log_interval=None)
+    model.learn(job.steps or 10**12, callback=watch, log_interval=10**9)
     watch.check(model)
     return _write(job, seed, watch, scales, time.monotonic() - began)
 
@@ -119,28 +132,43 @@ def _model(job: Job, lanes: Lanes, seed: int, scales: Scales, began: float) -> P
     torch.manual_seed(seed)
     batch = min(config.minibatch, config.lanes * config.steps)
     model = PPO(
-        "MlpPolicy", lanes, learning_rate=rate, n_steps=config.steps, batch_size=batch, n_epochs=config.epochs, gamma=scales.gamma,
-        gae_lambda=config.gae, clip_range=config.clip, ent_coef=config.entropy, seed=seed, device=job.device, verbose=0,
+        "MlpPolicy",
+        lanes,
+        learning_rate=rate,
+        n_steps=config.steps,
+        batch_size=batch,
+        n_epochs=config.epochs,
+        gamma=scales.gamma,
+        gae_lambda=config.gae,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        seed=seed,
+        device=job.device,
+        verbose=0,
         policy_kwargs={"net_arch": list(config.hidden), "activation_fn": torch.nn.Tanh},
-    )  # fmt: skip
+    )
     bias = torch.as_tensor(start_bias(job.compiled, job.rule, config.explore))
     with torch.no_grad():
-        model.policy.action_net.bias.copy_(bias)
+        head: Any = model.policy.action_net
+        head.bias.copy_(bias)
     return model
 
 
-def extract(model: PPO, grid: Grid) -> Network:
+def extract(model: Any, grid: Grid) -> Network:
     """The policy of an SB3 model as plain numpy."""
     policy: Any = model.policy
     layers = [m for m in policy.mlp_extractor.policy_net if isinstance(m, torch.nn.Linear)] + [policy.action_net]
     weights = tuple(layer.weight.detach().cpu().numpy().astype(np.float32).copy() for layer in layers)
     if not all(np.isfinite(w).all() for w in weights):
-        raise TrainingError("the weights are no longer finite: learning diverged; use a smaller learning rate or check the costs in the plant file")
+        raise TrainingError(
+            "the weights are no longer finite: learning diverged; use a smaller learning rate or check the "
+            "costs in the plant file"
+        )
     biases = tuple(layer.bias.detach().cpu().numpy().astype(np.float32).copy() for layer in layers)
     return Network(weights, biases, tuple(int(n) for n in grid.counts))
 
 
-class _Watch(BaseCallback):  # type: ignore[misc] # its base has no types of its own
+class _Watch(BaseCallback):
     """Stops at the end of the budget, judges checkpoints on the seeds for choices, keeps the best, watches for NaN."""
 
     def __init__(self, job: Job, judge: Judge, lanes: Lanes, began: float, show: Callable[[Progress], None]) -> None:
@@ -165,7 +193,8 @@ class _Watch(BaseCallback):  # type: ignore[misc] # its base has no types of its
         return self.job.steps is not None or self.done() < 1.0
 
     def _on_rollout_end(self) -> None:
-        buffer: Any = self.model.rollout_buffer
+        model: Any = self.model
+        buffer = model.rollout_buffer
         if not np.isfinite(buffer.rewards).all():
             raise TrainingError("a reward is not finite; check the costs in the plant file")
         flat = buffer.observations.reshape(-1, buffer.observations.shape[-1])
@@ -178,9 +207,11 @@ class _Watch(BaseCallback):  # type: ignore[misc] # its base has no types of its
             self.check(self.model)
             self.checked += 1
         rate = self.num_timesteps / max(time.monotonic() - self.began, 1e-9)
-        self.show(Progress(min(self.done(), 1.0), self.num_timesteps, rate, self.cost, float(self.best_cost), self.rule_cost))
+        self.show(
+            Progress(min(self.done(), 1.0), self.num_timesteps, rate, self.cost, float(self.best_cost), self.rule_cost)
+        )
 
-    def check(self, model: PPO) -> None:
+    def check(self, model: Any) -> None:
         """Judge the present weights; keep them when they are the best so far."""
         network = extract(model, self.judge.grid)
         cost = self.judge.network(network)
@@ -195,19 +226,36 @@ def _write(job: Job, seed: int, watch: _Watch, scales: Scales, seconds: float) -
     if network is None:
         raise TrainingError("no checkpoint was judged: the budget was too short for one update; raise --budget")
     folder = job.out / f"seed-{seed}"
-    about = spec(compiled, network, scales.epoch, np.concatenate(watch.seen or [np.zeros((1, Observer(compiled).size), np.float32)]))
+    about = spec(
+        compiled,
+        network,
+        scales.epoch,
+        np.concatenate(watch.seen or [np.zeros((1, Observer(compiled).size), np.float32)]),
+    )
     loaded = bundle.Bundle("candidate", network, json.loads(json.dumps(about)), {})
     policy = PolicyController(loaded, Observer(compiled), watch.judge.grid)
     trial = Trial(pairs=job.pairs, threads=job.threads)
     rule = RuleController(job.rule, compiled, watch.judge.grid)
     verdicts = {"rule": compare(policy, rule, compiled, trial), "nothing": compare(policy, Hold(), compiled, trial)}
     evidence: dict[str, Any] = {
-        "command": job.command, "plant": compiled.plant.id, "plant_hash": compiled.hash, "rule": job.rule.name, "seed": seed,
-        "steps": int(watch.num_timesteps), "seconds": round(seconds, 1), "budget_s": job.budget_s, "epoch_s": about["epoch_s"],
-        "device": str(watch.model.device), "hardware": f"{platform.machine()}, {job.threads} thread(s), {watch.model.device}",
+        "command": job.command,
+        "plant": compiled.plant.id,
+        "plant_hash": compiled.hash,
+        "rule": job.rule.name,
+        "seed": seed,
+        "steps": int(watch.num_timesteps),
+        "seconds": round(seconds, 1),
+        "budget_s": job.budget_s,
+        "epoch_s": about["epoch_s"],
+        "device": str(watch.model.device),
+        "hardware": f"{platform.machine()}, {job.threads} thread(s), {watch.model.device}",
         "versions": ", ".join(f"{p} {version(p)}" for p in ("stable-baselines3", "torch", "numpy", "numba")),
-        "config": asdict(job.config), "scales": asdict(scales), "selection": watch.history, "selected_cost_per_hour": watch.best_cost,
-        "rule_cost_per_hour": watch.rule_cost, "verdicts": {k: v.as_json() for k, v in verdicts.items()},
-    }  # fmt: skip
+        "config": asdict(job.config),
+        "scales": asdict(scales),
+        "selection": watch.history,
+        "selected_cost_per_hour": watch.best_cost,
+        "rule_cost_per_hour": watch.rule_cost,
+        "verdicts": {k: v.as_json() for k, v in verdicts.items()},
+    }
     bundle.save(folder, network, about, evidence, card(compiled, evidence))
     return Trained(folder, seed, float(watch.best_cost), watch.rule_cost, verdicts)

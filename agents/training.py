@@ -34,8 +34,16 @@ def rule_for(compiled: Compiled, path: Path | None, threads: int, out: Path) -> 
 
 @contextmanager
 def bar(compiled: Compiled, quiet: bool = False) -> Iterator[Callable[[int, Any], None]]:
-    """A progress bar on stderr: decisions a second, cost of the training lanes, and the gap of the best checkpoint to the rule."""
-    columns = (TextColumn("seed {task.fields[seed]}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn(), TextColumn("{task.fields[said]}"))
+    """A progress bar on stderr: decisions a second, cost of the training lanes, and the gap of the best checkpoint
+    to the rule.
+    """
+    columns = (
+        TextColumn("seed {task.fields[seed]}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
     unit = f"{compiled.plant.currency}/h"
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         tasks: dict[int, Any] = {}
@@ -44,7 +52,10 @@ def bar(compiled: Compiled, quiet: bool = False) -> Iterator[Callable[[int, Any]
             if seed not in tasks:
                 tasks[seed] = progress.add_task("train", total=1.0, seed=seed, said="")
             gap = 100.0 * (p.best - p.rule) / abs(p.rule) if p.rule else 0.0
-            said = f"{p.rate:,.0f} decisions/s, cost {p.cost:.2f} {unit}, best checkpoint {p.best:.2f} ({gap:+.1f} % of the rule)"
+            said = (
+                f"{p.rate:,.0f} decisions/s, cost {p.cost:.2f} {unit}, best checkpoint {p.best:.2f} "
+                f"({gap:+.1f} % of the rule)"
+            )
             progress.update(tasks[seed], completed=p.done, said=said)
 
         yield show

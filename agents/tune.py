@@ -1,4 +1,6 @@
-"""Tune the simple rules on common random numbers: random search with successive halving, then coordinate search, then boosts."""
+"""Tune the simple rules on common random numbers: random search with successive halving, then coordinate search,
+then boosts.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to search: `candidates` random setpoints on `replicas` first, `final` replicas for the last comparisons."""
+    """How hard to search: `candidates` random setpoints on `replicas` first, `final` replicas for the last
+    comparisons.
+    """
 
     candidates: int = 96
     replicas: int = 6
@@ -39,7 +43,9 @@ class Effort:
 
 @dataclass
 class Result:
-    """What tuning found. Costs are operating money an hour, on fresh seeds; `weeks` is simulated plant time in weeks."""
+    """What tuning found. Costs are operating money an hour, on fresh seeds; `weeks` is simulated plant time in
+    weeks.
+    """
 
     rule: Rule
     cost: float
@@ -50,7 +56,9 @@ class Result:
 
 
 def judge_span(compiled: Compiled) -> Span:
-    """Warm-up and length that suit the plant's time scale: 3 and 10 of its slowest scale, whole weeks where it has calendars."""
+    """Warm-up and length that suit the plant's time scale: 3 and 10 of its slowest scale, whole weeks where it has
+    calendars.
+    """
     scale = scale_s(compiled.plant)
     warm, length = max(3.0 * scale, 0.25 * DAY_S), max(10.0 * scale, DAY_S)
     if compiled.plant.calendars:
@@ -74,7 +82,9 @@ class _Search:
 
         k = len(values)
         rows = np.tile(new_rows(self.compiled, self.seed, replicas), (k, 1))
-        set_controls(rows, self.compiled, np.repeat(self.grid.limit(values, rows[:k], self.compiled.layout), replicas, axis=0))
+        set_controls(
+            rows, self.compiled, np.repeat(self.grid.limit(values, rows[:k], self.compiled.layout), replicas, axis=0)
+        )
         run(rows, self.compiled, self.span.warmup, self.effort.threads)
         before = rows.copy()
         run(rows, self.compiled, self.span.warmup + self.span.length, self.effort.threads)
@@ -111,7 +121,9 @@ def _coordinates(search: _Search, best: Values) -> Values:
         for c in range(search.grid.size):
             for sign in (-1, 1):
                 moved = best.copy()
-                moved[c] = np.clip(best[c] + sign * stride[c] * search.grid.step[c], search.grid.low[c], search.grid.high[c])
+                moved[c] = np.clip(
+                    best[c] + sign * stride[c] * search.grid.step[c], search.grid.low[c], search.grid.high[c]
+                )
                 moves.append(moved)
         costs = search.fixed(np.array(moves), replicas).mean(axis=1)
         k = int(costs.argmin())
@@ -135,7 +147,9 @@ def _boosts(search: _Search, rule: Rule) -> Rule:
         span = (control.high - control.low) // max(control.step, 1)
         for share, above in ((8, 0), (4, 0), (8, 5), (4, 5), (4, 15)):
             by = max(span // share, 1) * max(control.step, 1)
-            tried = Rule(rule.values, (*(b for b in rule.boosts if b.control != control.id), Boost(control.id, stock, above, by)))
+            tried = Rule(
+                rule.values, (*(b for b in rule.boosts if b.control != control.id), Boost(control.id, stock, above, by))
+            )
             new = float(search.rule(tried, replicas).mean())
             if new < cost:
                 rule, cost = tried, new
@@ -145,12 +159,15 @@ def _boosts(search: _Search, rule: Rule) -> Rule:
 def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], None] = lambda _: None) -> Result:
     """The best rule found, judged on seeds it was not tuned on.
 
-    A boost is kept only when it beats the constant setpoints significantly there (one-sided 5 %): the simpler rule wins ties.
+    A boost is kept only when it beats the constant setpoints significantly there (one-sided 5 %): the simpler rule
+    wins ties.
     """
     effort = effort or Effort()
     search = _Search(compiled, effort)
     if search.grid.size == 0:
-        raise TrainingError(f"plant {compiled.plant.id} has no controls: there is nothing to tune; add `controls:` to the plant file")
+        raise TrainingError(
+            f"plant {compiled.plant.id} has no controls: there is nothing to tune; add `controls:` to the plant file"
+        )
     start = np.array([_present(compiled, k) for k in range(search.grid.size)], dtype=np.int64)
     found = _halving(search, start)
     say(f"after random search: {_named(search.grid, found)}")
@@ -162,10 +179,14 @@ def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], 
     hours = search.span.length * compiled.plant.tick_s / 3600.0
     weeks = search.ticks * compiled.plant.tick_s / (7 * DAY_S)
     tuned: dict[str, Any] = {
-        "plant_hash": compiled.hash, "seed": effort.seed, "weeks": round(weeks, 1), "effort": [effort.candidates, effort.replicas, effort.final],
-        "warmup_s": search.span.warmup * compiled.plant.tick_s, "length_s": search.span.length * compiled.plant.tick_s,
+        "plant_hash": compiled.hash,
+        "seed": effort.seed,
+        "weeks": round(weeks, 1),
+        "effort": [effort.candidates, effort.replicas, effort.final],
+        "warmup_s": search.span.warmup * compiled.plant.tick_s,
+        "length_s": search.span.length * compiled.plant.tick_s,
         "cost_per_hour": {name: round(float(c.mean()) / hours, 4) for name, c in costs.items()},
-    }  # fmt: skip
+    }
     mean = {name: float(c.mean()) / hours for name, c in costs.items()}
     rule = Rule(chosen.values, chosen.boosts, tuned)
     return Result(rule, mean["chosen"], mean["nothing"], mean["fixed"], weeks)

@@ -19,8 +19,9 @@ MOST = 3
 
 
 def reasons(compiled: Compiled, present: Rows, without: Rows, with_: Rows, horizon: int) -> list[str]:
-    """What is out of order now (rows [N, W]), then the largest parts of the money difference between the changes of the row over
-    the horizon without and with the action (each [R, W])."""
+    """What is out of order now (rows [N, W]), then the largest parts of the money difference between the changes of
+    the row over the horizon without and with the action (each [R, W]).
+    """
     return now_words(compiled, present) + money_words(compiled, without, with_, horizon)
 
 
@@ -65,16 +66,23 @@ def _quantity(term: Term, a: float, b: float, horizon: int) -> str:
         a, b = a / horizon, b / horizon
         what = {"holding": f"parts held in {term.thing}", "backlog": f"orders waiting for {term.thing}"}[term.kind]
         return f"{what} on average {a:.1f} → {b:.1f}"
-    what = {"ordering": f"orders placed for {term.thing}", "scrap": f"{term.thing} scrapped", "margin": f"{term.thing} finished"}[term.kind]
+    what = {
+        "ordering": f"orders placed for {term.thing}",
+        "scrap": f"{term.thing} scrapped",
+        "margin": f"{term.thing} finished",
+    }[term.kind]
     return f"{what} {a:.1f} → {b:.1f}"
 
 
 def effects(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> dict[str, Any]:
-    """KPIs over the horizon without and with the action, each as [mean, lo, hi] (90 % of the futures): finished parts, parts in
-    the plant, orders waiting, finished goods on hand."""
+    """KPIs over the horizon without and with the action, each as [mean, lo, hi] (90 % of the futures): finished
+    parts, parts in the plant, orders waiting, finished goods on hand.
+    """
     layout, plant = compiled.layout, compiled.plant
     filled = [i for i, s in enumerate(plant.stocks) if s.source == "line"]
-    measures: dict[str, tuple[str, list[int], float]] = {"finished parts": ("finished", list(range(len(plant.products))), 1.0)}
+    measures: dict[str, tuple[str, list[int], float]] = {
+        "finished parts": ("finished", list(range(len(plant.products))), 1.0)
+    }
     measures["parts in the plant"] = ("wip_area", list(range(len(plant.products))), float(horizon))
     demanded = [i for i, s in enumerate(plant.stocks) if any(d.stock == s.id for d in plant.demands)]
     if demanded:

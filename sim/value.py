@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """`coefficient` units of money for each unit of accumulator `field[index]`; `kind` and `thing` name it for people."""
+    """`coefficient` units of money for each unit of accumulator `field[index]`; `kind` and `thing` name it for
+    people.
+    """
 
     kind: str  # holding | backlog | ordering | scrap | margin
     thing: str
@@ -44,7 +46,10 @@ def unit_values(plant: Plant) -> list[tuple[float, float]]:
     """(value of a unit held, revenue of a unit shipped) of every stock, in file order."""
     material = material_cost(plant)
     revenue = {p.id: p.revenue for p in plant.products}
-    return [(material.get(s.item, 0.0), revenue.get(s.item, 0.0)) if s.source == "line" else (s.price, 0.0) for s in plant.stocks]
+    return [
+        (material.get(s.item, 0.0), revenue.get(s.item, 0.0)) if s.source == "line" else (s.price, 0.0)
+        for s in plant.stocks
+    ]
 
 
 def operating_terms(plant: Plant) -> list[Term]:
@@ -66,7 +71,8 @@ def operating_terms(plant: Plant) -> list[Term]:
 
 def operating_weights(compiled: Compiled) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(offsets[K] into the row, coefficients[K]): operating cost between two moments of one row without `clear_stats`
-    in between is `(after[offsets] - before[offsets]) @ coefficients`, in the plant's currency."""
+    in between is `(after[offsets] - before[offsets]) @ coefficients`, in the plant's currency.
+    """
     terms = operating_terms(compiled.plant)
     offsets = np.array([compiled.layout.offset[t.field] + t.index for t in terms], dtype=np.int64)
     return offsets, np.array([t.coefficient for t in terms], dtype=np.float64)
