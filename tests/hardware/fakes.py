@@ -68,11 +68,13 @@ class FakeTwin:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id="fake-twin", protocol=MQTTProtocolVersion.MQTTv5
+        )
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._up
         self.client.on_message = self._message
-        self.client.connect_async("127.0.0.1", self.port, keepalive=10)
+        self.client.connect_async("127.0.0.1", self.port, keepalive=10, clean_start=True)
         self.client.loop_start()
 
     def _up(self, client: mqtt.Client, *_: Any) -> None:

@@ -345,7 +345,7 @@ def test_a_command_cut_off_by_a_kill_is_settled_by_looking(bench: Bench, shown: 
     async def killed(*_: Any) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    bench.bus.write = killed  # type: ignore[method-assign]
+    bench.bus.write = killed  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         bench.send(bench.cmd())
     bench.store.close()
