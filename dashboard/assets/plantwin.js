@@ -224,11 +224,13 @@ function buildNode(svg, n, p) {
   const r = n.r = {g};
   make("rect", {width: n.w, height: n.h, rx: 3, class: "box"}, g);
   const wide = n.kind === "station" || n.kind === "stock";
-  make("text", {x: wide ? 34 : 12, y: 23, class: "name"}, g, n.id.length > 15 ? n.id.slice(0, 14) + "…" : n.id);
+  const most = n.kind === "station" ? 16 : 12, tight = n.id.length > (n.kind === "station" ? 12 : 9);
+  make("text", {x: wide ? 34 : 12, y: 23, class: tight ? "name tight" : "name"}, g, n.id.length > most ? n.id.slice(0, most - 1) + "…" : n.id);
+  make("title", {}, g, n.id);
   if (wide) r.level = bar(g, 11, 12, 13, n.h - 24);
   if (n.kind === "station") {
     const units = ((p.stations[n.index] || {}).units) || 1;
-    make("text", {x: n.w - 10, y: 23, class: "units", "text-anchor": "end"}, g, units > 1 ? `×${units}` : "");
+    make("text", {x: n.w - 10, y: 49, class: "units", "text-anchor": "end"}, g, units > 1 ? `×${units}` : "");
     r.glyph = make("path", {transform: "translate(34 36)", class: "glyph"}, g);
     r.one = make("text", {x: 42, y: 49, class: "one", "text-anchor": "middle"}, g, "");
     r.state = make("text", {x: 57, y: 49, class: "state"}, g);
@@ -249,10 +251,16 @@ function buildNode(svg, n, p) {
   }
 }
 function buildMap(el, p) {
-  const m = p.map, svg = make("svg", {viewBox: `0 0 ${m.width} ${m.height}`, preserveAspectRatio: "xMidYMid meet", class: "map", role: "group", "aria-label": "Plant map"});
+  const m = p.map, svg = make("svg", {viewBox: `0 0 ${m.width} ${m.height}`, preserveAspectRatio: "xMidYMid meet", class: m.edges.length > 2.5 * m.nodes.length ? "map dense" : "map", role: "group", "aria-label": "Plant map",
+    style: `max-width:${m.width * 1.6}px;max-height:${m.height * 1.6}px`});
   defs(svg);
-  for (const e of m.edges) make("polyline", {points: e.points.map((q) => q.join(",")).join(" "), class: e.back ? "flow back" : "flow", "marker-end": "url(#tip)"}, svg);
-  m.nodes.forEach((n) => buildNode(svg, n, p));
+  for (const e of m.edges) make("polyline", {points: e.points.map((q) => q.join(",")).join(" "), class: `flow${e.back ? " back" : ""}${e.points.length > 4 ? " far" : ""}`, "data-from": e.from, "data-to": e.to, "marker-end": "url(#tip)"}, svg);
+  m.nodes.forEach((n) => {
+    buildNode(svg, n, p);
+    /* Where everything is joined to everything, a node's own connections show while it is pointed at. */
+    const show = (on) => svg.querySelectorAll(`[data-from="${CSS.escape(n.key)}"], [data-to="${CSS.escape(n.key)}"]`).forEach((e) => e.classList.toggle("on", on));
+    for (const [event, on] of [["pointerenter", true], ["focus", true], ["pointerleave", false], ["blur", false]]) n.r.g.addEventListener(event, () => show(on));
+  });
   el.replaceChildren(svg);
   const legend = byId("legend");
   if (legend) fill(legend, STATES.map((s) => {
@@ -386,7 +394,7 @@ function recent() {
   const past = live.recs.filter((r) => r.status !== "proposed" && r.status !== "deferred").slice(0, 4), ctl = p.controls || [];
   if (!changed("recent", JSON.stringify([past.map((r) => [r.id, r.status]), f.ctl])) && el.firstChild) return;
   fill(el, [past.length ? table(["Decided lately", "Now"], past.map((r) => [r.words.replace(/ for the next.*/, ""), r.status]), "Decided lately") : make("p", {class: "small"}, null, "Nothing has been decided yet."),
-    table(["Control", "In force"], ctl.map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : "")]), "Controls in force")]);
+    !ctl.length ? make("p", {class: "small"}, null, "This plant has no controls.") : table(["Control", "In force"], ctl.map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : "")]), "Controls in force")]);
 }
 
 /* ---- Decide ---- */
