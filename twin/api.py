@@ -80,7 +80,9 @@ def _reading(app: FastAPI, engine: Engine) -> None:
     @app.get("/snapshot")
     def snapshot(n: int = 256, seed: int = 11) -> Response:
         if not 1 <= n <= MOST_REPLICAS or not 0 <= seed < 2**31:
-            raise BadRequest(f"n must be from 1 to {MOST_REPLICAS} and seed from 0 to 2^31 - 1, found n={n}, seed={seed}")
+            raise BadRequest(
+                f"n must be from 1 to {MOST_REPLICAS} and seed from 0 to 2^31 - 1, found n={n}, seed={seed}"
+            )
         if not engine.tracker.state.t:
             return _json({"error": "no data have come yet"}, 503)
         return Response(engine.snapshot(n, seed), media_type="application/octet-stream")

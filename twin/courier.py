@@ -109,13 +109,20 @@ def _rec(rec: dict[str, Any]) -> bytes:
     gain = rec["gain"]
     return msgspec.json.encode(
         {
-            "id": rec["id"], "control": rec["control"], "from": rec["from"], "to": rec["to"], "expires": rec["expires"],
+            "id": rec["id"],
+            "control": rec["control"],
+            "from": rec["from"],
+            "to": rec["to"],
+            "expires": rec["expires"],
             "gain": {
-                "mean": gain["mean"], "lo": gain["lo"], "hi": gain["hi"], "unit": str(gain.get("unit", "")),
+                "mean": gain["mean"],
+                "lo": gain["lo"],
+                "hi": gain["hi"],
+                "unit": str(gain.get("unit", "")),
                 "worse": min(max(float(gain.get("worse") or 0.0), 0.0), 1.0),
             },
         }
-    )  # fmt: skip
+    )
 
 
 def reason_of(answer: httpx.Response) -> str:

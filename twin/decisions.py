@@ -61,6 +61,17 @@ class Present:
         return round(ms * self.speed)
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step of a recommendation: new status, who made it, a note, fields that change, the type of the log row."""
+
+    status: str
+    actor: str
+    note: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+    kind: str = "decision"
+
+
 def inadmissible(plant: Plant, now: Present, control_id: str, frm: int, to: int) -> list[str]:
     """Everything that forbids setting a control from `frm` to `to` now; empty when it may be done."""
     control = next((c for c in plant.controls if c.id == control_id), None)
@@ -92,7 +103,8 @@ def _too_soon(plant: Plant, control: Control, now: Present) -> list[str]:
     every_ms = round(control.every * plant.tick_s * 1000)
     if last is None or now.t - last >= every_ms:
         return []
-    return [f"{control.id} was changed {(now.t - last) / 60000:.0f} min ago; {every_ms / 60000:.0f} min must pass between changes"]
+    ago = f"{(now.t - last) / 60000:.0f} min ago"
+    return [f"{control.id} was changed {ago}; {every_ms / 60000:.0f} min must pass between changes"]
 
 
 def limit_problems(plant: Plant, now: Present, control_id: str, to: int) -> list[str]:
@@ -149,10 +161,15 @@ class Book:
         control = next(c for c in self.plant.controls if c.id == body["control"])
         life = max(CLASS_LIFE_MS.get(control.klass, CLASS_LIFE_MS["release"]), now.wall(LEAST_WALL_MS))
         rec = {k: v for k, v in body.items() if k not in ("version", "status", "timeline", "realised", "created")}
-        rec |= {"created": now.t, "expires": max(int(body.get("expires") or 0), now.t + life), "realised": None, "reason": ""}
+        rec |= {
+            "created": now.t,
+            "expires": max(int(body.get("expires") or 0), now.t + life),
+            "realised": None,
+            "reason": "",
+        }
         for old in self.in_status(*OPEN):
             if old["control"] == rec["control"]:
-                self._change(old, "superseded", now, "service:twin", f"by {rec['id']}")
+                self._change(old, now, Move("superseded", "service:twin", f"by {rec['id']}"))
         self._write("recommendation", {"rec": rec, "by": actor}, now, actor)
         return self.recs[rec["id"]]
 
@@ -162,9 +179,11 @@ class Book:
             raise Refused(f"recommendation {rec['id']} exists already ({rec['status']})")
         if rec["status"] not in OPEN:
             raise Refused(f"recommendation {rec['id']} is {rec['status']}, no longer open")
-        return self._change(rec, status, now, actor, str(body.get("reason") or "premise changed"))
+        return self._change(rec, now, Move(status, actor, str(body.get("reason") or "premise changed")))
 
-    def decide(self, request: dict[str, Any], now: Present, actor: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    def decide(
+        self, request: dict[str, Any], now: Present, actor: str, extra: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """An operator's decision; raises Refused with the reason. The same `key` twice is the same decision once.
 
         `extra` is kept with an acceptance (evidence for the later evaluation).
@@ -185,31 +204,35 @@ class Book:
             problems = inadmissible(self.plant, now, rec["control"], rec["from"], rec["to"])
             if problems:
                 if any(p.startswith("premise changed") for p in problems):
-                    self._change(rec, "withdrawn", now, "service:twin", "; ".join(problems))
+                    self._change(rec, now, Move("withdrawn", "service:twin", "; ".join(problems)))
                 raise Refused("; ".join(problems))
             changes["accepted"] = extra or {}
-        return self._change(rec, status, now, actor, reason, changes)
+        return self._change(rec, now, Move(status, actor, reason, changes))
 
     def _may_decide(self, rec: dict[str, Any], request: dict[str, Any], now: Present) -> None:
         if request.get("decision") not in DECISIONS:
             raise Refused(f"decision {request.get('decision')!r}: expected accept, reject or defer")
         if rec["status"] in OPEN and now.t >= rec["expires"]:
-            self._change(rec, "expired", now, "service:twin", "")
+            self._change(rec, now, Move("expired", "service:twin", ""))
         if rec["status"] not in OPEN:
             why = f" ({rec['reason']})" if rec["reason"] else ""
             raise Refused(f"recommendation {rec['id']} is {rec['status']}{why}")
         if request.get("version") != rec["version"]:
-            raise Refused(f"recommendation {rec['id']} has changed: version {rec['version']}, yours is {request.get('version')}; look again")
+            versions = f"version {rec['version']}, yours is {request.get('version')}"
+            raise Refused(f"recommendation {rec['id']} has changed: {versions}; look again")
 
     def tick(self, now: Present) -> list[dict[str, Any]]:
-        """What time and the plant do to recommendations: expiry, withdrawal, progress of commands. Returns the changed ones."""
+        """What time and the plant do to recommendations: expiry, withdrawal, progress of commands. Returns the
+        changed ones.
+        """
         changed = []
         for rec in self.in_status(*OPEN):
             if now.t >= rec["expires"]:
-                changed.append(self._change(rec, "expired", now, "service:twin", ""))
+                changed.append(self._change(rec, now, Move("expired", "service:twin", "")))
             elif now.controls and now.controls.get(rec["control"]) != rec["from"]:
-                note = f"premise changed: {rec['control']} is {now.controls.get(rec['control'])} now, {rec['from']} was assumed"
-                changed.append(self._change(rec, "withdrawn", now, "service:twin", note))
+                found = now.controls.get(rec["control"])
+                note = f"premise changed: {rec['control']} is {found} now, {rec['from']} was assumed"
+                changed.append(self._change(rec, now, Move("withdrawn", "service:twin", note)))
         for rec in self.in_status("accepted", "sent"):
             changed += self._follow(rec, now)
         return changed
@@ -219,24 +242,28 @@ class Book:
         command = now.commands.get(command_id(rec))
         if command is None:
             if rec["status"] == "sent" and now.t >= rec["command"]["expires"]:
-                return [self._change(rec, "failed", now, "service:twin", "the command never came into the journal")]
+                return [
+                    self._change(rec, now, Move("failed", "service:twin", "the command never came into the journal"))
+                ]
             return []
         changed = []
         if rec["status"] == "accepted":
-            changed.append(self._change(rec, "sent", now, "service:twin", "in the journal"))
+            changed.append(self._change(rec, now, Move("sent", "service:twin", "in the journal")))
         if command.step == "rejected":
-            changed.append(self._change(rec, "failed", now, "gateway", command.reason or "rejected", kind="command"))
+            changed.append(
+                self._change(rec, now, Move("failed", "gateway", command.reason or "rejected", kind="command"))
+            )
         elif command.step in ("executed", "lease_ended"):
             if command.read_back is not None and command.read_back == rec["to"]:
                 note = f"read back {command.read_back:g}"
                 changes = {"confirmed": now.t}
-                changed.append(self._change(rec, "confirmed", now, "gateway", note, changes, kind="command"))
+                changed.append(self._change(rec, now, Move("confirmed", "gateway", note, changes, kind="command")))
             else:
                 note = f"read back {command.read_back}, expected {rec['to']}"
-                changed.append(self._change(rec, "failed", now, "gateway", note, kind="command"))
+                changed.append(self._change(rec, now, Move("failed", "gateway", note, kind="command")))
         elif now.t >= rec.get("command", {}).get("expires", now.t + 1):
             note = f"no execution was acknowledged in time (last step: {command.step})"
-            changed.append(self._change(rec, "failed", now, "service:twin", note, kind="command"))
+            changed.append(self._change(rec, now, Move("failed", "service:twin", note, kind="command")))
         return changed
 
     def command(self, rec: dict[str, Any], fields: dict[str, Any], now: Present) -> None:
@@ -245,36 +272,34 @@ class Book:
 
     def sent(self, rec: dict[str, Any], now: Present, note: str) -> None:
         if rec["status"] == "accepted":
-            self._change(rec, "sent", now, "service:twin", note, kind="command")
+            self._change(rec, now, Move("sent", "service:twin", note, kind="command"))
 
     def fail(self, rec: dict[str, Any], now: Present, note: str) -> None:
-        self._change(rec, "failed", now, "service:twin", note, kind="command")
+        self._change(rec, now, Move("failed", "service:twin", note, kind="command"))
 
     def outcome(self, rec: dict[str, Any], realised: dict[str, Any], now: Present) -> None:
-        self._change(rec, "evaluated", now, "service:twin", "", {"realised": realised}, kind="outcome")
+        self._change(rec, now, Move("evaluated", "service:twin", "", {"realised": realised}, kind="outcome"))
 
     def advise(self, n: int, why: str, now: Present, actor: str) -> None:
         self._write("advice", {"evaluated": n, "why": why}, now, actor)
 
-    def pause(self, on: bool, now: Present, actor: str) -> None:  # noqa: FBT001 - the API's own word
+    def pause(self, on: bool, now: Present, actor: str) -> None:
         self._write("pause", {"on": on}, now, actor)
 
     # writing and applying --------------------------------------------------------------------
 
-    def _change(
-        self,
-        rec: dict[str, Any],
-        status: str,
-        now: Present,
-        actor: str,
-        note: str,
-        changes: dict[str, Any] | None = None,
-        kind: str = "decision",
-    ) -> dict[str, Any]:
-        if status not in ALLOWED.get(rec["status"], frozenset()):
-            raise Refused(f"recommendation {rec['id']} is {rec['status']}; it cannot become {status}")
-        body = {"id": rec["id"], "version": rec["version"] + 1, "status": status, "by": actor, "note": note, "changes": changes or {}}
-        self._write(kind, body, now, actor)
+    def _change(self, rec: dict[str, Any], now: Present, move: Move) -> dict[str, Any]:
+        if move.status not in ALLOWED.get(rec["status"], frozenset()):
+            raise Refused(f"recommendation {rec['id']} is {rec['status']}; it cannot become {move.status}")
+        body = {
+            "id": rec["id"],
+            "version": rec["version"] + 1,
+            "status": move.status,
+            "by": move.actor,
+            "note": move.note,
+            "changes": move.changes,
+        }
+        self._write(move.kind, body, now, move.actor)
         return rec
 
     def _write(self, kind: str, body: dict[str, Any], now: Present, actor: str) -> None:
@@ -328,7 +353,9 @@ class Book:
         if not numbers or not all(abs(gain[k]) < 1e15 for k in ("mean", "lo", "hi")):
             raise Refused(f"recommendation {body['id']}: gain must hold finite mean, lo and hi, found {gain!r}")
         if not isinstance(body["horizon_s"], (int, float)) or not 0 < body["horizon_s"] <= 366 * 86400:
-            raise Refused(f"recommendation {body['id']}: horizon_s must be seconds above 0, found {body['horizon_s']!r}")
+            raise Refused(
+                f"recommendation {body['id']}: horizon_s must be seconds above 0, found {body['horizon_s']!r}"
+            )
 
 
 def command_id(rec: dict[str, Any]) -> str:

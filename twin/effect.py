@@ -34,7 +34,9 @@ def measured(compiled: Compiled, state: TwinState) -> dict[str, list[float]]:
 
 def measured_cost(compiled: Compiled, before: dict[str, list[float]], after: dict[str, list[float]]) -> float:
     """Operating cost between two measurements, in the plant's currency."""
-    return sum(t.coefficient * (after[t.field][t.index] - before[t.field][t.index]) for t in operating_terms(compiled.plant))
+    return sum(
+        t.coefficient * (after[t.field][t.index] - before[t.field][t.index]) for t in operating_terms(compiled.plant)
+    )
 
 
 def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def counterfactual(compiled: Compiled, rows: Array, until: int) -> NDArray[np.fl
 
 
 def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: dict[str, Any]) -> dict[str, Any]:
-    """Gain that was measured: counterfactual cost of doing nothing less the measured cost, from acceptance until `state.t`.
+    """Gain that was measured: counterfactual cost of doing nothing less the measured cost, from acceptance until
+    `state.t`.
 
     `lo` and `hi` bound it by the 5 and 95 % quantiles of the counterfactual. It rests on the twin's model: says so.
     """

@@ -10,7 +10,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Settings:
     data: Path
     plant: Plant
     forecast_every_s: float = 10.0
-    forecast: Options = Options()
+    forecast: Options = field(default_factory=Options)
 
 
 class Engine:
@@ -223,10 +223,18 @@ class Engine:
         rows = ensemble(self.compiled, state, seed, n)
         buffer = io.BytesIO()
         np.savez(
-            buffer, rows=rows, t=state.t, pos=pos, hash=rows_hash(self.compiled, rows), params_hash=self.compiled.hash,
-            start_ms=self.compiled.start_ms, controls=kernel.get_controls(rows[:1], self.compiled)[0], seed=seed,
-            state=state_hash(self.compiled, state), posterior=posterior(self.compiled, state).id,
-        )  # fmt: skip
+            buffer,
+            rows=rows,
+            t=state.t,
+            pos=pos,
+            hash=rows_hash(self.compiled, rows),
+            params_hash=self.compiled.hash,
+            start_ms=self.compiled.start_ms,
+            controls=kernel.get_controls(rows[:1], self.compiled)[0],
+            seed=seed,
+            state=state_hash(self.compiled, state),
+            posterior=posterior(self.compiled, state).id,
+        )
         return buffer.getvalue()
 
     # forecasts and scores --------------------------------------------------------------------
@@ -243,9 +251,15 @@ class Engine:
         made = forecast(self.compiled, state, options)
         body = {k: made[k] for k in ("horizon_s", "n", "checks", "events")}
         entry = Entry(
-            t=state.t, type="forecast", actor="service:twin", body=body, journal=pos, state=made["state"],
-            posterior=made["posterior"], seeds=(options.seed,),
-        )  # fmt: skip
+            t=state.t,
+            type="forecast",
+            actor="service:twin",
+            body=body,
+            journal=pos,
+            state=made["state"],
+            posterior=made["posterior"],
+            seeds=(options.seed,),
+        )
         with self.lock:
             self.log.buffer(entry)
             self.scores.take(made["checks"])
@@ -257,7 +271,9 @@ class Engine:
         with self.lock:
             state = self.tracker.state
             for scored in self.scores.settle(state.history):
-                self.log.buffer(Entry(t=state.t, type="score", actor="service:twin", body=scored, journal=self.tracker.pos))
+                self.log.buffer(
+                    Entry(t=state.t, type="score", actor="service:twin", body=scored, journal=self.tracker.pos)
+                )
             self.log.flush()
 
     # recommendations -------------------------------------------------------------------------

@@ -21,7 +21,8 @@ HASH_ROWS = 32
 """Replicas in the ensemble whose hash is the state hash."""
 HASH_SEED = 7
 SPREADS = {"work_scale": 0.03, "fail_scale": 0.2, "repair_scale": 0.15, "arrival_scale": 0.05, "lead_scale": 0.12}
-"""Prior spread (log standard deviation) of the factors on the plant file's times: it is a description, not the plant."""
+"""Prior spread (log standard deviation) of the factors on the plant file's times: it is a description, not the
+plant."""
 DEMAND_SPREAD = 0.05
 """Prior coefficient of variation of a demand rate; what was observed narrows and moves it (gamma-Poisson)."""
 ONE = 65_536
@@ -49,7 +50,9 @@ def to_facts(compiled: Compiled, state: TwinState) -> Facts:
     crews = _in_repair(compiled, state)
     for s, (spec, station) in enumerate(zip(plant.stations, state.stations, strict=True)):
         for u, unit in enumerate(station.units):
-            units[spec.id, u + 1] = _unit(compiled, state, unit, repairing=(s, u) in crews, fails=spec.fails is not None)
+            units[spec.id, u + 1] = _unit(
+                compiled, state, unit, repairing=(s, u) in crews, fails=spec.fails is not None
+            )
         places = len(station.queue) if spec.capacity < 0 else spec.capacity
         queues[spec.id] = tuple(_part(compiled, part) for part in station.queue[:places])
     return Facts(
@@ -169,7 +172,12 @@ def draw_scales(compiled: Compiled, believed: Posterior, seed: int, replicas: in
     """Replica-wise parameter factors (2^-16), int64[replicas, n] by field: the posterior, drawn from `seed` alone."""
     rng = np.random.Generator(np.random.PCG64([seed, 0x7077]))
     sizes = compiled.layout.sizes
-    count = {"work_scale": "stations", "fail_scale": "stations", "repair_scale": "stations", "arrival_scale": "products"}
+    count = {
+        "work_scale": "stations",
+        "fail_scale": "stations",
+        "repair_scale": "stations",
+        "arrival_scale": "products",
+    }
     scales: dict[str, Array] = {}
     for name, spread in SPREADS.items():
         n = sizes[count.get(name, "stocks")]
@@ -206,7 +214,14 @@ def _lighter(facts: Facts) -> Facts:
     queues = dict(facts.queues)
     queues[longest] = queues[longest][:-1]
     return sim_facts.Facts(
-        facts.tick, facts.units, queues, facts.stocks, facts.controls, facts.pending, facts.arrival_age, facts.demand_age
+        facts.tick,
+        facts.units,
+        queues,
+        facts.stocks,
+        facts.controls,
+        facts.pending,
+        facts.arrival_age,
+        facts.demand_age,
     )
 
 

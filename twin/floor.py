@@ -214,7 +214,9 @@ def scrap(f: Floor, s: int, product: int | None) -> None:
 
 
 def recall(f: Floor, target: int, s: int, product: int | None) -> Part | None:
-    """Take back the part that last left `s` and could have gone to `target` (a step, or SCRAP); None when there is none."""
+    """Take back the part that last left `s` and could have gone to `target` (a step, or SCRAP); None when there is
+    none.
+    """
 
     def fits(part: Part | None) -> bool:
         return (
@@ -231,9 +233,9 @@ def recall(f: Floor, target: int, s: int, product: int | None) -> Part | None:
             if fits(part) and (best is None or part.moved >= best[0]):
                 best = (part.moved, station.queue, part)
         for unit in station.units:
-            if unit.part is not None and (unit.done or not unit.measured) and fits(unit.part):
-                if best is None or unit.part.moved >= best[0]:
-                    best = (unit.part.moved, unit, unit.part)
+            held = unit.part if unit.done or not unit.measured else None
+            if held is not None and fits(held) and (best is None or held.moved >= best[0]):
+                best = (held.moved, unit, held)
     for part in f.state.lately:
         if fits(part) and (best is None or part.moved >= best[0]):
             best = (part.moved, f.state.lately, part)
@@ -264,7 +266,8 @@ def _undo_leave(f: Floor, part: Part) -> None:
 
 def find_elsewhere(f: Floor, s: int, product: int | None, *, ghost: bool = True) -> Part | None:
     """A part for station `s` that is not in its queue: blocked before it, in a station without sensors, on another
-    branch, newly released, or (with `ghost`) one that appears. Returned with its step set, in no queue."""
+    branch, newly released, or (with `ghost`) one that appears. Returned with its step set, in no queue.
+    """
     waiting = blocked_for(f, s, product)
     if waiting is not None:
         other, u = waiting

@@ -39,7 +39,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Replicas at grid times: `t` plant ms [G]; `series` name -> values [G, R]; `names` in the order of the state's history."""
+    """Replicas at grid times: `t` plant ms [G]; `series` name -> values [G, R]; `names` in the order of the state's
+    history.
+    """
 
     t: list[int]
     series: dict[str, Values]
@@ -108,7 +110,8 @@ def _events(compiled: Compiled, out: NDArray[np.bool_], starved: Values | None, 
 def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str, Any]:
     """A forecast as the API gives it, with what is needed to score and to repeat it.
 
-    Keys: t, horizon_s, n, series {name: {t, mean, lo, hi}} (90 % bands), events [{what, p}], state (hash of the rows), posterior,
+    Keys: t, horizon_s, n, series {name: {t, mean, lo, hi}} (90 % bands), events [{what, p}], state (hash of the
+    rows), posterior,
     seed, checks [{name, made, t, now, q (19 quantiles), mean}]. `output` counts finished parts from `t` on.
     """
     rows = ensemble(compiled, state, options.seed, options.replicas)
@@ -119,17 +122,26 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
         q = np.quantile(values, QUANTILES, axis=1)
         mean = values.mean(axis=1)
         series[name] = {
-            "t": sampled.t, "mean": _short(mean), "lo": _short(q[0]), "hi": _short(q[-1]),
-        }  # fmt: skip
+            "t": sampled.t,
+            "mean": _short(mean),
+            "lo": _short(q[0]),
+            "hi": _short(q[-1]),
+        }
         for ahead in CHECKED_S:
             target = state.t - state.t % MINUTE_MS + ahead * 1000
             if target in sampled.t:
                 g = sampled.t.index(target)
                 checks.append(
                     {
-                        "name": name, "ahead_s": ahead, "made": state.t, "t": target, "now": round(float(now[name]), 3),
-                        "mean": round(float(mean[g]), 3), "q": _short(q[:, g]), "base": sum(state.meters.finished),
-                    }  # fmt: skip
+                        "name": name,
+                        "ahead_s": ahead,
+                        "made": state.t,
+                        "t": target,
+                        "now": round(float(now[name]), 3),
+                        "mean": round(float(mean[g]), 3),
+                        "q": _short(q[:, g]),
+                        "base": sum(state.meters.finished),
+                    }
                 )
     return {
         "t": state.t,

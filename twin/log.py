@@ -84,10 +84,13 @@ class EvidenceLog:
         self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS log(seq INTEGER PRIMARY KEY, row BLOB NOT NULL, hash TEXT NOT NULL)")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS log(seq INTEGER PRIMARY KEY, row BLOB NOT NULL, hash TEXT NOT NULL)"
+        )
         self._db.execute("CREATE TABLE IF NOT EXISTS blobs(hash TEXT PRIMARY KEY, data BLOB NOT NULL)")
         newest = self._db.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
-        self._seq, self._hash = newest if newest else (0, GENESIS)
+        self._seq: int = newest[0] if newest else 0
+        self._hash: str = newest[1] if newest else GENESIS
 
     def append(self, entry: Entry) -> dict[str, Any]:
         """Write one row durably and return it; raises LogError for an unknown type."""
@@ -156,7 +159,9 @@ class EvidenceLog:
         """Rows with seq > `after`, oldest first, at most `limit`, buffered ones included."""
         self.flush()
         with self._lock:
-            found = self._db.execute("SELECT row FROM log WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)).fetchall()
+            found = self._db.execute(
+                "SELECT row FROM log WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            ).fetchall()
         return [msgspec.json.decode(row) for (row,) in found]
 
     def of_type(self, *types: str) -> Iterator[dict[str, Any]]:
@@ -176,7 +181,9 @@ class EvidenceLog:
 
 
 def verify(path: Path, checkpoint: Checkpoint | None = None) -> list[str]:
-    """Problems found in the log at `path`, in order (empty: none); `checkpoint` also reveals a cut tail or a new chain."""
+    """Problems found in the log at `path`, in order (empty: none); `checkpoint` also reveals a cut tail or a new
+    chain.
+    """
     problems: list[str] = []
     expected, prev, at_checkpoint = 1, GENESIS, None
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

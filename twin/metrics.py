@@ -16,14 +16,22 @@ def exposition(engine: Engine) -> str:
             *_one("plantwin_twin_age_seconds", "gauge", "Wall seconds since the newest row", min(age, 1e9)),
             *_one("plantwin_twin_stale", "gauge", "1 while the data are stale", int(bool(engine.stale()))),
             *_one("plantwin_twin_holes", "gauge", "Numbers missing below the newest", engine.tracker.holes),
-            *_one("plantwin_twin_contradictions", "gauge", "Contradictions shown", len(engine.tracker.state.contradictions)),
+            *_one(
+                "plantwin_twin_contradictions",
+                "gauge",
+                "Contradictions shown",
+                len(engine.tracker.state.contradictions),
+            ),
             *_one("plantwin_twin_forecasts_scored_total", "counter", "Forecasts scored", scores["n"]),
             *_one("plantwin_twin_advice_total", "counter", "Decision moments checked", engine.book.evaluated),
             *_one("plantwin_twin_log_rows", "gauge", "Rows of the evidence log", engine.log.checkpoint().seq),
         ]
         if scores["coverage90"] is not None:
             lines += _one("plantwin_twin_coverage90", "gauge", "Share inside the 90 % band", scores["coverage90"])
-        lines += ["# HELP plantwin_twin_floor_total What the tracker had to infer or correct", "# TYPE plantwin_twin_floor_total counter"]
+        lines += [
+            "# HELP plantwin_twin_floor_total What the tracker had to infer or correct",
+            "# TYPE plantwin_twin_floor_total counter",
+        ]
         lines += [f'plantwin_twin_floor_total{{what="{name}"}} {n}' for name, n in sorted(counts.items())]
         lines += ["# HELP plantwin_twin_errors_total Faults by kind", "# TYPE plantwin_twin_errors_total counter"]
         lines += [f'plantwin_twin_errors_total{{kind="{name}"}} {n}' for name, n in sorted(engine.errors.items())]

@@ -26,7 +26,8 @@ REMEMBERED = 240
 
 class Obs(msgspec.Struct):
     """One thing observed at plant time `t`; `key` orders those of one moment. `stamped` is the time it carried
-    (it differs from `t` only when it came too late to be put in its place)."""
+    (it differs from `t` only when it came too late to be put in its place).
+    """
 
     t: int
     rank: int
@@ -117,7 +118,9 @@ def _settle(f: Floor) -> None:
 
 
 def _delta(f: Floor, key: str, value: int, first: int) -> int:
-    """How many a cumulative count has gone up (`first` when it is new); a drop or a leap is a reset and counts nothing."""
+    """How many a cumulative count has gone up (`first` when it is new); a drop or a leap is a reset and counts
+    nothing.
+    """
     channel = f.state.channels.get(key)
     if channel is None:
         f.state.channels[key] = Channel(last=value, t=f.t)

@@ -24,7 +24,7 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
     name = f.topology.plant.stations[s].id
     sees = [tag, *(f"{f.topology.plant.stations[i].id} counts" for i in sorted(f.topology.feeds[s]))]
     if not station.queue and floor.all_free(f, s):
-        station.bias = value if station.bias == value or value == 0 else station.bias
+        station.bias = value if value in (station.bias, 0) else station.bias
         if value:
             what = f"queue of {name}: {tag} shows {value}, but its units are free and would take a part"
             contradict(f.state, f"bias/{name}", Contradiction(what, [tag, f"{name} state"], value, f.t, f.t))
@@ -123,7 +123,9 @@ def bound(f: Floor, s: int) -> None:
             continue
         name = f.topology.plant.stations[s].id
         what = f"queue of {name}: the counts leave {len(station.queue)} parts in {places} places"
-        contradict(f.state, f"bound/{name}", Contradiction(what, [f"{name} counts"], len(station.queue) - places, f.t, f.t))
+        contradict(
+            f.state, f"bound/{name}", Contradiction(what, [f"{name} counts"], len(station.queue) - places, f.t, f.t)
+        )
         station.suspect = True
         part = next((p for p in reversed(station.queue) if p.guess), station.queue[-1])
         station.queue.remove(part)
@@ -131,10 +133,12 @@ def bound(f: Floor, s: int) -> None:
 
 
 def unit_state(f: Floor, s: int, u: int, code: int) -> None:
-    """A state reading of one unit. Where events tell of starts and ends, it only gives the state; else it moves parts."""
+    """A state reading of one unit. Where events tell of starts and ends, it only gives the state; else it moves
+    parts.
+    """
     station = f.state.stations[s]
     unit = station.units[u]
-    if unit.said == DOWN and code != DOWN and code != OFF:
+    if unit.said == DOWN and code not in (DOWN, OFF):
         unit.worked, unit.age_known = 0, True
     unit.said, unit.seen, unit.measured = code, f.t, True
     if not odd(unit, code):
@@ -197,7 +201,9 @@ def tick(f: Floor) -> None:
                 name = f"{f.topology.plant.stations[s].id}/{u + 1}"
                 holds = "no part" if unit.part is None else "a finished part" if unit.done else "a part at work"
                 what = f"{name}: its state says otherwise than its counts, which leave {holds}"
-                contradict(f.state, f"state/{name}", Contradiction(what, [f"{name} state", f"{name} counts"], 1, f.t, f.t))
+                contradict(
+                    f.state, f"state/{name}", Contradiction(what, [f"{name} state", f"{name} counts"], 1, f.t, f.t)
+                )
                 count(f.state, "state_corrections")
                 enforce(f, s, u)
         if not f.covered(s):

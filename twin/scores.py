@@ -15,7 +15,9 @@ NAMES = 3
 
 
 def crps(quantiles: list[float], value: float) -> float:
-    """Continuous ranked probability score from quantiles at `QUANTILES`: twice the mean pinball loss (unit of the value)."""
+    """Continuous ranked probability score from quantiles at `QUANTILES`: twice the mean pinball loss (unit of the
+    value).
+    """
     loss = 0.0
     for level, q in zip(QUANTILES, quantiles, strict=True):
         loss += (level if value >= q else level - 1.0) * (value - q)
@@ -116,10 +118,14 @@ class Scores:
         self._busy[key] = max(self._busy.get(key, 0), scored["t"])
 
     def summary(self) -> dict[str, Any]:
-        """`{n, coverage90, bias, crps, rows, groups, unscored}`; null where nothing has ended yet. Bias and CRPS are means over
-        all series in parts or orders; `groups` has them apart."""
+        """`{n, coverage90, bias, crps, rows, groups, unscored}`; null where nothing has ended yet. Bias and CRPS are
+        means over
+        all series in parts or orders; `groups` has them apart.
+        """
         n = sum(g.n for g in self.groups.values())
-        total = {name: sum(float(getattr(g, name)) for g in self.groups.values()) for name in ("covered", "bias", "crps")}
+        total = {
+            name: sum(float(getattr(g, name)) for g in self.groups.values()) for name in ("covered", "bias", "crps")
+        }
         return {
             "n": n,
             "coverage90": round(total["covered"] / n, 4) if n else None,

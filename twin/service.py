@@ -37,7 +37,13 @@ class Service:
         engine.poll()
         engine.progress()
         engine.make_frame()
-        entry = Entry(t=engine.tracker.state.t, type="start", actor="service:twin", body=_origin(engine), journal=engine.tracker.pos)
+        entry = Entry(
+            t=engine.tracker.state.t,
+            type="start",
+            actor="service:twin",
+            body=_origin(engine),
+            journal=engine.tracker.pos,
+        )
         engine.log.append(entry)
         self._run("fold", POLL_EVERY_S, self._fold)
         self._run("look-ahead", engine.settings.forecast_every_s, engine.look_ahead)
@@ -85,7 +91,9 @@ def announce(data: Path, port: int) -> Path:
     folder = data / "run"
     folder.mkdir(parents=True, exist_ok=True)
     path, part = folder / "twin.json", folder / ".twin.json.new"
-    part.write_text(json.dumps({"name": "twin", "pid": os.getpid(), "port": port, "url": f"http://127.0.0.1:{port}"}) + "\n")
+    part.write_text(
+        json.dumps({"name": "twin", "pid": os.getpid(), "port": port, "url": f"http://127.0.0.1:{port}"}) + "\n"
+    )
     part.replace(path)
     return path
 
@@ -95,7 +103,9 @@ def serve(settings: Settings, port: int, ingest: str) -> None:
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise OSError(f"port {port} cannot be opened ({error.strerror}); choose another with --port, or 0 for a free one") from error
+        raise OSError(
+            f"port {port} cannot be opened ({error.strerror}); choose another with --port, or 0 for a free one"
+        ) from error
     engine = Engine(settings)
     courier = Courier(engine, ingest, settings.data)
     service = Service(engine, courier)

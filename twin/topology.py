@@ -11,11 +11,14 @@ from twin.model import Meters, StationState, StockState, TwinState, Unit
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Positions and neighbours. `likely[p][k]` is the most probable target of step k of product p, `alts[p][k]` the others.
+    """Positions and neighbours. `likely[p][k]` is the most probable target of step k of product p, `alts[p][k]` the
+    others.
 
     `into[s]` are (product, step) pairs whose part is worked at station s; `feeds[s]` the stations that hand to s;
-    `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed at s;
-    `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the finest).
+    `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed
+    at s;
+    `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the
+    finest).
     """
 
     plant: Plant
@@ -109,9 +112,9 @@ def event_counter(topology: Topology, thing: str, kind: str, unit: int | None, p
     """The tag whose register an event's count stands for, None where the thing has no such counter."""
     wanted = {"work_start": "in", "work_end": "out", "scrap": "scrap"}.get(kind)
     for sensor in topology.plant.sensors:
-        if sensor.tag in topology.counters and (sensor.thing, sensor.property) == (thing, wanted):
-            if sensor.unit in (None, unit) and sensor.product in (None, product):
-                return sensor.tag
+        counts = sensor.tag in topology.counters and (sensor.thing, sensor.property) == (thing, wanted)
+        if counts and sensor.unit in (None, unit) and sensor.product in (None, product):
+            return sensor.tag
     return None
 
 
@@ -142,10 +145,7 @@ def empty_state(topology: Topology) -> TwinState:
     n_s, n_p, n_k = len(plant.stations), len(plant.products), len(plant.stocks)
     return TwinState(
         t=0,
-        stations=[
-            StationState(units=[Unit() for _ in range(s.units)], ended_of=[0] * n_p)
-            for s in plant.stations
-        ],
+        stations=[StationState(units=[Unit() for _ in range(s.units)], ended_of=[0] * n_p) for s in plant.stations],
         stocks=[StockState(on_hand=s.initial) for s in plant.stocks],
         meters=Meters(
             queue_ms=[0] * n_s,

@@ -168,7 +168,9 @@ class Tracker:
         if row.kind == "manual":
             (reading,) = decode(row, self._aliases)
             body = msgspec.json.decode(row.body)
-            found = self._obs(row, MANUAL, reading.name, {"sd": body.get("sd", 0), "role": body.get("role", "")}, reading.t)
+            found = self._obs(
+                row, MANUAL, reading.name, {"sd": body.get("sd", 0), "role": body.get("role", "")}, reading.t
+            )
             found.value = reading.value
             return [found]
         if row.kind in ("cmd", "cmdack"):
@@ -190,9 +192,16 @@ class Tracker:
             value = float(codes[int(value)])
         s = reading.s if reading.kind != "plain" else reading.pos
         return Obs(
-            t=reading.t, rank=rank, source=reading.source, s=s, k=k, stamped=reading.t,
-            name=reading.name, value=value, quality=reading.quality,
-        )  # fmt: skip
+            t=reading.t,
+            rank=rank,
+            source=reading.source,
+            s=s,
+            k=k,
+            stamped=reading.t,
+            name=reading.name,
+            value=value,
+            quality=reading.quality,
+        )
 
     def _insert(self, obs: Obs) -> None:
         """Put an observation in its place; behind the window it takes the first moment that is still open."""
@@ -226,9 +235,18 @@ class Tracker:
         """Everything needed to go on, as bytes (msgpack)."""
         return msgspec.msgpack.encode(
             Snapshot(
-                SNAPSHOT_VERSION, plant_key(self.topology.plant), self.pos, self.now, self._base, self._recent,
-                self._births, self.sources, self.clock.speed, self.clock.wall, self.clock.origin,
-            )  # fmt: skip
+                SNAPSHOT_VERSION,
+                plant_key(self.topology.plant),
+                self.pos,
+                self.now,
+                self._base,
+                self._recent,
+                self._births,
+                self.sources,
+                self.clock.speed,
+                self.clock.wall,
+                self.clock.origin,
+            )
         )
 
     @classmethod
@@ -237,7 +255,9 @@ class Tracker:
         try:
             kept = msgspec.msgpack.decode(data, type=Snapshot)
         except msgspec.DecodeError as error:
-            raise ValueError(f"tracker snapshot cannot be read ({error}); delete it, the journal is replayed instead") from error
+            raise ValueError(
+                f"tracker snapshot cannot be read ({error}); delete it, the journal is replayed instead"
+            ) from error
         if kept.version != SNAPSHOT_VERSION or kept.plant != plant_key(plant):
             raise ValueError("tracker snapshot is of another plant file or version; the journal is replayed instead")
         tracker = cls(plant)

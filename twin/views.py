@@ -21,7 +21,9 @@ UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the frame needs beside the state. `age_s` wall seconds since the newest row; `stale` the reason, "" when fresh."""
+    """What the frame needs beside the state. `age_s` wall seconds since the newest row; `stale` the reason, "" when
+    fresh.
+    """
 
     seq: int = 0
     age_s: float = 0.0
@@ -48,8 +50,14 @@ def plant_view(plant: Plant) -> dict[str, Any]:
                     onward[step.station].append(there)
     filled = {s.item: s.id for s in plant.stocks if s.source == "line"}
     return {
-        "id": plant.id, "site": plant.site, "area": plant.area, "line": plant.line, "timezone": plant.timezone,
-        "time_unit": plant.time_unit, "currency": plant.currency, "question": plant.question,
+        "id": plant.id,
+        "site": plant.site,
+        "area": plant.area,
+        "line": plant.line,
+        "timezone": plant.timezone,
+        "time_unit": plant.time_unit,
+        "currency": plant.currency,
+        "question": plant.question,
         "stations": [
             {"id": s.id, "units": s.units, "capacity": _places(s.capacity), "buffer": s.buffer, "next": onward[s.id]}
             for s in plant.stations
@@ -59,20 +67,31 @@ def plant_view(plant: Plant) -> dict[str, Any]:
         "demands": [{"id": d.id, "stock": d.stock} for d in plant.demands],
         "products": [
             {
-                "id": p.id, "stations": list(dict.fromkeys(step.station for step in p.steps)), "policy": p.release.policy,
-                "consumes": [[stock, n] for stock, n in p.release.consumes], "stock": filled.get(p.id),
+                "id": p.id,
+                "stations": list(dict.fromkeys(step.station for step in p.steps)),
+                "policy": p.release.policy,
+                "consumes": [[stock, n] for stock, n in p.release.consumes],
+                "stock": filled.get(p.id),
             }
             for p in plant.products
         ],
         "controls": [
             {
-                "id": c.id, "sets": c.sets, "low": c.low, "high": c.high, "step": c.step, "every_s": c.every * plant.tick_s,
-                "class": c.klass, "worth": c.worth, "unit": "parts", "approve": c.approve,
+                "id": c.id,
+                "sets": c.sets,
+                "low": c.low,
+                "high": c.high,
+                "step": c.step,
+                "every_s": c.every * plant.tick_s,
+                "class": c.klass,
+                "worth": c.worth,
+                "unit": "parts",
+                "approve": c.approve,
             }
             for c in plant.controls
         ],
         "horizons": {"forecast_s": 8 * 3600},
-    }  # fmt: skip
+    }
 
 
 def _places(capacity: int) -> int | None:
@@ -92,12 +111,17 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
         "buf": [[len(s.queue), _places(spec.capacity)] for s, spec in zip(state.stations, plant.stations, strict=True)],
         "stk": [[k.on_hand, k.backorder, k.on_order] for k in state.stocks],
         "kpi": kpis(topology, state),
-        "sync": {"age_s": round(around.age_s, 3), "fidelity": around.fidelity, "holes": around.holes, "why": around.stale},
+        "sync": {
+            "age_s": round(around.age_s, 3),
+            "fidelity": around.fidelity,
+            "holes": around.holes,
+            "why": around.stale,
+        },
         "ctl": dict(state.controls),
         "notices": len(state.contradictions) + (around.holes > 0),
         "rec_v": around.rec_v,
         "fc_v": around.fc_v,
-        "lead": bottleneck(topology, state),
+        "lead": bottleneck(state),
         "paused": around.paused,
         "advice": around.advice,
     }
@@ -121,13 +145,16 @@ def station_quality(topology: Topology, state: TwinState, s: int, *, stale: bool
         return ESTIMATED_Q
     name = topology.plant.stations[s].id
     recent = any(
-        c.t > state.t - 120_000 and key.partition("/")[2].split("/")[0] == name for key, c in state.contradictions.items()
+        c.t > state.t - 120_000 and key.partition("/")[2].split("/")[0] == name
+        for key, c in state.contradictions.items()
     )
     return UNCERTAIN_Q if recent or state.stations[s].suspect else GOOD_Q
 
 
 def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
-    """Indicators [value, lo, hi]: measured ones have lo = hi = value. Throughput is over the last hour, per time unit."""
+    """Indicators [value, lo, hi]: measured ones have lo = hi = value. Throughput is over the last hour, per time
+    unit.
+    """
     unit_s = UNIT_S[topology.plant.time_unit]
     floor = Floor(topology, state, state.t)
     held = [len(s.queue) + sum(u.part is not None for u in s.units) for s in state.stations]
@@ -161,7 +188,7 @@ def _rate(state: TwinState, unit_s: float) -> float | None:
     return round((sum(state.meters.finished) - past[0][2]) / ((state.t - past[0][0]) / 1000) * unit_s, 3)
 
 
-def bottleneck(topology: Topology, state: TwinState) -> int | None:
+def bottleneck(state: TwinState) -> int | None:
     """The station that was busy or down for the largest share of its open time so far."""
     shares = []
     for s, ms in enumerate(state.meters.state_ms):
@@ -172,7 +199,9 @@ def bottleneck(topology: Topology, state: TwinState) -> int | None:
 
 
 def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str, Any]:
-    """Every value with its spread, age, quality and mark, the contradictions and the WIP by station (`GET /state`, less the hash)."""
+    """Every value with its spread, age, quality and mark, the contradictions and the WIP by station (`GET /state`,
+    less the hash).
+    """
     floor = Floor(topology, state, state.t)
     values, wip = [], {}
     for s, (spec, station) in enumerate(zip(topology.plant.stations, state.stations, strict=True)):
@@ -182,7 +211,9 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         counted = covered and floor.starts_seen(s)
         mark = MEASURED if station.level is not None or counted else ESTIMATED
         t = station.level_t if station.level is not None else state.t
-        values.append(_value(state, (spec.buffer or spec.id, "queue", len(station.queue)), round(spread, 2), t, mark, stale))
+        values.append(
+            _value(state, (spec.buffer or spec.id, "queue", len(station.queue)), round(spread, 2), t, mark, stale)
+        )
         for u, unit in enumerate(station.units):
             name = spec.id if len(station.units) == 1 else f"{spec.id}/{u + 1}"
             mark = MEASURED if unit.measured or station.events else ESTIMATED
