@@ -17,6 +17,10 @@ Gap = tuple[Source, int, int]
 """First and last number that the gateway gave up."""
 
 
+NOT_YET = {"proposed": "nobody has decided yet", "deferred": "put off"}
+"""Why a recommendation of this status has no effect to show."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateSample:
     """One look at the twin: plant ms, its age in seconds, and mean parts at each station."""
@@ -117,7 +121,7 @@ def recommendation(row: Mapping[str, Any]) -> Json:
     if row.get("realised") is not None:
         told["realised"] = row["realised"]
     else:
-        told["reason"] = row.get("reason") or _last_note(row.get("timeline") or []) or "its horizon is not over"
+        told["reason"] = row.get("reason") or _last_note(row.get("timeline") or []) or NOT_YET.get(str(row.get("status")), "its horizon is not over")
     return told
 
 

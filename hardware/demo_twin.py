@@ -48,9 +48,11 @@ def _request(base: str, method: str, path: str, body: dict[str, Any] | None = No
 
 
 class Operator:
-    """A scripted operator for the demo only: accepts the first recommendation whose promised gain is surely positive.
+    """A scripted operator for the demo only: accepts the first recommendation that is worth it.
 
-    It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody.
+    It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody. The promise
+    is a prediction interval with all the plant's luck in it, so it mostly reaches below zero; worth it means that the
+    mean is positive, that a loss is less likely than a gain, and that no check of the twin is open.
     """
 
     def __init__(self, api: TwinApi, say: Callable[[str], None]) -> None:
@@ -68,10 +70,11 @@ class Operator:
             turns = self.looked[row["id"]] = self.looked.get(row["id"], 0) + 1
             if turns == 2:
                 self.say(f"recommended {row['id']}: {describe(row)}")
-                if float((row.get("gain") or {}).get("lo") or 0) > 0:
+                doubt = doubts(row)
+                if not doubt:
                     self._accept(row)
                     return
-                self.say(f"  left alone: its gain may be negative ({row['id']})")
+                self.say(f"  left alone: {doubt} ({row['id']})")
 
     def _accept(self, row: dict[str, Any]) -> None:
         body = {
@@ -88,6 +91,19 @@ class Operator:
         else:
             self.looked[row["id"]] = 0
             self.say(f"  could not be accepted ({row['id']}): {answer}")
+
+
+def doubts(row: dict[str, Any]) -> str:
+    """Why the scripted operator leaves a recommendation alone; empty when it would accept."""
+    gain = row.get("gain") or {}
+    if not float(gain.get("mean") or 0) > 0:
+        return "it promises no gain"
+    if not float(gain.get("worse", 1.0)) < 0.5:
+        return "a loss is as likely as a gain"
+    for name, check in (row.get("checks") or {}).items():
+        if isinstance(check, dict) and check.get("ok") is False:
+            return f"a check is open: {name}: {check.get('note', '')}"
+    return ""
 
 
 def describe(row: dict[str, Any]) -> str:

@@ -73,13 +73,13 @@ class FakeApi(TwinApi):
         return self.status, "why"
 
 
-def proposed(name: str, low: float, status: str = "proposed") -> dict[str, Any]:
-    gain = {"mean": low + 5, "lo": low, "hi": low + 10, "unit": "EUR"}
-    return {"id": name, "version": 3, "status": status, "control": "cap", "from": 6, "to": 8, "gain": gain}
+def proposed(name: str, mean: float = 5.0, worse: float = 0.3, status: str = "proposed", **more: Any) -> dict[str, Any]:
+    gain = {"mean": mean, "lo": mean - 10, "hi": mean + 10, "unit": "EUR", "worse": worse}
+    return {"id": name, "version": 3, "status": status, "control": "cap", "from": 6, "to": 8, "gain": gain, **more}
 
 
-def test_operator_accepts_the_first_sure_gain_once() -> None:
-    api = FakeApi([proposed("r3", 2.0), proposed("r2", -1.0), proposed("r1", 2.0, "expired")])
+def test_operator_accepts_the_first_that_is_worth_it_once() -> None:
+    api = FakeApi([proposed("r1", status="expired"), proposed("r2", -1.0), proposed("r3")])
     said: list[str] = []
     operator = Operator(api, said.append)
     operator.look()
@@ -90,18 +90,26 @@ def test_operator_accepts_the_first_sure_gain_once() -> None:
     assert any("accepted" in line for line in said)
 
 
-def test_operator_leaves_an_unsure_gain_alone_and_says_so() -> None:
-    api = FakeApi([proposed("r1", -1.0)])
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (proposed("r1", -1.0), "no gain"),
+        (proposed("r1", 3.0, 0.5), "a loss is as likely"),
+        (proposed("r1", checks={"limits": {"ok": False, "note": "cap40 <= 12"}}), "limits: cap40 <= 12"),
+    ],
+)
+def test_operator_leaves_a_doubtful_one_alone_and_says_why(row: dict[str, Any], why: str) -> None:
+    api = FakeApi([row])
     said: list[str] = []
     operator = Operator(api, said.append)
     for _ in range(5):
         operator.look()
     assert api.posted == []
-    assert len([line for line in said if "left alone" in line]) == 1
+    assert len([line for line in said if "left alone" in line and why in line]) == 1
 
 
 def test_operator_goes_on_after_a_refusal() -> None:
-    api = FakeApi([proposed("r1", 1.0)], status=409)
+    api = FakeApi([proposed("r1")], status=409)
     operator = Operator(api, print)
     for _ in range(4):
         operator.look()
