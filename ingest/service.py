@@ -115,7 +115,10 @@ class Service:
 
     def submit(self, job: Job) -> Future[dict[str, Any]]:
         """Have a job written; its future fails with WireError (refused) or JournalError (cannot write)."""
-        self._queue.put(job)
+        if self.trouble is not None:
+            job.done.set_exception(JournalError(self.trouble))
+        else:
+            self._queue.put(job)
         return job.done
 
     def health(self) -> dict[str, Any]:
@@ -184,6 +187,8 @@ class Service:
             taken = self._take_jobs(jobs)
             self._tick()
             if not batch:
+                for job, result in taken:  # known already
+                    _settle(job, result)
                 break
             rows = batch.rows
             try:

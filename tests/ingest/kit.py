@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,15 +88,19 @@ class Publisher:
     hw: int = 0
     _next: int = 1
     _client: mqtt.Client = field(init=False)
+    _born: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Self:
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"test-{uuid.uuid4().hex[:8]}", protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.on_connect = self._up
         self._client.on_message = self._message
         self._client.max_inflight_messages_set(20)
-        self._client.connect("127.0.0.1", self.port)
+        self._client.connect("127.0.0.1", self.port, clean_start=True)
         self._client.loop_start()
+        until(self._born.is_set, what="the connection of a test client")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,6 +112,7 @@ class Publisher:
         client.subscribe([(f"{self.source}/{kind}", SubscribeOptions(1)) for kind in kinds])
         client.subscribe(f"{self.source.rsplit('/', 1)[0]}/_twin/#", qos=1)
         self.born()
+        self._born.set()
 
     def born(self) -> None:
         """Publish the birth (retained)."""
@@ -123,19 +129,21 @@ class Publisher:
                 self.hw = payload.hw
                 for number in [n for n in self.outbox if n <= payload.hw]:
                     del self.outbox[number]
+            elif kind == "state" and payload.online:
+                self.again()
             elif kind == "req" and payload.want == "rebirth":
                 self.born()
             elif kind == "req" and payload.want == "replay":
                 for number in sorted(n for n in self.outbox if payload.from_ <= n <= payload.to):
                     self.raw(*self.outbox[number])
 
-    def send(self, body: Callable[[int], bytes] | None = None, kind: str = "data") -> int:
+    def send(self, body: Callable[[int], bytes] | None = None, kind: str = "data", ident: str = "") -> int:
         """Put the next message into the outbox and send it (unless `lose` says otherwise); its number."""
         with self._lock:
             number = self._next
             self._next += 1
             message = (body or (lambda n: data(n, self.epoch)))(number)
-            self.outbox[number] = (topic(self.source, kind), message)
+            self.outbox[number] = (topic(self.source, kind, ident), message)
             if not self.lose(number):
                 self.raw(*self.outbox[number])
         return number

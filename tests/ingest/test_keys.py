@@ -15,16 +15,14 @@ from ingest.wire import Cmd, encode, parse
 
 KEY = Ed25519PrivateKey.generate()
 CMD = Cmd(
-    id="c-1", target="cap", value=8, not_before=1, expires=9, lease_s=60, state="sha256:ab", rec="r-1", issuer="twin@demo",
-    sig="",
+    id="c-1", target="cap", value=8, not_before=1, expires=9, lease_s=60, state="sha256:ab", rec="r-1",
+    issuer="twin@demo", sig="",
 )  # fmt: skip
 
 texts = st.text(st.characters(codec="utf-8"))
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
 
