@@ -133,8 +133,10 @@ class Commander:
             self._refuse_stranger(root, ident, stranger)
             return
         situation = self._situation()
-        seen = self._db.execute("SELECT 1 FROM commands WHERE id = ?", (cmd.id,)).fetchone() is not None
-        refused = fresh(cmd, situation.now, seen=seen, retained=arrival.retained)
+        known = self._db.execute("SELECT state FROM commands WHERE id = ?", (cmd.id,)).fetchone()
+        if known is not None and known[0] == "accepted":
+            return  # cut off by a kill, settled as soon as the plant is heard again
+        refused = fresh(cmd, situation.now, seen=known is not None, retained=arrival.retained)
         if refused is not None and refused.reason in ("retained", "replayed"):
             self._refuse_stranger(root, ident, refused)  # its id stays as it is, whatever came of it the first time
             return

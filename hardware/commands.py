@@ -50,3 +50,22 @@ def gateway(
         typer.echo(f"gateway: {error}", err=True)
         raise typer.Exit(2) from error
     run("gateway", serve(settings))
+
+
+def replay(
+    events: Annotated[Path, typer.Argument(help="Shop-floor event log (CSV: case, activity, start, complete).")],
+    plant: Annotated[
+        str, typer.Option(help="The plant it belongs to: a bundled name or a plant file.")
+    ] = "machine_shop",
+    broker: Broker = "127.0.0.1:1883",
+    data: Data = Path("plantwin-data"),
+    speed: Annotated[float, typer.Option(help="Recorded seconds per wall second, 0.1 to 100000.")] = 3600.0,
+    mapping: Annotated[Path | None, typer.Option("--map", help="YAML that names the columns.")] = None,
+    since: Annotated[str, typer.Option(help="First day (ISO date, the log's local time).")] = "",
+    until: Annotated[str, typer.Option(help="Day before which to end.")] = "",
+) -> None:
+    """Publish a recorded event log over MQTT at speed."""
+    from hardware.replay import ReplayOptions, serve
+    from hardware.service import run
+
+    run("replay", serve(ReplayOptions(events, plant, broker, data, speed, mapping, since, until)))
