@@ -1,0 +1,77 @@
+"""Operating cost is what its page says: an identity between independent ways to add up the money."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.env import compiled_plant
+from agents.grid import Grid
+from sim.compile import Compiled
+from sim.kernel import new_rows, run, set_controls
+from sim.kpi import cost_weights
+from sim.value import operating_cost, unit_values
+
+
+def value_held(rows: np.ndarray, compiled: Compiled) -> np.ndarray:
+    """Money tied up in material and in orders already sold but not yet shipped, by hand, from the rows."""
+    plant, layout = compiled.plant, compiled.layout
+    worth = unit_values(plant)
+    total = np.zeros(len(rows))
+    price = {s.id: s.price for s in plant.stocks}
+    for i, product in enumerate(plant.products):
+        material = sum(n * price[k] for k, n in product.release.consumes)
+        total += material * layout.view(rows, "wip")[:, i]
+    for k, stock in enumerate(plant.stocks):
+        value, revenue = worth[k]
+        total += value * layout.view(rows, "on_hand")[:, k]
+        total += (revenue - value) * layout.view(rows, "backorders")[:, k]
+        if stock.source != "line":
+            total += value * layout.view(rows, "on_order")[:, k]
+    return total
+
+
+@pytest.mark.parametrize("name", ["gearmotor", "line3"])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6), hours=st.integers(1, 400), data=st.data())
+def test_operating_cost_is_cash_less_value_plus_margin_of_orders(
+    name: str, seed: int, hours: int, data: st.DataObject
+) -> None:
+    compiled = compiled_plant(name)
+    grid = Grid(compiled.plant)
+    rows = new_rows(compiled, seed, 3)
+    run(rows, compiled, compiled.ticks(9 * 3600))
+    indices = [data.draw(st.integers(0, int(n) - 1)) for n in grid.counts]
+    set_controls(rows, compiled, grid.decode(np.array(indices)))
+    before = rows.copy()
+    run(rows, compiled, compiled.ticks((9 + hours) * 3600))
+
+    offsets, weights = cost_weights(compiled)
+    cash = (rows - before)[:, offsets] @ weights
+    margin = np.zeros(3)
+    for k, (value, revenue) in enumerate(unit_values(compiled.plant)):
+        demanded = compiled.layout.view(rows - before, "demanded")[:, k]
+        margin += (revenue - value) * demanded
+    expected = cash - (value_held(rows, compiled) - value_held(before, compiled)) + margin
+    found = operating_cost(before, rows, compiled)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-6)
+
+
+def test_ordering_less_is_no_gain_within_the_lead_time(gearmotor: Compiled) -> None:
+    # cash calls an order not placed a saving of its price; operating cost must not
+    grid = Grid(gearmotor.plant)
+    rows = new_rows(gearmotor, 3, 8)
+    run(rows, gearmotor, gearmotor.ticks(15 * 86_400))
+    lean = rows.copy()
+    values = {c.id: int(v) for c, v in zip(gearmotor.plant.controls, rows[0, gearmotor.controls], strict=True)}
+    set_controls(lean, gearmotor, grid.vector({**values, "kit_level": 400}))
+    before = [rows.copy(), lean.copy()]
+    for batch in (rows, lean):
+        run(batch, gearmotor, gearmotor.ticks(16.5 * 86_400))
+    offsets, weights = cost_weights(gearmotor)
+    cash = [((after - b)[:, offsets] @ weights).mean() for b, after in zip(before, (rows, lean), strict=True)]
+    true = [operating_cost(b, after, gearmotor).mean() for b, after in zip(before, (rows, lean), strict=True)]
+    assert cash[1] < cash[0] - 1000.0
+    assert abs(true[1] - true[0]) < 200.0
