@@ -62,8 +62,8 @@ class ProductLine(Wakeable):
         policy = self.spec.release.policy
         return (policy != "push" or self.pending > 0) and (policy != "saturated" or not first.queue)
 
-    def release(self) -> None:
-        """Put one new part before the first station."""
+    def release(self) -> set[Wakeable]:
+        """Put one new part before the first station. Returns whom that wakes."""
         if self.spec.release.policy == "push":
             self.pending -= 1
         for stock, quantity in self.consumes:
@@ -71,13 +71,14 @@ class ProductLine(Wakeable):
         self.wip.add(1)
         self.released += 1
         self.route[0].join(self.parts.create(self))
+        fillers = {stock.filler for stock, _ in self.consumes if stock.filler is not None}
+        return {self, self.route[0], *fillers}
 
     def handle(self) -> set[Wakeable]:
         """Release one part if that is allowed, then see whether the decision alone holds the next one back."""
         woken: set[Wakeable] = set()
         if self.may_release():
-            self.release()
-            woken = {self, self.route[0]}
+            woken = self.release()
         held = self.is_open() and self.is_supplied() and not self.decision_allows()
         if held != self.held:
             self.held = held
@@ -144,7 +145,7 @@ class StockPoint:
             self.on_hand.add(-1)
             self.backorders.add(-1)
             self.shipped += 1
-        return set() if self.filler is None else {self.filler}
+        return {*self.users} if self.filler is None else {*self.users, self.filler}
 
     def demand(self) -> set[Wakeable]:
         """A customer wants one unit. Returns whom that wakes."""
@@ -191,7 +192,7 @@ class StockPoint:
         yield clock.timer(slot, order.due - clock.now, place / len(self.transit))
         self.transit[place] = None
         self.on_order -= order.quantity
-        self.shared.worklist.settle(self.receive(order.quantity) | set(self.users))
+        self.shared.worklist.settle(self.receive(order.quantity))
 
     def review(self, first: int) -> Life:
         """Order up to the level at tick `first` and then every review period."""

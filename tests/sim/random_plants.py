@@ -175,7 +175,8 @@ class Builder:
             if has_stock:
                 filled.append(Stock(f"ready{i}", item, "line", initial=self.chooser.integer(0, 3)))
             steps = self.steps([s.id for s in stations])
-            products.append(Product(item, steps, self.release([k.id for k in supplied], has_stock, hours)))
+            made = [k for k in filled if k.item != item] if self.chance(40) else []  # parts of this plant's own making
+            products.append(Product(item, steps, self.release([k.id for k in (*supplied, *made)], has_stock, hours)))
         stocks = (*filled, *supplied)
         return Plant(
             id=name,
