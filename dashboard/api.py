@@ -84,9 +84,10 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         return JSONResponse(told, headers=NO_STORE)
 
     @router.get("/api/log")
-    async def log(after: int = 0, limit: int = 50) -> JSONResponse:
+    async def log(after: int | None = None, limit: int = 50) -> JSONResponse:
+        window = {"limit": min(max(limit, 1), 500)} | ({} if after is None else {"after": max(after, 0)})
         try:
-            found = await feed.get("/log", after=max(after, 0), limit=min(max(limit, 1), 500))
+            found = await feed.get("/log", **window)
         except TwinError as error:
             return _unavailable(error)
         return JSONResponse(found, headers=NO_STORE)

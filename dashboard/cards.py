@@ -108,7 +108,7 @@ def _checks(rec: Mapping[str, Any]) -> html.Ul:
     items = []
     for name, value in (rec.get("checks") or {}).items():
         mark, sentence = words.check_words(name, value)
-        items.append(html.Li([html.Span(signs[mark], className=f"sign {mark}"), sentence]))
+        items.append(html.Li([html.Span(signs[mark], className=f"sign {mark}"), html.Span(sentence)]))
     return html.Ul(items or [html.Li("none were recorded")], className="checks")
 
 
@@ -124,7 +124,9 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     then = rec.get("then")
     status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
-    after = f"Afterwards {_policy(str(then))} goes on." if then else ""
+    after = f"Afterwards: {str(then).removeprefix('rule:')}." if then else ""
+    over = rec.get("horizon_s")
+    counted = f", counted over {words.hours(over)}" if over is not None else ""
     return html.Section(
         [
             html.Div(
@@ -140,7 +142,7 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
             html.P(
                 [
                     html.B(words.gain(rec.get("gain"))),
-                    " better than doing nothing; chance that it is worse: ",
+                    f" better than doing nothing{counted}; chance that it is worse: ",
                     html.B(words.chance((rec.get("gain") or {}).get("worse"))),
                     f". {after}",
                 ],
@@ -175,11 +177,6 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
         id={"kind": "card", "id": str(rec.get("id"))},
         **marks(data_rec=rec.get("id"), data_status=rec.get("status")),
     )
-
-
-def _policy(name: str) -> str:
-    kind, _, rest = name.partition(":")
-    return f"the {rest or 'present'} rule" if kind == "rule" else name
 
 
 def _alternative(other: object, plant: Mapping[str, Any]) -> str:

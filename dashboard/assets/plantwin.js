@@ -184,7 +184,8 @@ function beat() {
   const banner = byId("banner");
   if (banner) {
     const since = f ? (live.fresh > 0 ? `the last values are ${span((performance.now() - live.fresh) / 1000)} old` : "the last values are old") : "waiting for the first values";
-    put(banner, old ? `■ STALE: no live connection to the twin, ${since}. Plant time of what is shown: ${f ? clock(f.t) : "none"}. Trying again by itself.` : "");
+    const doubt = f && f.mode === "stale" ? `■ STALE: the twin's data are old${(f.sync || {}).why ? `: ${f.sync.why}` : ""}. What is shown was true at ${clock(f.t)}.` : "";
+    put(banner, !old ? doubt : `■ STALE: no live connection to the twin, ${since}. Plant time of what is shown: ${f ? clock(f.t) : "none"}. Trying again by itself.`);
   }
   if (f && byId("age")) {
     const wait = live.fresh > 0 ? (performance.now() - live.fresh) / 1000 : null;
@@ -318,7 +319,7 @@ function unit(name) {
   const p = live.plant || {}, u = (KPI[name] || [name, ""])[1];
   return u.replace("{u}", p.time_unit || "h").replace("{c}", p.currency || "");
 }
-const label = (name) => (KPI[name] || [name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())])[0];
+const label = (name) => name.startsWith("stock/") ? `${name.slice(6)} on hand` : (KPI[name] || [name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())])[0];
 function niceMax(x) {
   if (!(x > 0)) return 1;
   const ten = 10 ** Math.floor(Math.log10(x));
@@ -345,7 +346,7 @@ function indicators() {
   for (const card of el.children) {
     const name = card.dataset.kpi, [v, lo, hi] = f.kpi[name], s = live.trends[name] || {t: [], v: []};
     const numbers = s.v.filter((x) => x !== null), least = Math.min(0, v ?? 0, lo ?? 0);
-    const most = niceMax(Math.max(v ?? 0, hi ?? 0, ...numbers)), wide = lo !== null && hi !== null && lo !== undefined && hi > lo;
+    const most = niceMax(1.08 * Math.max(v ?? 0, hi ?? 0, ...numbers)), wide = lo !== null && hi !== null && lo !== undefined && hi > lo;
     const at = (x) => 300 * (x - least) / (most - least || 1), $ = (q) => card.querySelector(q);
     put($("h3"), label(name));
     put($(".kpi-mark"), v === null ? "unknown" : wide ? "≈ estimated" : "measured");
@@ -424,12 +425,14 @@ function fan() {
   fill(choose, names.map((n) => make("button", {class: "button", "data-act": "series", "data-name": n, "aria-pressed": n === live.series}, null, label(n))));
   const s = fc.series[live.series];
   if (!s || !s.t.length) return;
-  const past = live.trends[live.series] || {t: [], v: []}, width = s.t[s.t.length - 1] - s.t[0], W = 640, H = 250, L = 46, B = 26;
+  /* Output is forecast from now on, so its past has another zero; a stock's past goes by its place in the frame. */
+  const place = ((live.plant || {}).stocks || []).findIndex((k) => `stock/${k.id}` === live.series);
+  const past = (live.series === "output" ? null : live.trends[place < 0 ? live.series : `stk.${place}`]) || {t: [], v: []}, width = s.t[s.t.length - 1] - s.t[0], W = 640, H = 250, L = 46, B = 26;
   const from = past.t.map((t, i) => [t, past.v[i]]).filter(([t]) => t > s.t[0] - width / 3 && t <= s.t[0]);
   const t0 = from.length ? Math.min(from[0][0], s.t[0]) : s.t[0], t1 = s.t[s.t.length - 1];
   const top = niceMax(Math.max(...s.hi, ...from.map((q) => q[1] ?? 0))), low = Math.min(0, ...s.lo);
   const x = (t) => L + (W - L - 8) * (t - t0) / (t1 - t0 || 1), y = (v) => H - B - (H - B - 8) * (v - low) / (top - low || 1);
-  const last = s.t.length - 1, text = `${label(live.series)}: ${num(s.mean[0])} now; in ${span((t1 - s.t[0]) / 1000)} ${num(s.mean[last])} ${unit(live.series)}, 90 % between ${num(s.lo[last])} and ${num(s.hi[last])}.`;
+  const last = s.t.length - 1, text = `${label(live.series)}${live.series === "output" ? " from now on" : ""}: ${num(s.mean[0])} now; in ${span((t1 - s.t[0]) / 1000)} ${num(s.mean[last])} ${unit(live.series)}, 90 % between ${num(s.lo[last])} and ${num(s.hi[last])}.`;
   const svg = make("svg", {viewBox: `0 0 ${W} ${H}`, class: "fan", role: "img", "aria-label": text});
   const rungs = [3, 4, 5].find((k) => [1, 2, 2.5, 5].some((m) => Math.abs(Math.log10((top - low) / k / m) % 1) < 1e-6)) || 4;
   for (let k = 0; k <= rungs; k++) {
@@ -449,7 +452,7 @@ function fan() {
   make("text", {x: x(s.t[0]) + 4, y: 18, class: "tick"}, svg, "now");
   fill(el, [svg, make("p", {class: "small"}, null, `${text} Controls as they are now.`)]);
   const events = byId("events");
-  if (events) fill(events, [(fc.events || []).length ? table(["Within the horizon", "Probability"], fc.events.map((e) => [e.what, `${num(100 * e.p, 2)} %`]), "Events") : make("p", {class: "small"}, null, "No event is forecast.")]);
+  if (events) fill(events, [(fc.events || []).some((e) => e.p >= 0.005) ? table(["Within the horizon", "Probability"], fc.events.filter((e) => e.p >= 0.005).sort((a, b) => b.p - a.p).slice(0, 8).map((e) => [e.what, `${num(100 * e.p, 2)} %`]), "Events") : make("p", {class: "small"}, null, "Nothing of note is forecast.")]);
 }
 const keys = new Map();
 async function post(path, body) {
@@ -458,7 +461,7 @@ async function post(path, body) {
     return [answer.status, await answer.json()];
   } catch (error) { return [0, {detail: `the dashboard did not answer (${error.message}); it is not known whether this was done, look at the card again`}]; }
 }
-function why(body) { const d = body && (body.detail ?? body.reason); return typeof d === "string" ? d : d ? d.reason || d.why || JSON.stringify(d) : "no reason was given"; }
+function why(body) { const d = body && (body.detail ?? body.reason ?? body.error); return typeof d === "string" ? d : d ? d.reason || d.why || JSON.stringify(d) : "no reason was given"; }
 function toast(kind, text) {
   const el = make("div", {class: `toast ${kind}`, "data-kind": kind});
   make("span", {class: "shape", "aria-hidden": "true"}, el, kind === "ok" ? "✓" : "!");
@@ -504,20 +507,21 @@ function sources(l) {
   const el = byId("ledger");
   if (!l) return fill(el, [sign("stale", "The ledger cannot be read now.")]);
   const reasons = (o) => Object.entries(o || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${num(v)}`).join(", ");
-  const rows = Object.entries(l.sources || {}).map(([root, s]) => [root, s.online === false ? sign("stale", "offline") : "online", s.received, s.duplicate, s.late, s.hole, s.replayed, count(s.rejected), count(s.dropped),
-    s.newest && live.frame ? span((live.frame.t - s.newest) / 1000) : "?"]);
+  const rows = Object.entries(l.sources || {}).map(([root, s]) => [root, s.online ? "online" : s.e === "" ? "no status sent" : sign("stale", "offline"), s.received, s.duplicate, s.late, s.hole, s.replayed, count(s.rejected), count(s.dropped),
+    s.last_recv ? `${span((Date.now() - s.last_recv) / 1000)} ago` : "never"]);
   const note = [reasons(l.rejected) && `Rejected before a source was known: ${reasons(l.rejected)}.`, Object.keys(l.sinks || {}).length && `Sinks: ${Object.entries(l.sinks).map(([k, v]) => `${k} ${typeof v === "object" ? JSON.stringify(v) : v}`).join(", ")}.`].filter(Boolean).join(" ");
-  fill(el, [table(["Source", "Line", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped", "Newest"], rows, "Sources"), make("p", {class: "small"}, null, note)]);
+  fill(el, [table(["Source", "Line", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped", "Last message"], rows, "Sources"), make("p", {class: "small"}, null, note)]);
 }
 function sensors(s) {
   const el = byId("sensors"), marks = byId("marks");
   if (marks && !marks.firstChild) fill(marks, [make("span", {class: "key"}, null, "≈ estimated"), make("span", {class: "key hatchkey"}, null, "stale"), sign("bad", "bad")]);
   if (!s) return fill(el, [sign("stale", "The state cannot be read now.")]);
-  const props = [...new Set(s.values.map((v) => v.property))], things = [...new Set(s.values.map((v) => v.thing))];
-  const at = new Map(s.values.map((v) => [`${v.thing}|${v.property}`, v]));
-  fill(el, [table(["Thing", ...props], things.map((t) => [t, ...props.map((q) => {
-    const v = at.get(`${t}|${q}`);
-    if (!v) return "";
+  /* A station's units and its buffer stand in the station's row. */
+  const owner = new Map(((live.plant || {}).stations || []).filter((t) => t.buffer).map((t) => [t.buffer, t.id]));
+  const row = (v) => owner.get(v.thing) || String(v.thing).split("/")[0];
+  const props = [...new Set(s.values.map((v) => v.property))], things = [...new Set(s.values.map(row))], at = new Map();
+  s.values.forEach((v) => { const k = `${row(v)}|${v.property}`; at.set(k, [...(at.get(k) || []), v]); });
+  const one = (q, v) => {
     const code = typeof v.quality === "number" ? v.quality : Math.max(0, ["good", "uncertain", "stale", "bad", "manual", "estimated"].indexOf(v.quality));
     const mark = code === 3 ? "bad" : code === 2 ? "stale" : code === 1 || code === 5 ? "about" : "fine";
     const shown = q === "state" && STATES[v.value] ? STATES[v.value] : typeof v.value === "number" ? num(v.value) : v.value ?? "?";
@@ -525,6 +529,11 @@ function sensors(s) {
     make("span", {class: "v"}, cell, (mark === "bad" ? "! " : mark === "about" ? "≈ " : "") + shown + (v.spread ? ` ± ${num(v.spread, 2)}` : ""));
     make("span", {class: "small"}, cell, span(v.age_s));
     return cell;
+  };
+  fill(el, [table(["Thing", ...props.map((q) => q.replaceAll("_", " "))], things.map((t) => [t, ...props.map((q) => {
+    const cells = make("div", {class: "cells"});
+    cells.append(...(at.get(`${t}|${q}`) || []).map((v) => one(q, v)));
+    return cells;
   })]), "Sensors")]);
   const c = s.contradictions || [];
   fill(byId("contradictions"), [c.length ? table(["What disagrees", "Sensors", "By"], c.map((x) => [sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? "")]), "Contradictions") : make("p", {class: "small"}, null, "No two sensors contradict each other.")]);
@@ -534,7 +543,7 @@ function quality(s) {
   if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
   const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
   const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  fill(el, [cover, cols.length ? table(cols.map((c) => c.replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : r[c]))), "Scores") : make("span")]);
+  fill(el, [cover, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : r[c]))), "Scores") : make("span")]);
 }
 function evidence(state, log) {
   fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Journal position", num(state.pos)], ["Plant time", clock(state.t)], ["Frame", live.frame ? num(live.frame.seq) : "?"]], "State") : sign("stale", "The state cannot be read now.")]);

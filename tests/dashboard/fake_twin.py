@@ -349,8 +349,9 @@ def app(twin: FakeTwin) -> FastAPI:
         return {"paused": twin.paused}
 
     @made.get("/log")
-    async def log(after: int = 0, limit: int = 100) -> Any:
-        return [row for row in twin.log if row["seq"] > after][-limit:]
+    async def log(after: int | None = None, limit: int = 100) -> Any:
+        rows = twin.log[-limit:] if after is None else [row for row in twin.log if row["seq"] > after][:limit]
+        return {"rows": rows, "checkpoint": len(twin.log)}
 
     @made.get("/ledger")
     async def ledger() -> Any:
@@ -362,9 +363,10 @@ def app(twin: FakeTwin) -> FastAPI:
             "replayed": 40,
             "rejected": {"unknown_tag": 2},
             "dropped": {},
+            "e": "9f2c51d0",
             "hw": 18422,
-            "newest": twin.t - 400,
-            "last_recv": twin.t,
+            "newest": 18422,
+            "last_recv": int(time.time() * 1000),
             "online": True,
         }
         return {

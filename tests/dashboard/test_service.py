@@ -60,7 +60,8 @@ def test_bodies_of_the_twin_come_through(served: Page, twin: FakeTwin) -> None:
     assert served.get("/api/state").json()["hash"].startswith("sha256:")
     assert "sources" in served.get("/api/ledger").json()
     assert served.get("/api/scores").json()["coverage90"] == 0.88
-    assert served.get("/api/log?after=1").json()[0]["seq"] == 2
+    assert served.get("/api/log?after=1&limit=1").json()["rows"][0]["seq"] == 2
+    assert served.get("/api/log?limit=1").json()["rows"][0]["seq"] == len(twin.log)
     assert served.get("/api/forecast").json()["series"]["wip"]["t"]
     rec = served.get("/api/recommendations").json()[0]
     assert rec["words"] == "Raise WIP cap of motor_s from 6 to 8 for the next 8 h"
