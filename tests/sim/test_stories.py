@@ -52,7 +52,7 @@ def test_a_first_machine_without_a_queue_is_fed_again() -> None:
     assert events == ["2 work_end a/1", "4 work_end a/1", "5 work_end b/1", "7 work_end a/1", "8 work_end b/1"]
 
 
-def test_the_longest_blocked_goes_first_and_at_a_tie_the_first_declared() -> None:
+def test_the_longest_blocked_goes_first() -> None:
     lines = [product("x", [("a", 2), ("c", 10)], conwip(2)), product("y", [("b", 2), ("c", 10)], conwip(2))]
     events, state = play(plant([station("a"), station("b"), station("c", 0)], lines), 23)
     assert events == [
@@ -65,6 +65,21 @@ def test_the_longest_blocked_goes_first_and_at_a_tie_the_first_declared() -> Non
     ]
     assert state.st_ticks[:2, BLOCKED].tolist() == [22 - 4, (12 - 2) + (23 - 14)]
     assert state.finished.tolist() == [1, 1]
+
+
+def test_at_a_tie_the_first_declared_goes_first() -> None:
+    lines = [product("z", [("c", 5)], conwip(1)), product("y", [("b", 2), ("c", 3)], conwip(1))]
+    lines.append(product("x", [("a", 2), ("c", 3)], conwip(1)))
+    events, state = play(plant([station("a"), station("b"), station("c", 0)], lines), 11)
+    assert events == [
+        "2 work_end a/1",  # c is busy with z: blocked
+        "2 work_end b/1",  # blocked at the same tick
+        "5 work_end c/1",  # takes the part of a
+        "8 work_end c/1",  # takes the part of b; x starts anew
+        "10 work_end a/1",
+    ]
+    assert state.st_ticks[:2, BLOCKED].tolist() == [3 + 1, 6]
+    assert state.finished.tolist() == [1, 0, 1]
 
 
 def test_a_part_may_come_back_to_a_machine() -> None:
