@@ -35,7 +35,7 @@ class RefusedError(ValueError):
 def build(service: Service) -> FastAPI:
     """The application; every answer is JSON, every refusal `{"error": why}`."""
     app = FastAPI(title="plantwin ingest", docs_url=None, redoc_url=None)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver"])
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, error: RefusedError) -> JSONResponse:

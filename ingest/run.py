@@ -27,17 +27,15 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
-    listener = _listen(http_port)
+    listener = listen(http_port)
     port = int(listener.getsockname()[1])
     service = Service(settings)
-    config = uvicorn.Config(build(service), log_level="warning", access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    web = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
+    web = Web(service, listener)
     service.start()
     web.start()
     sink = SinkProcess(settings.data, target) if target is not None else None
     try:
-        _wait(lambda: server.started and service.link.connected, done)
+        _wait(lambda: web.server.started and service.link.connected, done)
         line = settings.line
         ready = {
             "name": "ingest", "pid": os.getpid(), "port": port, "url": f"http://127.0.0.1:{port}",
@@ -51,13 +49,33 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
     finally:
         if sink is not None:
             sink.stop()
-        server.should_exit = True
+        web.stop()
         service.stop()
-        web.join(3)
     return 0
 
 
-def _listen(port: int) -> socket.socket:
+class Web:
+    """The HTTP interface in a thread of its own."""
+
+    def __init__(self, service: Service, listener: socket.socket) -> None:
+        self.server = uvicorn.Server(
+            uvicorn.Config(build(service), log_level="warning", access_log=False, lifespan="off")
+        )
+        run = {"sockets": [listener]}
+        self._thread = threading.Thread(target=self.server.run, kwargs=run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self.server.should_exit = True
+        self._thread.join(3)
+
+
+def listen(port: int) -> socket.socket:
+    """A loopback socket bound to `port` (0: a free one); raises OSError with what to do."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

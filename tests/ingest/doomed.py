@@ -1,4 +1,4 @@
-"""Runs `plantwin ingest` and kills itself with -9 at a chosen point of a chosen commit (started by test_kill)."""
+"""Runs the ingest service and kills itself with -9 at a chosen point (started by test_kill)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
 
-from ingest.intake import Message
+from ingest.intake import Line, Message
 from ingest.journal import Batch, Journal
 from ingest.mqtt import Link
+from ingest.service import Service, Settings
 
 
 def die() -> NoReturn:
@@ -45,7 +47,6 @@ def arm(point: str, nth: int) -> None:
 
 
 if __name__ == "__main__":
-    import plantwin
-
     arm(sys.argv[1], int(sys.argv[2]))
-    sys.exit(plantwin.main(sys.argv[3:]))
+    Service(Settings(Path(sys.argv[3]), "127.0.0.1", int(sys.argv[4]), Line("demo", "machining", "line3"))).start()
+    signal.pause()

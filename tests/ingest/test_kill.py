@@ -24,12 +24,15 @@ POINTS = ("before", "inside", "after", "acknowledged")
 def start(folder: Path, port: int, doom: tuple[str, int] | None) -> subprocess.Popen[bytes]:
     """The ingest process; with `doom` it kills itself at that point of that batch."""
     (folder / "run" / "ingest.json").unlink(missing_ok=True)
-    program = [str(HERE / "doomed.py"), doom[0], str(doom[1])] if doom else [str(ROOT / "plantwin.py")]
-    options = ["ingest", "--broker", f"127.0.0.1:{port}", "--site", "demo", "--area", "machining", "--line", "line3"]
+    if doom:
+        program = [str(HERE / "doomed.py"), doom[0], str(doom[1]), str(folder), str(port)]
+    else:
+        line = ["--site", "demo", "--area", "machining", "--line", "line3"]
+        program = [str(ROOT / "plantwin.py"), "ingest", "--broker", f"127.0.0.1:{port}", *line, "--data", str(folder)]
     log = (folder / "ingest.log").open("ab")
     with log:
         return subprocess.Popen(
-            [sys.executable, *program, *options, "--data", str(folder)],
+            [sys.executable, *program],
             stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
@@ -55,7 +58,7 @@ def test_ten_seeded_kills_lose_nothing_and_double_nothing(fresh_broker: Running,
             assert set(range(1, confirmed + 1)) <= set(numbers(folder / "journal.db"))
         process = start(folder, fresh_broker.port, None)
         try:
-            until(lambda: (folder / "run" / "ingest.json").exists(), 20, "the last start")
+            until((folder / "run" / "ingest.json").exists, 20, "the last start")
             gateway.again()
             last = gateway.send()
             until(lambda: not gateway.outbox, 30, "the outbox to drain")
