@@ -2,8 +2,10 @@
 
 The draft is semi-Markov: an order at a work center is worked on for a time, then nothing is reported for a time
 (it queues, travels, waits for papers), then the next report comes, at the same or another center, with the
-probabilities seen. A log shows when work was reported, not why it waited, so the wait is kept as what it is, a delay station
-`after-CENTER`, instead of being explained by a queue that the log cannot show. A draft is where an engineer starts.
+probabilities seen. A log shows when work was reported, not why it waited, so the wait is kept as what it is, a delay: `pause-CENTER`
+before more work at the same center, `leave-CENTER` before another one; no queue is invented that the log cannot show; only the hours for which the next center was closed
+just before it began are taken out of the wait (half of them: when it became ready is not known), since the draft's calendar makes the order wait for them anyway.
+A draft is where an engineer starts.
 """
 
 from __future__ import annotations
@@ -28,8 +30,13 @@ FIRST_DAYS = timedelta(days=7)
 QUANTILES = 60
 OPEN_SHARE = 0.25
 """An hour of the week counts as open when work was reported in this share of the weeks."""
-OWN_CALENDAR = 60
+OWN_CALENDAR = 20
 """Reports a work center needs for a calendar of its own; others keep the plant's."""
+READY_SHARE = 0.5
+"""An order that starts right after an opening became ready somewhere in the closed time before: the middle is assumed."""
+SELDOM = 0.02
+"""A weekday with a smaller share of a center's starts is closed there; so are the hours of the day before and after the
+middle 96 % of its starts."""
 
 
 @dataclass
@@ -40,9 +47,11 @@ class Center:
     label: str
     reports: int = 0
     work: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)  # waits before more work here
+    moves: list[float] = field(default_factory=list)  # waits before work elsewhere
     censored: list[float] = field(default_factory=list)  # waits still going on at the cut-off
-    next: Counter[str] = field(default_factory=Counter)
+    again: int = 0  # reports followed by another one here
+    next: Counter[str] = field(default_factory=Counter)  # the first report elsewhere
     abandoned: int = 0
     operators: int = 1
     parallel: int = 1  # orders at once
@@ -100,6 +109,41 @@ def _open_hours(reports: Sequence[Report], begin: datetime, until: datetime) -> 
     return frozenset(h for h, seen in weeks.items() if len(seen) >= OPEN_SHARE * total)
 
 
+def closed_since(hours: frozenset[int], t: datetime) -> datetime:
+    """When a center that is closed at `t` closed; `t` itself where it is open (or never opens)."""
+    hour = t.replace(minute=0, second=0, microsecond=0)
+    if hour.weekday() * 24 + hour.hour in hours or not hours:
+        return t
+    while (hour - timedelta(hours=1)).weekday() * 24 + (hour - timedelta(hours=1)).hour not in hours:
+        hour -= timedelta(hours=1)
+    return hour
+
+
+def last_opened(hours: frozenset[int], t: datetime) -> datetime:
+    """The earliest moment from which an order that starts at `t`, in the first hour after a closed time, may have waited for the opening.
+
+    That is when the center closed before; `t` itself when it did not start right after an opening.
+    """
+    hour = t.replace(minute=0, second=0, microsecond=0)
+    before = hour - timedelta(hours=1)
+    if hour.weekday() * 24 + hour.hour not in hours or before.weekday() * 24 + before.hour in hours:
+        return t
+    return closed_since(hours, before)
+
+
+def _own_hours(reports: Sequence[Report], plant: frozenset[int]) -> frozenset[int]:
+    """Those of the plant's open hours in which this center starts work.
+
+    Weekdays and hours of the day are judged apart: a center with five reports a week shows no pattern hour by hour.
+    """
+    if len(reports) < OWN_CALENDAR:
+        return plant
+    days = Counter(r.start.weekday() for r in reports)
+    hours = sorted(r.start.hour for r in reports)
+    early, late = hours[int(SELDOM * len(hours))], hours[int((1 - SELDOM) * (len(hours) - 1))]
+    return frozenset(h for h in plant if days[h // 24] >= SELDOM * len(reports) and early <= h % 24 <= late)
+
+
 def order_reports(reports: Iterable[Report], aliases: dict[str, str], last: str) -> list[Report]:
     """Reports of one order up to its first report at the last activity; what follows it is not part of the flow."""
     result = []
@@ -129,6 +173,11 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
             center.work.append((r.complete - r.start).total_seconds() / HOUR)
     if OTHER in centers:
         centers[OTHER].label = "rare activities"
+    _capacities(known, centers, aliases, until)
+    plant_hours = _open_hours(known, begin, until)
+    for center in centers.values():
+        mine = [r for r in known if aliases[r.activity] == center.id]
+        center.open_hours = _own_hours(mine, plant_hours)
     orders: defaultdict[str, list[Report]] = defaultdict(list)
     for r in known:
         orders[r.order].append(r)
@@ -143,11 +192,6 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
     days = Counter(t.weekday() for t in late)
     arrival_days = frozenset(d for d in range(7) if days[d] >= 0.02 * max(len(late), 1))
     open_days = sum(1 for i in range((until - begin - FIRST_DAYS).days) if (begin + FIRST_DAYS + timedelta(days=i)).weekday() in arrival_days)
-    _capacities(known, centers, aliases, until)
-    plant_hours = _open_hours(known, begin, until)
-    for center in centers.values():
-        mine = [r for r in known if aliases[r.activity] == center.id]
-        center.open_hours = _open_hours(mine, begin, until) if center.reports >= OWN_CALENDAR else plant_hours
     return Discovery(
         centers=centers, first=first or Counter({aliases[min(known, key=lambda r: r.start).activity]: 1}), arrivals=len(late),
         arrival_days=arrival_days or frozenset(range(5)), arrivals_per_hour=len(late) / max(24.0 * open_days, 24.0), last=last,
@@ -159,9 +203,15 @@ def _count_flow(flow: list[Report], centers: dict[str, Center], aliases: dict[st
     """Waits and transitions of one order."""
     for a, b in zip(flow, flow[1:], strict=False):
         center = centers[aliases[a.activity]]
-        center.next[aliases[b.activity]] += 1
+        again = aliases[a.activity] == aliases[b.activity]
+        if again:
+            center.again += 1
+        else:
+            center.next[aliases[b.activity]] += 1
         if a.complete <= until:
-            center.gaps.append(max((b.start - a.complete).total_seconds(), 0.0) / HOUR)
+            earliest = max(last_opened(centers[aliases[b.activity]].open_hours, b.start), a.complete)
+            ready = (b.start - a.complete).total_seconds() - READY_SHARE * max((b.start - earliest).total_seconds(), 0.0)
+            (center.pauses if again else center.moves).append(max(ready, 0.0) / HOUR)
     end = flow[-1]
     if aliases[end.activity] != last and end.complete <= until:
         center = centers[aliases[end.activity]]
@@ -202,7 +252,8 @@ def _notes(
         f"no event closes an order: it is finished at the `complete` of its first {last} report ({len(packed)} orders so far); "
         f"without a report for {ABANDONED.days} days it counts as gone elsewhere ({lost} orders), which the draft shows as scrap",
         f"in {overlapping} orders reports overlap: the wait between them is taken as 0",
-        "why an order waits is not in the log: waits stand as delays `after-CENTER`, not as queues; they do not shrink when a center gets faster",
+        "why an order waits is not in the log: waits stand as delays `pause-CENTER` and `leave-CENTER`, not as queues; they do not shrink when "
+        "a center gets faster",
         "how many machines there are is not in the log: `units` is the largest number of orders worked on at once",
         "quantities, setups and breaks are reports like any other here; costs, demand and stocks are not in the log",
         *([f"rare activities share the center `{OTHER}`: {', '.join(rare)}"] if rare else []),

@@ -63,8 +63,11 @@ def _routing(d: Discovery) -> list[str]:
             continue
         targets = _after(center)
         onward = _shares(dict(targets)) if targets else "scrap"
-        lines.append(f"      - {{step: {name}, station: {name}, next: after-{name}}}")
-        lines.append(f"      - {{step: after-{name}, station: after-{name}, next: {onward}}}")
+        ends = {f"pause-{name}": center.again, f"leave-{name}": max(sum(targets.values()), 1)}
+        lines.append(f"      - {{step: {name}, station: {name}, next: {_shares({k: n for k, n in ends.items() if n})}}}")
+        if center.again:
+            lines.append(f"      - {{step: pause-{name}, station: pause-{name}, next: {name}}}")
+        lines.append(f"      - {{step: leave-{name}, station: leave-{name}, next: {onward}}}")
     return lines
 
 
@@ -76,11 +79,10 @@ def _stations(d: Discovery) -> list[str]:
         lines.append(f"    calendar: {calendar_of(d, center)}")
         lines.append(f"    work: {{default: '{_hours(center.work)}'}}")
         if name != d.last:
-            waits = kaplan_meier(center.gaps, center.censored)
-            lines.append(f"  after-{name}:")
-            lines.append(f"    units: {waiting_places(d)}")
-            lines.append("    calendar: always")
-            lines.append(f"    work: {{default: '{_hours(waits)}'}}")
+            delays = {"pause": kaplan_meier(center.pauses, [])} if center.again else {}
+            delays["leave"] = kaplan_meier(center.moves, center.censored)
+            for kind, waits in delays.items():
+                lines.append(f"  {kind}-{name}: {{units: {waiting_places(d)}, calendar: always, work: {{default: '{_hours(waits)}'}}}}")
     return lines
 
 

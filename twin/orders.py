@@ -87,24 +87,32 @@ class _Place:
 
 
 def _places(order: Order, found: Discovery, at: str, now: datetime, waits: dict[str, list[float]]) -> _Place:
-    """A waiting order is in the delay after its last center, or ready and in front of a closed one, or gone.
+    """A waiting order is in one of the two delays after its last center, or ready in front of a closed center, or gone.
 
     Prior: the delays and transitions of the draft; evidence: no report has come since the last one.
     """
     center = found.centers[at]
-    age = (now - local(order.last_time)).total_seconds() / 3600.0
-    delays = waits[at]
-    still = sum(d > age for d in delays) / len(delays)
-    total = sum(center.next.values()) + center.abandoned
-    weights = [(f"after-{at}", still)]
-    for target, n in sorted(center.next.items()):
-        closed = closed_since(found.centers[target].open_hours, now)
-        earliest = max((closed - local(order.last_time)).total_seconds() / 3600.0, 0.0)
-        weights.append((target, n / total * sum(earliest <= d <= age for d in delays) / len(delays) if closed < now else 0.0))
-    weights.append(("", center.abandoned / total * (1.0 - still) if total else 0.0))
-    if sum(w for _, w in weights) <= 0.0:
-        weights = [(f"after-{at}", 1.0)]
-    return _Place(tuple(weights))
+    last = local(order.last_time)
+    age = (now - last).total_seconds() / 3600.0
+    total = center.again + sum(center.next.values()) + center.abandoned
+    ends = [(at, center.again, waits[f"pause-{at}"])]
+    ends += [(target, n, waits[f"leave-{at}"]) for target, n in sorted(center.next.items())]
+    ends += [("", center.abandoned, waits[f"leave-{at}"])]
+    weights: Counter[str] = Counter()
+    for target, n, delays in ends:
+        share = n / total if total else 0.0
+        still = sum(d > age for d in delays) / len(delays)
+        weights[f"pause-{at}" if target == at else f"leave-{at}"] += share * still
+        if target:
+            closed = closed_since(found.centers[target].open_hours, now)
+            earliest = max((closed - last).total_seconds() / 3600.0, 0.0)
+            ready = sum(earliest <= d <= age for d in delays) / len(delays) if closed < now else 0.0
+            weights[target] += share * ready
+        else:
+            weights[""] += share * (1.0 - still)
+    if sum(weights.values()) <= 0.0:
+        weights[f"leave-{at}"] = 1.0
+    return _Place(tuple(weights.items()))
 
 
 def local(ms: int) -> datetime:
@@ -115,13 +123,14 @@ def local(ms: int) -> datetime:
 def ensemble(book: OrderBook, compiled: Compiled, found: Discovery, now: int, members: int, seed: int) -> list[Facts]:
     """The open orders as parts of the drafted plant, `members` times: what the log shows is the same in all, what it hides is drawn.
 
-    An order is worked on at CENTER, or waits: in the delay `after-CENTER`, or in the queue of a closed center. An activity
+    An order is worked on at CENTER, or waits: in `pause-CENTER` or `leave-CENTER`, or in the queue of a closed center. An activity
     the draft has never seen stands at `other`, or at the draft's busiest center where there is no such one.
     """
     rng = np.random.default_rng(seed)
     busiest = max(found.centers.values(), key=lambda c: c.reports).id
     fallback = OTHER if OTHER in found.centers else busiest
-    waits = {c.id: kaplan_meier(c.gaps, c.censored) for c in found.centers.values()}
+    waits = {f"pause-{c.id}": kaplan_meier(c.pauses, []) for c in found.centers.values()}
+    waits |= {f"leave-{c.id}": kaplan_meier(c.moves, c.censored) for c in found.centers.values()}
     running: list[tuple[Order, str]] = []
     waiting: list[tuple[Order, _Place]] = []
     for _, order in sorted(book.open(now).items()):
@@ -152,7 +161,7 @@ def _facts(stands: list[tuple[Order, str]], compiled: Compiled, now: int) -> Fac
     used: Counter[str] = Counter()
     for order, at in stands:
         part = PartFacts(product, at, round((order.first - compiled.start_ms) / compiled.tick_ms))
-        in_unit = bool(order.running) or at.startswith("after-")
+        in_unit = bool(order.running) or at.startswith(("pause-", "leave-"))
         if in_unit and used[at] < stations[at].units:
             used[at] += 1
             began = max(order.running.values()) if order.running else order.last_time

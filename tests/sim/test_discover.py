@@ -43,7 +43,10 @@ def test_the_small_log_is_understood(tmp_path: Path) -> None:
     assert dict(found.centers["saw"].next) == {"milling": 15}
     assert dict(found.centers["milling"].next) == {"packing": 15}
     assert not found.centers["packing"].next  # what follows the first packing report is not part of the flow
-    assert found.centers["saw"].gaps == [1.0] * 15
+    # saw and milling open at 6 and 8 on these days; an order that begins right at the opening was ready some time before:
+    # half of the hour since it left the saw is taken as wait
+    assert found.centers["saw"].moves == [0.5] * 15
+    assert found.centers["saw"].again == 0
     assert found.centers["milling"].work == [2.0] * 15
     assert found.centers["saw"].parallel == 1
     assert found.arrival_days == frozenset(range(5))
@@ -54,7 +57,7 @@ def test_the_draft_is_a_plant_file_that_loads(tmp_path: Path) -> None:
     path = tmp_path / "draft.yaml"
     path.write_text(plant_file(found, "small", "a test"), encoding="utf-8")
     plant = load(path)
-    assert {s.id for s in plant.stations} == {"intake", "saw", "after-saw", "milling", "after-milling", "packing"}
+    assert {s.id for s in plant.stations} == {"intake", "saw", "leave-saw", "milling", "leave-milling", "packing"}
     assert plant.products[0].release.arrivals is not None
 
 
