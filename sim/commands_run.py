@@ -96,7 +96,7 @@ def simulate(
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-    except KernelError as error:
+    except (KernelError, OverflowError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if as_json:
@@ -114,6 +114,7 @@ def trace(
 ) -> None:
     """Print the events of replica 0, one `tick slot kind` a line."""
     from sim import experiment
+    from sim.kernel import KernelError
 
     compiled = _compiled(plant)
     try:
@@ -121,4 +122,7 @@ def trace(
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
+    except (KernelError, OverflowError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
     typer.echo(experiment.trace_hash(lines) if as_hash else lines, nl=as_hash)

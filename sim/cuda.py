@@ -17,7 +17,7 @@ import numpy as np
 from numba.core.errors import NumbaPerformanceWarning
 
 from sim.compile import Compiled
-from sim.kernel import check, run_row, trace_row
+from sim.kernel import KernelError, check, run_row, trace_row
 from sim.state import Array
 
 cuda: Any = numba.cuda  # its types are incomplete
@@ -25,7 +25,7 @@ THREADS = 32
 """Threads in a block: a warp. Replicas differ in what they do next, so bigger blocks gain nothing."""
 
 
-class NoDeviceError(RuntimeError):
+class NoDeviceError(KernelError):
     """There is no CUDA device; says what to do instead."""
 
 
