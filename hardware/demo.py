@@ -110,12 +110,13 @@ def parts(options: Options, broker: int, http: tuple[int, int], fieldbus: int) -
     return [
         Part("broker", python("broker", "--port", str(broker), "--kind", options.broker, *data)),
         Part("ingest", python("ingest", plant, *mqtt, "--port", str(http[0]), *data)),
-        Part("plant", python("plant", plant, "--port", str(fieldbus), *speed, *mqtt, *data)),
-        Part("gateway", python("gateway", plant, "--fieldbus", bus, *mqtt, *data)),
-        # the first start compiles the kernel
         Part("twin", python("twin", plant, "--port", str(http[1]), "--ingest", ingest, *data), start_s=240.0),
-        Part("advise", python("advise", plant, "--twin", twin, *data), start_s=240.0),
         Part("dashboard", python("dashboard", "--twin", twin, "--port", page, *data)),
+        # the plant's clock runs from its start, so everything that watches it is there before
+        Part("plant", python("plant", plant, "--port", str(fieldbus), *speed, *mqtt, *data), start_s=120.0),
+        Part("gateway", python("gateway", plant, "--fieldbus", bus, *mqtt, *data)),
+        # ready after its first look at the plant, which may take a while
+        Part("advise", python("advise", plant, "--twin", twin, *data), wait=False),
     ]
 
 
@@ -138,13 +139,14 @@ class Demo:
         prepare(self.options.data)
         _write_mark(self.options)
         broker, ingest, twin, fieldbus = free_ports(4)
-        self._make_keys()
         group = Supervisor(self.options.data, parts(self.options, broker, (ingest, twin), fieldbus), self.say)
         api = TwinApi(f"http://{HOST}:{twin}", f"http://{HOST}:{ingest}")
         with _signals(self):
             try:
                 began = time.monotonic()
                 self.starting = True
+                self._make_keys()
+                self._warm_up()
                 group.start()
                 self.starting = False
                 self._greet(group, time.monotonic() - began)
@@ -164,6 +166,16 @@ class Demo:
         made = subprocess.run(argv, capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise StartError(f"the signing keys could not be made:\n{(made.stderr or made.stdout).strip()}")
+
+    def _warm_up(self) -> None:
+        """Compile the kernel before the plant's clock runs, once for twin and advice; later starts find it done."""
+        self.say("getting the kernel ready (a new version is compiled once, which takes up to a minute)")
+        short = ("--until", "60 s", "--replications", "2", "--json")
+        made = subprocess.run(
+            python("simulate", self.options.plant, *short), capture_output=True, text=True, check=False
+        )
+        if made.returncode != 0:
+            raise StartError(f"the plant could not be simulated:\n{(made.stderr or made.stdout).strip()}")
 
     def _greet(self, group: Supervisor, seconds: float) -> None:
         self.say(f"{len(group.parts)} parts are running (after {seconds:.0f} s); output in {group.run_folder}")

@@ -121,7 +121,8 @@ def recommendation(row: Mapping[str, Any]) -> Json:
     if row.get("realised") is not None:
         told["realised"] = row["realised"]
     else:
-        told["reason"] = row.get("reason") or _last_note(row.get("timeline") or []) or NOT_YET.get(str(row.get("status")), "its horizon is not over")
+        why = row.get("reason") or _last_note(row.get("timeline") or [])
+        told["reason"] = why or NOT_YET.get(str(row.get("status")), "its horizon is not over")
     return told
 
 

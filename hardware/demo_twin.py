@@ -50,9 +50,9 @@ def _request(base: str, method: str, path: str, body: dict[str, Any] | None = No
 class Operator:
     """A scripted operator for the demo only: accepts the first recommendation that is worth it.
 
-    It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody. The promise
-    is a prediction interval with all the plant's luck in it, so it mostly reaches below zero; worth it means that the
-    mean is positive, that a loss is less likely than a gain, and that no check of the twin is open.
+    It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody. The
+    promise is a prediction interval with all the plant's luck in it, so it mostly reaches below zero; worth it means
+    that the mean is positive, that a loss is less likely than a gain, and that no check of the twin is open.
     """
 
     def __init__(self, api: TwinApi, say: Callable[[str], None]) -> None:

@@ -38,13 +38,15 @@ class Part:
     """One process to keep.
 
     `argv` is the whole command line. It is ready when `run/NAME.json` names its pid and, where that file gives a `url`,
-    `/healthz` there answers 200; or, for programs that know nothing of that (`port` given), when the port accepts.
+    `/healthz` there answers 200; or, for programs that know nothing of that (`port` given), when the port accepts. The
+    start of the next part waits for that unless `wait` is off.
     """
 
     name: str
     argv: tuple[str, ...]
     port: int | None = None
     start_s: float = 60.0
+    wait: bool = True
 
 
 @dataclass(slots=True)
@@ -130,11 +132,12 @@ class Supervisor:
         return sum(one.restarts for one in self.running.values())
 
     def start(self) -> None:
-        """Start all parts in order, each when the one before is ready. Raises StartError and leaves nothing running."""
+        """Start all parts in order, each when those before are ready. Raises StartError and leaves nothing running."""
         try:
             for one in self.running.values():
                 self._launch(one)
-                self._await_ready(one)
+                if one.part.wait:
+                    self._await_ready(one)
         except BaseException:
             self.stop()
             raise
@@ -148,7 +151,7 @@ class Supervisor:
                 if code is None:
                     if not one.ready and self._is_ready(one):
                         one.ready = True
-                        self.say(f"{one.part.name} is back")
+                        self.say(f"{one.part.name} is {'back' if one.restarts else 'ready'}")
                     continue
                 self._note_death(one, code, now)
             elif one.again_at is not None and now >= one.again_at:
