@@ -96,7 +96,7 @@ def draw_twist(plant: Plant, seed: int) -> Twist:
     twist = Twist(
         slow_station=slow,
         slow_scale=between(1.05, 1.09) if slow != neck else 1.02,
-        work_cv=between(1.15, 1.35),
+        work_cv=between(1.1, 1.25),
         micro_station=micro,
         micro_every_s=round(20 * work_s, 1),
         micro_s=(round(0.1 * work_s, 2), round(0.6 * work_s, 2)),
@@ -111,7 +111,7 @@ def draw_twist(plant: Plant, seed: int) -> Twist:
     if any(s.lead for s in plant.stocks):
         twist = replace(twist, lead_scale=between(1.1, 1.25), lead_cv=between(1.2, 1.5))
     if plant.demands or any(p.release.arrivals for p in plant.products):
-        twist = replace(twist, demand_scale=between(1.02, 1.05))
+        twist = replace(twist, demand_scale=between(1.01, 1.03))
     if any(s.calendar for s in plant.stations):
         twist = replace(twist, slow_start_s=600.0, slow_start_scale=between(1.15, 1.4))
     return twist

@@ -205,6 +205,7 @@ class VirtualPlant:
             "seed": self.options.seed,
             "origin": self.pace.origin,
             "speed": self.pace.speed,
+            "wall": self.pace.wall,
             "twist": self.twist.header(),
             "disturbances": [asdict(d) for d in self.options.script],
         }

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from hardware.replay import moments, tags_of
 from sim.eventlog import read
 from tests.hardware.fakes import FakeTwin, Running, wait_until
@@ -51,17 +53,18 @@ def test_events_are_counted_and_in_order(tmp_path: Path) -> None:
     assert all(m.start is not None and m.start <= m.t for m in found if m.kind == "report_complete")
 
 
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)  # the broker plays no part in it
 def test_the_log_arrives_whole_through_a_kill_and_names_nobody(tmp_path: Path, broker: Running) -> None:
     reports = write_log(tmp_path / "log.csv", 8)
     twin = FakeTwin(broker.port, state="ptw/v1/demo/shop/machine_shop/_twin/state")
     twin.start()
     try:
-        first = start(tmp_path / "log.csv", tmp_path, broker, 60_000)
+        first = start(tmp_path / "log.csv", tmp_path, broker, 90_000)
         wait_until(lambda: sum(twin.hw.values()) > 20, "twenty messages", 30)
         time.sleep(0.3)
         first.send_signal(signal.SIGKILL)
         first.wait()
-        again = start(tmp_path / "log.csv", tmp_path, broker, 60_000)
+        again = start(tmp_path / "log.csv", tmp_path, broker, 90_000)
         assert again.wait(60) == 0
     finally:
         twin.stop()

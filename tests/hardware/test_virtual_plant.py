@@ -110,7 +110,12 @@ def test_events_carry_the_register_they_lead_to_and_noise_is_there(monkeypatch: 
     level_errors = 0
     late: list[bool] = []
     delay = plant.image._delay
-    monkeypatch.setattr(plant.image, "_delay", lambda *a: (late.append(delay(*a)), late[-1])[1])
+
+    def counted(*a: Any) -> bool:
+        late.append(delay(*a))
+        return late[-1]
+
+    monkeypatch.setattr(plant.image, "_delay", counted)
     for _ in range(600):
         clock.s += 1.0
         catch_up(plant)
