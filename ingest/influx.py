@@ -243,6 +243,7 @@ class SinkProcess:
         """Start it again when it ended."""
         if self._process.poll() is not None:
             log.warning("the InfluxDB sink ended with %s; starting it again", self._process.returncode)
+            self._close()
             self._process = self._begin()
 
     def stop(self) -> None:
@@ -253,6 +254,9 @@ class SinkProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -266,7 +270,8 @@ def main(arguments: list[str]) -> int:
     if not sys.stdin.isatty():
 
         def orphaned() -> None:
-            sys.stdin.buffer.read()
+            while os.read(0, 4096):  # unbuffered: no lock that the end of the interpreter would wait for
+                pass
             stop.set()
 
         threading.Thread(target=orphaned, daemon=True).start()
