@@ -130,7 +130,7 @@ def _stock(compiled: Compiled, stock: StockState, k: int, tick: int) -> StockFac
 def _demand_age(compiled: Compiled, state: TwinState) -> dict[str, int]:
     ages = {}
     for demand in compiled.plant.demands:
-        channel = state.channels.get(f"demand/{compiled.stock_index[demand.stock]}")
+        channel = state.channels.get(f"=demand/{compiled.stock_index[demand.stock]}")
         if channel is not None:
             ages[demand.id] = max(to_tick(compiled, state.t) - to_tick(compiled, channel.t), 0)
     return ages
@@ -143,7 +143,7 @@ def posterior(compiled: Compiled, state: TwinState) -> Posterior:
     for spec in compiled.plant.demands:
         stock = state.stocks[compiled.stock_index[spec.stock]]
         one = sum(d.stock == spec.stock for d in compiled.plant.demands) == 1
-        seen = f"demand/{compiled.stock_index[spec.stock]}" in state.channels
+        seen = f"=demand/{compiled.stock_index[spec.stock]}" in state.channels
         if not (one and seen) or state.started == 0:
             demand.append((prior, prior))
             continue

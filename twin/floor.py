@@ -300,7 +300,7 @@ def find_elsewhere(f: Floor, s: int, product: int | None, *, ghost: bool = True)
 
 
 def _release_seen(f: Floor, product: int) -> bool:
-    return f"in/{f.topology.plant.products[product].id}" in f.state.channels
+    return f"=in/{f.topology.plant.products[product].id}" in f.state.channels
 
 
 def _from_unseen(f: Floor, s: int, product: int | None) -> Part | None:

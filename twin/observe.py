@@ -159,7 +159,7 @@ def _failure(f: Floor, s: int, u: int, event: Event) -> None:
         unit.worked, unit.age_known = 0, True
         floor.set_state(f, s, u, WORK)
         return
-    if event.count is None or _delta(f, f"{event.thing}/down", event.count, 1) != 0:
+    if event.count is None or _delta(f, f"@{event.thing}/down", event.count, 1) != 0:
         f.state.stations[s].failures += 1
     if unit.part is None or unit.done:
         floor.start(f, s, u, None)
@@ -169,7 +169,7 @@ def _failure(f: Floor, s: int, u: int, event: Event) -> None:
 def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
     station = f.state.stations[s]
     tag = event_counter(f.topology, event.thing, event.kind, event.unit, event.product)
-    n = 1 if event.count is None else _delta(f, tag or f"{event.thing}/{event.kind}", event.count, 1)
+    n = 1 if event.count is None else _delta(f, tag or f"@{event.thing}/{event.kind}", event.count, 1)
     if n == 0:
         count(f.state, "events_already_counted")
         return
@@ -267,7 +267,7 @@ def _counter(f: Floor, obs: Obs) -> None:
     if s is not None:
         _station_counter(f, s, obs.name, n)
     elif sensor.thing in f.topology.product and sensor.property == "in":
-        f.state.channels.setdefault(f"in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
+        f.state.channels.setdefault(f"=in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
         p = f.topology.product[sensor.thing]
         for _ in range(n):
             floor.join(f, floor.release(f, p, seen=True), 0)
@@ -275,7 +275,7 @@ def _counter(f: Floor, obs: Obs) -> None:
     elif sensor.property == "demand":
         k = f.topology.demand_stock.get(sensor.thing, f.topology.stock.get(sensor.thing, -1))
         if k >= 0:
-            f.state.channels.setdefault(f"demand/{k}", Channel(last=0, t=f.t)).t = f.t
+            f.state.channels.setdefault(f"=demand/{k}", Channel(last=0, t=f.t)).t = f.t
             supply.demand(f.state.stocks[k], n)
 
 
