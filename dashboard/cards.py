@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,12 +35,14 @@ def _nothing(frame: Mapping[str, Any] | None) -> html.Section:
         title, note = "No advice yet", "No decision moment has been checked since the twin started."
     else:
         title = "Doing nothing is best"
-        note = str(advice.get("why") or "No candidate beat doing nothing and the rule by enough to be worth a click.")
+        why = str(advice.get("why") or "no candidate beat doing nothing and the rule by enough to be worth a click")
+        note = re.sub(r"^doing nothing is best:\s*", "", why, flags=re.IGNORECASE)
+        note = note[:1].upper() + note[1:]
     lines: list[Any] = [html.H2(title, className="sentence"), html.P(note)]
     if when is not None:
         checked = html.Span(**marks(data_t=str(when)))
         lines.append(
-            html.P(["Last checked ", checked, f"; {advice.get('evaluated', 0)} decision moments checked so far."])
+            html.P(["Last checked ", checked, f"; decision moments checked so far: {advice.get('evaluated', 0)}."])
         )
     return html.Section(lines, className="panel card nothing", id="nothing")
 
@@ -91,6 +94,7 @@ def _effects(rec: Mapping[str, Any]) -> list[Any]:
     for name, change in (rec.get("kpis") or {}).items():
         if isinstance(change, Mapping):
             before, after = (_band(change.get(side)) for side in ("from", "to"))
+            after = "the same" if after == before else after
             rows.append(html.Tr([html.Th(name.replace("_", " ")), html.Td(before), html.Td("→"), html.Td(after)]))
     return [html.H3("Expected effect"), html.Table(html.Tbody(rows), className="effects")] if rows else []
 
@@ -124,7 +128,7 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     then = rec.get("then")
     status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
-    after = f"Afterwards: {str(then).removeprefix('rule:')}." if then else ""
+    after = _afterwards(str(then)) if then else ""
     over = rec.get("horizon_s")
     counted = f", counted over {words.hours(over)}" if over is not None else ""
     return html.Section(
@@ -179,6 +183,12 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     )
 
 
+def _afterwards(then: str) -> str:
+    """What acts when the setpoint's time is over: the setpoint before it, or a rule or policy by its name."""
+    name = then.removeprefix("rule:")
+    return "Afterwards the setpoint before it returns." if name == "setpoint before" else f"Afterwards: {name}."
+
+
 def _alternative(other: object, plant: Mapping[str, Any]) -> str:
     if not isinstance(other, Mapping):
         return str(other)
@@ -229,7 +239,7 @@ def _past(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Details:
     status = str(rec.get("status"))
     reason = rec.get("reason")
     said = words.STATUS.get(status, status)
-    if reason:
+    if reason and status in ("rejected", "withdrawn", "superseded", "failed", "expired"):
         said += f": {words.REASONS.get(str(reason), reason)}"
     promised = html.P(f"Promised {words.gain(rec.get('gain'))} against doing nothing.")
     # What is on its way, or just arrived, is open so that the confirmation is seen without a click.

@@ -48,7 +48,12 @@ class History:
         return len(self._frames)
 
     def add(self, frame: dict[str, Any]) -> None:
-        """Append a frame; a frame from before the newest one means the twin began anew: the past is dropped."""
+        """Append a frame; a frame from before the newest one means the twin began anew: the past is dropped.
+
+        A frame at time 0 is of a twin that has read nothing yet: it is shown, but is no past.
+        """
+        if frame["t"] <= 0:
+            return
         if self._frames and frame["t"] < self._frames[-1]["t"]:
             self._frames.clear()
         self._frames.append(frame)

@@ -119,7 +119,7 @@ function take(frame, fresh) {
   live.fresh = fresh ? now : -1e9;
   const add = (name, v) => {
     const s = live.trends[name] || (live.trends[name] = {t: [], v: []});
-    if (v === null || v === undefined || (s.t.length && frame.t <= s.t[s.t.length - 1])) return;
+    if (v === null || v === undefined || frame.t <= 0 || (s.t.length && frame.t <= s.t[s.t.length - 1])) return;
     s.t.push(frame.t); s.v.push(v);
     if (s.t.length > WINDOW) { s.t.shift(); s.v.shift(); }
   };
@@ -157,7 +157,7 @@ function header() {
   const f = live.frame, p = live.plant;
   if (!f || !byId("clock")) return;
   if (p) put(byId("site"), [p.site, p.area, p.line || p.id].filter(Boolean).join(" / "));
-  put(byId("clock"), clock(f.t));
+  put(byId("clock"), f.t > 0 ? clock(f.t) : "no data yet");
   const mode = stale() || f.mode === "stale" ? "STALE" : String(f.mode || "live").toUpperCase();
   put(byId("mode"), mode);
   attr(byId("mode"), {"data-mode": mode});
@@ -543,10 +543,10 @@ function quality(s) {
   if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
   const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
   const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  fill(el, [cover, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : r[c]))), "Scores") : make("span")]);
+  fill(el, [cover, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : c === "name" ? label(String(r[c])) : r[c]))), "Scores") : make("span")]);
 }
 function evidence(state, log) {
-  fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Journal position", num(state.pos)], ["Plant time", clock(state.t)], ["Frame", live.frame ? num(live.frame.seq) : "?"]], "State") : sign("stale", "The state cannot be read now.")]);
+  fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Reached", `journal row ${num(state.pos)}, plant time ${clock(state.t)}, frame ${live.frame ? num(live.frame.seq) : "?"}`]], "State") : sign("stale", "The state cannot be read now.")]);
   const rows = (Array.isArray(log) ? log : (log || {}).rows) || [];
   const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 110 ? t.slice(0, 109) + "…" : t; };
   fill(byId("log"), [rows.length ? table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : make("p", {class: "small"}, null, log ? "The log is empty." : "The log cannot be read now.")]);

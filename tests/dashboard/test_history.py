@@ -45,11 +45,11 @@ def frame(seq: int, t: int, value: float) -> dict[str, Any]:
 def test_series_name_indicators_buffers_and_stocks() -> None:
     history = History()
     for k in range(5):
-        history.add(frame(k, 1000 * k, float(k)))
+        history.add(frame(k, 1000 * k, float(k)))  # the first, at time 0, is of a twin that knows nothing yet
     series = history.series()
     assert set(series) == {"wip", "buf.0", "stk.0"}
-    assert series["wip"] == {"t": [0, 1000, 2000, 3000, 4000], "v": [0.0, 1.0, 2.0, 3.0, 4.0]}
-    assert series["buf.0"]["v"] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert series["wip"] == {"t": [1000, 2000, 3000, 4000], "v": [1.0, 2.0, 3.0, 4.0]}
+    assert series["buf.0"]["v"] == [1.0, 2.0, 3.0, 4.0]
     assert history.series(after_t=2500)["stk.0"]["t"] == [3000, 4000]
 
 

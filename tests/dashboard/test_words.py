@@ -114,7 +114,9 @@ def test_doing_nothing_is_an_answer_and_no_check_is_not() -> None:
     checked = cards.build([], plant(), {"advice": {"evaluated": 7, "t": ORIGIN, "why": "No candidate gained 5 EUR."}})
     assert "Doing nothing is best" in text_of(checked)
     assert "No candidate gained 5 EUR." in text_of(checked)
-    assert "7 decision moments" in text_of(checked)
+    assert "checked so far: 7." in text_of(checked)
+    repeated = {"advice": {"evaluated": 1, "t": ORIGIN, "why": "doing nothing is best: of 20 candidates, none"}}
+    assert text_of(cards.build([], plant(), repeated)).lower().count("doing nothing is best") == 1
     fresh = text_of(cards.build([], plant(), {"advice": {"evaluated": 0, "t": None, "why": ""}}))
     assert "Doing nothing is best" not in fresh
     assert "No advice yet" in fresh
@@ -128,6 +130,21 @@ def test_the_realised_effect_is_labelled_model_based() -> None:
     said = text_of(cards.build([done], plant(), None))
     assert "+44 EUR" in said
     assert "model-based" in said
+
+
+def test_what_acts_afterwards_and_over_what_time_the_gain_counts() -> None:
+    rec = recommendation(41, ORIGIN, lease_s=28800.0, horizon_s=351000.0, then="rule:setpoint before")
+    said = text_of(cards.build([rec], plant(), None))
+    assert "for the next 8 h" in said
+    assert "counted over 4.1 d" in said
+    assert "Afterwards the setpoint before it returns." in said
+    assert "Afterwards: conwip." in text_of(cards.build([rec | {"then": "rule:conwip"}], plant(), None))
+
+
+def test_a_reason_is_told_for_what_was_ended_and_not_for_what_was_done() -> None:
+    rec = recommendation(41, ORIGIN, status="withdrawn", reason="it would gain 3 EUR only")
+    assert "the situation changed: it would gain 3 EUR only" in text_of(cards.build([rec], plant(), None))
+    assert "3 EUR only" not in text_of(cards.build([rec | {"status": "confirmed"}], plant(), None))
 
 
 @calm
