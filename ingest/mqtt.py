@@ -7,10 +7,12 @@ MQTT 5 without properties, clean start, resubscription on each connect. The call
 from __future__ import annotations
 
 import random
+import struct
 import threading
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -22,6 +24,8 @@ from ingest.intake import Message
 from ingest.readings import wall_ms
 
 KEEPALIVE_S = 10
+READ_AHEAD = 65_536
+_PUBACK = struct.Struct("!BBH")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,59 @@ class Will:
 
     topic: str
     body: bytes
+
+
+class _Buffered:
+    """A socket that reads ahead: paho asks for a packet in four pieces, each of which would be a system call.
+
+    `pending`, as of a TLS socket, tells paho's loop not to wait while bytes are here.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._bytes = b""
+        self._at = 0
+
+    def recv(self, size: int) -> bytes:
+        """Up to `size` bytes, from what was read ahead where there is some."""
+        if self._at >= len(self._bytes):
+            self._bytes, self._at = self._inner.recv(READ_AHEAD), 0
+        found = self._bytes[self._at : self._at + size]
+        self._at += len(found)
+        return found
+
+    def pending(self) -> int:
+        """How many bytes are here."""
+        return len(self._bytes) - self._at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class Client(mqtt.Client):
+    """paho's client with three short cuts on the way in; measured by `plantwin bench ingest`.
+
+    It reads ahead, handles all packets that are here in one turn of its loop, and acknowledges a batch in one
+    write. The first and the last need paho's inside (`_create_socket`, `_packet_queue`); the tests on both brokers
+    guard them.
+    """
+
+    def _create_socket(self) -> Any:
+        return _Buffered(super()._create_socket())
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Handle the packets that have come."""
+        while True:
+            code = super().loop_read(max_packets)
+            inner: Any = self._sock
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS or inner is None or not inner.pending():
+                return code
+
+    def ack_all(self, mids: list[int]) -> None:
+        """PUBACK for all of these, in this order."""
+        if mids:
+            packets = b"".join([_PUBACK.pack(0x40, 2, mid) for mid in mids])
+            self._packet_queue(0x40, packets, mids[-1], 1)
 
 
 @dataclass
@@ -46,12 +103,12 @@ class Link:
     name: str = "ingest"
     number: int = field(default=0, init=False)
     connected: bool = field(default=False, init=False)
-    _client: mqtt.Client = field(init=False)
+    _client: Client = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def start(self) -> None:
         """Begin to connect, and go on trying with jitter until `stop`."""
-        client = mqtt.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self.name}-{uuid.uuid4().hex[:8]}",
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -100,12 +157,10 @@ class Link:
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Acknowledge in the order of delivery; those of a former connection are left out."""
         with self._lock:
-            number, connected = self.number, self.connected
-            if not connected:
+            if not self.connected:
                 return
-            for message in messages:
-                if message.qos and message.link == number:
-                    self._client.ack(message.mid, message.qos)
+            number = self.number
+            self._client.ack_all([m.mid for m in messages if m.qos and m.link == number])
 
     def publish(self, topic: str, body: bytes, *, retain: bool = False) -> bool:
         """Publish at QoS 1; False when there is no connection (nothing is queued then)."""
