@@ -30,7 +30,10 @@ products:
   a: {routing: [cut, mill, wash], revenue: 42 EUR}
   b: {routing: [cut, mill, wash], revenue: 60 EUR}
 stations:
-  cut: {units: 1, work: {a: 60 s, b: 90 s}, fails: {clock: odf, after: exponential(100 min), repair: exponential(10 min)}}
+  cut:
+    units: 1
+    work: {a: 60 s, b: 90 s}
+    fails: {clock: odf, after: exponential(100 min), repair: exponential(10 min)}
   mill: {units: 2, work: {a: 100 s, b: 110 s}}
   wash: {units: 1, work: {a: 50 s, b: 50 s}}
 buffers:
