@@ -86,6 +86,8 @@ def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _
     """Train `seeds` policies into `out/seed-N`, and copy the best on the seeds for choices to `out` itself."""
     check_learnable(job.compiled)
     torch.set_num_threads(job.threads)
+    # each distribution checks its logits otherwise, five controls a step; the weights are checked at every checkpoint
+    torch.distributions.Distribution.set_default_validate_args(False)
     results = [_one(job, seed, lambda p, s=seed: show(s, p)) for seed in range(seeds)]  # type: ignore[misc]
     best = min(results, key=lambda r: r.cost)
     for name in ("policy.safetensors", "policy.json", "evidence.json", "card.md"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from agents.env import compiled_plant
 from sim.compile import Compiled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from sim.compile import Compiled
 
 def random_network(rng: np.random.Generator, width: int, counts: tuple[int, ...], hidden: int = 16) -> Network:
     def layer(n: int, m: int) -> np.ndarray:
-        return rng.standard_normal((n, m)).astype(np.float32) / np.sqrt(m)
+        made: np.ndarray = (rng.standard_normal((n, m)) / np.sqrt(m)).astype(np.float32)
+        return made
 
     sizes = [width, hidden, hidden, sum(counts)]
-    weights = tuple(layer(n, m).astype(np.float32) for m, n in zip(sizes[:-1], sizes[1:], strict=True))
+    weights = tuple(layer(n, m) for m, n in pairwise(sizes))
     return Network(weights, tuple(rng.standard_normal(n).astype(np.float32) for n in sizes[1:]), counts)
 
 
