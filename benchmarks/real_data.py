@@ -1,9 +1,10 @@
 """Forecasts of a real machine shop from its own log: rolling origin, against two naive forecasts.
 
-`plantwin bench real_data [--json] [--journal FILE] [--write docs/real-data.md]`. From each midnight of the last four weeks,
-using only what came before it, a plant file is drafted, the open orders at that moment become the twin's state, and replicas of the twin
-say how many orders will be finished within 1 and 3 days. With `--journal` the events are read from the journal of `plantwin ingest`, into
-which `plantwin replay` sent them over MQTT; otherwise straight from the CSV file. The figures are the same, which a test checks.
+`plantwin bench real_data [--json] [--journal FILE] [--write docs/real-data.md]`. From each midnight of the last four
+weeks, using only what came before it, a plant file is drafted, the open orders at that moment become the twin's
+state, and replicas of the twin say how many orders will be finished within 1 and 3 days. With `--journal` the events
+are read from the journal of `plantwin ingest`, into which `plantwin replay` sent them over MQTT; otherwise straight
+from the CSV file. The figures are the same, which a test checks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sim.compile import compile_plant
 from sim.discover import discover
 from sim.draft import plant_file
@@ -69,7 +71,9 @@ def events_of_journal(path: Path) -> Iterator[Event]:
             if row.kind == "event":
                 body = json.loads(row.body)
                 if body["kind"].startswith("report_"):
-                    found.append((body["t"], int(body["kind"] == "report_complete"), body["kind"], body["order"], body["thing"]))
+                    found.append(
+                        (body["t"], int(body["kind"] == "report_complete"), body["kind"], body["order"], body["thing"])
+                    )
         after = rows[-1].pos
     return iter([(t, kind, order, thing) for t, _, kind, order, thing in sorted(found)])
 
@@ -87,8 +91,11 @@ class Origin:
     actual: dict[int, int] = field(default_factory=dict)
 
 
-def forecast(log: Sequence[Report], book: OrderBook, day: datetime, replicas: int) -> tuple[dict[int, Samples], dict[str, int]]:
-    """Completions within each horizon, one number a replica, and the WIP the state has, from what is known at midnight."""
+def forecast(
+    log: Sequence[Report], book: OrderBook, day: datetime, replicas: int
+) -> tuple[dict[int, Samples], dict[str, int]]:
+    """Completions within each horizon, one number a replica, and the WIP the state has, from what is known at
+    midnight."""
     found = discover(log, day)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "draft.yaml"
@@ -104,7 +111,9 @@ def forecast(log: Sequence[Report], book: OrderBook, day: datetime, replicas: in
     return result, dict(book.wip(plant_ms(day)))
 
 
-def rolling(log: Sequence[Report], events: Sequence[Event], replicas: int, first: datetime = FIRST_ORIGIN, end: datetime = END) -> list[Origin]:
+def rolling(
+    log: Sequence[Report], events: Sequence[Event], replicas: int, first: datetime = FIRST_ORIGIN, end: datetime = END
+) -> list[Origin]:
     """All origins; an outcome is attached only where the horizon ends by the end of the file."""
     whole = OrderBook()
     for event in events:
@@ -151,7 +160,8 @@ def score(forecasts: Sequence[Samples], actual: Sequence[float]) -> dict[str, fl
 
 
 def _poisson(mean: float, n: int = 999) -> Samples:
-    """Quantiles of a Poisson distribution: the spread that is given to a naive count so that it can be scored as a distribution."""
+    """Quantiles of a Poisson distribution: the spread that is given to a naive count so that it can be scored as a
+    distribution."""
     from scipy.stats import poisson
 
     if mean <= 0:
@@ -181,14 +191,18 @@ def table(result: dict[str, dict[str, dict[str, float]]]) -> str:
     for horizon, rows in result.items():
         for name, s in rows.items():
             lines.append(
-                f"| {horizon} | {name} | {s['n']:.0f} | {s['bias']:+.2f} | {s['mae']:.2f} | {s['crps']:.3f} | {100 * s['coverage90']:.0f} % |"
+                f"| {horizon} | {name} | {s['n']:.0f} | {s['bias']:+.2f} | {s['mae']:.2f} | {s['crps']:.3f} | "
+                f"{100 * s['coverage90']:.0f} % |"
             )
     return "\n".join(lines)
 
 
 def days_table(origins: Sequence[Origin]) -> str:
     """Every midnight: what was open, what was forecast, what came."""
-    lines = ["| midnight | open orders | 1 day: mean (90 % band) | came | 3 days: mean (90 % band) | came |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| midnight | open orders | 1 day: mean (90 % band) | came | 3 days: mean (90 % band) | came |",
+        "|---|---|---|---|---|---|",
+    ]
     for o in origins:
         cells = []
         for h in HORIZONS:
@@ -208,7 +222,9 @@ def replace_between(text: str, name: str, body: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point of `plantwin bench real_data`."""
-    parser = argparse.ArgumentParser(prog="plantwin bench real_data", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="plantwin bench real_data", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--journal", type=Path, help="journal with the replayed events")
     parser.add_argument("--replicas", type=int, default=500)

@@ -40,13 +40,16 @@ def _ticks(compiled: Compiled, text: str, option: str) -> int:
         raise typer.Exit(2) from error
 
 
-def _show(report: dict[str, Any], compiled: Compiled) -> None:
+def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     conventions = ", ".join(f"{k} {v}" for k, v in report["conventions"].items())
-    console.print(f"[bold]{report['plant']}[/] on {report['engine']}, {report['replications']} replications, seed {report['seed']}")
+    console.print(
+        f"[bold]{report['plant']}[/] on {report['engine']}, {report['replications']} replications, "
+        f"seed {report['seed']}"
+    )
     console.print(f"conventions: {conventions}", highlight=False)
     table = Table("figure", "mean", "95 % interval", "unit")
     for name, f in report["kpis"].items():
@@ -54,10 +57,12 @@ def _show(report: dict[str, Any], compiled: Compiled) -> None:
             span = "" if f["lo"] is None else f"{f['lo']:.4g} .. {f['hi']:.4g}"
             table.add_row(name, f"{f['mean']:.4g}", span, f["unit"])
     console.print(table)
-    states = [s for s in ("work", "idle", "starved", "blocked", "down", "off")]
+    states = ("work", "idle", "starved", "blocked", "down", "off")
     table = Table("station", *states, "queue")
     for station, figures in report["stations"].items():
-        table.add_row(station, *[f"{100 * figures[s]['mean']:.1f} %" for s in states], f"{figures['queue']['mean']:.2f}")
+        table.add_row(
+            station, *[f"{100 * figures[s]['mean']:.1f} %" for s in states], f"{figures['queue']['mean']:.2f}"
+        )
     console.print(table)
     if report["stocks"]:
         table = Table("stock", "on hand", "backorders", "fill rate")
@@ -102,7 +107,7 @@ def simulate(
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        _show(report, compiled)
+        _show(report)
 
 
 def trace(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from sim import state as L
+from sim import state as st
 from sim.calendars import transitions
 from sim.draws import entity_number
 from sim.plant import UNLIMITED, Dist, Plant, Product, Station
@@ -21,8 +21,8 @@ NO_LIMIT = 1 << 40
 """Capacity or cap that never binds."""
 TRANSIT_PERIODIC = 64
 TRANSIT_CONTINUOUS = 256
-"""Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. Under continuous review an
-order for every withdrawal; a fuller table is an error, never a drop."""
+"""Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. Under continuous
+review an order for every withdrawal; a fuller table is an error, never a drop."""
 CALENDAR_WEEKS = 54
 """Weeks of explicit calendar changes (daylight saving included); afterwards the last week repeats."""
 
@@ -36,7 +36,8 @@ class Compiled:
     """A plant ready for the kernel.
 
     `params` int64[], read-only; `layout` of the row; `initial` values of a fresh row by field name; `controls` int64[C]
-    positions of the controls in the row, in file order; `slots` (kind name, owner id) of every timer; `start` is tick 0.
+    positions of the controls in the row, in file order; `slots` (kind name, owner id) of every timer; `start` is tick
+    0.
     """
 
     plant: Plant
@@ -95,7 +96,7 @@ class Compiled:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over layout version and params: two equal hashes mean the same physics."""
-        return hashlib.sha256(L.LAYOUT_VERSION.to_bytes(4, "big") + self.params.tobytes()).hexdigest()
+        return hashlib.sha256(st.LAYOUT_VERSION.to_bytes(4, "big") + self.params.tobytes()).hexdigest()
 
     def ticks(self, seconds: float) -> int:
         return round(seconds / self.plant.tick_s)
@@ -122,21 +123,21 @@ class _Builder:
         return self.at[dist]
 
     def finish(self, sizes: dict[str, int], layout: Layout, week: int) -> Array:
-        header = np.zeros(L.HEADER, dtype=np.int64)
-        header[: len(L.SIZES)] = [sizes[name] for name in L.SIZES]
-        first = len(L.SIZES)
-        header[first : first + len(L.FIELDS)] = [layout.offset[f.name] for f in L.FIELDS]
-        base = L.HEADER + sum(len(self.tables[name]) for name in L.TABLES)
+        header = np.zeros(st.HEADER, dtype=np.int64)
+        header[: len(st.SIZES)] = [sizes[name] for name in st.SIZES]
+        first = len(st.SIZES)
+        header[first : first + len(st.FIELDS)] = [layout.offset[f.name] for f in st.FIELDS]
+        base = st.HEADER + sum(len(self.tables[name]) for name in st.TABLES)
         parts: list[Array] = [header]
-        at = L.HEADER
-        for i, name in enumerate(L.TABLES):
+        at = st.HEADER
+        for i, name in enumerate(st.TABLES):
             values = np.array(self.tables[name], dtype=np.int64)
             if name in ("fail_table", "repair_table", "step_table", "arrival_table", "lead_table", "demand_table"):
                 values[values >= 0] += base
-            header[first + len(L.FIELDS) + i] = at
+            header[first + len(st.FIELDS) + i] = at
             at += len(values)
             parts.append(values)
-        header[L.WEEK] = week
+        header[st.WEEK] = week
         params = np.concatenate([*parts, *self.quantiles])
         params.setflags(write=False)
         return params
@@ -163,7 +164,7 @@ def _slots(plant: Plant) -> list[tuple[str, str]]:
         "demand": [d.id for d in plant.demands],
         "review": reviewed,
     }
-    return [(kind, owner) for kind in L.KINDS for owner in owners[kind]]
+    return [(kind, owner) for kind in st.KINDS for owner in owners[kind]]
 
 
 def _max_parts(plant: Plant) -> int:
@@ -182,7 +183,9 @@ def _max_parts(plant: Plant) -> int:
 
 
 def _places(plant: Plant, station: Station) -> int | None:
-    """Parts a station holds in queue and units; None where nothing bounds it. A saturated product keeps one part in its first queue."""
+    """Parts a station holds in queue and units; None where nothing bounds it. A saturated product keeps one part in
+    its first queue.
+    """
     routed = any(p.steps[i].station == station.id for p in plant.products for s in p.steps for i, _ in s.next if i >= 0)
     starters = [p for p in plant.products if p.steps[0].station == station.id]
     if station.capacity != UNLIMITED:
@@ -266,7 +269,7 @@ def _products(b: _Builder, plant: Plant, slot: dict[tuple[str, str], int]) -> No
     t["step_table"] = [b.distribution(p.steps[i].work) for p, _, i in steps]
     t["route_at"], t["route"] = _ragged([_route(p, first, i) for p, first, i in steps], width=2)
     t["first_step"] = firsts
-    t["policy"] = [L.POLICIES.index(p.release.policy) for p in plant.products]
+    t["policy"] = [st.POLICIES.index(p.release.policy) for p in plant.products]
     t["product_stock"] = [stocks[filled.get(p.id)] for p in plant.products]
     t["product_calendar"] = [calendars[p.release.calendar] for p in plant.products]
     t["product_entity"] = [entity_number(p.id) for p in plant.products]
@@ -313,26 +316,30 @@ def _calendars(b: _Builder, plant: Plant, start: datetime, slot: dict[tuple[str,
     b.tables["cal_at"], b.tables["cal_ticks"] = _ragged(tables)
     b.tables["cal_weekly"] = weekly
     b.tables["calendar_slot"] = [slot[("calendar", c.id)] for c in plant.calendars]
-    firsts = [rows[0] if rows else L.INFINITY for rows in tables]
+    firsts = [rows[0] if rows else st.INFINITY for rows in tables]
     return {"cal_open": np.array(opened, dtype=np.int64), "first_change": np.array(firsts, dtype=np.int64)}
 
 
-def _initial(plant: Plant, layout: Layout, calendars: dict[str, Array], slot: dict[tuple[str, str], int]) -> dict[str, Array]:
+def _initial(
+    plant: Plant, layout: Layout, calendars: dict[str, Array], slot: dict[tuple[str, str], int]
+) -> dict[str, Array]:
     open_now = dict(zip([c.id for c in plant.calendars], calendars["cal_open"], strict=True))
-    state = [L.STARVED if s.calendar is None or open_now[s.calendar] else L.OFF for s in plant.stations]
+    state = [st.STARVED if s.calendar is None or open_now[s.calendar] else st.OFF for s in plant.stations]
     n_state = np.zeros((len(plant.stations), 7), dtype=np.int64)
     for i, s in enumerate(plant.stations):
         n_state[i, state[i]] = s.units
-    next_time = np.full(layout.shape["next_time"], L.INFINITY, dtype=np.int64)
+    next_time = np.full(layout.shape["next_time"], st.INFINITY, dtype=np.int64)
     for c, change in zip(plant.calendars, calendars["first_change"], strict=True):
         next_time[slot[("calendar", c.id)]] = change
     for k in plant.stocks:
         if ("review", k.id) in slot:
             next_time[slot[("review", k.id)]] = 0
     caps = [NO_LIMIT if p.release.cap is None else p.release.cap for p in plant.products]
-    bases = [L.NOBODY if p.release.base_stock is None else p.release.base_stock for p in plant.products]
+    bases = [st.NOBODY if p.release.base_stock is None else p.release.base_stock for p in plant.products]
     return {
-        "unit_state": np.array([state[i] for i, s in enumerate(plant.stations) for _ in range(s.units)], dtype=np.int64),
+        "unit_state": np.array(
+            [state[i] for i, s in enumerate(plant.stations) for _ in range(s.units)], dtype=np.int64
+        ),
         "n_state": n_state,
         "next_time": next_time,
         "cal_open": calendars["cal_open"],
@@ -349,7 +356,8 @@ def _control_position(plant: Plant, layout: Layout, sets: str) -> int:
     ids = [p.id for p in plant.products] if kind == "release" else [k.id for k in plant.stocks]
     if (kind, name) not in (("release", "cap"), ("release", "base_stock"), ("stocks", "level")) or thing not in ids:
         raise CompileError(
-            f"plant {plant.id}: control sets {sets!r}; expected release.PRODUCT.cap, release.PRODUCT.base_stock or stocks.STOCK.level"
+            f"plant {plant.id}: control sets {sets!r}; expected release.PRODUCT.cap, release.PRODUCT.base_stock or "
+            "stocks.STOCK.level"
         )
     return layout.offset[name] + ids.index(thing)
 
@@ -368,7 +376,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     _products(builder, plant, slot)
     _supply(builder, plant, slot)
     calendars = _calendars(builder, plant, begin, slot)
-    kinds = {pair: L.KINDS.index(pair[0]) for pair in slots}
+    kinds = {pair: st.KINDS.index(pair[0]) for pair in slots}
     builder.tables["slot_kind"] = [kinds[pair] for pair in slots]
     builder.tables["slot_owner"] = [_owner(plant, kind, owner) for kind, owner in slots]
     params = builder.finish(sizes, layout, round(7 * 86400 / plant.tick_s))

@@ -2,10 +2,11 @@
 
 The draft is semi-Markov: an order at a work center is worked on for a time, then nothing is reported for a time
 (it queues, travels, waits for papers), then the next report comes, at the same or another center, with the
-probabilities seen. A log shows when work was reported, not why it waited, so the wait is kept as what it is, a delay: `pause-CENTER`
-before more work at the same center, `leave-CENTER` before another one; no queue is invented that the log cannot show; only the hours for which the next center was closed
-just before it began are taken out of the wait (half of them: when it became ready is not known), since the draft's calendar makes the order wait for them anyway.
-A draft is where an engineer starts.
+probabilities seen. A log shows when work was reported, not why it waited, so the wait is kept as what it is, a delay:
+`pause-CENTER` before more work at the same center, `leave-CENTER` before another one; no queue is invented that the
+log cannot show; only the hours for which the next center was closed just before it began are taken out of the wait
+(half of them: when it became ready is not known), since the draft's calendar makes the order wait for them anyway. A
+draft is where an engineer starts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,16 +26,19 @@ OTHER = "other"
 RARE = 5
 """Activities with fewer reports than this share one work center `other`."""
 ABANDONED = timedelta(days=14)
-"""Close rule, because the log has none: an order without a report for this long has left without reaching its last activity."""
+"""Close rule, because the log has none: an order without a report for this long has left without reaching its last
+activity."""
 FIRST_DAYS = timedelta(days=7)
-"""Orders first reported this soon after the log begins may have been running before: their first report is not an arrival."""
+"""Orders first reported this soon after the log begins may have been running before: their first report is not an
+arrival."""
 QUANTILES = 60
 OPEN_SHARE = 0.25
 """An hour of the week counts as open when work was reported in this share of the weeks."""
 OWN_CALENDAR = 20
 """Reports a work center needs for a calendar of its own; others keep the plant's."""
 READY_SHARE = 0.5
-"""An order that starts right after an opening became ready somewhere in the closed time before: the middle is assumed."""
+"""An order that starts right after an opening became ready somewhere in the closed time before: the middle is
+assumed."""
 SELDOM = 0.02
 """A weekday with a smaller share of a center's starts is closed there; so are the hours of the day before and after the
 middle 96 % of its starts."""
@@ -78,7 +83,9 @@ class Discovery:
 
 def _most_at_once(spans: Iterable[tuple[datetime, datetime]]) -> int:
     """Largest number of overlapping spans."""
-    changes = sorted([(a, 1) for a, b in spans if b > a] + [(b, -1) for a, b in spans if b > a], key=lambda c: (c[0], c[1]))
+    changes = sorted(
+        [(a, 1) for a, b in spans if b > a] + [(b, -1) for a, b in spans if b > a], key=lambda c: (c[0], c[1])
+    )
     most = now = 0
     for _, step in changes:
         now += step
@@ -120,7 +127,8 @@ def closed_since(hours: frozenset[int], t: datetime) -> datetime:
 
 
 def last_opened(hours: frozenset[int], t: datetime) -> datetime:
-    """The earliest moment from which an order that starts at `t`, in the first hour after a closed time, may have waited for the opening.
+    """The earliest moment from which an order that starts at `t`, in the first hour after a closed time, may have
+    waited for the opening.
 
     That is when the center closed before; `t` itself when it did not start right after an opening.
     """
@@ -191,17 +199,33 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
     late = [t for t in firsts.values() if t >= begin + FIRST_DAYS]
     days = Counter(t.weekday() for t in late)
     arrival_days = frozenset(d for d in range(7) if days[d] >= 0.02 * max(len(late), 1))
-    open_days = sum(1 for i in range((until - begin - FIRST_DAYS).days) if (begin + FIRST_DAYS + timedelta(days=i)).weekday() in arrival_days)
+    open_days = sum(
+        1
+        for i in range((until - begin - FIRST_DAYS).days)
+        if (begin + FIRST_DAYS + timedelta(days=i)).weekday() in arrival_days
+    )
+    if not first:
+        first[aliases[min(known, key=lambda r: r.start).activity]] = 1
     return Discovery(
-        centers=centers, first=first or Counter({aliases[min(known, key=lambda r: r.start).activity]: 1}), arrivals=len(late),
-        arrival_days=arrival_days or frozenset(range(5)), arrivals_per_hour=len(late) / max(24.0 * open_days, 24.0), last=last,
-        begin=begin, until=until, notes=_notes(orders, firsts, aliases, last, begin, until), open_hours=plant_hours, aliases=aliases,
-    )  # fmt: skip
+        centers=centers,
+        first=first,
+        arrivals=len(late),
+        arrival_days=arrival_days or frozenset(range(5)),
+        arrivals_per_hour=len(late) / max(24.0 * open_days, 24.0),
+        last=last,
+        begin=begin,
+        until=until,
+        notes=_notes(orders, firsts, aliases, last, (begin, until)),
+        open_hours=plant_hours,
+        aliases=aliases,
+    )
 
 
-def _count_flow(flow: list[Report], centers: dict[str, Center], aliases: dict[str, str], last: str, until: datetime) -> None:
+def _count_flow(
+    flow: list[Report], centers: dict[str, Center], aliases: dict[str, str], last: str, until: datetime
+) -> None:
     """Waits and transitions of one order."""
-    for a, b in zip(flow, flow[1:], strict=False):
+    for a, b in pairwise(flow):
         center = centers[aliases[a.activity]]
         again = aliases[a.activity] == aliases[b.activity]
         if again:
@@ -210,7 +234,9 @@ def _count_flow(flow: list[Report], centers: dict[str, Center], aliases: dict[st
             center.next[aliases[b.activity]] += 1
         if a.complete <= until:
             earliest = max(last_opened(centers[aliases[b.activity]].open_hours, b.start), a.complete)
-            ready = (b.start - a.complete).total_seconds() - READY_SHARE * max((b.start - earliest).total_seconds(), 0.0)
+            ready = (b.start - a.complete).total_seconds() - READY_SHARE * max(
+                (b.start - earliest).total_seconds(), 0.0
+            )
             (center.pauses if again else center.moves).append(max(ready, 0.0) / HOUR)
     end = flow[-1]
     if aliases[end.activity] != last and end.complete <= until:
@@ -235,29 +261,41 @@ def _capacities(known: Sequence[Report], centers: dict[str, Center], aliases: di
 
 
 def _notes(
-    orders: dict[str, list[Report]], firsts: dict[str, datetime], aliases: dict[str, str], last: str, begin: datetime, until: datetime
+    orders: dict[str, list[Report]],
+    firsts: dict[str, datetime],
+    aliases: dict[str, str],
+    last: str,
+    span: tuple[datetime, datetime],
 ) -> list[str]:
     """What the log cannot tell."""
+    begin, until = span
     truncated = sum(t < begin + FIRST_DAYS for t in firsts.values())
-    packed = [o for o, reports in orders.items() if any(aliases[r.activity] == last and r.complete <= until for r in reports)]
-    lost = sum(o not in packed and until - max(r.complete for r in reports) >= ABANDONED for o, reports in orders.items())
+    packed = [
+        o for o, reports in orders.items() if any(aliases[r.activity] == last and r.complete <= until for r in reports)
+    ]
+    lost = sum(
+        o not in packed and until - max(r.complete for r in reports) >= ABANDONED for o, reports in orders.items()
+    )
     overlapping = sum(
-        any(b.start < a.complete for a, b in zip(rs, rs[1:], strict=False))
+        any(b.start < a.complete for a, b in pairwise(rs))
         for rs in (sorted(reports, key=lambda r: (r.start, r.complete)) for reports in orders.values())
     )
     rare = sorted(a for a, c in aliases.items() if c == OTHER)
-    return [
-        f"{truncated} of {len(orders)} orders are first reported within {FIRST_DAYS.days} days of the log's begin and may have been running "
-        "before: they give no arrival and no first activity, but their later reports count",
-        f"no event closes an order: it is finished at the `complete` of its first {last} report ({len(packed)} orders so far); "
-        f"without a report for {ABANDONED.days} days it counts as gone elsewhere ({lost} orders), which the draft shows as scrap",
+    gone = f"without a report for {ABANDONED.days} days it counts as gone elsewhere ({lost} orders), shown as scrap"
+    first_days = (
+        f"{truncated} of {len(orders)} orders are first reported within {FIRST_DAYS.days} days of the log's begin"
+    )
+    notes = [
+        f"{first_days} and may have been running before: they give no arrival and no first activity; the rest counts",
+        f"no event closes an order: it is finished at the `complete` of its first {last} report ({len(packed)} so far)",
+        gone,
         f"in {overlapping} orders reports overlap: the wait between them is taken as 0",
-        "why an order waits is not in the log: waits stand as delays `pause-CENTER` and `leave-CENTER`, not as queues; they do not shrink when "
-        "a center gets faster",
+        "why an order waits is not in the log: waits are delays `pause-CENTER` and `leave-CENTER`, not queues",
+        "such a delay does not shrink when a center gets faster",
         "how many machines there are is not in the log: `units` is the largest number of orders worked on at once",
         "quantities, setups and breaks are reports like any other here; costs, demand and stocks are not in the log",
-        *([f"rare activities share the center `{OTHER}`: {', '.join(rare)}"] if rare else []),
     ]
+    return [*notes, *([f"rare activities share the center `{OTHER}`: {', '.join(rare)}"] if rare else [])]
 
 
 def kaplan_meier(durations: Sequence[float], censored: Sequence[float], n: int = QUANTILES) -> list[float]:

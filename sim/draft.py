@@ -64,7 +64,9 @@ def _routing(d: Discovery) -> list[str]:
         targets = _after(center)
         onward = _shares(dict(targets)) if targets else "scrap"
         ends = {f"pause-{name}": center.again, f"leave-{name}": max(sum(targets.values()), 1)}
-        lines.append(f"      - {{step: {name}, station: {name}, next: {_shares({k: n for k, n in ends.items() if n})}}}")
+        lines.append(
+            f"      - {{step: {name}, station: {name}, next: {_shares({k: n for k, n in ends.items() if n})}}}"
+        )
         if center.again:
             lines.append(f"      - {{step: pause-{name}, station: pause-{name}, next: {name}}}")
         lines.append(f"      - {{step: leave-{name}, station: leave-{name}, next: {onward}}}")
@@ -74,7 +76,9 @@ def _routing(d: Discovery) -> list[str]:
 def _stations(d: Discovery) -> list[str]:
     lines = [f"  {INTAKE}: {{units: {INTAKE_UNITS}, calendar: always, work: {{default: constant(0 h)}}}}"]
     for name, center in sorted(d.centers.items()):
-        lines.append(f"  {name}:                # {center.label}: {center.reports} reports, at most {center.operators} people at once")
+        lines.append(
+            f"  {name}:  # {center.label}: {center.reports} reports, at most {center.operators} people at once"
+        )
         lines.append(f"    units: {center.parallel}")
         lines.append(f"    calendar: {calendar_of(d, center)}")
         lines.append(f"    work: {{default: '{_hours(center.work)}'}}")
@@ -82,7 +86,8 @@ def _stations(d: Discovery) -> list[str]:
             delays = {"pause": kaplan_meier(center.pauses, [])} if center.again else {}
             delays["leave"] = kaplan_meier(center.moves, center.censored)
             for kind, waits in delays.items():
-                lines.append(f"  {kind}-{name}: {{units: {waiting_places(d)}, calendar: always, work: {{default: '{_hours(waits)}'}}}}")
+                work = f"work: {{default: '{_hours(waits)}'}}"
+                lines.append(f"  {kind}-{name}: {{units: {waiting_places(d)}, calendar: always, {work}}}")
     return lines
 
 
@@ -113,7 +118,8 @@ def plant_file(d: Discovery, line: str, source: str, timezone: str = "UTC") -> s
         "#",
         f"# Drafted from {source}, reports from {d.begin:%Y-%m-%d} to {d.until:%Y-%m-%d}.",
         *[f"# - {note}" for note in d.notes],
-        "plantwin: 1", "site: demo", "area: shop", f"line: {line}", f"timezone: {timezone}", "tick: 1 s", "time_unit: h",
+        "plantwin: 1", "site: demo", "area: shop", f"line: {line}", f"timezone: {timezone}", "tick: 1 s",
+        "time_unit: h",
         f"start: {d.begin:%Y-%m-%d %H:%M}", "unlimited: 400",
         "products:",
         "  order:",
@@ -126,7 +132,8 @@ def plant_file(d: Discovery, line: str, source: str, timezone: str = "UTC") -> s
             "stations:", *_stations(d),
             "calendars:", *_calendars(d),
             "release:",
-            f"  order: {{policy: push, arrivals: poisson({rate:.5g}/d), calendar: arrivals}}  # {d.arrivals} orders; on the days that had any",
+            f"  # {d.arrivals} orders; the rate is that of the days that had any",
+            f"  order: {{policy: push, arrivals: poisson({rate:.5g}/d), calendar: arrivals}}",
             "",
         ]
     )  # fmt: skip

@@ -8,7 +8,7 @@ so a stream keeps its count and the block's second word in the row. Words are si
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,8 @@ else:
     def block(k0: int, k1: int, c0: int, c1: int) -> tuple[int, int]:
         """`_block` on numpy integers, whose wrap-around would warn otherwise."""
         with np.errstate(over="ignore"):
-            return _block(np.int64(k0), np.int64(k1), np.int64(c0), np.int64(c1))
+            k0, k1, c0, c1 = (cast("int", np.int64(x)) for x in (k0, k1, c0, c1))
+            return _block(k0, k1, c0, c1)
 
 
 @leaf

@@ -78,7 +78,9 @@ def read(path: Path, mapping: Path | None = None) -> list[Report]:
         header = reader.fieldnames or []
         for name in REQUIRED:
             if columns[name] not in header:
-                raise EventLogError(f"{path}:1: column {columns[name]!r} for {name!r} expected, found {', '.join(header)}; use --map")
+                raise EventLogError(
+                    f"{path}:1: column {columns[name]!r} for {name!r} expected, found {', '.join(header)}; use --map"
+                )
         for line, row in enumerate(reader, start=2):
             where = f"{path}:{line}"
             start, complete = _time(row[columns["start"]], where), _time(row[columns["complete"]], where)

@@ -33,7 +33,9 @@ class Run:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < self.until:
-            raise ValueError(f"warm-up {self.warmup} and end {self.until} ticks: the warm-up must end before the run does")
+            raise ValueError(
+                f"warm-up {self.warmup} and end {self.until} ticks: the warm-up must end before the run does"
+            )
         if self.replications < 1:
             raise ValueError(f"replications {self.replications}: at least one")
         if self.engine not in ENGINES:
@@ -77,7 +79,9 @@ def _cuda(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
 
 def replicate(compiled: Compiled, plan: Run) -> Iterator[Array]:
     """Rows of the replications, chunk by chunk in order of replica number."""
-    engine: Callable[[Compiled, Run, int, int], Array] = {"kernel": _kernel, "simpy": _simpy, "cuda": _cuda}[plan.engine]
+    engine: Callable[[Compiled, Run, int, int], Array] = {"kernel": _kernel, "simpy": _simpy, "cuda": _cuda}[
+        plan.engine
+    ]
     size = max(1, min(CHUNK_BYTES // (8 * compiled.layout.width), -(-plan.replications // 4)))
     for first in range(0, plan.replications, size):
         yield engine(compiled, plan, first, min(size, plan.replications - first))
@@ -129,7 +133,8 @@ class Collector:
         """The stable JSON form of `plantwin simulate --json`."""
         units = units_of(self.compiled)
         report: dict[str, Any] = {
-            "plant": self.compiled.plant.id, "engine": plan.engine, "seed": plan.seed, "replications": plan.replications,
+            "plant": self.compiled.plant.id, "engine": plan.engine, "seed": plan.seed,
+            "replications": plan.replications,
             "conventions": dict(self.compiled.plant.conventions), "kpis": {}, "stations": {}, "stocks": {},
         }  # fmt: skip
         for (group, owner, name), values in self.parts.items():
@@ -149,7 +154,7 @@ def simulate(compiled: Compiled, plan: Run, progress: Callable[[int], None] = la
 
 
 def trace_lines(compiled: Compiled, engine: str, seed: int, until: int) -> str:
-    """Events of replica 0 as `tick slot kind` lines, `\\n` ended."""
+    """Events of replica 0 as `tick slot kind` lines, each ended by a line feed."""
     if engine == "kernel":
         rows = new_rows(compiled, seed, 1)
         events = [(int(t), int(s), int(k)) for t, s, k in trace(rows[0], compiled, until)]

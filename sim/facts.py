@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import state as L
+from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE, block
 from sim.jit import rule
@@ -44,9 +44,10 @@ class PartFacts:
 class UnitFacts:
     """A work unit. `state`: free, work, blocked or down (a closed calendar makes a free unit off by itself).
 
-    `part`: what it has in hand (work, blocked, down); a blocked part's step is the one it waits for. `worked`: ticks of work done on it.
-    `age`: ticks worked since the last repair. `since`: tick its present state began (order among blocked units and in the crew's queue).
-    `repaired`: ticks of repair done; None: waiting for the crew, or unknown (the crew takes the longest waiting).
+    `part`: what it has in hand (work, blocked, down); a blocked part's step is the one it waits for. `worked`: ticks
+    of work done on it. `age`: ticks worked since the last repair. `since`: tick its present state began (order among
+    blocked units and in the crew's queue). `repaired`: ticks of repair done; None: waiting for the crew, or unknown
+    (the crew takes the longest waiting).
     """
 
     state: str = "free"
@@ -59,7 +60,9 @@ class UnitFacts:
 
 @dataclass(frozen=True, slots=True)
 class OrderFacts:
-    """An order in transit: quantity and either the tick it was placed (residual lead time is drawn) or the tick it is due."""
+    """An order in transit: quantity and either the tick it was placed (residual lead time is drawn) or the tick it is
+    due.
+    """
 
     quantity: int
     placed: int | None = None
@@ -75,7 +78,9 @@ class StockFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is known at `tick`. Units by (station id, unit from 1), queues (first in front) by station id; what is missing is empty."""
+    """All that is known at `tick`. Units by (station id, unit from 1), queues (first in front) by station id; what is
+    missing is empty.
+    """
 
     tick: int
     units: dict[tuple[str, int], UnitFacts] = field(default_factory=dict)
@@ -132,7 +137,7 @@ class _Writer:
         self.c, self.facts, self.rows = compiled, facts, rows
         self.seed, self.first = seed, first
         self.parts = 0
-        self.view = {f.name: compiled.layout.view(rows, f.name) for f in L.FIELDS}
+        self.view = {f.name: compiled.layout.view(rows, f.name) for f in st.FIELDS}
 
     def lookup(self, table: int) -> Array:
         return self.c.params[self.c.params[table] :]
@@ -152,7 +157,9 @@ class _Writer:
     def part(self, facts: PartFacts) -> int:
         c, n = self.c, self.parts
         if facts.product not in c.product_index or (facts.product, facts.step) not in c.step_index:
-            raise FactsError(f"a part of product {facts.product!r} at step {facts.step!r}: plant {c.plant.id} has no such operation")
+            raise FactsError(
+                f"a part of product {facts.product!r} at step {facts.step!r}: plant {c.plant.id} has no such operation"
+            )
         if n == c.layout.sizes["parts"]:
             raise FactsError(f"more than {n} parts in plant {c.plant.id}: more than its caps or `unlimited:` admit")
         product = c.product_index[facts.product]
@@ -166,18 +173,22 @@ class _Writer:
 
     def station_of(self, part: int) -> int:
         step = int(self.view["part_step"][0, part])
-        return int(self.lookup(L.STEP_STATION)[step])
+        return int(self.lookup(st.STEP_STATION)[step])
 
     def queue(self, station: str, queue: tuple[PartFacts, ...]) -> None:
         s = self.c.station_index[station]
-        capacity = int(self.lookup(L.CAPACITY)[s])
+        capacity = int(self.lookup(st.CAPACITY)[s])
         if len(queue) > capacity:
-            raise FactsError(f"queue of {station}: at most {capacity} parts, found {len(queue)}; reconcile the level first")
+            raise FactsError(
+                f"queue of {station}: at most {capacity} parts, found {len(queue)}; reconcile the level first"
+            )
         before = NOBODY
         for facts in queue:
             n = self.part(facts)
             if self.station_of(n) != s:
-                raise FactsError(f"queue of {station}: step {facts.step!r} of {facts.product} is done at another station")
+                raise FactsError(
+                    f"queue of {station}: step {facts.step!r} of {facts.product} is done at another station"
+                )
             if before < 0:
                 self.view["q_head"][:, s] = n
             else:
@@ -191,26 +202,26 @@ class _Writer:
             raise FactsError(f"unit {key[0]}/{key[1]}: state free, work, blocked or down, found {facts.state!r}")
         u, s = self.c.unit_index[key], self.c.station_index[key[0]]
         view, now = self.view, self.facts.tick
-        entity = int(self.lookup(L.UNIT_ENTITY)[u])
-        fail_slot = int(self.lookup(L.FAIL_SLOT)[u])
+        entity = int(self.lookup(st.UNIT_ENTITY)[u])
+        fail_slot = int(self.lookup(st.FAIL_SLOT)[u])
         if facts.state != "free":
             if facts.part is None:
                 raise FactsError(f"unit {key[0]}/{key[1]}: it is {facts.state}, so it must have a part in hand")
             n = self.part(facts.part)
             view["unit_part"][:, u] = n
             if facts.state == "blocked":
-                self.state(u, s, L.BLOCKED)
+                self.state(u, s, st.BLOCKED)
             else:
-                table = int(self.lookup(L.STEP_TABLE)[int(view["part_step"][0, n])])
+                table = int(self.lookup(st.STEP_TABLE)[int(view["part_step"][0, n])])
                 left = self.residual(table, facts.worked, entity, RESIDUAL_WORK, view["work_scale"][:, s])
                 if facts.state == "work":
-                    self.state(u, s, L.WORKING)
+                    self.state(u, s, st.WORKING)
                     view["next_time"][:, u] = now + left
                 else:
-                    self.state(u, s, L.DOWN)
+                    self.state(u, s, st.DOWN)
                     view["unit_left"][:, u] = left
         if fail_slot >= 0 and facts.state != "down":
-            table = int(self.lookup(L.FAIL_TABLE)[s])
+            table = int(self.lookup(st.FAIL_TABLE)[s])
             left = self.residual(table, facts.age, entity, RESIDUAL_FAIL, view["fail_scale"][:, s])
             if facts.state == "work":
                 view["next_time"][:, fail_slot] = now + left
@@ -247,12 +258,14 @@ class _Writer:
     def repairs(self) -> None:
         """Crews work on the units known to be in repair, then on those down longest; the others wait."""
         down: dict[int, list[tuple[int, tuple[str, int]]]] = {}
-        crews = self.lookup(L.ST_CREW)
+        crews = self.lookup(st.ST_CREW)
         for key, facts in self.facts.units.items():
             if facts.state == "down":
                 down.setdefault(int(crews[self.c.station_index[key[0]]]), []).append((facts.since, key))
         for crew, units in down.items():
-            units.sort(key=lambda item: (self.facts.units[item[1]].repaired is None, item[0], self.c.unit_index[item[1]]))
+            units.sort(
+                key=lambda item: (self.facts.units[item[1]].repaired is None, item[0], self.c.unit_index[item[1]])
+            )
             size = len(units) if crew < 0 else self.c.plant.crews[crew].size
             for _, key in units[:size]:
                 self.repair(key)
@@ -262,18 +275,18 @@ class _Writer:
 
     def repair(self, key: tuple[str, int]) -> None:
         u, s = self.c.unit_index[key], self.c.station_index[key[0]]
-        slot = int(self.lookup(L.REPAIR_SLOT)[u])
+        slot = int(self.lookup(st.REPAIR_SLOT)[u])
         if slot < 0:
             raise FactsError(f"unit {key[0]}/{key[1]} is down, but station {key[0]} has no `fails:` in the plant file")
         done = self.facts.units[key].repaired or 0
-        table = int(self.lookup(L.REPAIR_TABLE)[s])
-        entity = int(self.lookup(L.UNIT_ENTITY)[u])
+        table = int(self.lookup(st.REPAIR_TABLE)[s])
+        entity = int(self.lookup(st.UNIT_ENTITY)[u])
         left = self.residual(table, done, entity, RESIDUAL_REPAIR, self.view["repair_scale"][:, s])
         self.view["next_time"][:, slot] = self.facts.tick + left
 
     def calendars(self) -> None:
-        now, week = self.facts.tick, int(self.c.params[L.WEEK])
-        at, weekly, ticks = self.lookup(L.CAL_AT), self.lookup(L.CAL_WEEKLY), self.lookup(L.CAL_TICKS)
+        now, week = self.facts.tick, int(self.c.params[st.WEEK])
+        at, weekly, ticks = self.lookup(st.CAL_AT), self.lookup(st.CAL_WEEKLY), self.lookup(st.CAL_TICKS)
         for i, calendar in enumerate(self.c.plant.calendars):
             table = ticks[at[i] : at[i + 1]]
             passed = int(np.searchsorted(table, now, side="left"))  # changes before now; one at now is still to come
@@ -291,7 +304,7 @@ class _Writer:
         for s, station in enumerate(self.c.plant.stations):
             closed = station.calendar is not None and not self.is_open(station.calendar)
             for u in range(station.units):
-                self.state(self.c.unit_index[(station.id, u + 1)], s, L.OFF if closed else L.STARVED)
+                self.state(self.c.unit_index[(station.id, u + 1)], s, st.OFF if closed else st.STARVED)
 
     def is_open(self, calendar: str) -> bool:
         i = [c.id for c in self.c.plant.calendars].index(calendar)
@@ -300,13 +313,18 @@ class _Writer:
     def stock(self, k: int, facts: StockFacts) -> None:
         stock, view = self.c.plant.stocks[k], self.view
         if facts.on_hand < 0 or facts.backorders < 0:
-            raise FactsError(f"stock {stock.id}: {facts.on_hand} on hand and {facts.backorders} backorders; neither can be negative")
+            raise FactsError(
+                f"stock {stock.id}: {facts.on_hand} on hand and {facts.backorders} backorders; neither can be negative"
+            )
         if len(facts.orders) > self.c.layout.sizes["transit"]:
-            raise FactsError(f"stock {stock.id}: {len(facts.orders)} orders in transit, the table holds {self.c.layout.sizes['transit']}")
+            raise FactsError(
+                f"stock {stock.id}: {len(facts.orders)} orders in transit, the table holds "
+                f"{self.c.layout.sizes['transit']}"
+            )
         view["on_hand"][:, k] = facts.on_hand
         view["backorders"][:, k] = facts.backorders
         view["on_order"][:, k] = sum(o.quantity for o in facts.orders)
-        entity, table = int(self.lookup(L.STOCK_ENTITY)[k]), int(self.lookup(L.LEAD_TABLE)[k])
+        entity, table = int(self.lookup(st.STOCK_ENTITY)[k]), int(self.lookup(st.LEAD_TABLE)[k])
         for i, order in enumerate(facts.orders):
             if order.placed is None:
                 due: Array | int = max(order.due or 0, self.facts.tick)
@@ -325,13 +343,13 @@ class _Writer:
         for i, product in enumerate(self.c.plant.products):
             slot = self.c.slot_index.get(("arrival", product.id))
             if slot is not None:
-                table, entity = int(self.lookup(L.ARRIVAL_TABLE)[i]), int(self.lookup(L.PRODUCT_ENTITY)[i])
+                table, entity = int(self.lookup(st.ARRIVAL_TABLE)[i]), int(self.lookup(st.PRODUCT_ENTITY)[i])
                 age = facts.arrival_age.get(product.id, 0)
                 left = self.residual(table, age, entity, RESIDUAL_ARRIVAL, view["arrival_scale"][:, i])
                 self.clock(slot, left, product.release.calendar, view["arrival_left"][:, i])
             view["pending"][:, i] = facts.pending.get(product.id, 0)
         for d, demand in enumerate(self.c.plant.demands):
-            table, entity = int(self.lookup(L.DEMAND_TABLE)[d]), int(self.lookup(L.DEMAND_ENTITY)[d])
+            table, entity = int(self.lookup(st.DEMAND_TABLE)[d]), int(self.lookup(st.DEMAND_ENTITY)[d])
             age = facts.demand_age.get(demand.id, 0)
             left = self.residual(table, age, entity, RESIDUAL_DEMAND, view["demand_scale"][:, d])
             self.clock(self.c.slot_index[("demand", demand.id)], left, demand.calendar, view["demand_left"][:, d])
@@ -367,7 +385,7 @@ def rows_from_facts(
     for name, values in (scales or {}).items():
         layout.view(rows, name)[...] = values
     writer = _Writer(compiled, facts, rows, seed, first)
-    rows[:, L.NOW] = facts.tick
+    rows[:, st.NOW] = facts.tick
     for name in ("unit_since", "q_last", "wip_last", "stock_last", "stats_from"):
         layout.view(rows, name)[...] = facts.tick
     for control, value in facts.controls.items():
@@ -382,7 +400,7 @@ def rows_from_facts(
     for k, stock in enumerate(compiled.plant.stocks):
         writer.stock(k, facts.stocks.get(stock.id, StockFacts()))
     writer.clocks()
-    rows[:, L.PART_USED] = writer.parts
+    rows[:, st.PART_USED] = writer.parts
     _drain(rows, compiled.params)
     check(rows, compiled)
     return rows

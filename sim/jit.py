@@ -18,13 +18,13 @@ from numba.core import config
 F = TypeVar("F", bound=Callable[..., Any])
 
 CACHE_FOLDER = sim.cache.folder()
-JIT = not config.DISABLE_JIT
+JIT: bool = not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 def _options() -> dict[str, Any]:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
     try:
-        njit(_nrt=False)(lambda: 1)
+        njit(_nrt=False)(lambda: 1)  # type: ignore[call-overload]
         options["_nrt"] = False
     except (KeyError, TypeError, ValueError):
         pass

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import rules as r
-from sim import state as L
+from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE
 from sim.jit import leaf, rule
@@ -30,10 +30,10 @@ class KernelError(RuntimeError):
 @leaf
 def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest."""
-    at = p[L.NEXT_TIME]
+    at = p[st.NEXT_TIME]
     best = 0
     time = row[at]
-    for i in range(1, p[L.N_SLOTS]):
+    for i in range(1, p[st.N_SLOTS]):
         if row[at + i] < time:
             time = row[at + i]
             best = i
@@ -43,23 +43,23 @@ def next_slot(row: Array, p: Array) -> int:
 @rule
 def fire(row: Array, p: Array, slot: int) -> None:
     """Execute the event of `slot` and all that follows at once."""
-    row[NOW] = row[p[L.NEXT_TIME] + slot]
+    row[NOW] = row[p[st.NEXT_TIME] + slot]
     row[EVENTS] += 1
-    kind = p[p[L.SLOT_KIND] + slot]
-    owner = p[p[L.SLOT_OWNER] + slot]
-    if kind == L.K_WORK_END:
+    kind = p[p[st.SLOT_KIND] + slot]
+    owner = p[p[st.SLOT_OWNER] + slot]
+    if kind == st.K_WORK_END:
         r.work_end(row, p, owner)
-    elif kind == L.K_FAILURE:
+    elif kind == st.K_FAILURE:
         r.failure(row, p, owner)
-    elif kind == L.K_REPAIR_END:
+    elif kind == st.K_REPAIR_END:
         r.repair_end(row, p, owner)
-    elif kind == L.K_CALENDAR:
+    elif kind == st.K_CALENDAR:
         r.calendar(row, p, owner)
-    elif kind == L.K_DELIVERY:
+    elif kind == st.K_DELIVERY:
         r.delivery(row, p, owner)
-    elif kind == L.K_ARRIVAL:
+    elif kind == st.K_ARRIVAL:
         r.arrival(row, p, owner)
-    elif kind == L.K_DEMAND:
+    elif kind == st.K_DEMAND:
         r.demand(row, p, owner)
     else:
         r.review(row, p, owner)
@@ -69,13 +69,13 @@ def fire(row: Array, p: Array, slot: int) -> None:
 @rule
 def flush(row: Array, p: Array) -> None:
     """Bring every accumulated unit-tick up to now."""
-    for u in range(p[L.N_UNITS]):
-        r.set_state(row, p, u, row[p[L.UNIT_STATE] + u])
-    for s in range(p[L.N_STATIONS]):
+    for u in range(p[st.N_UNITS]):
+        r.set_state(row, p, u, row[p[st.UNIT_STATE] + u])
+    for s in range(p[st.N_STATIONS]):
         r.count_queue(row, p, s)
-    for i in range(p[L.N_PRODUCTS]):
+    for i in range(p[st.N_PRODUCTS]):
         r.change_wip(row, p, i, 0)
-    for k in range(p[L.N_STOCKS]):
+    for k in range(p[st.N_STOCKS]):
         r.count_stock(row, p, k)
 
 
@@ -84,7 +84,7 @@ def run_row(row: Array, p: Array, until: int) -> None:
     """Execute the events with t < until; then the clock stands at `until`."""
     while row[ERROR] == 0:
         slot = next_slot(row, p)
-        if row[p[L.NEXT_TIME] + slot] >= until:
+        if row[p[st.NEXT_TIME] + slot] >= until:
             break
         fire(row, p, slot)
     if row[ERROR] == 0:
@@ -98,12 +98,12 @@ def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
     n = 0
     while row[ERROR] == 0:
         slot = next_slot(row, p)
-        if row[p[L.NEXT_TIME] + slot] >= until or n == out.shape[0]:
+        if row[p[st.NEXT_TIME] + slot] >= until or n == out.shape[0]:
             break
         fire(row, p, slot)
         out[n, 0] = row[NOW]
         out[n, 1] = slot
-        out[n, 2] = p[p[L.SLOT_KIND] + slot]
+        out[n, 2] = p[p[st.SLOT_KIND] + slot]
         n += 1
     if n < out.shape[0]:
         row[NOW] = until
@@ -119,7 +119,7 @@ def run_rows(rows: Array, p: Array, until: int) -> None:
 
 @rule
 def wake_everything(row: Array, p: Array) -> None:
-    for e in range(p[L.N_ENTITIES]):
+    for e in range(p[st.N_ENTITIES]):
         r.wake(row, p, e)
     r.settle(row, p)
 
@@ -129,20 +129,20 @@ def begin_rows(rows: Array, p: Array) -> None:
     """First draws, closed calendars and first releases of fresh rows at tick 0."""
     for i in range(rows.shape[0]):
         row = rows[i]
-        for u in range(p[L.N_UNITS]):
-            if p[p[L.FAIL_SLOT] + u] >= 0:
-                row[p[L.UNIT_TTF] + u] = r.draw_ttf(row, p, u)
-        for product in range(p[L.N_PRODUCTS]):
-            slot = p[p[L.ARRIVAL_SLOT] + product]
+        for u in range(p[st.N_UNITS]):
+            if p[p[st.FAIL_SLOT] + u] >= 0:
+                row[p[st.UNIT_TTF] + u] = r.draw_ttf(row, p, u)
+        for product in range(p[st.N_PRODUCTS]):
+            slot = p[p[st.ARRIVAL_SLOT] + product]
             if slot >= 0:
-                row[p[L.NEXT_TIME] + slot] = row[NOW] + r.draw_arrival(row, p, product)
-                if not r.is_open(row, p, p[p[L.PRODUCT_CALENDAR] + product]):
-                    r.pause(row, p, p[L.ARRIVAL_LEFT] + product, slot)
-        for d in range(p[L.N_DEMANDS]):
-            slot = p[p[L.DEMAND_SLOT] + d]
-            row[p[L.NEXT_TIME] + slot] = row[NOW] + r.draw_demand(row, p, d)
-            if not r.is_open(row, p, p[p[L.DEMAND_CALENDAR] + d]):
-                r.pause(row, p, p[L.DEMAND_LEFT] + d, slot)
+                row[p[st.NEXT_TIME] + slot] = row[NOW] + r.draw_arrival(row, p, product)
+                if not r.is_open(row, p, p[p[st.PRODUCT_CALENDAR] + product]):
+                    r.pause(row, p, p[st.ARRIVAL_LEFT] + product, slot)
+        for d in range(p[st.N_DEMANDS]):
+            slot = p[p[st.DEMAND_SLOT] + d]
+            row[p[st.NEXT_TIME] + slot] = row[NOW] + r.draw_demand(row, p, d)
+            if not r.is_open(row, p, p[p[st.DEMAND_CALENDAR] + d]):
+                r.pause(row, p, p[st.DEMAND_LEFT] + d, slot)
         wake_everything(row, p)
         flush(row, p)
 
@@ -153,7 +153,7 @@ def steer_rows(rows: Array, p: Array, positions: Array, values: Array) -> None:
     for i in range(rows.shape[0]):
         for c in range(positions.shape[0]):
             rows[i, positions[c]] = values[i, c]
-        for product in range(p[L.N_PRODUCTS]):
+        for product in range(p[st.N_PRODUCTS]):
             r.wake_product(rows[i], p, product)
         r.settle(rows[i], p)
 
@@ -180,17 +180,28 @@ def linear_rows(rows: Array, positions: Array, weights: NDArray[np.float64], out
 
 
 def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
-    """Rows [replicas, W] of the empty plant at tick 0, before its first draw; replica r has the address (seed, first + r)."""
+    """Rows [replicas, W] of the empty plant at tick 0, before its first draw; replica r has the address (seed, first
+    + r).
+    """
     layout = compiled.layout
     rows = np.zeros((replicas, layout.width), dtype=np.int64)
 
     def put(name: str, value: object) -> None:
         layout.view(rows, name)[...] = np.asarray(value, dtype=np.int64)
 
-    rows[:, L.SEED] = seed
-    rows[:, L.REPLICA] = np.arange(first, first + replicas)
-    rows[:, L.PART_FREE] = NOBODY
-    for name in ("unit_part", "unit_link", "q_head", "q_tail", "blocked_head", "crew_head", "arrival_left", "demand_left"):
+    rows[:, st.SEED] = seed
+    rows[:, st.REPLICA] = np.arange(first, first + replicas)
+    rows[:, st.PART_FREE] = NOBODY
+    for name in (
+        "unit_part",
+        "unit_link",
+        "q_head",
+        "q_tail",
+        "blocked_head",
+        "crew_head",
+        "arrival_left",
+        "demand_left",
+    ):
         put(name, NOBODY)
     put("part_next", 0)
     put("next_time", INFINITY)
@@ -217,7 +228,7 @@ def check(rows: Array, compiled: Compiled) -> None:
         row = rows[bad[0]]
         now = compiled.start_ms + int(row[NOW]) * compiled.tick_ms
         raise KernelError(
-            f"plant {compiled.plant.id}: replica {int(row[L.REPLICA])} of seed {int(row[L.SEED])} stopped at tick "
+            f"plant {compiled.plant.id}: replica {int(row[st.REPLICA])} of seed {int(row[st.SEED])} stopped at tick "
             f"{int(row[NOW])} (plant time {now:.0f} ms): {ERRORS[int(row[ERROR])]}"
             f" ({bad.size} of {len(rows)} replicas)"
         )
@@ -248,7 +259,9 @@ def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Arr
 
 def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:
     """Set all controls, values [R, C] or [C] in the order of the plant file; the plant reacts at its present tick."""
-    wanted = np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls))))
+    wanted = np.ascontiguousarray(
+        np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls)))
+    )
     steer_rows(rows, compiled.params, compiled.controls, wanted)
     check(rows, compiled)
 
@@ -268,19 +281,20 @@ def clear_stats(rows: Array, compiled: Compiled) -> None:
 
 
 def reseed(rows: Array, compiled: Compiled, seed: int, first: int = 0) -> None:
-    """Give the rows the addresses (seed, first ...) with all streams at their beginning: the same state, other luck from here on.
+    """Give the rows the addresses (seed, first ...) with all streams at their beginning: the same state, other luck
+    from here on.
 
     Timers already running keep their times; draw those anew with `sim.facts`.
     """
-    rows[:, L.SEED] = seed
-    rows[:, L.REPLICA] = np.arange(first, first + len(rows))
+    rows[:, st.SEED] = seed
+    rows[:, st.REPLICA] = np.arange(first, first + len(rows))
     for name in ("unit_draws", "arrival_draws", "lead_draws", "demand_draws"):
         compiled.layout.view(rows, name)[...] = 0
 
 
 def describe(row: Array, compiled: Compiled) -> str:
     """The row in words, for error messages and for people: what each station does."""
-    state = L.State(row, compiled.layout)
+    state = st.State(row, compiled.layout)
     lines = [f"tick {state.now}, {state.events} events"]
     for s, station in enumerate(compiled.plant.stations):
         doing = ", ".join(f"{n} {STATES[i]}" for i, n in enumerate(state.n_state[s]) if n)

@@ -1,10 +1,12 @@
 """Key figures of a run, computed after it from the integers in the rows.
 
-Times and rates are in the plant file's `time_unit`; money in its currency. Names are those of Factory Physics: throughput, WIP,
-flow time (release to finish of a part); `wait` is the part of the flow time spent in queues.
+Times and rates are in the plant file's `time_unit`; money in its currency. Names are those of Factory Physics:
+throughput, WIP, flow time (release to finish of a part); `wait` is the part of the flow time spent in queues.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +25,18 @@ def ticks_per_unit(compiled: Compiled) -> float:
     return UNIT_SECONDS[compiled.plant.time_unit] / compiled.plant.tick_s
 
 
-def _ratio(a: Values | Array, b: Values | Array) -> Values:
-    """a / b, NaN where nothing happened."""
+def _ratio(a: NDArray[Any], b: NDArray[Any]) -> Values:
+    """A / b, NaN where nothing happened."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.asarray(b) > 0, np.asarray(a, dtype=float) / np.asarray(b, dtype=float), np.nan)
 
 
 def cost_weights(compiled: Compiled) -> tuple[Array, Values]:
-    """Positions in the row and coefficients whose sum of products is the money spent less the money earned since `clear_stats`.
+    """Positions in the row and coefficients whose sum of products is the money spent less the money earned since
+    `clear_stats`.
 
-    Holding by queue and stock, backlog, orders, purchases, scrap; less revenue at shipment, or at completion where no stock
-    receives the product.
+    Holding by queue and stock, backlog, orders, purchases, scrap; less revenue at shipment, or at completion where no
+    stock receives the product.
     """
     plant, offset = compiled.plant, compiled.layout.offset
     terms: list[tuple[int, float]] = []
@@ -67,8 +70,13 @@ def elapsed(rows: Array, compiled: Compiled) -> Values:
 
 
 def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
-    """Figures of the whole plant, each [R]; NaN where a figure has no meaning in a replica (no part finished, no demand)."""
-    view = {n: compiled.layout.view(rows, n) for n in ("finished", "scrapped", "flow_sum", "wip_area", "q_area", "demanded", "met")}
+    """Figures of the whole plant, each [R]; NaN where a figure has no meaning in a replica (no part finished, no
+    demand).
+    """
+    view = {
+        n: compiled.layout.view(rows, n)
+        for n in ("finished", "scrapped", "flow_sum", "wip_area", "q_area", "demanded", "met")
+    }
     time = elapsed(rows, compiled)
     unit = ticks_per_unit(compiled)
     finished = view["finished"].sum(axis=1)
@@ -88,7 +96,9 @@ def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
 
 
 def station_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
-    """Per station: the fraction of its units' time in each state (sum 1), parts in the queue, operations ended per time unit."""
+    """Per station: the fraction of its units' time in each state (sum 1), parts in the queue, operations ended per
+    time unit.
+    """
     view = compiled.layout.view
     time = elapsed(rows, compiled)
     unit = ticks_per_unit(compiled)

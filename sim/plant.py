@@ -177,7 +177,9 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`if` condition (`THING.STATE`, for example `turn.down`; "" is always) and what must then hold (`CONTROL OP NUMBER`)."""
+    """`if` condition (`THING.STATE`, for example `turn.down`; "" is always) and what must then hold (`CONTROL OP
+    NUMBER`).
+    """
 
     condition: str
     control: str
@@ -187,7 +189,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A tag. `property` is one of state, in, out, scrap, level, on_hand, on_order, backorder, demand, shipped, wip, set.
+    """A tag. `property` is one of state, in, out, scrap, level, on_hand, on_order, backorder, demand, shipped, wip,
+    set.
 
     `thing` is a station, buffer, stock, demand, product or control id; `unit` (1-based) picks one of
     several parallel units; `product` restricts a counter to one product.
@@ -207,7 +210,9 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A whole plant file. `start` is local time of tick 0 unless a run says otherwise (default Monday 2026-01-05 00:00)."""
+    """A whole plant file. `start` is local time of tick 0 unless a run says otherwise (default Monday 2026-01-05
+    00:00).
+    """
 
     id: str
     site: str

@@ -33,8 +33,34 @@ ERRORS = {
 }
 
 # Sizes, at fixed positions of the header.
-SIZES = ("units", "stations", "products", "stocks", "demands", "calendars", "crews", "parts", "transit", "slots", "entities", "steps")
-N_UNITS, N_STATIONS, N_PRODUCTS, N_STOCKS, N_DEMANDS, N_CALENDARS, N_CREWS, N_PARTS, N_TRANSIT, N_SLOTS, N_ENTITIES, N_STEPS = range(12)
+SIZES = (
+    "units",
+    "stations",
+    "products",
+    "stocks",
+    "demands",
+    "calendars",
+    "crews",
+    "parts",
+    "transit",
+    "slots",
+    "entities",
+    "steps",
+)
+(
+    N_UNITS,
+    N_STATIONS,
+    N_PRODUCTS,
+    N_STOCKS,
+    N_DEMANDS,
+    N_CALENDARS,
+    N_CREWS,
+    N_PARTS,
+    N_TRANSIT,
+    N_SLOTS,
+    N_ENTITIES,
+    N_STEPS,
+) = range(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +77,12 @@ FIELDS = (
     Field("next_time", ("slots",), "tick", "when each timer fires; INFINITY when it does not run"),
     Field("unit_state", ("units",), "code", "index into sim.plant.STATES"),
     Field("unit_part", ("units",), "part", "the part in the unit, or -1"),
-    Field("unit_link", ("units",), "unit", "next unit in the same list of blocked units or of units waiting for a crew, or -1"),
+    Field(
+        "unit_link",
+        ("units",),
+        "unit",
+        "next unit in the same list of blocked units or of units waiting for a crew, or -1",
+    ),
     Field("unit_asked", ("units",), "tick", "when it joined that list"),
     Field("unit_left", ("units",), "ticks", "work left of a unit that is down"),
     Field("unit_ttf", ("units",), "ticks", "time to failure left while it does not work"),
@@ -137,16 +168,19 @@ CLEARED = tuple(f.name for f in FIELDS[ST_TICKS - _FIELD0 :] if not f.name.endsw
 
 TABLES = (
     "unit_station", "unit_entity", "fail_slot", "repair_slot", "slot_kind", "slot_owner",
-    "first_unit", "unit_count", "capacity", "st_calendar", "st_crew", "fail_table", "repair_table", "starters_at", "starters",
+    "first_unit", "unit_count", "capacity", "st_calendar", "st_crew", "fail_table", "repair_table",
+    "starters_at", "starters",
     "step_station", "step_table", "route_at", "route",
     "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
     "consumes_at", "consumes",
-    "stock_entity", "delivery_slot", "review_slot", "review_ticks", "lead_table", "filler", "continuous", "users_at", "users",
+    "stock_entity", "delivery_slot", "review_slot", "review_ticks", "lead_table", "filler", "continuous",
+    "users_at", "users",
     "demand_stock", "demand_calendar", "demand_entity", "demand_table", "demand_slot",
     "calendar_slot", "cal_at", "cal_weekly", "cal_ticks",
 )  # fmt: skip
-"""Tables of the params array. `X_at` of length n + 1 delimits the entries of thing i in table X. route: (threshold, target)
-pairs; consumes: (stock, quantity) pairs; calendar tables: ticks of changes, the last `cal_weekly` of which repeat weekly."""
+"""Tables of the params array. `X_at` of length n + 1 delimits the entries of thing i in table X. route: (threshold,
+target) pairs; consumes: (stock, quantity) pairs; calendar tables: ticks of changes, the last `cal_weekly` of which
+repeat weekly."""
 
 _TABLE0 = _FIELD0 + len(FIELDS)
 (
@@ -176,7 +210,7 @@ class Layout:
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = dict(sizes)
         self.offset: dict[str, int] = {name: i for i, name in enumerate(SCALARS)}
-        self.shape: dict[str, tuple[int, ...]] = {name: () for name in SCALARS}
+        self.shape: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, ())
         at = len(SCALARS)
         for f in FIELDS:
             shape = tuple(sizes[n] if isinstance(n, str) else n for n in f.shape)

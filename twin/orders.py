@@ -6,11 +6,12 @@ assert, so a repeated one changes nothing, and the completion of a report whose 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+
 from sim.compile import Compiled
 from sim.discover import OTHER, Discovery, closed_since, kaplan_meier
 from sim.facts import Facts, PartFacts, UnitFacts
@@ -40,7 +41,9 @@ class OrderBook:
     late: int = 0
 
     def apply(self, t: int, kind: str, order: str, activity: str) -> None:
-        """Take in one report event at plant time `t` (ms). Events of one order may come out of order; those before its state only count."""
+        """Take in one report event at plant time `t` (ms). Events of one order may come out of order; those before
+        its state only count.
+        """
         self.now = max(self.now, t)
         entry = self.orders.setdefault(order, Order(first=t))
         entry.first = min(entry.first, t)
@@ -81,7 +84,7 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an order that is not worked on may stand: (station, weight) pairs; \"\" means it has left unseen."""
+    """Where an order that is not worked on may stand: (station, weight) pairs; no station means it has left unseen."""
 
     weights: tuple[tuple[str, float], ...]
 
@@ -98,7 +101,7 @@ def _places(order: Order, found: Discovery, at: str, now: datetime, waits: dict[
     ends = [(at, center.again, waits[f"pause-{at}"])]
     ends += [(target, n, waits[f"leave-{at}"]) for target, n in sorted(center.next.items())]
     ends += [("", center.abandoned, waits[f"leave-{at}"])]
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, float] = defaultdict(float)
     for target, n, delays in ends:
         share = n / total if total else 0.0
         still = sum(d > age for d in delays) / len(delays)
@@ -121,10 +124,12 @@ def local(ms: int) -> datetime:
 
 
 def ensemble(book: OrderBook, compiled: Compiled, found: Discovery, now: int, members: int, seed: int) -> list[Facts]:
-    """The open orders as parts of the drafted plant, `members` times: what the log shows is the same in all, what it hides is drawn.
+    """The open orders as parts of the drafted plant, `members` times: what the log shows is the same in all, what it
+    hides is drawn.
 
-    An order is worked on at CENTER, or waits: in `pause-CENTER` or `leave-CENTER`, or in the queue of a closed center. An activity
-    the draft has never seen stands at `other`, or at the draft's busiest center where there is no such one.
+    An order is worked on at CENTER, or waits: in `pause-CENTER` or `leave-CENTER`, or in the queue of a closed
+    center. An activity the draft has never seen stands at `other`, or at the draft's busiest center where there is no
+    such one.
     """
     rng = np.random.default_rng(seed)
     busiest = max(found.centers.values(), key=lambda c: c.reports).id

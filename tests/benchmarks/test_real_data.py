@@ -1,4 +1,5 @@
-"""The scoring of the real-data benchmark, by hand; and its first scored midnight on the real file where it is present."""
+"""The scoring of the real-data benchmark, by hand; and its first scored midnight on the real file where it is
+present."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+
 from benchmarks.real_data import crps, data_folder, events_of, replace_between, rolling, score, scores
 from sim.eventlog import read
 
@@ -40,7 +42,13 @@ def test_a_midnight_uses_only_what_came_before_it() -> None:
     known = [r for r in log if r.start < first]
     whole = rolling(log, events_of(log), 60, first, first + timedelta(days=1))
     # hiding the future changes neither state nor forecast
-    blind = rolling(known, [e for e in events_of(log) if e[0] < round(first.timestamp() * 1000)], 60, first, first + timedelta(days=1))
+    blind = rolling(
+        known,
+        [e for e in events_of(log) if e[0] < round(first.timestamp() * 1000)],
+        60,
+        first,
+        first + timedelta(days=1),
+    )
     assert np.array_equal(whole[0].twin[1], blind[0].twin[1])
     assert whole[0].wip == blind[0].wip
     assert whole[0].open_orders == 46

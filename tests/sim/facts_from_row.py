@@ -24,7 +24,9 @@ def facts_from_row(row: Array, compiled: Compiled) -> Facts:
             name = "free"
         repair = compiled.slot_index.get(("repair_end", f"{key[0]}/{key[1]}"))
         repaired = 0 if repair is not None and state.next_time[repair] < 1 << 58 else None
-        units[key] = UnitFacts(name, part(held) if held >= 0 else None, since=int(state.unit_asked[u]), repaired=repaired)
+        units[key] = UnitFacts(
+            name, part(held) if held >= 0 else None, since=int(state.unit_asked[u]), repaired=repaired
+        )
     queues = {}
     for s, station in enumerate(compiled.plant.stations):
         chain, i = [], int(state.q_head[s])
@@ -35,7 +37,9 @@ def facts_from_row(row: Array, compiled: Compiled) -> Facts:
     stocks = {}
     for k, stock in enumerate(compiled.plant.stocks):
         orders = [
-            OrderFacts(int(q), due=int(d)) for q, d in zip(state.transit_qty[k], state.transit_due[k], strict=True) if q > 0
+            OrderFacts(int(q), due=int(d))
+            for q, d in zip(state.transit_qty[k], state.transit_due[k], strict=True)
+            if q > 0
         ]
         stocks[stock.id] = StockFacts(int(state.on_hand[k]), int(state.backorders[k]), tuple(orders))
     controls = {c.id: int(row[compiled.controls[i]]) for i, c in enumerate(compiled.plant.controls)}

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+
 from sim.discover import discover, kaplan_meier
 from sim.draft import open_text, plant_file
 from sim.eventlog import EventLogError, activity_id, read
@@ -21,7 +22,8 @@ def write(folder: Path, rows: list[str]) -> Path:
 
 
 def small_log(folder: Path) -> Path:
-    """Three weeks: each working day one order is sawn (1 h), waits 1 h, is milled (2 h), and packed the next morning."""
+    """Three weeks: each working day one order is sawn (1 h), waits 1 h, is milled (2 h), and packed the next
+    morning."""
     rows = []
     for week in range(3):
         for day in range(2 + 7 * week, 7 + 7 * week):
@@ -43,7 +45,8 @@ def test_the_small_log_is_understood(tmp_path: Path) -> None:
     assert dict(found.centers["saw"].next) == {"milling": 15}
     assert dict(found.centers["milling"].next) == {"packing": 15}
     assert not found.centers["packing"].next  # what follows the first packing report is not part of the flow
-    # saw and milling open at 6 and 8 on these days; an order that begins right at the opening was ready some time before:
+    # saw and milling open at 6 and 8 on these days; an order that begins right at the opening was ready some time
+    # before:
     # half of the hour since it left the saw is taken as wait
     assert found.centers["saw"].moves == [0.5] * 15
     assert found.centers["saw"].again == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sim.draws import block, draw, entity_number, sample, signed, word
 from sim.plant import Dist
 from sim.quantile import table

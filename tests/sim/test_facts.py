@@ -1,9 +1,11 @@
-"""A live state written as rows: what is known must stand in every row, what is hidden must be spread as it should be."""
+"""A live state written as rows: what is known must stand in every row, what is hidden must be spread as it should
+be."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sim.compile import compile_plant
 from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, residuals, rows_from_facts
 from sim.kernel import new_rows, run
@@ -11,10 +13,22 @@ from sim.plant import Dist
 from sim.plantfile import load
 from sim.quantile import table
 from sim.state import State
-
 from tests.sim.facts_from_row import facts_from_row
 
-VISIBLE = ("unit_state", "q_len", "wip", "on_hand", "backorders", "on_order", "n_state", "crew_free", "cal_open", "cap", "level", "held")
+VISIBLE = (
+    "unit_state",
+    "q_len",
+    "wip",
+    "on_hand",
+    "backorders",
+    "on_order",
+    "n_state",
+    "crew_free",
+    "cal_open",
+    "cap",
+    "level",
+    "held",
+)
 
 
 @pytest.mark.parametrize("plant", ["mm1", "line3", "line10", "gearmotor"])
@@ -25,7 +39,9 @@ def test_what_an_observer_sees_of_a_run_is_what_the_rows_say(plant: str, hours: 
     run(real, compiled, compiled.ticks(hours * 3600))
     rows = rows_from_facts(compiled, facts_from_row(real[0], compiled), 8, 16)
     for name in VISIBLE:
-        assert np.array_equal(compiled.layout.view(rows, name), np.repeat(compiled.layout.view(real, name), 16, axis=0)), name
+        assert np.array_equal(
+            compiled.layout.view(rows, name), np.repeat(compiled.layout.view(real, name), 16, axis=0)
+        ), name
     run(rows, compiled, compiled.ticks(hours * 3600) + compiled.ticks(4 * 3600))
     assert len({row.tobytes() for row in rows}) == 16  # same state, different futures
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from sim.compile import Compiled, compile_plant
 from sim.discover import Center, Discovery
 from sim.draft import plant_file
@@ -68,15 +69,19 @@ def test_an_order_without_reports_for_two_weeks_is_gone() -> None:
 
 
 def found() -> Discovery:
-    """A draft by hand: turning -> lapping (wait 1, 2, 3 or 4 h) or more turning (wait 1 h); lapping opens from 6 to 18."""
+    """A draft by hand: turning -> lapping (wait 1, 2, 3 or 4 h) or more turning (wait 1 h); lapping opens from 6 to
+    18."""
     day = frozenset(d * 24 + h for d in range(7) for h in range(6, 18))
     turning = Center("turning", "Turning", reports=9, work=[1.0], pauses=[1.0], moves=[1.0, 2.0, 3.0, 4.0], again=1,
                      next=Counter({"lapping": 3}), open_hours=frozenset(range(168)))  # fmt: skip
-    lapping = Center("lapping", "Lapping", reports=9, work=[1.0], moves=[1.0], next=Counter({"packing": 1}), open_hours=day)
+    lapping = Center(
+        "lapping", "Lapping", reports=9, work=[1.0], moves=[1.0], next=Counter({"packing": 1}), open_hours=day
+    )
     packing = Center("packing", "Packing", reports=9, work=[1.0], open_hours=day)
     begin = datetime(2012, 1, 2)
     return Discovery(
-        {c.id: c for c in (turning, lapping, packing)}, Counter({"turning": 1}), 5, frozenset(range(5)), 0.1, "packing", begin,
+        {c.id: c for c in (turning, lapping, packing)}, Counter({"turning": 1}), 5, frozenset(range(5)), 0.1, "packing",
+        begin,
         datetime(2012, 2, 1), [], frozenset(range(168)), {n: n for n in ("turning", "lapping", "packing")},
     )  # fmt: skip
 
@@ -105,7 +110,8 @@ def standing(tmp_path: Path, hour: float) -> Counter[str]:
 def test_a_waiting_order_stands_where_its_silence_allows(tmp_path: Path) -> None:
     # 16:30: 2.5 h of silence. More turning would have begun after 1 h; lapping is open, so it is not ready either.
     assert set(standing(tmp_path, 16.5)) == {"leave-turning"}
-    # 20:00: lapping closed at 18; a wait of 4 h or less that ended after 18:00 leaves it in front of lapping. Nothing else is possible.
+    # 20:00: lapping closed at 18; a wait of 4 h or less that ended after 18:00 leaves it in front of lapping. Nothing
+    # else is possible.
     assert set(standing(tmp_path, 20.0)) == {"lapping"}
     # 18:30 (4.5 h): waits of 4 h ended at 18:00, when lapping had just closed.
     assert set(standing(tmp_path, 18.5)) == {"lapping"}
@@ -124,7 +130,7 @@ def test_an_order_at_work_stands_in_a_unit(tmp_path: Path) -> None:
     compiled = compiled_draft(tmp_path)
     b = book([(ms(10), "report_start", "A", "turning")])
     member = ensemble(b, compiled, found(), ms(11), 1, 7)[0]
-    (key, unit), = member.units.items()
+    ((key, unit),) = member.units.items()
     assert key == ("turning", 1)
     assert unit.worked == 3600
     rows = rows_from_facts(compiled, member, 1, 3)
