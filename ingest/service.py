@@ -171,11 +171,11 @@ class Service:
             items.append(self._queue.get(timeout=wait))
         except queue.Empty:
             return items
-        until = time.monotonic() + LINGER_S
+        if self._queue.qsize() < MAX_BATCH:
+            time.sleep(LINGER_S)  # being woken for each message would cost more than the message
         while len(items) < MAX_BATCH:
             try:
-                left = until - time.monotonic()
-                items.append(self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait())
+                items.append(self._queue.get_nowait())
             except queue.Empty:
                 break
         return items
