@@ -98,7 +98,7 @@ def test_a_calendar_that_is_always_open_never_changes() -> None:
 
 def test_the_length_of_a_tick_scales_the_ticks_and_a_naive_start_is_local() -> None:
     calendar = Calendar("c", parse("Mon 06:00-22:00"))
-    _, ticks = transitions(calendar, "Asia/Kolkata", datetime(2026, 1, 5), 1, tick_s=60.0)  # noqa: DTZ001
+    _, ticks = transitions(calendar, "Asia/Kolkata", datetime(2026, 1, 5), 1, tick_s=60.0)
     assert ticks.tolist() == [360, 1320]
     assert ticks.dtype == np.int64
 
@@ -110,7 +110,7 @@ windows = st.lists(st.integers(0, 7 * 24 * 4), min_size=2, max_size=10, unique=T
 @given(
     windows,
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]),
-    st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)),  # noqa: DTZ001
+    st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)),
     st.lists(st.integers(0, 8 * 7 * 24 * 60 - 1), min_size=20, max_size=20),
 )
 def test_open_at_a_moment_is_what_the_wall_clock_says(

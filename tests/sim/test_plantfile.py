@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Plant
 from sim.plantfile import CONVENTIONS, PlantError, bundled, load, resolve, validate
 
+ROOT = Path(__file__).parents[2]
 BASE = """\
 # What for?
 #
@@ -280,3 +283,11 @@ def test_a_name_that_is_neither_file_nor_bundled_is_answered_with_a_suggestion()
     with pytest.raises(PlantError, match="did you mean 'gearmotor'"):
         load("gearmotr")
     assert resolve("line3").name == "line3.yaml"
+
+
+def test_a_gateway_reads_plants_without_numpy() -> None:
+    blocked = "import sys; sys.modules['numpy'] = sys.modules['scipy'] = None"
+    code = f"{blocked}; from sim.plantfile import load; print(len(load('gearmotor').sensors))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(load("gearmotor").sensors)
