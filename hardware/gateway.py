@@ -23,6 +23,7 @@ from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_ce
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
 from hardware.outbox import Outbox
+from hardware.pace import SteadyWall
 from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
@@ -74,7 +75,7 @@ class Gateway:
         self.readout = Readout(plant, config.deadband, self._counters())
         self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
-        self.clock = PlantClock()
+        self.clock, self.steady = PlantClock(), SteadyWall()
         self.last_t = 0
         self.bad: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +111,7 @@ class Gateway:
 
     def now(self) -> int:
         """Plant ms."""
-        return self.clock.now()
+        return self.clock.at(self.steady.now())
 
     def _heard_hello(self, hello: Mapping[str, Any]) -> None:
         found = {k: hello.get(k) for k in ("origin", "speed", "wall")}
@@ -156,7 +157,7 @@ class Gateway:
                 self._heard_values(message["t"], message["v"], everything=bool(message.get("all")))
             elif "event" in message:
                 self._heard_event(message["t"], message["event"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
             self._count_bad("fieldbus", error)
 
     def _count_bad(self, where: str, error: Exception) -> None:
@@ -349,6 +350,9 @@ class Gateway:
             self._later(self.commander.end_leases())
         if now >= self._next["snapshot"]:
             self._next["snapshot"] = now + SNAPSHOT_S
+            step = self.steady.stepped()
+            if step is not None:
+                say("gateway", f"the machine's clock is {step / 1000:.1f} s off since it stepped; leases go on unmoved")
             if self._watched:
                 for uplink in self.uplinks.values():
                     uplink.snapshot(self._settled())
@@ -360,6 +364,8 @@ class Gateway:
         bus = asyncio.get_running_loop().create_task(self._keep_bus(stop))
         try:
             while not stop.is_set():
+                if bus.done():
+                    bus.result()
                 self._periodic()
                 self.flush()
                 for uplink in self.uplinks.values():
