@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from dashboard.history import History
+from dashboard.history import History, numbers
 
 PERIOD_S = 0.5
 """How often the twin is asked for its frame, in wall seconds."""
@@ -48,6 +48,12 @@ def _problem(frame: object) -> str | None:
     for name, kind in (("st", list), ("q", list), ("buf", list), ("kpi", dict), ("sync", dict)):
         if not isinstance(frame.get(name), kind):
             return f"frame: expected {kind.__name__} in `{name}`, found {type(frame.get(name)).__name__}"
+    try:
+        numbers(frame)
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        return (
+            f"frame: expected [number, ...] in every entry of `kpi`, `buf` and `stk`; {type(error).__name__}: {error}"
+        )
     return None
 
 

@@ -74,13 +74,14 @@ class History:
                 for points in raw.values():
                     points.append((t, None))
                 continue
-            for name, value in _numbers(frame):
+            for name, value in numbers(frame):
                 raw.setdefault(name, []).append((t, value))
         thinned = {name: thin(points, most) for name, points in raw.items()}
         return {name: {"t": [p[0] for p in pts], "v": [p[1] for p in pts]} for name, pts in thinned.items()}
 
 
-def _numbers(frame: dict[str, Any]) -> list[tuple[str, float]]:
+def numbers(frame: dict[str, Any]) -> list[tuple[str, float]]:
+    """(name, value) of every known number; raises TypeError, ValueError, IndexError or KeyError where there is none."""
     found = [(name, float(triple[0])) for name, triple in frame.get("kpi", {}).items() if triple[0] is not None]
     found += [(f"buf.{i}", float(level[0])) for i, level in enumerate(frame.get("buf", [])) if level[0] is not None]
     found += [(f"stk.{i}", float(level[0])) for i, level in enumerate(frame.get("stk", [])) if level[0] is not None]
