@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sim.distributions import mean
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
 from twin.check import REFUSED
 from twin.estimate import spread_of
@@ -228,7 +229,8 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
             if what == "on_order" and room.source == "line":
                 continue
             mark = MEASURED if t else ESTIMATED
-            values.append(_value(state, (room.id, what, getattr(stock, what)), 0.0, t or state.started, mark, stale))
+            spread = 0.0 if t else _unseen(topology, state, k)
+            values.append(_value(state, (room.id, what, getattr(stock, what)), spread, t or state.started, mark, stale))
     for name, tag in sorted(state.tags.items()):
         sensor = topology.tags.get(name)
         if REFUSED.intersection({tag.flag}) and sensor is not None:
@@ -249,6 +251,15 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
         "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},
     }
+
+
+def _unseen(topology: Topology, state: TwinState, k: int) -> float:
+    """Spread (units) of a stock that no sensor has spoken of: all the orders that may have come since the start."""
+    if f"=demand/{k}" in state.channels:
+        return 1.0
+    tick_ms = topology.plant.tick_s * 1000
+    orders = [mean(d.arrivals) * tick_ms for d in topology.plant.demands if topology.demand_stock[d.id] == k]
+    return round(sum((state.t - state.started) / each for each in orders) + 1.0, 1)
 
 
 def _value(

@@ -74,7 +74,7 @@ SENSORS = """
 def line(folder: Path, sensors: str = SENSORS) -> Plant:
     """A line of three stations with two products; `sensors` says which tags it has."""
     path = folder / "test.yaml"
-    path.write_text(LINE.lstrip() + sensors.lstrip("\n"))
+    path.write_text("\n".join(row for row in (LINE + sensors).splitlines() if row))
     return load(str(path))
 
 
