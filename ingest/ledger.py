@@ -79,7 +79,8 @@ class Ledger:
 
     def samples(self) -> list[Sample]:
         """The quarantined samples, newest first."""
-        found = [sample for kept in self._samples.values() for sample in kept]
+        # copies, since the writer goes on while another thread looks
+        found = [sample for kept in list(self._samples.values()) for sample in list(kept)]
         return sorted(found, key=lambda sample: -sample.recv)[:MAX_SAMPLES]
 
     def load(self, stored: dict[str, bytes]) -> None:

@@ -147,7 +147,7 @@ class Service:
             except Exception:  # the writer must not die of one message; nothing was acknowledged
                 log.exception("the writer met something unexpected; the batch is not acknowledged")
                 self.trouble = "unexpected error, see the log"
-                self._stop.wait(1.0)
+                self._restore()
 
     def _turn(self) -> None:
         items = self._collect()
@@ -155,7 +155,8 @@ class Service:
         jobs = [item for item in items if isinstance(item, Job)]
         if any(isinstance(item, _Up) for item in items):
             self.out.up(self.intake)
-        self._write(messages, jobs)
+        if not self._write(messages, jobs):
+            return
         now = time.monotonic()
         if now >= self._next_slow:
             self._next_slow = now + 0.1
@@ -180,8 +181,22 @@ class Service:
                 break
         return items
 
-    def _write(self, messages: list[Message], jobs: list[Job]) -> None:
-        """Commit, however long it takes; jobs are refused at once while nothing can be written."""
+    def _restore(self) -> bool:
+        """Go back to what the journal knows: the intake is ahead of it, and must never be confirmed to anyone.
+
+        Tries until it can be read; False when we are told to stop before.
+        """
+        while not self._stop.wait(0.5):
+            try:
+                self.intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+            except Exception:
+                log.exception("the journal cannot be read")
+            else:
+                return True
+        return False
+
+    def _write(self, messages: list[Message], jobs: list[Job]) -> bool:
+        """Commit, however long it takes; jobs are refused at once meanwhile. False when stopped before it was done."""
         while True:
             batch = self.intake.take([m for m in messages if m.topic])
             taken = self._take_jobs(jobs)
@@ -200,9 +215,8 @@ class Service:
                 for job in jobs:
                     _settle(job, error)
                 jobs = []
-                if self._stop.wait(0.5):
-                    return
-                self.intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+                if not self._restore():
+                    return False
                 continue
             self.out.committed(self.intake, rows)
             for job, result in taken:
@@ -212,6 +226,7 @@ class Service:
             log.warning("writing again")
             self.trouble = None
         self.link.acknowledge(messages)
+        return True
 
     def _take_jobs(self, jobs: list[Job]) -> list[tuple[Job, dict[str, Any]]]:
         taken: list[tuple[Job, dict[str, Any]]] = []

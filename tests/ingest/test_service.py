@@ -229,9 +229,32 @@ def test_a_command_is_journaled_published_unretained_and_repeated_until_answered
         assert not [t for t, _ in late.heard if "/cmd/" in t]
     assert "c-1" in live.service.intake.pending
     publisher.send(lambda n: encode(CmdAck(e="e1", s=n, id="c-1", step="received", t=now)), "cmdack", "c-1")
-    until(lambda: "c-1" not in live.service.intake.pending, what="the answer")
+    until(lambda: not publisher.outbox, what="the answer to be on disk")
+    assert "c-1" not in live.service.intake.pending
     kinds = [row.kind for row in Journal.open_reader(live.path).read(0, 1000)]
     assert (kinds.count("cmd"), kinds.count("cmdack")) == (1, 1)
+
+
+def test_an_unexpected_failure_of_a_commit_confirms_nothing(live: Live, publisher: Publisher) -> None:
+    """After any failure the state goes back to the journal's: what it does not hold must never be acknowledged."""
+    publisher.send()
+    until(lambda: not publisher.outbox)
+    commit = live.service.journal.commit
+    live.service.journal.commit = broken  # type: ignore[method-assign, assignment]
+    publisher.send()
+    until(lambda: live.service.trouble is not None, what="the failure to be noticed")
+    time.sleep(1.0)
+    assert publisher.hw == 1
+    assert list(publisher.outbox) == [2]
+    live.service.journal.commit = commit  # type: ignore[method-assign]
+    publisher.again()
+    until(lambda: not publisher.outbox, what="recovery")
+    assert numbers(live.path) == [1, 2]
+    assert live.service.health()["ok"]
+
+
+def broken(_batch: Batch) -> int:
+    raise MemoryError("not a failure of SQLite")
 
 
 def test_an_unanswered_command_survives_a_restart(fresh_broker: Running, tmp_path: Path) -> None:
