@@ -96,7 +96,7 @@ class Recording:
     def __init__(self, store: Store, events: list[Moment], uplink: Uplink, speed: float, name: str) -> None:
         self.events, self.uplink, self.store = events, uplink, store
         self._counts: Counter[str] = Counter()
-        known, _, position = (store.get("recording") or "::0").rpartition(":")
+        known, _, position = (store.get("recording") or ":0").rpartition(":")
         if known and known != name:
             left = uplink.outbox.new_epoch()
             say("replay", f"another recording than before: new epoch, {left} undelivered messages abandoned")

@@ -35,7 +35,8 @@ def write_log(path: Path, days: int) -> int:
 
 def start(events: Path, data: Path, broker: Running, speed: float) -> subprocess.Popen[bytes]:
     command = [sys.executable, "plantwin.py", "replay", str(events), "--broker", broker.address, "--data", str(data)]
-    return subprocess.Popen([*command, "--speed", str(speed)], cwd=PROJECT)
+    with (data / "replay.log").open("ab") as log:
+        return subprocess.Popen([*command, "--speed", str(speed)], cwd=PROJECT, stdout=log, stderr=log)
 
 
 def test_events_are_counted_and_in_order(tmp_path: Path) -> None:
@@ -80,6 +81,7 @@ def test_the_log_arrives_whole_through_a_kill_and_names_nobody(tmp_path: Path, b
         assert len({e["order"] for e in mine}) == 48
         assert twin.values(*source)[f"packing/{name}"][-1][1] == 48
     everything = b"".join(body for _, body in numbers.values()) + (tmp_path / "replay.db").read_bytes()
+    assert "another recording" not in (tmp_path / "replay.log").read_text()
     assert b"ID4932" not in everything
     assert b"ID4820" not in everything
     assert b"resource" not in everything
