@@ -299,7 +299,7 @@ def test_a_restored_tracker_goes_on_as_if_nothing_had_happened(plant: Plant, see
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_parts_are_conserved_whatever_comes(plant: Plant, data: st.DataObject) -> None:
-    """in + appeared = held + finished + scrapped + vanished; queues within bounds, no negative stock, for any readings."""
+    """In + appeared = held + finished + scrapped + vanished; queues in bounds, stock not negative; any readings."""
     w = begin(plant)
     tags = sorted(set(w.index) - {"mode"})
     for t in range(1, 40):
