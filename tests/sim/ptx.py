@@ -1,7 +1,7 @@
 """Compile the kernel for a CUDA device without having one: `python -m tests.sim.ptx NVVM LIBDEVICE FOLDER`.
 
 numba looks for the compiler libraries under `$CUDA_HOME/nvvm`; toolkits keep them elsewhere, so FOLDER becomes such a
-home made of links. It prints how long the PTX of each kernel is.
+home made of links. It prints the length of the PTX and its number of kernels.
 """
 
 from __future__ import annotations
@@ -27,23 +27,20 @@ def make_home(nvvm: Path, libdevice: Path, folder: Path) -> None:
     os.environ["CUDA_HOME"] = str(folder)
 
 
-def compile_all() -> dict[str, str]:
-    """PTX of both kernels by name."""
+def compile_advance() -> str:
+    """PTX of the kernel that advances replicas."""
     from numba import int64, void
 
-    from sim.cuda import advance_replica, cuda, record_replica
+    from sim.cuda import advance_replica, cuda
 
-    rows, params, ticks, events = int64[:, ::1], int64[::1], int64, int64[:, :, ::1]
     device = SimpleNamespace(compute_capability=CC)
     # numba asks the current device for the capability when it compiles callees, even though it was told
     with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):
-        return {
-            "advance": cuda.compile_ptx(advance_replica, void(rows, params, ticks), cc=CC)[0],
-            "record": cuda.compile_ptx(record_replica, void(rows, params, ticks, events), cc=CC)[0],
-        }
+        ptx, _ = cuda.compile_ptx(advance_replica, void(int64[:, ::1], int64[::1], int64), cc=CC)
+    return str(ptx)
 
 
 if __name__ == "__main__":
     make_home(*(Path(argument) for argument in sys.argv[1:4]))
-    for name, ptx in compile_all().items():
-        print(name, len(ptx), ptx.count(".visible .entry"))
+    text = compile_advance()
+    print(len(text), text.count(".visible .entry"))

@@ -187,7 +187,7 @@ class Builder:
             tick_s=self.one((1.0, 10.0)),
             time_unit="min",
             currency="EUR",
-            start=datetime(2026, 1, 5),  # noqa: DTZ001 - local time, as in a plant file
+            start=datetime(2026, 1, 5),  # local time, as in a plant file
             products=tuple(products),
             stations=stations,
             crews=crews,

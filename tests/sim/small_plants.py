@@ -55,7 +55,7 @@ def plant(stations: list[Station], products: list[Product], **more: Any) -> Plan
         tick_s=60.0,
         time_unit="min",
         currency="EUR",
-        start=datetime(2026, 1, 5),  # noqa: DTZ001 - local time, as in a plant file
+        start=datetime(2026, 1, 5),  # local time, as in a plant file
         products=tuple(products),
         stations=tuple(stations),
         suppliers=(Supplier("acme"),),

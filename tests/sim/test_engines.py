@@ -77,12 +77,9 @@ def test_kernel_compiles_to_ptx(tmp_path: Path) -> None:
     libraries = compiler_libraries()
     if libraries is None:
         pytest.skip("no CUDA compiler libraries (NVVM and libdevice) under $CUDA_HOME or /usr/local/cuda*")
-    lines = run_python("tests.sim.ptx", *(str(path) for path in libraries), str(tmp_path)).splitlines()
-    assert [line.split()[0] for line in lines] == ["advance", "record"]
-    for line in lines:
-        _, length, entries = line.split()
-        assert int(length) > 10_000
-        assert int(entries) == 1
+    length, entries = run_python("tests.sim.ptx", *(str(path) for path in libraries), str(tmp_path)).split()
+    assert int(length) > 10_000
+    assert int(entries) == 1
 
 
 @pytest.mark.gpu
