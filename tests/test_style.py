@@ -12,10 +12,12 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 
 LONG_FILES: dict[str, str] = {
-    "sim/rules.py": "its functions call one another in a circle, as docs/kernel.md describes them: one page, one module",
+    "sim/rules.py": "its functions call one another in a circle, as docs/kernel.md describes them: one module",
 }
 """File -> why it is longer than the house's limit."""
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "dashboard/api.py:_reading": "a list of small routes, each a function of its own inside it",
+}
 """file:function -> why it is longer than the house's limit."""
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
