@@ -17,6 +17,7 @@ from sim.compile import Compiled
 from sim.draws import ONE, block
 from sim.jit import rule
 from sim.kernel import blank_rows, check, flush, wake_everything
+from sim.quantile import FINE, LENGTH, drawn
 from sim.state import INFINITY, NOBODY, Array
 
 RESIDUAL_WORK, RESIDUAL_FAIL, RESIDUAL_REPAIR, RESIDUAL_ARRIVAL, RESIDUAL_DEMAND, RESIDUAL_LEAD = range(8, 14)
@@ -99,35 +100,23 @@ def _words(seed: int, first: int, entity: int, purpose: int, count: int, out: Ar
         out[i] = b if count & 1 else a
 
 
-def mixture(table: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """A quantile table as a mixture of uniforms: probability, low and width (ticks) of each piece."""
-    if table[0] == 0:
-        return np.ones(1), np.array([table[1] / 256.0]), np.zeros(1)
-    bins = table[2:2562].reshape(5, 256, 2).astype(float) / 256.0
-    p = 1.0 / 256.0
-    weights = np.repeat([p, p**2, p**3, p**2, p**3], 256).reshape(5, 256)
-    for sub, inner in ((0, 0), (0, 255), (1, 0), (3, 255)):  # bins that open into a finer table
-        weights[sub, inner] = 0.0
-    return weights.ravel(), bins[..., 0].ravel(), bins[..., 1].ravel()
-
-
 def residuals(table: Array, age: float, words: Array) -> NDArray[np.float64]:
-    """Ticks that remain of a duration that has lasted `age` ticks already, one for each 64-bit word."""
-    weights, low, width = mixture(table)
-    if age > 0:
-        high = low + width
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(width > 0, np.clip((high - age) / width, 0.0, 1.0), (low >= age).astype(float))
-        weights = weights * share
-        low = np.maximum(low, age)
-        width = np.maximum(high - low, 0.0)
-    total = weights.sum()
-    u = ((words >> 32) & 0xFFFFFFFF) / 4294967296.0
-    v = (words & 0xFFFFFFFF) / 4294967296.0
-    if total <= 0.0:
+    """Ticks that remain of a duration that has lasted `age` ticks already, one for each 64-bit word.
+
+    A table is a mixture of uniforms; what lies below the age is cut off. Upper half of a word: which uniform; lower
+    half: where in it.
+    """
+    low, width, weight = drawn(table)
+    low, high = low / FINE, (low + width) / FINE
+    kept = np.where(high > low, np.clip((high - age) / np.maximum(high - low, 1.0 / FINE), 0.0, 1.0), low >= age)
+    ends = np.cumsum(weight * kept)  # in order, so that every machine gets the same sums
+    if ends[-1] <= 0.0:
         return OVERDUE * residuals(table, 0.0, words)
-    piece = np.minimum(np.searchsorted(np.cumsum(weights), u * total, side="right"), len(weights) - 1)
-    return low[piece] + v * width[piece] - age
+    u = ((words >> 32) & 0xFFFFFFFF) / 2.0**32
+    v = (words & 0xFFFFFFFF) / 2.0**32
+    piece = np.searchsorted(ends, u * ends[-1], side="right")
+    begin = np.maximum(low[piece], age)
+    return np.asarray(begin + v * (high[piece] - begin) - age, dtype=float)
 
 
 class _Writer:
@@ -146,7 +135,7 @@ class _Writer:
         """Residual ticks [R] of the duration with the table at `at` of params, through the rows' scale."""
         words = np.empty(len(self.rows), dtype=np.int64)
         _words(self.seed, self.first, entity, purpose, count, words)
-        table = self.c.params[at : at + 2562]
+        table = self.c.params[at : at + LENGTH]
         factor = scale / ONE
         if np.all(factor == factor[0]):
             left = residuals(table, age / factor[0], words) * factor[0]

@@ -20,10 +20,8 @@ none where a cumulative probability is a multiple of 1/256); mean and variance s
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from fractions import Fraction
 from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -185,35 +183,3 @@ def quantile_rank(quantile_table: Ints, value: float) -> float:
     fine = value * FINE
     share = np.where(width > 0, (fine - low) / np.maximum(width, 1), np.where(low < fine, 1.0, 0.0))
     return float(np.clip(share, 0.0, 1.0) @ weight) / float(1 << _SPAN_BITS)
-
-
-class Survivors:
-    """What is left of a duration that has already lasted `age` ticks; make once, draw often."""
-
-    def __init__(self, quantile_table: Ints, age: int) -> None:
-        self.age = age
-        start = age * FINE
-        bins: list[tuple[int, int, int]] = []
-        for low, width, weight in zip(*(part.tolist() for part in drawn(quantile_table)), strict=True):
-            if low >= start:
-                bins.append((low, low + width, weight << 20))
-            elif low + width > start:
-                bins.append((start, low + width, max((weight << 20) * (low + width - start) // width, 1)))
-        self._bins = bins
-        self._ends = list(accumulate(mass for _, _, mass in bins))
-
-    def draw(self, word: int) -> int:
-        """Ticks left, 0 or more, for a 64-bit word; 0 when the age is beyond everything the table knows."""
-        if not self._bins:
-            return 0
-        pick = (int(word) * self._ends[-1]) >> 64
-        place = bisect_right(self._ends, pick)
-        low, high, mass = self._bins[place]
-        into = pick - (self._ends[place] - mass)
-        value = low + (high - low) * into // mass
-        return max(((value + FINE // 2) >> 8) - self.age, 0)
-
-
-def residual(quantile_table: Ints, age_ticks: int, word: int) -> int:
-    """Ticks left of a duration of this table that has lasted `age_ticks`, drawn with a 64-bit word."""
-    return Survivors(quantile_table, age_ticks).draw(word)
