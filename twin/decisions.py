@@ -30,6 +30,8 @@ LEAST_WALL_MS = 120_000
 """A recommendation lives at least this long on the wall."""
 CLASS_LIFE_MS = {"release": 15 * 60_000, "supply": 60 * 60_000}
 """Life of a recommendation by class of action, in plant ms."""
+CLOCK_MS = 300_000
+"""Plant ms by which the clock must have gone back before what was proposed under it is withdrawn."""
 _ID = re.compile(r"[a-z0-9_-]{1,62}")
 _OPS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "==": operator.eq, "!=": operator.ne}
 _REQUIRED = ("id", "control", "from", "to", "gain", "horizon_s")
@@ -227,14 +229,19 @@ class Book:
         """
         changed = []
         for rec in self.in_status(*OPEN):
-            if now.t >= rec["expires"]:
+            if now.t < rec["created"] - CLOCK_MS:
+                changed.append(self._change(rec, now, Move("withdrawn", "service:twin", "the plant's clock went back")))
+            elif now.t >= rec["expires"]:
                 changed.append(self._change(rec, now, Move("expired", "service:twin", "")))
             elif now.controls and now.controls.get(rec["control"]) != rec["from"]:
                 found = now.controls.get(rec["control"])
                 note = f"premise changed: {rec['control']} is {found} now, {rec['from']} was assumed"
                 changed.append(self._change(rec, now, Move("withdrawn", "service:twin", note)))
         for rec in self.in_status("accepted", "sent"):
-            changed += self._follow(rec, now)
+            if now.t < rec["created"] - CLOCK_MS:
+                changed.append(self._change(rec, now, Move("failed", "service:twin", "the plant's clock went back")))
+            else:
+                changed += self._follow(rec, now)
         return changed
 
     def _follow(self, rec: dict[str, Any], now: Present) -> list[dict[str, Any]]:

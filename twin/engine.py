@@ -68,7 +68,7 @@ class Engine:
         self._reader: JournalReader | None = None
         self._recv = 0
         self._saved = time.monotonic()
-        self._ahead: set[str] = set()
+        self._scored = max((check["made"] for check in self.scores.waiting), default=0)
 
     # start -----------------------------------------------------------------------------------
 
@@ -270,6 +270,9 @@ class Engine:
         """Score the forecasts whose time has come."""
         with self.lock:
             state = self.tracker.state
+            if self._scored > state.t:
+                self.scores.drop_after(state.t)
+            self._scored = state.t
             for scored in self.scores.settle(state.history):
                 self.log.buffer(
                     Entry(t=state.t, type="score", actor="service:twin", body=scored, journal=self.tracker.pos)

@@ -69,6 +69,13 @@ class Scores:
                 self._busy[key] = check["t"]
                 self.waiting.append(check)
 
+    def drop_after(self, t: int) -> None:
+        """The clock went back to `t`: forecasts made later than that will never be scored."""
+        kept = [check for check in self.waiting if check["made"] <= t]
+        self.unscored += len(self.waiting) - len(kept)
+        self.waiting = kept
+        self._busy = {key: min(until, t) for key, until in self._busy.items()}
+
     def settle(self, history: list[list[int]]) -> list[dict[str, Any]]:
         """Score what has ended, against the history of the state; returns the new score rows."""
         if not history:

@@ -116,12 +116,34 @@ class Tracker:
             count(self._base, "rows_not_understood")
             count(self._head, "rows_not_understood")
             return self
+        if row.kind == "tick" and self.now and row.t < self.now - WINDOW_MS:
+            self._step_back(row.t)
         for obs in observations:
             self._insert(obs)
         if row.kind == "tick":
             self.now = max(self.now, row.t)
             self._promote()
         return self
+
+    def _begin_anew(self) -> None:
+        """Nothing that was believed is true any more; only the counters of the journal go on."""
+        self._base, self._recent, self.now = empty_state(self.topology), [], 0
+        self._head, self._dirty = _copy(self._base), False
+
+    def _step_back(self, t: int) -> None:
+        """The clock went back to `t`: what is believed stays, the order of time begins again there."""
+        for obs in self._recent:
+            apply_observation(self.topology, self._base, obs)
+        self._recent, self.now = [], t
+        self._base.t = t - 1
+        for tag in self._base.tags.values():
+            tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
+        for station in self._base.stations:
+            for unit in station.units:
+                unit.since, unit.started, unit.seen = min(unit.since, t), min(unit.started, t), min(unit.seen, t)
+        self._base.history.clear()
+        count(self._base, "clock_stepped_back")
+        self._dirty = True
 
     def _source(self, row: Row) -> None:
         if row.kind in ("tick", "manual", "cmd", "supply"):
@@ -135,6 +157,8 @@ class Tracker:
             self._births[f"{row.source} {birth.e}"] = row.body
             self._learn_enums(row.source, birth.e)
             source.online = True
+            if source.e and birth.e != source.e and row.t < self.now - WINDOW_MS:
+                self._begin_anew()  # another (simulated) plant, whose time begins again
             if birth.e != source.e:
                 source.e, source.first, source.newest, source.seen, source.gap = birth.e, birth.s, birth.s - 1, 0, 0
             if birth.plant_time is not None:

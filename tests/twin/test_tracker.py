@@ -325,3 +325,31 @@ def test_a_source_that_goes_offline_is_known(plant: Plant) -> None:
     w = begin(plant)
     w.json("status", 2, online=False, e="e1", ts=T0)
     assert not fold(plant, w.rows).sources[ROOT].online
+
+
+def test_a_new_plant_whose_time_begins_again_starts_from_nothing(plant: Plant) -> None:
+    w = begin(plant)
+    w.data(10, in__a=3)
+    w.ticks(11, 3000)
+    again = Writer(plant)
+    body = again.rows[0].body.replace(b'"e1"', b'"e2"')
+    w.put("birth", 5, body)
+    w.ticks(6, 30)
+    tracker = fold(plant, w.rows)
+    assert tracker.state.t == T0 + 29_000
+    assert held(tracker.state) == [0, 0, 0]
+    assert tracker.state.meters.released == [0, 0]
+
+
+def test_a_clock_that_steps_back_keeps_what_is_believed(plant: Plant) -> None:
+    w = begin(plant)
+    w.data(10, in__a=3)
+    w.ticks(11, 7500)
+    w.ticks(300, 330)
+    w.data(331, fa__on_hand=9)
+    w.tick(332)
+    state = fold(plant, w.rows).state
+    assert state.t == T0 + 332_000
+    assert state.counts["clock_stepped_back"] == 1
+    assert state.meters.released == [3, 0]
+    assert state.stocks[0].on_hand == 9
