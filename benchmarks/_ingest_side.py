@@ -20,7 +20,7 @@ SOURCE = "ptw/v1/bench/a/b/cell1"
 
 def ours(port: int, count: int, folder: str) -> float:
     """The ingest service as it ships, without its HTTP interface."""
-    from ingest.intake import Line
+    from ingest.message import Line
     from ingest.service import Service, Settings
 
     service = Service(Settings(Path(folder), "127.0.0.1", port, Line("bench", "a", "b")))

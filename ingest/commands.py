@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ingest.intake import Line
+    from ingest.message import Line
 
 DATA = typer.Option(help="Data folder.")
 
@@ -137,7 +137,7 @@ def ingest(
 
 
 def _line(plant: str | None, given: tuple[str | None, str | None, str | None]) -> Line:
-    from ingest.intake import Line
+    from ingest.message import Line
     from ingest.payloads import WireError
 
     names = given

@@ -23,8 +23,9 @@ from pathlib import Path
 
 import msgspec
 
+from ingest.codes import QUALITIES
 from ingest.journal import Cursor, Journal, JournalError, JournalReader
-from ingest.payloads import QUALITIES, WireError
+from ingest.payloads import WireError
 from ingest.readings import Aliases, Reading, Row, decode
 
 log = logging.getLogger("ingest.influx")

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from ingest import watermark
 from ingest.journal import Batch, Journal
 from ingest.ledger import MAX_SOURCES, Ledger, SourceLedger, sample
+from ingest.message import Line, Message
 from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Gap, Status, Supply, WireError, parse
 from ingest.readings import Aliases, Manual, PlantClock, check_tags
 from ingest.topicmap import TopicMap
-from ingest.topics import TWIN_CELL, UP, Topic, parse_topic, root
+from ingest.topics import TWIN_CELL, UP, Topic, parse_topic
 from ingest.watermark import Mark
 
 MAX_POISON = 1_000
@@ -26,39 +27,9 @@ _BY_MESSAGE = frozenset({"wrong_type", "bad_number", "bad_id", "columns", "bad_r
 """Reasons that will be the same however often the message comes."""
 
 
-class Message(NamedTuple):
-    """A message as it came: `recv` wall ms, `mid` and `link` only to acknowledge it."""
-
-    topic: str
-    body: bytes
-    retain: bool
-    recv: int
-    mid: int = 0
-    qos: int = 1
-    link: int = 0
-
-
 class _Envelope(msgspec.Struct, frozen=True):
     e: str
     s: int
-
-
-@dataclass(frozen=True)
-class Line:
-    """The production line this ingest serves."""
-
-    site: str
-    area: str
-    line: str
-
-    def cell(self, cell: str) -> str:
-        """The topic root of a cell."""
-        return root(self.site, self.area, self.line, cell)
-
-    @property
-    def plain(self) -> str:
-        """The source name of mapped plain messages."""
-        return self.cell("_plain")
 
 
 @dataclass

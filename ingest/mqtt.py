@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.intake import Message
+from ingest.message import Message
 from ingest.readings import wall_ms
 
 KEEPALIVE_S = 10

@@ -13,62 +13,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from ingest.codes import QUALITIES
+
 MAX_BYTES = 16 * 1024
 """Largest payload in bytes (a broker and twin set for it may allow 64 KiB)."""
 BIG = 2**53
 """Integers up to here are exact in every JSON reader."""
 MAX_TAGS = 20_000
 MAX_COLUMN = 4_096
-
-GOOD, UNCERTAIN, STALE, BAD, MANUAL, ESTIMATED = range(6)
-QUALITIES = ("good", "uncertain", "stale", "bad", "manual", "estimated")
-"""Quality codes are positions in this tuple."""
-UNIT_STATES = ("idle", "work", "blocked", "starved", "setup", "down", "off")
-"""State codes of a work unit are positions in this tuple (the same as `sim.plant.STATES`)."""
-PACKML_STATES = {
-    "idle": "idle",
-    "starting": "setup",
-    "execute": "work",
-    "completing": "work",
-    "complete": "idle",
-    "resetting": "setup",
-    "holding": "blocked",
-    "held": "blocked",
-    "unholding": "work",
-    "suspending": "starved",
-    "suspended": "starved",
-    "unsuspending": "work",
-    "stopping": "down",
-    "stopped": "off",
-    "aborting": "down",
-    "aborted": "down",
-    "clearing": "down",
-}
-"""Default map from PackML (ISA-TR88.00.02) state names; suspended means the cause is outside the
-machine, which is starved unless a plant's own mapping says blocked."""
-
-REASONS = (
-    "not_utf8",
-    "not_json",
-    "too_big",
-    "too_deep",
-    "wrong_type",
-    "bad_number",
-    "bad_id",
-    "columns",
-    "bad_range",
-    "unknown_tag",
-    "bad_topic",
-    "wrong_site",
-    "topic_mismatch",
-    "other_source",
-    "no_birth",
-    "sequence",
-    "retained",
-    "unmapped",
-    "overflow",
-)
-"""Every reason by which a message is rejected and counted."""
 
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}(?!\n)$")]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/ -]+(?!\n)$")]

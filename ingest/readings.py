@@ -7,19 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ingest.payloads import (
-    GOOD,
-    MANUAL,
-    MAX_BYTES,
-    UNIT_STATES,
-    Birth,
-    Data,
-    Event,
-    PlantTime,
-    Tag,
-    WireError,
-    parse,
-)
+from ingest.codes import GOOD, MANUAL, UNIT_STATES
+from ingest.payloads import MAX_BYTES, Birth, Data, Event, PlantTime, Tag, WireError, parse
 
 ROW_KINDS = (
     "birth", "status", "data", "event", "gap", "hist", "supply", "cmd", "cmdack", "manual", "tick", "plain",

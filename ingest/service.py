@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from ingest.asking import Asking
-from ingest.intake import Intake, Line, Message
+from ingest.intake import Intake
 from ingest.journal import Journal, JournalError
+from ingest.message import Line, Message
 from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode

@@ -10,21 +10,12 @@ are in `ingest/schemas/`.
 
 from __future__ import annotations
 
+from ingest.codes import BAD, ESTIMATED, GOOD, MANUAL, PACKML_STATES, QUALITIES, REASONS, STALE, UNCERTAIN, UNIT_STATES
 from ingest.payloads import (
-    BAD,
     CMD_STEPS,
-    ESTIMATED,
-    GOOD,
-    MANUAL,
     MAX_BYTES,
     NUMBERED,
-    PACKML_STATES,
-    QUALITIES,
-    REASONS,
-    STALE,
     TYPES,
-    UNCERTAIN,
-    UNIT_STATES,
     Ack,
     Birth,
     Cmd,

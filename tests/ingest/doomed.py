@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from ingest.intake import Line, Message
 from ingest.journal import Batch, Journal
+from ingest.message import Line, Message
 from ingest.mqtt import Link
 from ingest.service import Service, Settings
 

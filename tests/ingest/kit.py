@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.broker import Broker
-from ingest.intake import Line, Message
+from ingest.message import Line, Message
 from ingest.readings import wall_ms
 from ingest.service import Service, Settings
 from ingest.topicmap import TopicMap

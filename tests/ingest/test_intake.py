@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.asking import Asking
-from ingest.intake import Intake, Message
+from ingest.intake import Intake
 from ingest.journal import Batch, Journal
+from ingest.message import Message
 from ingest.topicmap import Rule, TopicMap
 from ingest.wire import CmdAck, Data, Event, Gap, Status, Supply, encode, topic
 from tests.ingest.kit import CELL1, CELL2, LINE, birth, data, said

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.payloads import REASONS, TYPES
+from ingest.codes import REASONS
+from ingest.payloads import TYPES
 from ingest.schema import EXAMPLES, FOLDER, text
 from ingest.wire import Cmd, encode, parse
 
