@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agents.horizon import Reach
 from agents.seeds import Spread, reseed, spread_parameters
-from sim.value import operating_weights
+from sim.value import operating_cost
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -70,8 +70,7 @@ def play(
     set_controls(batch, compiled, get_controls(before, compiled))
     run(batch, compiled, now + over.horizon, threads)
     change = batch - before
-    offsets, coefficients = operating_weights(compiled)
-    costs = change[:, offsets].astype(np.float64) @ coefficients
+    costs = operating_cost(before, batch, compiled)
     return Outcome(costs.reshape(k, r), change.reshape(k, r, -1))
 
 

@@ -50,7 +50,7 @@ class Job:
     steps: int | None = None
     device: str = "auto"
     threads: int = 1
-    pairs: int = 500
+    pairs: int = 300
     command: str = "plantwin train"
     config: Config = field(default_factory=Config)
 

@@ -81,5 +81,5 @@ def operating_weights(compiled: Compiled) -> tuple[NDArray[np.int64], NDArray[np
 def operating_cost(before: NDArray[np.int64], after: NDArray[np.int64], compiled: Compiled) -> NDArray[np.float64]:
     """Operating cost of rows [..., W] between two moments, in the plant's currency."""
     offsets, coefficients = operating_weights(compiled)
-    cost: NDArray[np.float64] = (after[..., offsets] - before[..., offsets]).astype(np.float64) @ coefficients
-    return cost
+    # not a matrix product: its order of summation depends on the number of rows, and so would the last bit
+    return np.asarray(((after[..., offsets] - before[..., offsets]) * coefficients).sum(axis=-1))
