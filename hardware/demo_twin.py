@@ -52,13 +52,15 @@ class Operator:
 
     It looks at each recommendation once it has been shown for two turns, says what it sees, and asks nobody. The
     promise is a prediction interval with all the plant's luck in it, so it mostly reaches below zero; worth it means
-    that the mean is positive, that a loss is less likely than a gain, and that no check of the twin is open.
+    that the mean is positive, that a loss is less likely than a gain, and that no check of the twin is open. A check of
+    the twin's fidelity that was open when the recommendation was made is looked up again: forecasts must have been met.
     """
 
     def __init__(self, api: TwinApi, say: Callable[[str], None]) -> None:
         self.api, self.say = api, say
         self.accepted: str | None = None
         self.looked: dict[str, int] = {}
+        self.doubted: dict[str, str] = {}
 
     def look(self) -> None:
         """One turn: look at what is proposed and decide."""
@@ -68,13 +70,21 @@ class Operator:
             if row.get("status") != "proposed":
                 continue
             turns = self.looked[row["id"]] = self.looked.get(row["id"], 0) + 1
+            if turns < 2:
+                continue
             if turns == 2:
                 self.say(f"recommended {row['id']}: {describe(row)}")
-                doubt = doubts(row)
-                if not doubt:
-                    self._accept(row)
-                    return
+            doubt = doubts(row, self._fidelity())
+            if not doubt:
+                self._accept(row)
+                return
+            if self.doubted.get(row["id"]) != doubt:
+                self.doubted[row["id"]] = doubt
                 self.say(f"  left alone: {doubt} ({row['id']})")
+
+    def _fidelity(self) -> str:
+        frame = self.api.get("/frame")
+        return str((frame.get("sync") or {}).get("fidelity")) if isinstance(frame, dict) else ""
 
     def _accept(self, row: dict[str, Any]) -> None:
         body = {
@@ -93,7 +103,7 @@ class Operator:
             self.say(f"  could not be accepted ({row['id']}): {answer}")
 
 
-def doubts(row: dict[str, Any]) -> str:
+def doubts(row: dict[str, Any], fidelity: str = "") -> str:
     """Why the scripted operator leaves a recommendation alone; empty when it would accept."""
     gain = row.get("gain") or {}
     if not float(gain.get("mean") or 0) > 0:
@@ -101,6 +111,8 @@ def doubts(row: dict[str, Any]) -> str:
     if not float(gain.get("worse", 1.0)) < 0.5:
         return "a loss is as likely as a gain"
     for name, check in (row.get("checks") or {}).items():
+        if name == "twin fidelity" and fidelity == "green":
+            continue
         if isinstance(check, dict) and check.get("ok") is False:
             return f"a check is open: {name}: {check.get('note', '')}"
     return ""

@@ -62,11 +62,11 @@ def test_every_part_is_its_own_plantwin_process(tmp_path: Path) -> None:
 class FakeApi(TwinApi):
     def __init__(self, rows: list[dict[str, Any]], status: int = 200) -> None:
         super().__init__("", "")
+        self.fidelity = "unknown"
         self.rows, self.status, self.posted = rows, status, list[dict[str, Any]]()
 
     def get(self, path: str) -> Any:
-        assert path == "/recommendations"
-        return self.rows
+        return self.rows if path == "/recommendations" else {"sync": {"fidelity": self.fidelity}}
 
     def decide(self, body: dict[str, Any]) -> tuple[int, Any]:
         self.posted.append(body)
@@ -106,6 +106,19 @@ def test_operator_leaves_a_doubtful_one_alone_and_says_why(row: dict[str, Any], 
         operator.look()
     assert api.posted == []
     assert len([line for line in said if "left alone" in line and why in line]) == 1
+
+
+def test_operator_waits_until_the_twin_is_trusted() -> None:
+    api = FakeApi([proposed("r1", checks={"twin fidelity": {"ok": False, "note": "unknown"}})])
+    said: list[str] = []
+    operator = Operator(api, said.append)
+    for _ in range(4):
+        operator.look()
+    assert api.posted == []
+    assert len([line for line in said if "left alone" in line]) == 1
+    api.fidelity = "green"
+    operator.look()
+    assert len(api.posted) == 1
 
 
 def test_operator_goes_on_after_a_refusal() -> None:
