@@ -17,7 +17,12 @@ Gap = tuple[Source, int, int]
 """First and last number that the gateway gave up."""
 
 
-NOT_YET = {"proposed": "nobody has decided yet", "deferred": "put off"}
+NOT_YET = {
+    "proposed": "nobody has decided yet",
+    "accepted": "its command is not sent yet",
+    "sent": "its command is not confirmed yet",
+    "confirmed": "in force; its horizon is not over",
+}
 """Why a recommendation of this status has no effect to show."""
 
 
@@ -121,8 +126,8 @@ def recommendation(row: Mapping[str, Any]) -> Json:
     if row.get("realised") is not None:
         told["realised"] = row["realised"]
     else:
-        why = row.get("reason") or _last_note(row.get("timeline") or [])
-        told["reason"] = why or NOT_YET.get(str(row.get("status")), "its horizon is not over")
+        given = row.get("reason") or _last_note(row.get("timeline") or [])
+        told["reason"] = NOT_YET.get(str(row.get("status"))) or given or "none given"
     return told
 
 

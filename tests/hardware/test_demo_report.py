@@ -81,8 +81,9 @@ def test_a_recommendation_tells_its_effect_or_why_there_is_none() -> None:
     assert told["action"] == {"control": "cap", "from": 6, "to": 8}
     assert "worse" not in told["gain"]
     timeline = [{"status": "rejected", "note": "maintenance"}, {"status": "rejected", "note": ""}]
-    assert recommendation(row(timeline=timeline))["reason"] == "maintenance"
-    assert recommendation(row())["reason"]
+    assert recommendation(row(status="rejected", timeline=timeline))["reason"] == "maintenance"
+    assert recommendation(row())["reason"] == "nobody has decided yet"
+    assert "horizon" in recommendation(row(status="confirmed", reason="looks right"))["reason"]
 
 
 def test_report_has_the_agreed_fields() -> None:
