@@ -105,7 +105,7 @@ def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
         out[n, 1] = slot
         out[n, 2] = p[p[st.SLOT_KIND] + slot]
         n += 1
-    if n < out.shape[0]:
+    if n < out.shape[0] and row[ERROR] == 0:
         row[NOW] = until
         flush(row, p)
     return n
@@ -235,7 +235,11 @@ def check(rows: Array, compiled: Compiled) -> None:
 
 
 def run(rows: Array, compiled: Compiled, until: int, threads: int = 1) -> None:
-    """Advance all replicas in place to tick `until` (events with t < until). Raises `KernelError` on overflow."""
+    """Advance all replicas in place to tick `until` (events with t < until).
+
+    Raises `KernelError` on overflow, `ValueError` when a replica is past `until` already.
+    """
+    _forward(rows, until)
     if threads <= 1 or len(rows) < 2 * threads:
         run_rows(rows, compiled.params, until)
     else:
@@ -244,8 +248,15 @@ def run(rows: Array, compiled: Compiled, until: int, threads: int = 1) -> None:
     check(rows, compiled)
 
 
+def _forward(rows: Array, until: int) -> None:
+    """Time never runs backwards."""
+    if len(rows) and int(rows[:, NOW].max()) > until:
+        raise ValueError(f"run until tick {until}: a replica stands at tick {int(rows[:, NOW].max())} already")
+
+
 def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Array:
     """Advance one row [W] in place to `until`; the events as int64[n, 3] of tick, slot, kind."""
+    _forward(row[None], until)
     parts: list[Array] = []
     while True:
         out = np.empty((block, 3), dtype=np.int64)
