@@ -82,7 +82,7 @@ def alive(number: int) -> bool:
 def test_the_loop_runs_loses_nothing_and_is_advised(tmp_path: Path) -> None:
     pids = []
     with demo(tmp_path, 75, "--approve", "auto") as process:
-        wait_for(process, tmp_path, "parts are running", 240)
+        wait_for(process, tmp_path, "advise is ready", 300)
         pids = [int(info(tmp_path, name)["pid"]) for name in SERVICES]
         assert process.wait(timeout=200) == 0, (tmp_path / "demo.log").read_text()
     told = json.loads((tmp_path / "report.json").read_text())
