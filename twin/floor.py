@@ -166,7 +166,6 @@ def leave(f: Floor, part: Part, target: int) -> None:
         meters.scrapped[part.product] += 1
     else:
         meters.finished[part.product] += 1
-        meters.flow_ms[part.product] += f.t - part.born
         k = f.topology.fills[part.product]
         if k >= 0:
             supply.receive(f.state.stocks[k], 1)
@@ -258,7 +257,6 @@ def _undo_leave(f: Floor, part: Part) -> None:
         meters.scrapped[part.product] -= 1
         return
     meters.finished[part.product] -= 1
-    meters.flow_ms[part.product] -= part.moved - part.born
     k = f.topology.fills[part.product]
     if k >= 0:
         supply.take(f.state.stocks[k], 1)

@@ -112,7 +112,6 @@ class Meters(msgspec.Struct):
     released: list[int]
     finished: list[int]
     scrapped: list[int]
-    flow_ms: list[int]
 
 
 class Channel(msgspec.Struct):

@@ -156,7 +156,6 @@ def empty_state(topology: Topology) -> TwinState:
             released=[0] * n_p,
             finished=[0] * n_p,
             scrapped=[0] * n_p,
-            flow_ms=[0] * n_p,
         ),
         wip=[0] * n_p,
         controls=first_controls(plant),

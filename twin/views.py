@@ -171,9 +171,9 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
     line = [k for k, spec in zip(state.stocks, topology.plant.stocks, strict=True) if spec.source == "line"]
     if line:
         found["inventory"] = _same(float(sum(k.on_hand for k in line)))
-    finished = sum(state.meters.finished)
-    if finished:
-        found["flow_time"] = _same(round(sum(state.meters.flow_ms) / finished / 1000 / unit_s, 3))
+    if rate := _rate(state, unit_s):
+        # Little's law. The mean over finished parts would be too short: parts met on connecting have no known release.
+        found["flow_time"] = _same(round(_mean_wip(state) / rate, 3))
     return found
 
 
@@ -187,6 +187,12 @@ def _rate(state: TwinState, unit_s: float) -> float | None:
     if not past or state.t - past[0][0] < HOUR_MS // 12:
         return None
     return round((sum(state.meters.finished) - past[0][2]) / ((state.t - past[0][0]) / 1000) * unit_s, 3)
+
+
+def _mean_wip(state: TwinState) -> float:
+    """Mean WIP over the last hour that is known."""
+    past = [row[1] for row in state.history if row[0] >= state.t - HOUR_MS]
+    return sum(past) / len(past)
 
 
 def bottleneck(state: TwinState) -> int | None:
