@@ -162,7 +162,7 @@ def train(
     seeds: Annotated[int, typer.Option(min=1)] = 1,
     rule: Annotated[Path | None, typer.Option(help="Rule to start from; without one, one is tuned.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
-    lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 512,
+    lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1024,
     threads: Threads = 1,
     json_: JsonFlag = False,
 ) -> None:

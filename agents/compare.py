@@ -252,7 +252,7 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
 
 def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final:
     if finalist.over.horizon * q.compiled.plant.tick_s > LONG_S:
-        fresh = Block(fresh.rows[: FUTURES // 2], fresh.seed)
+        fresh = Block(fresh.rows[: FUTURES // 4], fresh.seed)
     replicas = len(fresh.rows)
     arms = [np.repeat(_vector(grid, q.present, c)[None, :], replicas, axis=0) for c in (None, finalist.candidate)]
     ruled = q.rule.act(fresh.rows) if q.rule is not None else None

@@ -37,16 +37,16 @@ class Config:
     checkpoint, of which there are `checks`.
     """
 
-    lanes: int = 512
-    steps: int = 64
-    minibatch: int = 8192
+    lanes: int = 1024
+    steps: int = 32
+    minibatch: int = 16_384
     epochs: int = 4
-    rate: float = 1.0e-3
+    rate: float = 4.0e-4
     gae: float = 0.97
     clip: float = 0.2
     entropy: float = 0.0
     hidden: tuple[int, ...] = (64, 64)
-    horizons: float = 3.0
+    horizons: float = 1.5
     explore: float = 0.06
     episode_weeks: float = 4.0
     select: int = 64

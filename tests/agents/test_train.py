@@ -90,9 +90,11 @@ def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: C
 
 def test_ppo_learns_to_open_a_line_that_the_rule_starves(tmp_path: Path, line3: Compiled) -> None:
     # two parts cannot keep three stations busy enough: orders pile up, and any learning at all moves the cap up
-    config = Config(lanes=32, steps=32, minibatch=512, hidden=(16,), select=8, checks=4, rate=3e-3, explore=0.3)
+    config = Config(
+        lanes=64, steps=16, minibatch=1024, hidden=(16,), select=8, checks=3, rate=0.02, explore=0.3, episode_weeks=0.5
+    )
     rule = Rule({"cap": 2})
-    job = Job(line3, rule, tmp_path, steps=8_192, device="cpu", pairs=8, config=config)
+    job = Job(line3, rule, tmp_path, steps=16_384, device="cpu", pairs=8, config=config)
     done = train(job, 1)
     assert done.cost < 0.5 * done.rule_cost
     assert done.verdicts["rule"].hi < 0.0, done.verdicts["rule"].sentence
