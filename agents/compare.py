@@ -31,14 +31,12 @@ Costs = NDArray[np.float64]
 
 MOST = 20
 """Candidates checked at one decision moment."""
-ALPHA = 0.01
+ALPHA = 0.02
 """One-sided level of the test that an action beats doing nothing, shared by the finalists of a moment: an engineer
 looks at many moments a shift, so it is stricter than the usual 5 %."""
-FUTURES = 512
-"""Futures of a promise, where the horizon is at most `LONG_S`; half as many beyond, where a run costs more and
-varies less.
-"""
-LONG_S = 120 * 3600.0
+FUTURES = 768
+"""Futures of a promise, where the horizon is at most `LONG_S`; a third as many beyond, where a run costs more."""
+LONG_S = 200 * 3600.0
 MOST_WORSE = 0.40
 """An action that turns out worse than nothing more often than this is not worth a click, whatever its mean."""
 
@@ -252,7 +250,7 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
 
 def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final:
     if finalist.over.horizon * q.compiled.plant.tick_s > LONG_S:
-        fresh = Block(fresh.rows[: FUTURES // 4], fresh.seed)
+        fresh = Block(fresh.rows[: FUTURES // 3], fresh.seed)
     replicas = len(fresh.rows)
     arms = [np.repeat(_vector(grid, q.present, c)[None, :], replicas, axis=0) for c in (None, finalist.candidate)]
     ruled = q.rule.act(fresh.rows) if q.rule is not None else None

@@ -75,7 +75,7 @@ def play(
 
 
 def halve(
-    presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, start: int = 24
+    presents: Block, compiled: Compiled, values: Values, over: Reach, threads: int = 1, start: int = 16
 ) -> tuple[list[int], Costs]:
     """Sequential halving of candidates [K, C]; candidate 0 is doing nothing and is always kept.
 
