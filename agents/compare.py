@@ -37,7 +37,7 @@ looks at many moments a shift, so it is stricter than the usual 5 %."""
 FUTURES = 768
 """Futures of a promise, where the horizon is at most `LONG_S`; a third as many beyond, where a run costs more."""
 LONG_S = 200 * 3600.0
-MOST_WORSE = 0.40
+MOST_WORSE = 0.50
 """An action that turns out worse than nothing more often than this is not worth a click, whatever its mean."""
 
 
