@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def decide_pair(pairs: int) -> tuple[list[float], list[float], float]:
     torch.set_num_threads(1)
     env = PlantVectorEnv(2, "gearmotor")
     model = PPO("MlpPolicy", Lanes(env), n_steps=8, batch_size=16, device="cpu", policy_kwargs={"net_arch": [64, 64]})
-    policy = model.policy
+    policy: Any = model.policy
     layers = [m for m in policy.mlp_extractor.policy_net if isinstance(m, torch.nn.Linear)] + [policy.action_net]
     mine = Network(
         tuple(layer.weight.detach().numpy().copy() for layer in layers),

@@ -23,8 +23,8 @@ def fixed(compiled: Compiled, cap: int) -> RuleController:
     return RuleController(Rule({"cap": cap}), compiled, Grid(compiled.plant))
 
 
-def short(**more: int) -> Trial:
-    return Trial(warmup_s=86_400.0, length_s=5 * 86_400.0, **more)
+def short(pairs: int, threads: int = 1) -> Trial:
+    return Trial(pairs, warmup_s=86_400.0, length_s=5 * 86_400.0, threads=threads)
 
 
 def test_a_controller_equals_itself(line3: Compiled) -> None:

@@ -34,7 +34,8 @@ def test_lanes_hand_out_what_ppo_needs(line3: Compiled) -> None:
     lanes = Lanes(PlantVectorEnv(4, line3, max_episode_steps=5, stagger=True, copy=False), centre=2.0, scale=4.0)
     twin = PlantVectorEnv(4, line3, max_episode_steps=5, stagger=True)
     lanes.seed(3)
-    last, expected = lanes.reset(), twin.reset(seed=3)[0]
+    last: Any = lanes.reset()
+    expected = twin.reset(seed=3)[0]
     infos: list[dict[str, Any]] = []
     for _ in range(12):
         assert np.array_equal(last, expected)
