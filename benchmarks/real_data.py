@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,23 +59,27 @@ def events_of(log: Sequence[Report]) -> list[Event]:
     return [(t, kind, order, activity) for t, _, kind, order, activity in sorted(both)]
 
 
-def events_of_journal(path: Path) -> Iterator[Event]:
-    """The report events a journal holds, by event time."""
+def events_of_payloads(bodies: Iterable[bytes]) -> list[Event]:
+    """The same from the payloads of `/event` messages, in any order."""
+    found = []
+    for body in map(json.loads, bodies):
+        if body["kind"].startswith("report_"):
+            ended = int(body["kind"] == "report_complete")
+            found.append((body["t"], ended, body["kind"], body["order"], body["thing"]))
+    return [(t, kind, order, thing) for t, _, kind, order, thing in sorted(found)]
+
+
+def events_of_journal(path: Path) -> list[Event]:
+    """The same from the journal of `plantwin ingest`."""
     from ingest.journal import Journal
 
     journal = Journal.open_reader(path)
-    found: list[tuple[int, int, str, str, str]] = []
+    bodies: list[bytes] = []
     after = 0
     while rows := journal.read(after, 2000):
-        for row in rows:
-            if row.kind == "event":
-                body = json.loads(row.body)
-                if body["kind"].startswith("report_"):
-                    found.append(
-                        (body["t"], int(body["kind"] == "report_complete"), body["kind"], body["order"], body["thing"])
-                    )
+        bodies += [row.body for row in rows if row.kind == "event"]
         after = rows[-1].pos
-    return iter([(t, kind, order, thing) for t, _, kind, order, thing in sorted(found)])
+    return events_of_payloads(bodies)
 
 
 @dataclass
@@ -235,7 +239,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{path} is absent: set PLANTWIN_DATA to the folder with machine_shop/events.csv", file=sys.stderr)
         return 1
     log = read(path)
-    events = list(events_of_journal(options.journal)) if options.journal else events_of(log)
+    events = events_of_journal(options.journal) if options.journal else events_of(log)
     origins = rolling(log, events, options.replicas)
     result = scores(origins)
     if options.write:

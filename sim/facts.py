@@ -107,16 +107,17 @@ def residuals(table: Array, age: float, words: Array) -> NDArray[np.float64]:
     half: where in it.
     """
     low, width, weight = drawn(table)
-    low, high = low / FINE, (low + width) / FINE
-    kept = np.where(high > low, np.clip((high - age) / np.maximum(high - low, 1.0 / FINE), 0.0, 1.0), low >= age)
+    bottom, top = low / FINE, (low + width) / FINE
+    share = np.clip((top - age) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0)
+    kept = np.where(top > bottom, share, bottom >= age)
     ends = np.cumsum(weight * kept)  # in order, so that every machine gets the same sums
     if ends[-1] <= 0.0:
         return OVERDUE * residuals(table, 0.0, words)
     u = ((words >> 32) & 0xFFFFFFFF) / 2.0**32
     v = (words & 0xFFFFFFFF) / 2.0**32
     piece = np.searchsorted(ends, u * ends[-1], side="right")
-    begin = np.maximum(low[piece], age)
-    return np.asarray(begin + v * (high[piece] - begin) - age, dtype=float)
+    begin = np.maximum(bottom[piece], age)
+    return np.asarray(begin + v * (top[piece] - begin) - age, dtype=float)
 
 
 class _Writer:

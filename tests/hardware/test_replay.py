@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.real_data import events_of, events_of_payloads
 from hardware.replay import moments, tags_of
 from sim.eventlog import read
 from tests.hardware.fakes import FakeTwin, Running, wait_until
@@ -75,6 +76,8 @@ def test_the_log_arrives_whole_through_a_kill_and_names_nobody(tmp_path: Path, b
     assert twin.conflicts == 0
     events = [json.loads(body) for _, (kind, body) in sorted(numbers.items()) if kind == "event"]
     assert len(events) == 2 * reports
+    sent = events_of_payloads(body for _, (kind, body) in numbers.items() if kind == "event")
+    assert sent == events_of(read(tmp_path / "log.csv"))  # so figures from the journal are figures from the file
     for kind, name in (("report_start", "started"), ("report_complete", "completed")):
         mine = [e for e in events if e["kind"] == kind and e["thing"] == "packing"]
         assert [e["count"] for e in mine] == list(range(1, 49))
