@@ -186,6 +186,19 @@ def spec(compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.floa
     }
 
 
+def _origin(selection: list[dict[str, float]]) -> str:
+    """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
+    chosen = min(selection, key=lambda c: c["cost_per_hour"])
+    where = "The checkpoint was chosen on seeds that neither training nor the judgement below used: "
+    if chosen["steps"] == 0:
+        return (
+            where
+            + "none after the start was better than the start, so **this policy is the tuned rule in the form of a "
+            "network**: training found no improvement."
+        )
+    return where + f"the one after {chosen['steps']:,.0f} decisions. It started as the tuned rule."
+
+
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
     """card.md: what this policy is for, how it was made, how good it is."""
     versus = evidence["verdicts"]
@@ -203,8 +216,7 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         "It sets "
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + " once a decision interval, from the observed state alone, without exploration. "
-        "It started as the tuned rule and was improved by PPO; the checkpoint was chosen on seeds that neither "
-        "training nor the judgement below used.",
+        + _origin(evidence["selection"]),
         "",
         "## How good it is",
         "",
