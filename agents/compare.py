@@ -100,15 +100,20 @@ class Answer:
     selected: dict[str, Any]
 
 
-def gain_of(reference: Costs, action: Costs) -> Gain:
+def gain_of(reference: Costs, action: Costs, presents: int = 0) -> Gain:
     """Paired gain of costs [R] over reference costs [R]; the interval takes the outer order statistics, so it is
     never too narrow.
     """
-    d = np.sort(reference - action)
+    unsorted = reference - action
+    # futures of one present share its hidden residuals: the error of the mean comes from the presents, not from the
+    # futures
+    whole = len(unsorted) // presents * presents if presents else 0
+    means = unsorted[:whole].reshape(-1, presents).mean(axis=0) if whole else unsorted
+    d = np.sort(unsorted)
     n = len(d)
     edge = int(np.floor(0.05 * (n + 1)))
-    sd = float(d.std(ddof=1))
-    t = float(d.mean()) / (sd / np.sqrt(n)) if sd > 0 else (np.inf if d.mean() > 0 else 0.0)
+    sd, n_means = float(means.std(ddof=1)), len(means)
+    t = float(d.mean()) / (sd / np.sqrt(n_means)) if sd > 0 else (np.inf if d.mean() > 0 else 0.0)
     return Gain(
         float(d.mean()), float(d[max(edge - 1, 0)]), float(d[min(n - edge, n - 1)]), float((d < 0).mean()), float(t)
     )
@@ -259,7 +264,12 @@ def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final
     outcome = play(fresh, q.compiled, np.array(arms), finalist.over, q.threads)
     rule = gain_of(outcome.costs[2], outcome.costs[1]) if ruled is not None else None
     return _Final(
-        finalist.candidate, finalist.over, finalist.ranked, outcome, gain_of(outcome.costs[0], outcome.costs[1]), rule
+        finalist.candidate,
+        finalist.over,
+        finalist.ranked,
+        outcome,
+        gain_of(outcome.costs[0], outcome.costs[1], len(q.rows) - len(q.rows) // 2),
+        rule,
     )
 
 
