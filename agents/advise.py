@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from agents import controllers
 from agents.bundle import BUNDLED
-from agents.compare import FUTURES, Question, gain_of, propose, rows_hash
+from agents.compare import FUTURES, Question, propose, rows_hash
 from agents.controllers import Controller, PolicyController
 from agents.errors import AgentError
 from agents.futures import block, play
+from agents.gain import gain_of
 from agents.grid import Grid
 from agents.horizon import reach
 from agents.seeds import ADVICE_PROMISE, Spread, block_seed

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from agents import compare
-from agents.compare import Question, gain_of, propose, propose_candidates, reproduce
+from agents.compare import Question, propose, propose_candidates, reproduce
 from agents.controllers import RuleController
 from agents.futures import Outcome, block, halve, play
+from agents.gain import gain_of
 from agents.grid import Grid
 from agents.horizon import Reach, reach, relaxation_s
 from agents.rules import Boost, Rule
