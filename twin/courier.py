@@ -69,7 +69,7 @@ class Courier:
             value=rec["to"],
             not_before=now.t,
             expires=now.t + max(COMMAND_LIFE_MS, now.wall(120_000)),
-            lease_s=max(int(rec["horizon_s"]), round(now.wall(120_000) / 1000), 1),
+            lease_s=max(int(rec.get("lease_s") or rec["horizon_s"]), round(now.wall(120_000) / 1000), 1),
             state=now.state,
             rec=rec["id"],
             issuer=f"twin@{self.engine.plant.site}",

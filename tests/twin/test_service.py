@@ -181,7 +181,7 @@ def test_the_snapshot_is_the_present_state(rig: Rig) -> None:
 
 
 def test_approved_signed_sent_confirmed_and_its_effect_measured(rig: Rig) -> None:
-    assert rig.propose().status_code == 200
+    assert rig.propose(lease_s=300).status_code == 200
     rig.courier.work()
     assert json.loads(rig.fake.shown[-1])["id"] == "r-1"
     assert rig.post("/decisions", id="r-1", version=1, decision="accept", reason="", key="k").status_code == 200
@@ -190,6 +190,7 @@ def test_approved_signed_sent_confirmed_and_its_effect_measured(rig: Rig) -> Non
     (cmd,) = rig.fake.commands
     assert verify(cmd, load_public(rig.data))
     assert (cmd.target, cmd.value, cmd.rec) == ("cap", 8, "r-1")
+    assert cmd.lease_s == 300  # then the setpoint before returns; the effect is judged over the longer horizon
     assert cmd.not_before <= T0 + 4000 < cmd.expires
     ack = {"e": "e1", "s": 90, "id": cmd.id, "step": "executed", "read_back": 8, "t": T0 + 6000}
     rig.w.json("cmdack", 6, **ack)
