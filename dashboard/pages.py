@@ -17,6 +17,7 @@ THEME = {
     "fontFamily": "'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif",
     "primaryColor": "gray",
     "defaultRadius": 3,
+    "breakpoints": {"xs": "36em", "sm": "48em", "md": "62em", "lg": "88em", "xl": "110em"},
 }
 
 

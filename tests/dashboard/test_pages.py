@@ -290,6 +290,10 @@ SIZE_CHECK = """() => {
     const r = item.getBoundingClientRect();
     if (r.bottom > header.bottom + 1 || r.top < header.top - 1 || r.right > innerWidth + 1) cut.push(item.className);
   }
+  for (const panel of document.querySelectorAll(".panel")) {
+    const r = panel.getBoundingClientRect();
+    if (r.height < 70) cut.push([panel.className, r.height]);
+  }
   for (const target of document.querySelectorAll("button, a, summary")) {
     const r = target.getBoundingClientRect();
     if (r.width && (r.height < 43.5 || r.width < 43.5)) small.push([target.textContent, r.width, r.height]);
