@@ -54,6 +54,10 @@ def start(f: Floor, s: int, u: int, product: int | None) -> None:
         if unit.part is not None:
             hand_over(f, s, u)
     part = _take(f, s, product)
+    if unit.part is not None:
+        # handing over and taking make room, and without a sensor of starts a waiting part has moved in meanwhile
+        f.state.stations[s].queue.insert(0, unit.part)
+        f.state.stations[s].started -= 1
     if product is not None:
         part.product, part.guess = product, False
     unit.part, unit.done, unit.started, unit.on_part = part, False, f.t, 0

@@ -185,7 +185,6 @@ class TwinState(msgspec.Struct):
     counts: dict[str, int] = {}
     mode: str = ""
     history: list[list[int]] = []  # per whole minute: time, WIP, finished, backorders, then stock on hand of each stock
-    moved: bool = False  # parts moved at this moment; bounds are checked when it has passed
     started: int = 0  # time of the first row
 
 

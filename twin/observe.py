@@ -112,9 +112,7 @@ def _settle(f: Floor) -> None:
                 if unit.said == WORK and unit.part is None:
                     floor.start(f, s, u, None)
                     unit.assumed = True
-    if state.moved:
-        state.moved = False
-        reconcile.bound_all(f)
+    reconcile.bound_all(f)
 
 
 def _delta(f: Floor, key: str, value: int, first: int) -> int:
@@ -187,7 +185,6 @@ def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
         if n > 1:
             _ends(f, s, None, product, n - 1)
     station.units[u].odd = 0
-    f.state.moved = True
 
 
 def _doubt(f: Floor, s: int) -> None:
@@ -271,7 +268,6 @@ def _counter(f: Floor, obs: Obs) -> None:
         p = f.topology.product[sensor.thing]
         for _ in range(n):
             floor.join(f, floor.release(f, p, seen=True), 0)
-        f.state.moved = True
     elif sensor.property == "demand":
         k = f.topology.demand_stock.get(sensor.thing, f.topology.stock.get(sensor.thing, -1))
         if k >= 0:
@@ -296,7 +292,6 @@ def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
     elif sensor.property == "scrap":
         for _ in range(n):
             floor.scrap(f, s, product)
-    f.state.moved = f.state.moved or n > 0
 
 
 def _value(f: Floor, obs: Obs) -> None:

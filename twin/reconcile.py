@@ -185,7 +185,6 @@ def enforce(f: Floor, s: int, u: int) -> None:
     elif unit.part is None or not unit.done:
         floor.end(f, s, u, None, hold=True)
     floor.set_state(f, s, u, code)
-    f.state.moved = True
 
 
 def bound_all(f: Floor) -> None:
@@ -210,6 +209,7 @@ def tick(f: Floor) -> None:
             _let_run(f, s)
         elif station.queue:
             _no_idle_beside_queue(f, s)
+    bound_all(f)
     old = [key for key, c in f.state.contradictions.items() if f.t - c.t > FORGET_MS]
     for key in old:
         del f.state.contradictions[key]

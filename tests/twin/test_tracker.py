@@ -295,7 +295,7 @@ def test_a_restored_tracker_goes_on_as_if_nothing_had_happened(plant: Plant, see
     assert resumed.holes == whole.holes
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_parts_are_conserved_whatever_comes(plant: Plant, data: st.DataObject) -> None:
     """In + appeared = held + finished + scrapped + vanished; queues in bounds, stock not negative; any readings."""
@@ -318,6 +318,23 @@ def test_parts_are_conserved_whatever_comes(plant: Plant, data: st.DataObject) -
     assert sum(state.wip) == sum(held(state))
     assert all(len(s.queue) <= 4 for s in state.stations[1:])
     assert all(k.on_hand >= 0 and k.backorder >= 0 for k in state.stocks)
+
+
+@pytest.mark.parametrize("seed", [29, 175, 190])
+def test_a_part_that_moves_in_while_room_is_made_is_not_lost(plant: Plant, seed: int) -> None:
+    """Three stories in which handing over a finished part let the next one start by itself in the same unit."""
+    r, w = random.Random(seed), begin(plant)
+    tags = sorted(set(w.index) - {"mode"})
+    for t in range(1, 40):
+        w.data(t, **{r.choice(tags): r.randint(0, 6)})
+        if r.random() < 0.5:
+            kind = r.choice(["work_start", "work_end", "scrap", "down", "up"])
+            thing = r.choice(["cut", "mill", "wash"])
+            w.event(t, kind, thing, unit=1, product=r.choice("ab"), count=r.randint(0, 5))
+    state = fold(plant, w.rows).state
+    came = sum(state.meters.released) + state.counts.get("appeared", 0)
+    gone = sum(state.meters.finished) + sum(state.meters.scrapped) + state.counts.get("vanished", 0)
+    assert came == sum(held(state)) + gone
 
 
 def test_a_source_that_goes_offline_is_known(plant: Plant) -> None:
