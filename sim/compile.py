@@ -84,6 +84,12 @@ class Compiled:
     def slot_index(self) -> dict[tuple[str, str], int]:
         return {slot: i for i, slot in enumerate(self.slots)}
 
+    @cached_property
+    def most_known_parts(self) -> int:
+        """Parts that a state given from outside may hold, so that no release can exceed the records later."""
+        admitted, records = _admitted(self.plant), self.layout.sizes["parts"]
+        return admitted if admitted is not None and records == 2 * admitted else records
+
     @property
     def tick_ms(self) -> float:
         return self.plant.tick_s * 1000.0
@@ -168,18 +174,24 @@ def _slots(plant: Plant) -> list[tuple[str, str]]:
 
 
 def _max_parts(plant: Plant) -> int:
-    """Records for parts: the least of what CONWIP caps admit, what finite queues and units hold, and `unlimited`."""
+    """Records for parts: the least of twice what CONWIP caps admit, what finite queues and units hold, `unlimited`."""
     bounds = [plant.unlimited]
-    if all(p.release.policy == "conwip" and p.release.cap is not None for p in plant.products):
-        caps = [
-            max([p.release.cap or 0] + [c.high for c in plant.controls if c.sets == f"release.{p.id}.cap"])
-            for p in plant.products
-        ]
-        bounds.append(sum(caps))
+    if (admitted := _admitted(plant)) is not None:
+        bounds.append(2 * admitted)  # a live state may hold one product far over its cap when the others fill theirs
     places = [_places(plant, s) for s in plant.stations]
     if None not in places:
         bounds.append(sum(n for n in places if n is not None))
     return max(min(bounds), 1)
+
+
+def _admitted(plant: Plant) -> int | None:
+    """Parts that the CONWIP caps admit at their highest; None where a product has none."""
+    if any(p.release.policy != "conwip" or p.release.cap is None for p in plant.products):
+        return None
+    return sum(
+        max([p.release.cap or 0] + [c.high for c in plant.controls if c.sets == f"release.{p.id}.cap"])
+        for p in plant.products
+    )
 
 
 def _places(plant: Plant, station: Station) -> int | None:

@@ -150,7 +150,7 @@ class _Writer:
             raise FactsError(
                 f"a part of product {facts.product!r} at step {facts.step!r}: plant {c.plant.id} has no such operation"
             )
-        if n == c.layout.sizes["parts"]:
+        if n == c.most_known_parts:
             raise FactsError(f"more than {n} parts in plant {c.plant.id}: more than its caps or `unlimited:` admit")
         product = c.product_index[facts.product]
         self.view["part_product"][:, n] = product

@@ -11,8 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.wire import Row
+from sim.compile import compile_plant
+from sim.kernel import run
 from sim.plant import Plant
+from sim.state import ERROR
 from tests.twin.journals import ROOT, T0, Writer, line, renumber
+from twin.estimate import ensemble
 from twin.model import STARVED, WORK, TwinState
 from twin.tracker import WINDOW_MS, Tracker
 
@@ -295,6 +299,19 @@ def test_a_restored_tracker_goes_on_as_if_nothing_had_happened(plant: Plant, see
     assert resumed.holes == whole.holes
 
 
+def chaos(plant: Plant, seed: int) -> Writer:
+    """Readings and events that fit nothing."""
+    r, w = random.Random(seed), begin(plant)
+    tags = sorted(set(w.index) - {"mode"})
+    for t in range(1, 40):
+        w.data(t, **{r.choice(tags): r.randint(0, 6)})
+        if r.random() < 0.5:
+            kind = r.choice(["work_start", "work_end", "scrap", "down", "up"])
+            thing = r.choice(["cut", "mill", "wash"])
+            w.event(t, kind, thing, unit=1, product=r.choice("ab"), count=r.randint(0, 5))
+    return w
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_parts_are_conserved_whatever_comes(plant: Plant, data: st.DataObject) -> None:
@@ -320,18 +337,20 @@ def test_parts_are_conserved_whatever_comes(plant: Plant, data: st.DataObject) -
     assert all(k.on_hand >= 0 and k.backorder >= 0 for k in state.stocks)
 
 
+@pytest.mark.parametrize("seed", range(0, 300, 12))
+def test_whatever_is_believed_can_be_run_ahead(plant: Plant, seed: int) -> None:
+    """Even a state full of ghosts becomes rows, and the rows a forecast; nothing overflows."""
+    compiled = compile_plant(plant)
+    state = fold(plant, chaos(plant, seed).rows).state
+    rows = ensemble(compiled, state, 1, 8)
+    run(rows, compiled, int(rows[0, 0]) + compiled.ticks(8 * 3600))
+    assert not rows[:, ERROR].any()
+
+
 @pytest.mark.parametrize("seed", [29, 175, 190])
 def test_a_part_that_moves_in_while_room_is_made_is_not_lost(plant: Plant, seed: int) -> None:
     """Three stories in which handing over a finished part let the next one start by itself in the same unit."""
-    r, w = random.Random(seed), begin(plant)
-    tags = sorted(set(w.index) - {"mode"})
-    for t in range(1, 40):
-        w.data(t, **{r.choice(tags): r.randint(0, 6)})
-        if r.random() < 0.5:
-            kind = r.choice(["work_start", "work_end", "scrap", "down", "up"])
-            thing = r.choice(["cut", "mill", "wash"])
-            w.event(t, kind, thing, unit=1, product=r.choice("ab"), count=r.randint(0, 5))
-    state = fold(plant, w.rows).state
+    state = fold(plant, chaos(plant, seed).rows).state
     came = sum(state.meters.released) + state.counts.get("appeared", 0)
     gone = sum(state.meters.finished) + sum(state.meters.scrapped) + state.counts.get("vanished", 0)
     assert came == sum(held(state)) + gone
