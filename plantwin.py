@@ -189,8 +189,15 @@ def _missing(command: str, name: str) -> str | None:
     top = name.partition(".")[0]
     for extra, names in EXTRA_OF.items():
         if top in names:
-            return f"plantwin: {command} needs {top}, which is not installed: pip install 'plantwin[{extra}]'"
+            return f"plantwin: {command} needs {top}, which is not installed: {how_to_add(extra)}"
     return None
+
+
+def how_to_add(extra: str) -> str:
+    """The command that installs an extra: in a checkout its own, since another `plantwin` may lie in a registry."""
+    if not (HERE / "Makefile").is_file():
+        return f"pip install 'plantwin[{extra}]'"
+    return f"make setup in {HERE} (or pip install -e '.[{extra}]' there)"
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ def dashboard(
         "plantwin-data"
     ),
     twin: Annotated[str | None, typer.Option(help="Address of the twin, instead of run/twin.json.")] = None,
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8050,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8050,
     host: Annotated[str, typer.Option(help="Address to listen on: loopback unless --allow-remote.")] = "127.0.0.1",
     allow_remote: Annotated[bool, typer.Option(help="Listen on another address although there is no sign-in.")] = False,
 ) -> None:

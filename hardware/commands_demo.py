@@ -21,7 +21,9 @@ def demo(
     data: Annotated[Path, typer.Option(help="Data folder; emptied when it is of an earlier demo.")] = Path(
         "plantwin-data/demo"
     ),
-    port: Annotated[int | None, typer.Option(help="Port of the dashboard; 0 takes a free one.", max=65535)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the dashboard; 0 takes a free one.", min=0, max=65535)
+    ] = None,
     broker: Annotated[Literal["embedded", "mosquitto"], typer.Option(help="Which MQTT broker.")] = "embedded",
 ) -> None:
     """Run the whole loop on a virtual plant: broker, plant, gateway, ingest, twin, advice and dashboard."""

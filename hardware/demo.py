@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hardware.demo_evidence import read_journal, read_outbox, read_truth, undelivered
 from hardware.demo_report import Observed, StateSample, report
@@ -61,6 +62,8 @@ def check(options: Options) -> None:
     if options.broker == "mosquitto" and mosquitto() is None:
         raise DemoError("--broker mosquitto: there is no mosquitto here; install it or leave the option out")
     plantfile.load(options.plant)
+    if options.report is not None and (options.report.is_dir() or not options.report.absolute().parent.is_dir()):
+        raise DemoError(f"--report {options.report}: expected a file in a folder that exists; make the folder first")
     if not port_is_free(options.port):
         raise DemoError(
             f"port {options.port} is taken by another program; end that one or choose another port: "
@@ -190,6 +193,8 @@ class Demo:
         operator = Operator(api, self.say) if self.options.approve == "auto" else None
         began = time.monotonic()
         next_look = next_status = began
+        plant = plantfile.load(self.options.plant)
+        zone = ZoneInfo(plant.timezone)
         while not self.stopping:
             now = time.monotonic()
             if self.options.seconds is not None and now - began >= self.options.seconds:
@@ -202,7 +207,7 @@ class Demo:
                     operator.look()
             if now >= next_status:
                 next_status = now + STATUS_S
-                line = status_line(api)
+                line = status_line(api, zone, plant.time_unit)
                 if line:
                     self.say(line)
             time.sleep(0.1)

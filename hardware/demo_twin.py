@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,28 +119,38 @@ def doubts(row: dict[str, Any], fidelity: str = "") -> str:
 
 
 def describe(row: dict[str, Any]) -> str:
-    """Such as `cap 6 -> 8, gain 18 EUR (4.1 to 31.9)`."""
+    """Such as `cap 6 -> 8, gain 18 EUR (90 %: 4.1 to 31.9)`."""
     gain = row.get("gain") or {}
-    mean, low, high = (_number(gain.get(name)) for name in ("mean", "lo", "hi"))
+    mean, low, high = (_short(gain.get(name)) for name in ("mean", "lo", "hi"))
     change = f"{row.get('control')} {_number(row.get('from'))} -> {_number(row.get('to'))}"
-    return f"{change}, gain {mean} {gain.get('unit', '')} ({low} to {high})"
+    return f"{change}, gain {mean} {gain.get('unit', '')} (90 %: {low} to {high})"
 
 
-def status_line(api: TwinApi) -> str:
-    """One calm line: plant time, how the twin is, its first figures, what waits for a person. Empty without a twin."""
+def status_line(api: TwinApi, zone: tzinfo = UTC, time_unit: str = "h") -> str:
+    """One calm line: plant time (in `zone`), how the twin is, its first figures, what waits for a person.
+
+    Empty without a twin.
+    """
     frame = api.get("/frame")
     if not isinstance(frame, dict):
         return ""
-    when = datetime.fromtimestamp(frame["t"] / 1000, UTC) if frame.get("t") else None
-    pieces = [f"plant time {when:%a %d %b %H:%M} UTC" if when else "no plant time yet", str(frame.get("mode", ""))]
-    for name in ("throughput", "wip"):
+    when = datetime.fromtimestamp(frame["t"] / 1000, zone) if frame.get("t") else None
+    pieces = [f"plant time {when:%a %d %b %H:%M}" if when else "no plant time yet", str(frame.get("mode", ""))]
+    for name, unit in (("throughput", f"parts/{time_unit}"), ("wip", "parts")):
         value = (frame.get("kpi") or {}).get(name)
         if value and value[0] is not None:
-            pieces.append(f"{name} {value[0]:.3g}")
+            pieces.append(f"{name} {value[0]:.3g} {unit}")
     waiting = [row for row in api.get("/recommendations") or [] if row.get("status") == "proposed"]
     if waiting:
         pieces.append(f"waiting for a decision: {describe(waiting[0])}")
     return " · ".join(piece for piece in pieces if piece)
+
+
+def _short(value: object) -> str:
+    """An amount for reading: three significant digits, whole from 100 up."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _number(value: object) -> str:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hardware.supervisor import port_is_free
+from plantwin import how_to_add
 
 OK, NOTE, BAD = "ok", "note", "bad"
 """Works; works with less, or is only wanted by some; does not work."""
@@ -106,7 +107,7 @@ def extras() -> list[Finding]:
             found.append(Finding(f"extra {extra}", OK, ", ".join(present)))
             continue
         status = BAD if extra in NEEDED else NOTE
-        todo = f"pip install 'plantwin[{extra}]'" + ("" if status == BAD else " (only to train policies)")
+        todo = how_to_add(extra) + ("" if status == BAD else " (only to train policies)")
         found.append(Finding(f"extra {extra}", status, f"missing: {', '.join(missing)}", todo))
     return found
 
@@ -115,7 +116,7 @@ def broker() -> list[Finding]:
     """The embedded broker, and mosquitto."""
     found = []
     if find_spec("iotcore") is None:
-        todo = "pip install 'plantwin[ingest]'"
+        todo = how_to_add("ingest")
         found.append(Finding("embedded broker", BAD, "its library iotcore is missing", todo))
     else:
         found.append(Finding("embedded broker", OK, f"iotcore {version('iotcore')}"))
@@ -134,7 +135,7 @@ def gpu() -> list[Finding]:
         return [Finding("GPU", NOTE, "no NVIDIA driver found", "nothing: everything also runs on the CPU")]
     name = _first_line([path, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
     if find_spec("torch") is None:
-        return [Finding("GPU", NOTE, f"{name}; torch is missing", "to train on it: pip install 'plantwin[train]'")]
+        return [Finding("GPU", NOTE, f"{name}; torch is missing", f"to train on it: {how_to_add('train')}")]
     built = _first_line([sys.executable, "-c", "import torch; print(torch.cuda.is_available(), torch.__version__)"], 60)
     if not built.startswith("True"):
         todo = "install a build of torch for CUDA to train on it"
@@ -210,7 +211,8 @@ def show(findings: list[Finding]) -> None:
     for title in ("", "what", "seen", "what to do"):
         table.add_column(title, overflow="fold")
     for finding in findings:
-        row = (Text(finding.status, colours[finding.status]), finding.what, finding.seen, finding.todo)
+        # Text: a plain string's [train] would be read as markup and vanish
+        row = (Text(finding.status, colours[finding.status]), *map(Text, (finding.what, finding.seen, finding.todo)))
         table.add_row(*row)
     Console().print(table)
     bad = sum(finding.status == BAD for finding in findings)

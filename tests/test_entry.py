@@ -98,7 +98,9 @@ def test_missing_extra_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "numba.py").write_text("raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')")
     done = run("simulate", "mm1", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr == "plantwin: simulate needs numba, which is not installed: pip install 'plantwin[sim]'\n"
+    how = plantwin.how_to_add("sim")
+    assert done.stderr == f"plantwin: simulate needs numba, which is not installed: {how}\n"
+    assert how.startswith("make setup in "), "in a checkout, no registry's package of the same name"
 
 
 def test_a_foreign_package_in_front_is_refused_with_its_path(tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-SIZES = {"desk": (1920, 1080), "laptop": (1440, 900), "small": (1366, 768), "landscape": (1180, 820), "portrait": (820, 1180)}
+SIZES = {
+    "desk": (1920, 1080),
+    "laptop": (1440, 900),
+    "small": (1366, 768),
+    "landscape": (1180, 820),
+    "portrait": (820, 1180),
+}
 
 ALARM_PIXELS = """async (png) => {
   const image = new Image();

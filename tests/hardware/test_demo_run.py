@@ -30,6 +30,13 @@ def test_wrong_options_are_refused() -> None:
             check(replace(options, port=0))
 
 
+def test_a_report_that_could_not_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match="--report"):
+        check(Options(report=tmp_path / "none" / "r.json"))
+    with pytest.raises(DemoError, match="--report"):
+        check(Options(report=tmp_path))
+
+
 def test_a_folder_with_foreign_data_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_text("precious")
     with pytest.raises(DemoError, match="no demo made"):

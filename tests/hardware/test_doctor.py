@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardware import doctor
+from plantwin import how_to_add
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,11 +44,14 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(doctor, "version", version)
     found = doctor.extras()
-    assert only(found, "extra sim") == doctor.Finding(
-        "extra sim", doctor.BAD, "missing: numba", "pip install 'plantwin[sim]'"
-    )
+    assert only(found, "extra sim") == doctor.Finding("extra sim", doctor.BAD, "missing: numba", how_to_add("sim"))
     assert only(found, "extra train").status == doctor.NOTE
     assert only(found, "extra edge").status == doctor.OK
+
+
+def test_nothing_of_the_advice_is_lost_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.show([doctor.Finding("extra train", doctor.NOTE, "missing: torch", "pip install -e '.[train]'")])
+    assert ".[train]" in capsys.readouterr().out
 
 
 def test_programs_that_are_missing_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
