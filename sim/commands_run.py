@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,14 @@ def _ticks(compiled: Compiled, text: str, option: str) -> int:
         raise typer.Exit(2) from error
 
 
+def _span(seconds: float) -> str:
+    """A length of time in its largest whole unit up to days."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -47,8 +56,8 @@ def _show(report: dict[str, Any]) -> None:
     console = Console()
     conventions = ", ".join(f"{k} {v}" for k, v in report["conventions"].items())
     console.print(
-        f"[bold]{report['plant']}[/] on {report['engine']}, {report['replications']} replications, "
-        f"seed {report['seed']}"
+        f"[bold]{report['plant']}[/] on {report['engine']}, {report['replications']} replications "
+        f"until {_span(report['until_s'])}, seed {report['seed']}"
     )
     console.print(f"conventions: {conventions}", highlight=False)
     table = Table("figure", "mean", "95 % interval", "unit")
@@ -75,7 +84,12 @@ def _show(report: dict[str, Any]) -> None:
 
 def simulate(
     plant: Annotated[str, typer.Argument(help="bundled plant or path of a plant file")],
-    until: Annotated[str, typer.Option(help="end, as `30d` or a number of the plant's time units")] = "30 d",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="end, as `30d` or a number of the plant's time units; by default 30 d, less for a busy plant"
+        ),
+    ] = None,
     warmup: Annotated[str, typer.Option(help="what is forgotten at the beginning")] = "0 s",
     replications: Annotated[int, typer.Option(min=1)] = 100,
     seed: int = 7,
@@ -91,10 +105,13 @@ def simulate(
 
     compiled = _compiled(plant)
     try:
+        forgotten, day = _ticks(compiled, warmup, "--warmup"), _ticks(compiled, "1 d", "--until")
         plan = experiment.Run(
-            until=_ticks(compiled, until, "--until"), warmup=_ticks(compiled, warmup, "--warmup"),
+            until=forgotten + day if until is None else _ticks(compiled, until, "--until"), warmup=forgotten,
             replications=replications, seed=seed, engine=engine, threads=os.cpu_count() or 1,
         )  # fmt: skip
+        if until is None:
+            plan = replace(plan, until=forgotten + experiment.usual_end(compiled, plan, day))
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             task = progress.add_task("replications", total=replications)
             report = experiment.simulate(compiled, plan, lambda n: progress.advance(task, n))

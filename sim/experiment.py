@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from sim import kpi
 from sim.compile import Compiled
 from sim.kernel import clear_stats, new_rows, run, trace
-from sim.state import KINDS, Array
+from sim.state import EVENTS, KINDS, Array
 
 ENGINES = ("kernel", "simpy", "cuda")
 CHUNK_BYTES = 64 << 20
@@ -40,6 +40,27 @@ class Run:
             raise ValueError(f"replications {self.replications}: at least one")
         if self.engine not in ENGINES:
             raise ValueError(f"engine {self.engine!r}: one of {', '.join(ENGINES)}")
+
+
+USUAL_DAYS = 30
+EVENT_BUDGET = {"kernel": 100_000_000, "cuda": 100_000_000, "simpy": 2_000_000}
+"""Timed events of a run whose end nobody named: seconds on two cores, on every machine the same run."""
+
+
+def usual_end(compiled: Compiled, plan: Run, day: int) -> int:
+    """End in ticks when none was named: 30 days, or the whole days (at least one) that the event budget allows.
+
+    `day`: ticks of a day. Events are counted in one replica's first week (a day of a busy plant), so plant, seed and
+    replications alone decide, never the speed of the machine.
+    """
+    budget = EVENT_BUDGET[plan.engine]
+    for days in (1, 7):
+        rows = _kernel(compiled, Run(days * day, seed=plan.seed), 0, 1)
+        a_day = int(rows[0, EVENTS]) / days
+        if a_day * USUAL_DAYS * plan.replications > budget:
+            break
+    allowed = int(budget / max(a_day * plan.replications, 1e-9))
+    return day * min(USUAL_DAYS, max(1, allowed))
 
 
 def _kernel(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
@@ -135,6 +156,7 @@ class Collector:
         report: dict[str, Any] = {
             "plant": self.compiled.plant.id, "engine": plan.engine, "seed": plan.seed,
             "replications": plan.replications,
+            "until_s": plan.until * self.compiled.plant.tick_s, "warmup_s": plan.warmup * self.compiled.plant.tick_s,
             "conventions": dict(self.compiled.plant.conventions), "kpis": {}, "stations": {}, "stocks": {},
         }  # fmt: skip
         for (group, owner, name), values in self.parts.items():
