@@ -84,7 +84,8 @@ def number(text: str, expected: str = "a number") -> float:
     """A bare number (dimensionless)."""
     value, unit = split_number(text, expected)
     if unit:
-        raise QuantityError(expected, text.strip(), "this is a pure number: leave the unit out")
+        hint = f"write {value / 100:g}" if unit == "%" else "leave the unit out"
+        raise QuantityError(expected, text.strip(), f"this is a pure number: {hint}")
     return float(value)
 
 
