@@ -1,4 +1,4 @@
-"""The page of published figures, written from the result files: `plantwin bench performance --write docs/performance.md`."""
+"""The page of published figures, from the result files: `plantwin bench performance --write docs/performance.md`."""
 
 from __future__ import annotations
 
