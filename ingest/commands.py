@@ -89,7 +89,8 @@ def broker(
     def ready() -> None:
         extra = getattr(made, "port_311", None)
         _running(data, "broker", {"port": chosen, "port_311": extra, "host": host, "kind": kind})
-        typer.echo(f"broker ({kind}) on {host}:{chosen}" + (f", MQTT 3.1.1 on {host}:{extra}" if extra else ""))
+        old = f"; MQTT 3.1.1 (mosquitto_pub without -V mqttv5) on {host}:{extra}" if extra else ""
+        typer.echo(f"broker ({kind}) on {host}:{chosen}" + (f", MQTT 5 only{old}" if kind == "embedded" else ""))
 
     try:
         made = brokers.make(kind, options)
@@ -106,7 +107,7 @@ def ingest(
     site: Annotated[str | None, typer.Option(help="Site, instead of a plant.")] = None,
     area: Annotated[str | None, typer.Option(help="Area.")] = None,
     line: Annotated[str | None, typer.Option(help="Line.")] = None,
-    port: Annotated[int, typer.Option("--port", "--http-port", help="Loopback HTTP port; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", "--http-port", help="Loopback HTTP port; 0 takes a free one.")] = 8090,
     topics: Annotated[Path | None, typer.Option(help="Topic map for plain messages.")] = None,
     data: Annotated[Path, DATA] = Path("plantwin-data"),
     influx: Annotated[str | None, typer.Option(help="InfluxDB v2 address: also write every reading there.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,10 +168,11 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
         "output": _same(float(sum(state.meters.finished))),
     }
     if topology.plant.demands:
-        found["backlog"] = _same(float(sum(k.backorder for k in state.stocks)))
-    line = [k for k, spec in zip(state.stocks, topology.plant.stocks, strict=True) if spec.source == "line"]
+        owed = sorted(set(topology.demand_stock.values()))
+        found["backlog"] = _stocks(topology, state, "backorder", owed)
+    line = [k for k, spec in enumerate(topology.plant.stocks) if spec.source == "line"]
     if line:
-        found["inventory"] = _same(float(sum(k.on_hand for k in line)))
+        found["inventory"] = _stocks(topology, state, "on_hand", line)
     if rate := _rate(state, unit_s):
         # Little's law. The mean over finished parts would be too short: parts met on connecting have no known release.
         found["flow_time"] = _same(round(_mean_wip(state) / rate, 3))
@@ -179,6 +181,14 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
 
 def _same(value: float | None) -> list[float | None]:
     return [value, value, value]
+
+
+def _stocks(topology: Topology, state: TwinState, what: str, which: Sequence[int]) -> list[float | None]:
+    """Sum of a figure of some stocks; a band where a sensor has never said it."""
+    value = float(sum(getattr(state.stocks[k], what) for k in which))
+    unseen = [_unseen(topology, state, k) for k in which if what not in state.stocks[k].measured_t]
+    width = Z90 * sum(spread**2 for spread in unseen) ** 0.5
+    return [value, round(max(value - width, 0.0), 1), round(value + width, 1)] if unseen else _same(value)
 
 
 def _rate(state: TwinState, unit_s: float) -> float | None:

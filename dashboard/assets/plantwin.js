@@ -33,6 +33,7 @@ function num(v, digits = 3) {
 function span(s) {
   if (s === null || s === undefined || !Number.isFinite(Number(s))) return "?";
   const x = Math.max(0, Number(s));
+  if (x > 1e9) return "never"; /* since 1970: the time of a reading that never came */
   if (x < 10) return `${x.toFixed(1)} s`;
   if (x < 120) return `${Math.round(x)} s`;
   if (x < 7200) return `${Math.round(x / 60)} min`;
@@ -40,6 +41,7 @@ function span(s) {
 }
 function clock(t, day = true) {
   if (t === null || t === undefined || !Number.isFinite(Number(t))) return "?";
+  if (Number(t) <= 0) return "before any reading";
   const zone = (live.plant && live.plant.timezone) || "UTC";
   const opts = {timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false};
   if (day) Object.assign(opts, {weekday: "short", day: "2-digit", month: "short"});
@@ -525,9 +527,9 @@ function sensors(s) {
     const code = typeof v.quality === "number" ? v.quality : Math.max(0, ["good", "uncertain", "stale", "bad", "manual", "estimated"].indexOf(v.quality));
     const mark = code === 3 ? "bad" : code === 2 ? "stale" : code === 1 || code === 5 ? "about" : "fine";
     const shown = q === "state" && STATES[v.value] ? STATES[v.value] : typeof v.value === "number" ? num(v.value) : v.value ?? "?";
-    const cell = make("div", {class: `cell ${mark}`, title: `${QUALITY[code]}, ${span(v.age_s)} old`});
+    const cell = make("div", {class: `cell ${mark}`, title: v.age_s > 1e9 ? `${QUALITY[code]}, never read` : `${QUALITY[code]}, ${span(v.age_s)} old`});
     make("span", {class: "v"}, cell, (mark === "bad" ? "! " : mark === "about" ? "≈ " : "") + shown + (v.spread ? ` ± ${num(v.spread, 2)}` : ""));
-    make("span", {class: "small"}, cell, span(v.age_s));
+    make("span", {class: "small"}, cell, v.age_s > 1e9 ? "never read" : span(v.age_s));
     return cell;
   };
   fill(el, [table(["Thing", ...props.map((q) => q.replaceAll("_", " "))], things.map((t) => [t, ...props.map((q) => {
