@@ -17,7 +17,7 @@ def build(recs: Sequence[Mapping[str, Any]], plant: Mapping[str, Any], frame: Ma
     waiting = [rec for rec in recs if rec.get("status") in words.OPEN]
     moving = [rec for rec in recs if rec.get("status") in words.ON_ITS_WAY]
     past = [rec for rec in recs if rec not in waiting and rec not in moving]
-    children: list[Any] = [_nothing(frame)] if not waiting else []
+    children: list[Any] = [_nothing(frame, recs)] if not waiting else []
     children += [_open_card(rec, plant) for rec in waiting]
     if moving or past:
         rows = [_past(rec, plant) for rec in [*moving, *past][:12]]
@@ -25,14 +25,20 @@ def build(recs: Sequence[Mapping[str, Any]], plant: Mapping[str, Any], frame: Ma
     return children
 
 
-def _nothing(frame: Mapping[str, Any] | None) -> html.Section:
-    """Doing nothing is best: an answer, with when it was last checked, or that nothing was checked yet."""
+def _nothing(frame: Mapping[str, Any] | None, recs: Sequence[Mapping[str, Any]]) -> html.Section:
+    """Doing nothing is best: an answer, with when it was last checked, or that nothing was checked yet.
+
+    An answer older than the newest proposal says nothing of the time since, so it is not shown as one.
+    """
     advice = (frame or {}).get("advice") or {}
     when = advice.get("t")
     if (frame or {}).get("paused"):
         title, note = "The optimiser is paused", "Nothing is being proposed until someone resumes it."
     elif when is None:
         title, note = "No advice yet", "No decision moment has been checked since the twin started."
+    elif any(isinstance(rec.get("created"), (int, float)) and rec["created"] > when for rec in recs):
+        title = "Nothing waits for you"
+        note = "The newest proposal is decided or over; no decision moment has been checked since."
     else:
         title = "Doing nothing is best"
         why = str(advice.get("why") or "no candidate beat doing nothing and the rule by enough to be worth a click")
@@ -152,6 +158,7 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
                 ],
                 className="lead",
             ),
+            html.P(words.close_call((rec.get("gain") or {}).get("worse")), className="small"),
             _comparison(rec),
             html.Div(
                 [

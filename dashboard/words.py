@@ -120,6 +120,13 @@ def chance(worse: object) -> str:
     return "less than 1 %" if 0 <= percent < 1 else f"{percent:.0f} %"
 
 
+def close_call(worse: object) -> str:
+    """What a chance near one half means for a person; empty where the direction is clear."""
+    if not isinstance(worse, (int, float)) or isinstance(worse, bool) or worse < 0.35:
+        return ""
+    return "Small against the plant's luck: it pays on average over many such decisions, not surely this time."
+
+
 def check_words(name: str, value: object) -> tuple[str, str]:
     """(mark, sentence) of one check: the mark is ok, bad or info. A check is true, false, or a figure."""
     label = name.replace("_", " ")
