@@ -35,7 +35,7 @@ stations:
     work: 40 s                  # one time for all products
 
 buffers:                        # the queue before a station; without one it is unlimited
-  to_drill: {{before: drill, capacity: 6, holding: 0.2 EUR/h}}
+  to_drill: {{before: drill, capacity: 14, holding: 0.2 EUR/h}}   # rework returns: room for all the cap admits
   to_check: {{before: check, capacity: 6, holding: 0.2 EUR/h}}
 
 crews:

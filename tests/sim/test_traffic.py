@@ -121,6 +121,7 @@ def test_init_writes_a_valid_file_and_never_overwrites(tmp_path: Path) -> None:
     assert run("init", str(path)).returncode == 0
     written = path.read_text(encoding="utf-8")
     assert validate(path)[1] == []
+    assert "warning" not in run("validate", str(path)).stdout, "the starter teaches no deadlock"
     again = run("init", str(path))
     assert again.returncode == 2
     assert "expected a new file" in again.stderr
