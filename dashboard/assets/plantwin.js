@@ -362,7 +362,7 @@ function indicators() {
       const t0 = s.t[0], t1 = s.t[s.t.length - 1];
       const a = Math.min(...numbers), b = Math.max(...numbers), pad = Math.max((b - a) * 0.1, Math.abs(b) * 0.03, 0.5);
       attr($(".trend"), {d: path(s.t, s.v, (t) => 300 * (t - t0) / (t1 - t0 || 1), (y) => 57 - 54 * (y - a + pad) / (b - a + 2 * pad))});
-      put(ends[3], `${span((t1 - t0) / 1000)} ago`); put(ends[4], a === b ? `steady at ${num(a)}` : `between ${num(a)} and ${num(b)}`); put(ends[5], "now");
+      put(ends[3], `${span((t1 - t0) / 1000)} ago`); put(ends[4], a === b ? `steady at ${num(a)}` : `${num(a)} to ${num(b)}`); put(ends[5], "now");
       card.dataset.points = s.t.length;
       attr($(".spark"), {role: "img", "aria-label": `${label(name)}: now ${num(v)}, between ${num(a)} and ${num(b)} in the last ${span((t1 - t0) / 1000)}`});
     }
