@@ -260,6 +260,7 @@ def _recommendation(
         f"proposed by {_who(final.candidate.by)}; chosen among {len(final.others)} changes that act within the "
         f"same horizon"
     )
+    why.append(f"when choosing: {final.others[0]['words']}; what is promised was computed anew, on fresh luck")
     return {
         "control": final.candidate.control,
         "from": q.present[final.candidate.control],

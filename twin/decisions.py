@@ -22,7 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "deferred": frozenset({"expired", "withdrawn", "rejected", "superseded", "accepted"}),
     "accepted": frozenset({"sent", "failed"}),
     "sent": frozenset({"confirmed", "failed"}),
-    "confirmed": frozenset({"evaluated"}),
+    "confirmed": frozenset({"evaluated", "failed"}),
 }
 """Transitions; a status that is not a key is final."""
 DECISIONS = {"accept": "accepted", "reject": "rejected", "defer": "deferred"}
@@ -237,6 +237,10 @@ class Book:
                 found = now.controls.get(rec["control"])
                 note = f"premise changed: {rec['control']} is {found} now, {rec['from']} was assumed"
                 changed.append(self._change(rec, now, Move("withdrawn", "service:twin", note)))
+        for rec in self.in_status("confirmed"):
+            if now.t < rec["confirmed"] - CLOCK_MS:
+                note = "the plant's clock went back (or it began anew): the effect cannot be measured"
+                changed.append(self._change(rec, now, Move("failed", "service:twin", note)))
         for rec in self.in_status("accepted", "sent"):
             if now.t < rec["created"] - CLOCK_MS:
                 changed.append(self._change(rec, now, Move("failed", "service:twin", "the plant's clock went back")))

@@ -43,6 +43,18 @@ def statuses(found: dict[str, Any]) -> list[str]:
     return [step["status"] for step in found["timeline"]]
 
 
+@pytest.mark.parametrize(("back_ms", "status"), [(60_000, "confirmed"), (3_600_000, "failed")])
+def test_an_action_at_a_plant_that_began_anew_is_no_longer_in_force(book: Book, back_ms: int, status: str) -> None:
+    found = book.propose(rec(), NOW, "service:advise")
+    book.decide(decide(), NOW, "operator", {"t": NOW.t})
+    book.command(found, {"id": "c-r-1", "expires": NOW.t + 600_000}, NOW)
+    done = {"c-r-1": Command(target="cap", value=8, step="executed", read_back=8.0)}
+    book.tick(replace(NOW, t=NOW.t + 5000, commands=done))
+    book.tick(replace(NOW, t=NOW.t + 5000 - back_ms, commands={}))
+    assert found["status"] == status
+    assert ("cannot be measured" in str(found.get("reason"))) == (status == "failed")
+
+
 def test_from_proposal_to_confirmation(book: Book) -> None:
     found = book.propose(rec(), NOW, "service:advise")
     assert (found["status"], found["version"], found["created"]) == ("proposed", 1, NOW.t)
