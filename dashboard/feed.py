@@ -76,7 +76,7 @@ class Feed:
         self.trouble = "no frame yet"
         self.closing = asyncio.Event()
         self._plant: dict[str, Any] | None = None
-        self._fresh = asyncio.Condition()
+        self._fresh = asyncio.Event()  # of the next frame; a new one is made for each
 
     @property
     def url(self) -> str:
@@ -139,8 +139,12 @@ class Feed:
         self.encoded = f"id: {frame['seq']}\ndata: {json.dumps(frame, separators=(',', ':'))}\n\n".encode()
         self.history.add(frame)
         self.counters.frames += 1
-        async with self._fresh:
-            self._fresh.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake all streams. Without a lock: one held by a stream that is being closed would stop the poll for ever."""
+        self._fresh.set()
+        self._fresh = asyncio.Event()
 
     async def run(self) -> None:
         """Poll until cancelled, at a steady beat that a slow answer does not push back."""
@@ -158,14 +162,14 @@ class Feed:
         try:
             yield b"retry: 1000\n\n"
             while not self.closing.is_set():
+                fresh = self._fresh
                 if self.frame is not None and self.frame["seq"] != seen:
                     seen = self.frame["seq"]
                     self.counters.sent += 1
                     yield self.encoded if self.live() else b"event: old\n" + self.encoded
                     continue
                 try:
-                    async with self._fresh:
-                        await asyncio.wait_for(self._fresh.wait(), KEEPALIVE_S)
+                    await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
                 except TimeoutError:
                     yield b": still here\n\n"
         finally:
@@ -174,6 +178,5 @@ class Feed:
     async def close(self) -> None:
         """End all streams and the connection to the twin."""
         self.closing.set()
-        async with self._fresh:
-            self._fresh.notify_all()
+        self._wake()
         await self.client.aclose()
