@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.discover import ABANDONED, QUANTILES, Center, Discovery, kaplan_meier
+from sim.discover import QUANTILES, Center, Discovery, kaplan_meier
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 INTAKE = "intake"
@@ -145,6 +145,3 @@ def summary(d: Discovery) -> list[tuple[str, int, int, int, float, int]]:
         (c.id, c.reports, c.operators, c.parallel, float(np.mean(c.work)) if c.work else 0.0, c.abandoned)
         for c in sorted(d.centers.values(), key=lambda c: -c.reports)
     ]
-
-
-ABANDONED_DAYS = ABANDONED.days

@@ -16,7 +16,6 @@ from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE
 from sim.jit import leaf, rule
-from sim.plant import STATES
 from sim.state import CLEARED, ERROR, ERRORS, EVENTS, INFINITY, NOBODY, NOW, Array
 
 
@@ -289,25 +288,3 @@ def clear_stats(rows: Array, compiled: Compiled) -> None:
         layout.view(rows, name)[...] = 0
     for name in ("unit_since", "q_last", "wip_last", "stock_last", "stats_from"):
         layout.view(rows, name)[...] = rows[:, NOW, None]
-
-
-def reseed(rows: Array, compiled: Compiled, seed: int, first: int = 0) -> None:
-    """Give the rows the addresses (seed, first ...) with all streams at their beginning: the same state, other luck
-    from here on.
-
-    Timers already running keep their times; draw those anew with `sim.facts`.
-    """
-    rows[:, st.SEED] = seed
-    rows[:, st.REPLICA] = np.arange(first, first + len(rows))
-    for name in ("unit_draws", "arrival_draws", "lead_draws", "demand_draws"):
-        compiled.layout.view(rows, name)[...] = 0
-
-
-def describe(row: Array, compiled: Compiled) -> str:
-    """The row in words, for error messages and for people: what each station does."""
-    state = st.State(row, compiled.layout)
-    lines = [f"tick {state.now}, {state.events} events"]
-    for s, station in enumerate(compiled.plant.stations):
-        doing = ", ".join(f"{n} {STATES[i]}" for i, n in enumerate(state.n_state[s]) if n)
-        lines.append(f"{station.id}: queue {state.q_len[s]}, {doing}")
-    return "\n".join(lines)
