@@ -8,7 +8,7 @@ arrivals. Ids refer to ids; `sim.compile` turns them into positions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 UNLIMITED = -1
@@ -38,14 +38,54 @@ class Dist:
     args: tuple[float, ...]
 
 
+FEATURES = ("work", "work_left", "steps_left", "waited", "due", "slack", "ratio", "setup", "cmu", "priority")
+"""What a dispatching weight can multiply, in the order of `Station.dispatch` (docs/kernel.md says how each is computed)."""
+RULES = {
+    "fifo": (),
+    "spt": (("work", 1),),
+    "mwkr": (("work_left", -1),),
+    "mor": (("steps_left", -1),),
+    "edd": (("due", 1),),
+    "slack": (("slack", 1),),
+    "cr": (("ratio", 1),),
+    "setup": (("setup", 1),),
+    "cmu": (("cmu", -1),),
+    "priority": (("priority", 1),),
+}
+"""Dispatching rules by name: the weights they stand for; the part with the least weighted sum goes first."""
+
+Quantity = tuple[tuple[int, float], ...]
+"""A random whole number: (value of 1 or more, probability) pairs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a routing. `next` holds (target, probability); target is a step index, DONE or SCRAP."""
+    """One operation of a routing. `next` holds (target, probability); target is a step index, DONE or SCRAP.
+
+    `others`: further stations that may do it, each with its work time. `needs`: units of stocks that go into the part
+    when the operation starts (assembly).
+    """
 
     id: str
     station: str
     work: Dist
     next: tuple[tuple[int, float], ...]
+    others: tuple[tuple[str, Dist], ...] = ()
+    needs: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def eligible(self) -> tuple[tuple[str, Dist], ...]:
+        """All (station, work time) that may do the operation, in file order."""
+        return ((self.station, self.work), *self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One line of an order list: known at tick `at`, `quantity` units, wanted by tick `due` (None: no date)."""
+
+    at: int
+    quantity: int = 1
+    due: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +93,11 @@ class Release:
     """How parts of a product enter the line.
 
     policy `push`: on arrivals (`arrivals`: time between them; paused while `calendar` is closed);
-    `conwip`: while released-and-unfinished parts < `cap` and, where `base_stock` is given,
+    `conwip`: while released-and-unfinished units + lot <= `cap` (None: no cap) and, where `base_stock` is given,
     on hand - backorders + released-and-unfinished < `base_stock`;
-    `saturated`: whenever the first station's queue is empty.
-    `consumes`: units of each stock taken at release; a release waits until all are on hand.
+    `saturated`: whenever the first station's queue is empty;
+    `orders`: the lots of the order list `orders`, each from its tick on.
+    `consumes`: units of each stock taken for each unit at release; a release waits until all are on hand.
     """
 
     policy: str
@@ -65,38 +106,133 @@ class Release:
     arrivals: Dist | None = None
     calendar: str | None = None
     consumes: tuple[tuple[str, int], ...] = ()
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
+    """`lot` units are released together, as lot / transfer transfer batches of `transfer` units that move as one part.
+
+    `due`: time from release to due date. `holding`: money per unit and tick in the system. `tardiness`: per unit and tick
+    finished late. `family` decides setups and batches.
+    """
+
     id: str
     steps: tuple[Step, ...]
     release: Release
     revenue: float = 0.0  # at shipment (or at completion where no stock receives the product)
     scrap_cost: float = 0.0
+    family: str = ""  # "": the product's id
+    lot: int = 1
+    transfer: int = 1
+    due: Dist | None = None
+    priority: int = 0  # the lower, the more urgent
+    holding: float = 0.0
+    tardiness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """`odf`: the clock runs only while the unit works. `crew` None: repaired at once by nobody scarce."""
+class Group:
+    """CONWIP over several products: together at most `cap` units released and unfinished. `mix`: (product, share)."""
 
+    id: str
+    cap: int
+    mix: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Something that takes a unit out of work: a failure, a minor stop, a tool at its end, planned maintenance.
+
+    `clock`: "odf" ages while the unit works, "tdf" whenever it is not down, "parts" with each operation ended, "condition"
+    belongs to the station's `Condition`, "none" only where `at_level` decides. `after`: time to it (odf, tdf); `life`:
+    operations to it (parts). `part`: what happens to the work in hand, "resumes", "repeats" (drawn anew) or "scrapped".
+    `crew` None: repaired at once by nobody scarce; `priority`: the lower is served first. `planned`: maintenance, counted
+    apart. `finish`: waits until the unit has no part. `renews`: the modes whose clocks are drawn anew at the end of the
+    repair, besides its own; `restores`: the condition is as new. `at_level`: planned, begins when the unit is free and its
+    condition has reached this level. `cost`: money each time.
+    """
+
+    id: str
     clock: str
-    after: Dist
     repair: Dist
+    after: Dist | None = None
+    life: Quantity = ()
     crew: str | None = None
+    part: str = "resumes"
+    priority: int = 0
+    planned: bool = False
+    finish: bool = False
+    renews: tuple[str, ...] = ()
+    restores: bool = False
+    at_level: int | None = None
+    cost: float = 0.0
+
+
+def Failure(clock: str, after: Dist, repair: Dist, crew: str | None = None) -> Mode:  # noqa: N802 - reads as the type it makes
+    """The ordinary failure: resumes its part, renews only itself."""
+    return Mode("failure", clock, repair, after=after, crew=crew)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Wear of a unit in levels 0 .. n-1 while it works.
+
+    `wear[k]`: working time from level k to k + 1; after the last level the unit fails (its mode with clock "condition").
+    `fails[k]`: working time at level k to a sudden failure, None for never. `slow[k]`: factor on work times. `scrap[k]`:
+    probability that a part ended at this level is scrap. All tuples have length n.
+    """
+
+    wear: tuple[Dist, ...]
+    fails: tuple[Dist | None, ...]
+    slow: tuple[float, ...]
+    scrap: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An oven: starts with `least` .. `most` parts of one key (`by`: "family", "product" or "any"), or with fewer once
+    the first of them has waited `wait` ticks (None: never with fewer).
+    """
+
+    least: int
+    most: int
+    wait: int | None = None
+    by: str = "family"
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """ISA-95 work center of `units` parallel work units with one FIFO queue in front of them."""
+    """ISA-95 work center of `units` parallel work units with one queue in front of them.
+
+    `modes`: failures and maintenance of each unit. `setups`: (from family, to family, time); no entry, no setup.
+    `dispatch`: (feature, weight) pairs, empty is first in first out. `kanban`: most parts in queue and units together.
+    `operators`: (pool, number) a unit needs from the start of setup or work to its end; `priority` among stations that
+    wait for one. `power`: watts of a unit in each of the seven states. `part_energy`: watt-hours an operation.
+    """
 
     id: str
     units: int = 1
-    fails: Failure | None = None
+    modes: tuple[Mode, ...] = ()
     calendar: str | None = None  # None: always open
     buffer: str | None = None  # id of the declared buffer that is its queue
     capacity: int = UNLIMITED  # places in that queue
     holding: float = 0.0  # money per part and tick in the queue
+    setups: tuple[tuple[str, str, Dist], ...] = ()
+    setup_cost: float = 0.0
+    batch: Batch | None = None
+    dispatch: tuple[tuple[str, int], ...] = ()
+    kanban: int | None = None
+    condition: Condition | None = None
+    operators: tuple[str, int] | None = None
+    priority: int = 0
+    power: tuple[int, ...] = ()
+    part_energy: float = 0.0
+
+    @property
+    def fails(self) -> Mode | None:
+        """The first unplanned mode with a clock in time: the failures that a forecast or a load must count with."""
+        return next((m for m in self.modes if not m.planned and m.after is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +242,55 @@ class Crew:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Operators as a number of people, never persons."""
+
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
     """Weekly opening hours in local time.
 
     `open`: (weekday 0 = Monday, start minute of the day, end minute > start; may exceed 1440 over
-    midnight), sorted. At closing the part in hand is finished.
+    midnight), sorted. `breaks`: the same form, closed within the opening hours. `closed`: (first day, last day) of
+    planned stops, whole local days. `at_close`: "finish" the part in hand or "freeze" it. `overtime`: ticks by which each
+    closing is put off (a control may set it); `overtime_cost`: money per tick of it.
     """
 
     id: str
     open: tuple[tuple[int, int, int], ...]
     at_close: str = "finish"
+    breaks: tuple[tuple[int, int, int], ...] = ()
+    closed: tuple[tuple[date, date], ...] = ()
+    overtime: int = 0
+    overtime_cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Express:
+    """A second, faster source of a stock: orders up to `level` on what will be there within its own lead time."""
+
+    source: str
+    lead: Dist
+    level: int
+    price: float = 0.0
+    order_cost: float = 0.0
+    least: int = 1
+    multiple: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A stock point. `source` is "line" (filled by finished parts of `item`) or a supplier's id.
+    """A stock point. `source` is "line" (filled by finished parts of `item`), a supplier's id or another stock's id.
 
-    For a supplied stock: base-stock policy; `review` None means an order at every withdrawal, else
-    an order up to `level` every `review` ticks, the first at tick 0. `lead` is the time from order to receipt.
+    For a supplied stock `review` None means a decision at every withdrawal, else every `review` ticks, the first at tick
+    0. `policy`: "base_stock" (up to `level`), "s_S" (at `reorder` or below up to `level`), "r_Q" (at `reorder` or below as
+    many `quantity` as lift it above), "forecast" (up to `cover` review periods of mean demand over the last `window`
+    periods, plus `safety`). `echelon`: the position counts everything downstream as well. `least`, `multiple`: smallest
+    order, and its granularity. `lead`: time from order (or shipment, from a stock) to receipt. `priority` among those its
+    source serves.
     """
 
     id: str
@@ -136,31 +303,77 @@ class Stock:
     lead: Dist | None = None
     order_cost: float = 0.0  # money per order
     price: float = 0.0  # money per unit ordered
+    policy: str = "base_stock"
+    reorder: int | None = None
+    quantity: int | None = None
+    echelon: bool = False
+    least: int = 1
+    multiple: int = 1
+    window: int = 0
+    cover: float = 0.0
+    safety: int = 0
+    express: Express | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
+    """`unit_ticks`: time the supplier needs for a unit (its capacity; 0: none). `reliability`: share of orders that are
+    in time; the others take `late` longer.
+    """
+
     id: str
     note: str = ""
+    unit_ticks: int = 0
+    reliability: float = 1.0
+    late: Dist | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Single-unit customer orders on a stock point; what cannot be met waits (backorder)."""
+    """Customer orders on a stock point: `quantity` units at a time; what cannot be met waits (`unmet` "backorder") or
+    is "lost".
+
+    `arrivals`: time between orders, at the factors `season` of the 168 hours of the local week (1 is the stated rate);
+    or `book`: a trace of orders. `due`: ticks from order to promised date; `tardiness`: money per unit and tick late.
+    `priority`: the lower is served first.
+    """
 
     id: str
     stock: str
-    arrivals: Dist
+    arrivals: Dist | None
     calendar: str | None = None
     backlog: float = 0.0  # money per unit and tick backordered
+    unmet: str = "backorder"
+    lost_cost: float = 0.0  # money per unit lost
+    quantity: Quantity = ((1, 1.0),)
+    priority: int = 0
+    due: int | None = None
+    tardiness: float = 0.0
+    season: tuple[float, ...] = ()
+    book: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Price of energy by local hour of the week. `prices`: money per kWh of each band; `hours`: band of the 168 hours.
+    `co2`: kilograms per kWh.
+    """
+
+    prices: tuple[float, ...]
+    hours: tuple[int, ...]
+    co2: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
     """A number an agent or a person may set.
 
-    `sets` is `release.PRODUCT.cap`, `release.PRODUCT.base_stock` or `stocks.STOCK.level`.
-    `every` ticks must pass between two changes; `klass` is the action class (release, supply);
+    `sets` is one of the paths of `sim.settings`: `release.PRODUCT.cap`, `release.PRODUCT.base_stock`, `groups.GROUP.cap`,
+    `stocks.STOCK.level`, `.reorder`, `.express`, `buffers.BUFFER.kanban`, `stations.STATION.at_level`,
+    `stations.STATION.dispatch.FEATURE`, `calendars.CALENDAR.overtime`.
+    `every` ticks must pass between two changes; `klass` is the action class (release, supply, dispatch, maintenance,
+    capacity);
     `worth` is the smallest gain, in money, that deserves an operator's click.
     """
 
@@ -233,6 +446,10 @@ class Plant:
     controls: tuple[Control, ...] = ()
     limits: tuple[Limit, ...] = ()
     sensors: tuple[Sensor, ...] = ()
+    groups: tuple[Group, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    tariff: Tariff | None = None
+    enterprise: str = ""
     conventions: dict[str, str] = field(default_factory=dict)
     unlimited: int = 10_000
     question: str = ""  # first comment of the file: what it is for

@@ -1,13 +1,19 @@
 """The declared layout: what every number of a row and of the params array is.
 
-A replica is one int64 row; a plant is one read-only int64 params array. The params array starts with a
-header: sizes, then the offset in the row of every field, then the offset in params of every table. The
-constants below are positions in that header (upper case), so kernel code reads `row[params[Q_LEN] + s]`.
-Everyone else uses named views: `State(row, layout).q_len`, or `layout.view(rows, "q_len")` for a batch.
+A replica is one int64 row; a plant is one read-only int64 params array. Both hold records: all fields of one unit, one
+station, one part stand side by side (a cache line or two), so a kernel function computes a record's place once and
+reaches its fields at constant distances:
+
+    s = p[AT_STATION] + STATION_W * station       # in the row;     row[s + Q_LEN]
+    t = p[TO_STATION] + STATION_PW * station      # in the params;  p[t + CAPACITY]
+
+The constants are made from the declarations below. Everyone outside the kernel uses named views:
+`State(row, layout).q_len`, `layout.view(rows, "q_len")` for a batch, `layout.at("q_len", 3)` for one position.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,226 +22,575 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.int64]
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 INFINITY = 1 << 58
 NOBODY = -1
+UNDRAWN = -3
+"""`part_target` of a part whose next step has not been drawn."""
 
-# Scalars of a row, at fixed positions.
-NOW, SEED, REPLICA, ERROR, EVENTS, PART_FREE, PART_USED, WORK_HEAD, WORK_LEN, WORK_SEG = range(10)
-SCALARS = ("now", "seed", "replica", "error", "events", "part_free", "part_used", "work_head", "work_len", "work_seg")
-"""now: tick; error: 0 or an error code; events: timed events so far; part_free: record freed last (-1 none);
-part_used: records ever used; work_*: the worklist of zero-time consequences (empty between events)."""
+# --- scalars of a row, at fixed positions -------------------------------------------------------------------------
+
+(
+    NOW, SEED, REPLICA, ERROR, EVENTS, PART_FREE, PART_USED, WORK_HEAD, WORK_LEN, WORK_SEG,
+    POWER, BAND, BAND_NEXT, ENERGY_LAST, STATS_FROM,
+) = range(15)  # fmt: skip
+SCALARS = (
+    "now", "seed", "replica", "error", "events", "part_free", "part_used", "work_head", "work_len", "work_seg",
+    "power", "band", "band_next", "energy_last", "stats_from",
+)  # fmt: skip
+"""now: tick; error: 0 or an error code; events: timed events so far; part_free: record freed last (-1 none); part_used:
+records ever used; work_*: the worklist of zero-time consequences (empty between events); power: watts now; band: tariff
+band now; band_next: number of the next tariff change; energy_last: up to when energy has been accumulated; stats_from:
+when accumulation began."""
 
 ERRORS = {
     1: "more parts in the system than `unlimited:` allows",
     2: "more orders in transit to a stock than the table holds",
     3: "a zero-time loop: more than a million consequences of one event",
+    4: "more late customer orders than the table holds",
 }
 
-# Sizes, at fixed positions of the header.
 SIZES = (
-    "units",
-    "stations",
-    "products",
-    "stocks",
-    "demands",
-    "calendars",
-    "crews",
-    "parts",
-    "transit",
-    "slots",
-    "entities",
-    "steps",
-)
-(
-    N_UNITS,
-    N_STATIONS,
-    N_PRODUCTS,
-    N_STOCKS,
-    N_DEMANDS,
-    N_CALENDARS,
-    N_CREWS,
-    N_PARTS,
-    N_TRANSIT,
-    N_SLOTS,
-    N_ENTITIES,
-    N_STEPS,
-) = range(12)
+    "units", "clocks", "stations", "doors", "crews", "pools", "calendars", "products", "groups", "stocks", "lanes",
+    "suppliers", "demands", "parts", "slots", "entities", "steps", "bands", "transit", "ring", "periods",
+)  # fmt: skip
+"""How many there are: a *clock* is one mode of one unit; a *door* is a set of stations between which a part may choose
+(first those of one station each, in order, then the others); a *lane* is one way of supply to a stock (first the
+regular lanes in the order of stocks, then the express ones); an *entity* is a station or a product; transit: places of
+orders in a lane; ring: places of late orders of a demand; periods: demand periods kept for forecasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the row: its shape in terms of `SIZES` (or a number), its unit and its meaning."""
+    """One field of the row: the record it belongs to, its shape within the record (numbers or `SIZES`), unit, meaning."""
 
     name: str
-    shape: tuple[str | int, ...]
+    of: str
+    shape: tuple[int | str, ...]
     unit: str
     doc: str
 
 
-FIELDS = (
-    Field("next_time", ("slots",), "tick", "when each timer fires; INFINITY when it does not run"),
-    Field("unit_state", ("units",), "code", "index into sim.plant.STATES"),
-    Field("unit_part", ("units",), "part", "the part in the unit, or -1"),
-    Field(
-        "unit_link",
-        ("units",),
-        "unit",
-        "next unit in the same list of blocked units or of units waiting for a crew, or -1",
+def _fields(of: str, *rows: tuple[Any, ...]) -> list[Field]:
+    """Rows are (name, unit, doc) or (name, shape, unit, doc)."""
+    return [
+        Field(r[0], of, (), r[1], r[2]) if len(r) == 3 else Field(r[0], of, r[1], r[2], r[3]) for r in rows
+    ]
+
+
+FIELDS: tuple[Field, ...] = (
+    *_fields(
+        "slots",
+        ("next_time", "tick", "when each timer fires; INFINITY when it does not run"),
     ),
-    Field("unit_asked", ("units",), "tick", "when it joined that list"),
-    Field("unit_left", ("units",), "ticks", "work left of a unit that is down"),
-    Field("unit_ttf", ("units",), "ticks", "time to failure left while it does not work"),
-    Field("unit_since", ("units",), "tick", "up to when its state has been accumulated"),
-    Field("unit_draws", ("units", 4, 2), "count, word", "streams work, route, fail, repair"),
-    Field("q_head", ("stations",), "part", "first part of the queue, or -1"),
-    Field("q_tail", ("stations",), "part", "last part of the queue, or -1"),
-    Field("q_len", ("stations",), "parts", "parts in the queue"),
-    Field("blocked_head", ("stations",), "unit", "first unit blocked by this station's full queue, or -1"),
-    Field("n_state", ("stations", 7), "units", "units in each state"),
-    Field("st_held", ("stations",), "products", "products with held = 1 that start here"),
-    Field("crew_free", ("crews",), "people", "repairers free"),
-    Field("crew_head", ("crews",), "unit", "first unit waiting for the crew, or -1"),
-    Field("cal_open", ("calendars",), "0/1", "open now"),
-    Field("cal_next", ("calendars",), "index", "number of the next change in the calendar's table"),
-    Field("wip", ("products",), "parts", "released and not yet finished or scrapped"),
-    Field("pending", ("products",), "parts", "arrived and not yet released"),
-    Field("held", ("products",), "0/1", "held back by the decision alone"),
-    Field("cap", ("products",), "parts", "CONWIP cap (control)"),
-    Field("base_stock", ("products",), "parts", "base stock of the release (control)"),
-    Field("arrival_left", ("products",), "ticks", "paused arrival clock, or -1"),
-    Field("arrival_draws", ("products", 2), "count, word", "stream of arrivals"),
-    Field("on_hand", ("stocks",), "units", "stock on hand"),
-    Field("backorders", ("stocks",), "units", "ordered by customers, not yet shipped"),
-    Field("on_order", ("stocks",), "units", "ordered from the supplier, not yet received"),
-    Field("level", ("stocks",), "units", "base-stock level (control)"),
-    Field("lead_draws", ("stocks", 2), "count, word", "stream of lead times"),
-    Field("transit_due", ("stocks", "transit"), "tick", "when the order arrives; INFINITY where the place is empty"),
-    Field("transit_qty", ("stocks", "transit"), "units", "its quantity; 0 where the place is empty"),
-    Field("demand_left", ("demands",), "ticks", "paused demand clock, or -1"),
-    Field("demand_draws", ("demands", 2), "count, word", "stream of demands"),
-    Field("work_scale", ("stations",), "2^-16", "factor on work times of this replica"),
-    Field("fail_scale", ("stations",), "2^-16", "factor on times to failure"),
-    Field("repair_scale", ("stations",), "2^-16", "factor on repair times"),
-    Field("arrival_scale", ("products",), "2^-16", "factor on times between arrivals"),
-    Field("demand_scale", ("demands",), "2^-16", "factor on times between demands"),
-    Field("lead_scale", ("stocks",), "2^-16", "factor on lead times"),
-    Field("work_list", ("entities",), "entity", "ring of woken entities (stations, then products)"),
-    Field("work_flag", ("entities",), "0/1", "is in the ring"),
-    Field("part_product", ("parts",), "product", "product of the part"),
-    Field("part_step", ("parts",), "step", "operation it waits for or undergoes (global step index)"),
-    Field("part_release", ("parts",), "tick", "when it was released"),
-    Field("part_next", ("parts",), "part", "next part in its queue or in the list of free records, or -1"),
-    # accumulated since the last clear_stats
-    Field("st_ticks", ("stations", 7), "unit-ticks", "time of the units in each state"),
-    Field("q_area", ("stations",), "part-ticks", "parts in the queue over time"),
-    Field("q_last", ("stations",), "tick", "up to when q_area has been accumulated"),
-    Field("started", ("stations",), "parts", "operations started"),
-    Field("ended", ("stations",), "parts", "operations ended"),
-    Field("failures", ("stations",), "failures", "failures"),
-    Field("released", ("products",), "parts", "parts released"),
-    Field("finished", ("products",), "parts", "parts finished"),
-    Field("scrapped", ("products",), "parts", "parts scrapped"),
-    Field("flow_sum", ("products",), "part-ticks", "sum of flow times of finished parts"),
-    Field("wip_area", ("products",), "part-ticks", "WIP over time"),
-    Field("wip_last", ("products",), "tick", "up to when wip_area has been accumulated"),
-    Field("on_hand_area", ("stocks",), "unit-ticks", "stock on hand over time"),
-    Field("backorder_area", ("stocks",), "unit-ticks", "backorders over time"),
-    Field("stock_last", ("stocks",), "tick", "up to when the stock's areas have been accumulated"),
-    Field("demanded", ("stocks",), "units", "demanded"),
-    Field("met", ("stocks",), "units", "met at once from stock"),
-    Field("shipped", ("stocks",), "units", "shipped to customers"),
-    Field("orders", ("stocks",), "orders", "orders placed at the supplier"),
-    Field("ordered", ("stocks",), "units", "units ordered"),
-    Field("received", ("stocks",), "units", "units received"),
-    Field("stats_from", (1,), "tick", "when accumulation began"),
+    *_fields(
+        "units",
+        ("unit_state", "code", "index into sim.plant.STATES"),
+        ("unit_phase", "code", "FREE without a part, IN_SETUP, IN_WORK, HOLDS ended parts that wait for room"),
+        ("unit_part", "part", "first part in the unit, or -1; the others follow by part_next"),
+        ("unit_count", "parts", "parts in the unit"),
+        ("unit_link", "unit", "next unit in the same list of blocked units or of units waiting for a crew, or -1"),
+        ("unit_asked", "tick", "when it joined that list; 0 outside one"),
+        ("unit_left", "ticks", "setup or work left while it is interrupted, else 0"),
+        ("unit_mode", "clock", "the clock for whose mode it is down, or -1"),
+        ("unit_due", "bits", "planned modes (by number in the station) that wait for the unit to be free"),
+        ("unit_family", "family", "family it is set up for, or -1"),
+        ("unit_level", "level", "condition"),
+        ("unit_wear", "ticks", "working time left at this level while it does not work, else 0; INFINITY without wear"),
+        ("unit_since", "tick", "up to when its state has been accumulated"),
+        ("unit_draws", (5, 2), "count, word", "streams work, route, setup, wear, scrap"),
+    ),
+    *_fields(
+        "clocks",
+        ("clock_left", "ticks or operations", "left while its slot does not run, else 0; INFINITY: never"),
+        ("clock_draws", (2, 2), "count, word", "streams fail, repair"),
+        ("begun", "times", "how often the unit went down for it"),
+    ),
+    *_fields(
+        "stations",
+        ("q_head", "part", "first part of the queue, or -1"),
+        ("q_tail", "part", "last part of the queue, or -1"),
+        ("q_len", "parts", "parts in the queue"),
+        ("st_free", "units", "units without a part that are up and open"),
+        ("st_reserved", "parts", "places promised to parts in work elsewhere (before_service)"),
+        ("st_barred", "0/1", "a free unit could start but for room downstream (before_service)"),
+        ("st_held", "products", "products with held = 1 that start here"),
+        ("st_asked", "tick", "since when it waits for operators, or -1"),
+        ("n_state", (7,), "units", "units in each state"),
+        ("kanban", "parts", "most parts in queue and units (control); NO_LIMIT without"),
+        ("at_level", "level", "condition at which planned maintenance begins (control); NO_LIMIT without"),
+        ("weights", (10,), "1", "dispatching weights (controls), in the order of sim.plant.FEATURES"),
+        ("work_scale", "2^-16", "factor on work times of this replica"),
+        ("fail_scale", "2^-16", "factor on times to failure"),
+        ("repair_scale", "2^-16", "factor on repair times"),
+        ("q_area", "part-ticks", "parts in the queue over time"),
+        ("q_last", "tick", "up to when q_area has been accumulated"),
+        ("started", "parts", "operations started"),
+        ("ended", "parts", "operations ended"),
+        ("failures", "failures", "unplanned modes begun"),
+        ("maintained", "times", "planned modes begun"),
+        ("set_ups", "setups", "setups begun"),
+        ("st_ticks", (7,), "unit-ticks", "time of the units in each state"),
+    ),
+    *_fields("doors", ("blocked_head", "unit", "first unit that waits for room behind this door, or -1")),
+    *_fields(
+        "crews",
+        ("crew_free", "people", "repairers free"),
+        ("crew_head", "unit", "first unit waiting for the crew, or -1"),
+    ),
+    *_fields("pools", ("pool_free", "people", "operators free")),
+    *_fields(
+        "calendars",
+        ("cal_open", "0/1", "open now"),
+        ("cal_next", "index", "number of the next change in the calendar's table"),
+        ("overtime", "ticks", "by which closings are put off (control)"),
+        ("cal_extra", "0/1", "the present opening is in overtime"),
+        ("overtime_ticks", "ticks", "overtime worked"),
+    ),
+    *_fields(
+        "products",
+        ("wip", "units", "released and not yet finished or scrapped"),
+        ("pending", "lots", "arrived and not yet released"),
+        ("held", "0/1", "held back by the decision alone"),
+        ("cap", "units", "CONWIP cap (control)"),
+        ("base_stock", "units", "base stock of the release (control); -1 without"),
+        ("arrival_left", "ticks", "paused arrival clock, or -1"),
+        ("arrival_draws", (2,), "count, word", "stream of arrivals"),
+        ("due_draws", (2,), "count, word", "stream of times to due dates"),
+        ("order_at", "index", "line of the order list that arrives next"),
+        ("order_taken", "index", "line of the order list being released"),
+        ("order_done", "lots", "lots of that line released"),
+        ("arrival_scale", "2^-16", "factor on times between arrivals"),
+        ("released", "units", "released"),
+        ("finished", "units", "finished"),
+        ("scrapped", "units", "scrapped"),
+        ("flow_sum", "unit-ticks", "sum of flow times of finished units"),
+        ("wip_area", "unit-ticks", "WIP over time"),
+        ("wip_last", "tick", "up to when wip_area has been accumulated"),
+        ("tardy", "units", "finished after their due date"),
+        ("tardy_sum", "unit-ticks", "by how much"),
+    ),
+    *_fields(
+        "groups",
+        ("group_wip", "units", "WIP of the group's products"),
+        ("group_cap", "units", "CONWIP cap of the group (control)"),
+    ),
+    *_fields(
+        "stocks",
+        ("on_hand", "units", "stock on hand"),
+        ("backorders", "units", "ordered by customers, not yet shipped"),
+        ("on_order", "units", "ordered and not yet received, all lanes"),
+        ("level", "units", "order-up-to level (control)"),
+        ("reorder", "units", "reorder point (control)"),
+        ("express_level", "units", "order-up-to level of the express lane (control)"),
+        ("seen", "units", "demanded when the last forecast period began"),
+        ("past", ("periods",), "units", "demand of the last forecast periods, the latest first"),
+        ("lead_scale", "2^-16", "factor on lead times"),
+        ("on_hand_area", "unit-ticks", "stock on hand over time"),
+        ("backorder_area", "unit-ticks", "backorders over time"),
+        ("transit_area", "unit-ticks", "units in transit over time"),
+        ("stock_last", "tick", "up to when the stock's areas have been accumulated"),
+        ("demanded", "units", "demanded by customers"),
+        ("met", "units", "met at once from stock"),
+        ("shipped", "units", "shipped to customers"),
+        ("lost", "units", "lost"),
+        ("received", "units", "units received"),
+    ),
+    *_fields(
+        "lanes",
+        ("lane_order", "units", "ordered and not yet received"),
+        ("owed", "units", "of these not yet shipped by the source stock"),
+        ("lead_draws", (2,), "count, word", "stream of lead times"),
+        ("late_draws", (2, 2), "count, word", "streams: is it late, by how much"),
+        ("orders", "orders", "orders placed"),
+        ("ordered", "units", "units ordered"),
+        ("transit_due", ("transit",), "tick", "when the order arrives; INFINITY where the place is empty"),
+        ("transit_qty", ("transit",), "units", "its quantity; 0 where the place is empty"),
+    ),
+    *_fields("suppliers", ("busy_until", "tick", "until when its capacity is taken")),
+    *_fields(
+        "demands",
+        ("demand_left", "ticks", "paused demand clock, or -1"),
+        ("demand_draws", (2,), "count, word", "stream of times between orders"),
+        ("quantity_draws", (2,), "count, word", "stream of order quantities"),
+        ("book_at", "index", "line of the order book that comes next"),
+        ("demand_scale", "2^-16", "factor on times between orders"),
+        ("waiting", "units", "ordered, not yet shipped"),
+        ("ring_len", "orders", "orders with a date that wait, the oldest first"),
+        ("ring_due", ("ring",), "tick", "their promised dates; 0 where empty"),
+        ("ring_qty", ("ring",), "units", "what is still to be shipped of them; 0 where empty"),
+        ("waiting_area", "unit-ticks", "units waiting over time"),
+        ("waiting_last", "tick", "up to when waiting_area has been accumulated"),
+        ("asked", "units", "demanded"),
+        ("served", "units", "met at once"),
+        ("lost_units", "units", "lost"),
+        ("late_units", "units", "shipped after their promised date"),
+        ("late_sum", "unit-ticks", "by how much"),
+    ),
+    *_fields("bands", ("energy", "watt-ticks", "energy used at this price")),
+    *_fields(
+        "entities",
+        ("work_list", "entity", "ring of woken entities (stations, then products)"),
+        ("work_flag", "0/1", "is in the ring"),
+    ),
+    *_fields(
+        "parts",
+        ("part_product", "product", "product of the part"),
+        ("part_step", "step", "operation it waits for or undergoes (global step index); DONE or SCRAP too in a unit that HOLDS"),
+        ("part_release", "tick", "when it was released"),
+        ("part_due", "tick", "due date, INFINITY without"),
+        ("part_queued", "tick", "when it joined its present queue (0 in a unit)"),
+        ("part_target", "step", "next step, where it is drawn before the work (before_service), else UNDRAWN"),
+        ("part_dest", "station", "station whose place it has reserved (before_service), else -1"),
+        ("part_next", "part", "next part in its queue, unit or list of free records, or -1"),
+    ),
 )
 
-_FIELD0 = len(SIZES)
-(
-    NEXT_TIME, UNIT_STATE, UNIT_PART, UNIT_LINK, UNIT_ASKED, UNIT_LEFT, UNIT_TTF, UNIT_SINCE, UNIT_DRAWS,
-    Q_HEAD, Q_TAIL, Q_LEN, BLOCKED_HEAD, N_STATE, ST_HELD, CREW_FREE, CREW_HEAD, CAL_OPEN, CAL_NEXT,
-    WIP, PENDING, HELD, CAP, BASE_STOCK, ARRIVAL_LEFT, ARRIVAL_DRAWS,
-    ON_HAND, BACKORDERS, ON_ORDER, LEVEL, LEAD_DRAWS, TRANSIT_DUE, TRANSIT_QTY, DEMAND_LEFT, DEMAND_DRAWS,
-    WORK_SCALE, FAIL_SCALE, REPAIR_SCALE, ARRIVAL_SCALE, DEMAND_SCALE, LEAD_SCALE, WORK_LIST, WORK_FLAG,
-    PART_PRODUCT, PART_STEP, PART_RELEASE, PART_NEXT,
-    ST_TICKS, Q_AREA, Q_LAST, STARTED, ENDED, FAILURES, RELEASED, FINISHED, SCRAPPED, FLOW_SUM, WIP_AREA, WIP_LAST,
-    ON_HAND_AREA, BACKORDER_AREA, STOCK_LAST, DEMANDED, MET, SHIPPED, ORDERS, ORDERED, RECEIVED, STATS_FROM,
-) = range(_FIELD0, _FIELD0 + len(FIELDS))  # fmt: skip
+RECORDS = tuple(dict.fromkeys(f.of for f in FIELDS))
+"""The records of the row, in order."""
 
-CLEARED = tuple(f.name for f in FIELDS[ST_TICKS - _FIELD0 :] if not f.name.endswith(("_last", "_from")))
-"""Fields that `clear_stats` sets to 0."""
-
-TABLES = (
-    "unit_station", "unit_entity", "fail_slot", "repair_slot", "slot_kind", "slot_owner",
-    "first_unit", "unit_count", "capacity", "st_calendar", "st_crew", "fail_table", "repair_table",
-    "starters_at", "starters",
-    "step_station", "step_table", "route_at", "route",
-    "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
-    "consumes_at", "consumes",
-    "stock_entity", "delivery_slot", "review_slot", "review_ticks", "lead_table", "filler", "continuous",
-    "users_at", "users",
-    "demand_stock", "demand_calendar", "demand_entity", "demand_table", "demand_slot",
-    "calendar_slot", "cal_at", "cal_weekly", "cal_ticks",
+ACCUMULATED = (
+    "q_area", "started", "ended", "failures", "maintained", "set_ups", "begun", "st_ticks", "overtime_ticks",
+    "released", "finished", "scrapped", "flow_sum", "wip_area", "tardy", "tardy_sum", "on_hand_area", "backorder_area",
+    "transit_area", "demanded", "met", "shipped", "lost", "received", "orders", "ordered", "waiting_area", "asked",
+    "served", "lost_units", "late_units", "late_sum", "energy",
 )  # fmt: skip
-"""Tables of the params array. `X_at` of length n + 1 delimits the entries of thing i in table X. route: (threshold,
-target) pairs; consumes: (stock, quantity) pairs; calendar tables: ticks of changes, the last `cal_weekly` of which
-repeat weekly."""
+"""Fields that `clear_stats` sets to 0 (`seen` is lowered by what `demanded` loses)."""
+SINCE = ("unit_since", "q_last", "wip_last", "stock_last", "waiting_last", "energy_last", "stats_from")
+"""Fields that `clear_stats` sets to now."""
 
-_TABLE0 = _FIELD0 + len(FIELDS)
+
+def _size(shape: tuple[int | str, ...]) -> int:
+    """Numbers in a field of fixed shape."""
+    return math.prod(int(n) for n in shape)
+
+
+def _varies(field: Field) -> bool:
+    """Does the field's size depend on the plant? Such fields stand in arrays of their own, behind all records."""
+    return any(isinstance(n, str) for n in field.shape)
+
+
+PLACE: dict[str, int] = {}
+"""Distance of each field of fixed shape from the beginning of its record."""
+WIDTH: dict[str, int] = {}
+"""Numbers in each record."""
+for _field in (f for f in FIELDS if not _varies(f)):
+    PLACE[_field.name] = WIDTH.get(_field.of, 0)
+    WIDTH[_field.of] = PLACE[_field.name] + _size(_field.shape)
+LONG = tuple(f for f in FIELDS if _varies(f))
+
+
+def _distances(of: str) -> tuple[int, ...]:
+    return tuple(PLACE[f.name] for f in FIELDS if f.of == of and not _varies(f))
+
+
 (
-    UNIT_STATION, UNIT_ENTITY, FAIL_SLOT, REPAIR_SLOT, SLOT_KIND, SLOT_OWNER,
-    FIRST_UNIT, UNIT_COUNT, CAPACITY, ST_CALENDAR, ST_CREW, FAIL_TABLE, REPAIR_TABLE, STARTERS_AT, STARTERS,
-    STEP_STATION, STEP_TABLE, ROUTE_AT, ROUTE,
-    FIRST_STEP, POLICY, PRODUCT_STOCK, PRODUCT_CALENDAR, PRODUCT_ENTITY, ARRIVAL_TABLE, ARRIVAL_SLOT,
-    CONSUMES_AT, CONSUMES,
-    STOCK_ENTITY, DELIVERY_SLOT, REVIEW_SLOT, REVIEW_TICKS, LEAD_TABLE, FILLER, CONTINUOUS, USERS_AT, USERS,
-    DEMAND_STOCK, DEMAND_CALENDAR, DEMAND_ENTITY, DEMAND_TABLE, DEMAND_SLOT,
-    CALENDAR_SLOT, CAL_AT, CAL_WEEKLY, CAL_TICKS,
-) = range(_TABLE0, _TABLE0 + len(TABLES))  # fmt: skip
-WEEK = _TABLE0 + len(TABLES)
-"""Header position of the number of ticks in a week."""
-HEADER = WEEK + 1
+    UNIT_STATE, UNIT_PHASE, UNIT_PART, UNIT_COUNT, UNIT_LINK, UNIT_ASKED, UNIT_LEFT, UNIT_MODE, UNIT_DUE,
+    UNIT_FAMILY, UNIT_LEVEL, UNIT_WEAR, UNIT_SINCE, UNIT_DRAWS,
+) = _distances("units")  # fmt: skip
+(
+    CLOCK_LEFT, CLOCK_DRAWS, BEGUN,
+) = _distances("clocks")  # fmt: skip
+(
+    Q_HEAD, Q_TAIL, Q_LEN, ST_FREE, ST_RESERVED, ST_BARRED, ST_HELD, ST_ASKED, N_STATE, KANBAN, AT_LEVEL,
+    WEIGHTS, WORK_SCALE, FAIL_SCALE, REPAIR_SCALE, Q_AREA, Q_LAST, STARTED, ENDED, FAILURES, MAINTAINED,
+    SET_UPS, ST_TICKS,
+) = _distances("stations")  # fmt: skip
+(
+    BLOCKED_HEAD,
+) = _distances("doors")  # fmt: skip
+(
+    CREW_FREE, CREW_HEAD,
+) = _distances("crews")  # fmt: skip
+(
+    POOL_FREE,
+) = _distances("pools")  # fmt: skip
+(
+    CAL_OPEN, CAL_NEXT, OVERTIME, CAL_EXTRA, OVERTIME_TICKS,
+) = _distances("calendars")  # fmt: skip
+(
+    WIP, PENDING, HELD, CAP, BASE_STOCK, ARRIVAL_LEFT, ARRIVAL_DRAWS, DUE_DRAWS, ORDER_AT, ORDER_TAKEN,
+    ORDER_DONE, ARRIVAL_SCALE, RELEASED, FINISHED, SCRAPPED, FLOW_SUM, WIP_AREA, WIP_LAST, TARDY, TARDY_SUM,
+) = _distances("products")  # fmt: skip
+(
+    GROUP_WIP, GROUP_CAP,
+) = _distances("groups")  # fmt: skip
+(
+    ON_HAND, BACKORDERS, ON_ORDER, LEVEL, REORDER, EXPRESS_LEVEL, SEEN, LEAD_SCALE, ON_HAND_AREA,
+    BACKORDER_AREA, TRANSIT_AREA, STOCK_LAST, DEMANDED, MET, SHIPPED, LOST, RECEIVED,
+) = _distances("stocks")  # fmt: skip
+(
+    LANE_ORDER, OWED, LEAD_DRAWS, LATE_DRAWS, ORDERS, ORDERED,
+) = _distances("lanes")  # fmt: skip
+(
+    BUSY_UNTIL,
+) = _distances("suppliers")  # fmt: skip
+(
+    DEMAND_LEFT, DEMAND_DRAWS, QUANTITY_DRAWS, BOOK_AT, DEMAND_SCALE, WAITING, RING_LEN, WAITING_AREA,
+    WAITING_LAST, ASKED, SERVED, LOST_UNITS, LATE_UNITS, LATE_SUM,
+) = _distances("demands")  # fmt: skip
+(
+    ENERGY,
+) = _distances("bands")  # fmt: skip
+(
+    WORK_LIST, WORK_FLAG,
+) = _distances("entities")  # fmt: skip
+(
+    PART_PRODUCT, PART_STEP, PART_RELEASE, PART_DUE, PART_QUEUED, PART_TARGET, PART_DEST, PART_NEXT,
+) = _distances("parts")  # fmt: skip
 
-KINDS = ("work_end", "failure", "repair_end", "calendar", "delivery", "arrival", "demand", "review")
-K_WORK_END, K_FAILURE, K_REPAIR_END, K_CALENDAR, K_DELIVERY, K_ARRIVAL, K_DEMAND, K_REVIEW = range(8)
+# Widths of the records of the row.
+UNIT_W = WIDTH["units"]
+CLOCK_W = WIDTH["clocks"]
+STATION_W = WIDTH["stations"]
+CREW_W = WIDTH["crews"]
+CALENDAR_W = WIDTH["calendars"]
+PRODUCT_W = WIDTH["products"]
+GROUP_W = WIDTH["groups"]
+STOCK_W = WIDTH["stocks"]
+LANE_W = WIDTH["lanes"]
+DEMAND_W = WIDTH["demands"]
+ENTITY_W = WIDTH["entities"]
+PART_W = WIDTH["parts"]
+
+# --- the params array ---------------------------------------------------------------------------------------------
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "units": ("station", "unit_entity", "first_clock", "clocks", "repair_slot", "wear_slot"),
+    "clocks": (
+        "clock_unit", "clock_entity", "clock_kind", "clock_slot", "clock_table", "repair_table", "clock_crew",
+        "clock_priority", "work_after", "planned", "finish", "renews", "restores", "watches_level", "clock_number",
+    ),
+    "stations": (
+        "first_unit", "unit_total", "capacity", "st_calendar", "freezes", "batch_least", "batch_most", "batch_wait",
+        "batch_by", "wait_slot", "picks", "eager", "st_pool", "st_people", "st_priority", "setup_at", "levels",
+        "condition_at", "power_at", "part_energy", "starters_at", "starters_end", "doors_at", "doors_end",
+        "feeders_at", "feeders_end",
+    ),
+    "doors": ("door_at", "door_end"),
+    "pools": ("mates_at", "mates_end"),
+    "calendars": ("calendar_slot", "changes_at", "changes_end", "changes_weekly", "cal_stations_at", "cal_stations_end"),
+    "steps": (
+        "step_station", "step_table", "step_door", "choices_at", "choices_end", "route_at", "route_end", "needs_at",
+        "needs_end", "mean_work", "mean_left", "steps_left", "cmu_index",
+    ),
+    "products": (
+        "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
+        "consumes_at", "consumes_end", "family", "lot", "transfer", "due_table", "part_priority", "product_group", "mix",
+        "list_at", "list_end",
+    ),
+    "groups": ("members_at", "members_end"),
+    "stocks": (
+        "stock_entity", "filler", "users_at", "users_end", "needers_at", "needers_end", "claims_at", "claims_end",
+        "lane_regular", "lane_express", "review_slot", "review_ticks", "order_policy", "order_quantity", "echelon",
+        "below_at", "below_end", "source_stock", "window", "cover", "safety", "continuous",
+    ),
+    "lanes": (
+        "lane_stock", "lane_supplier", "lane_source", "lead_table", "delivery_slot", "least", "multiple", "lane_entity",
+        "lead_mean",
+    ),
+    "suppliers": ("unit_ticks", "in_time", "late_table"),
+    "demands": (
+        "demand_stock", "demand_calendar", "demand_entity", "demand_table", "demand_slot", "loses", "quantity_at",
+        "quantity_end", "promise", "season_at", "book_start", "book_end",
+    ),
+    "slots": ("slot_kind", "slot_owner"),
+}  # fmt: skip
+"""Records of the params array. X_at and X_end delimit a list that belongs to the thing, as positions in params. Lists:
+starters, feeders, mates, users, needers, members, below, cal_stations, door: indices; doors: doors that contain the
+station; choices: (station, work table, mean work) of a step; route: (threshold, target); needs, consumes: (stock,
+quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last `changes_weekly` of which
+repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season: factors 2^-16 of 168
+hours; setup: table position by (from family + 1) * families + to family, or -1; condition: for each level wear table,
+failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
+
+
+def _table_distances(of: str) -> tuple[int, ...]:
+    return tuple(range(len(TABLES[of])))
+
+
+(
+    STATION, UNIT_ENTITY, FIRST_CLOCK, CLOCKS, REPAIR_SLOT, WEAR_SLOT,
+) = _table_distances("units")  # fmt: skip
+(
+    CLOCK_UNIT, CLOCK_ENTITY, CLOCK_KIND, CLOCK_SLOT, CLOCK_TABLE, REPAIR_TABLE, CLOCK_CREW, CLOCK_PRIORITY,
+    WORK_AFTER, PLANNED, FINISH, RENEWS, RESTORES, WATCHES_LEVEL, CLOCK_NUMBER,
+) = _table_distances("clocks")  # fmt: skip
+(
+    FIRST_UNIT, UNIT_TOTAL, CAPACITY, ST_CALENDAR, FREEZES, BATCH_LEAST, BATCH_MOST, BATCH_WAIT, BATCH_BY,
+    WAIT_SLOT, PICKS, EAGER, ST_POOL, ST_PEOPLE, ST_PRIORITY, SETUP_AT, LEVELS, CONDITION_AT, POWER_AT,
+    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END,
+) = _table_distances("stations")  # fmt: skip
+(
+    DOOR_AT, DOOR_END,
+) = _table_distances("doors")  # fmt: skip
+(
+    MATES_AT, MATES_END,
+) = _table_distances("pools")  # fmt: skip
+(
+    CALENDAR_SLOT, CHANGES_AT, CHANGES_END, CHANGES_WEEKLY, CAL_STATIONS_AT, CAL_STATIONS_END,
+) = _table_distances("calendars")  # fmt: skip
+(
+    STEP_STATION, STEP_TABLE, STEP_DOOR, CHOICES_AT, CHOICES_END, ROUTE_AT, ROUTE_END, NEEDS_AT, NEEDS_END,
+    MEAN_WORK, MEAN_LEFT, STEPS_LEFT, CMU_INDEX,
+) = _table_distances("steps")  # fmt: skip
+(
+    FIRST_STEP, POLICY, PRODUCT_STOCK, PRODUCT_CALENDAR, PRODUCT_ENTITY, ARRIVAL_TABLE, ARRIVAL_SLOT,
+    CONSUMES_AT, CONSUMES_END, FAMILY, LOT, TRANSFER, DUE_TABLE, PART_PRIORITY, PRODUCT_GROUP, MIX, LIST_AT,
+    LIST_END,
+) = _table_distances("products")  # fmt: skip
+(
+    MEMBERS_AT, MEMBERS_END,
+) = _table_distances("groups")  # fmt: skip
+(
+    STOCK_ENTITY, FILLER, USERS_AT, USERS_END, NEEDERS_AT, NEEDERS_END, CLAIMS_AT, CLAIMS_END, LANE_REGULAR,
+    LANE_EXPRESS, REVIEW_SLOT, REVIEW_TICKS, ORDER_POLICY, ORDER_QUANTITY, ECHELON, BELOW_AT, BELOW_END,
+    SOURCE_STOCK, WINDOW, COVER, SAFETY, CONTINUOUS,
+) = _table_distances("stocks")  # fmt: skip
+(
+    LANE_STOCK, LANE_SUPPLIER, LANE_SOURCE, LEAD_TABLE, DELIVERY_SLOT, LEAST, MULTIPLE, LANE_ENTITY, LEAD_MEAN,
+) = _table_distances("lanes")  # fmt: skip
+(
+    UNIT_TICKS, IN_TIME, LATE_TABLE,
+) = _table_distances("suppliers")  # fmt: skip
+(
+    DEMAND_STOCK, DEMAND_CALENDAR, DEMAND_ENTITY, DEMAND_TABLE, DEMAND_SLOT, LOSES, QUANTITY_AT, QUANTITY_END,
+    PROMISE, SEASON_AT, BOOK_START, BOOK_END,
+) = _table_distances("demands")  # fmt: skip
+(
+    SLOT_KIND, SLOT_OWNER,
+) = _table_distances("slots")  # fmt: skip
+
+# Widths of the records of params.
+UNIT_PW = len(TABLES["units"])
+CLOCK_PW = len(TABLES["clocks"])
+STATION_PW = len(TABLES["stations"])
+DOOR_PW = len(TABLES["doors"])
+POOL_PW = len(TABLES["pools"])
+CALENDAR_PW = len(TABLES["calendars"])
+STEP_PW = len(TABLES["steps"])
+PRODUCT_PW = len(TABLES["products"])
+GROUP_PW = len(TABLES["groups"])
+STOCK_PW = len(TABLES["stocks"])
+LANE_PW = len(TABLES["lanes"])
+SUPPLIER_PW = len(TABLES["suppliers"])
+DEMAND_PW = len(TABLES["demands"])
+SLOT_PW = len(TABLES["slots"])
+
+
+HEADER_NAMES = (
+    *(f"n_{name}" for name in SIZES),
+    *(f"at_{name}" for name in RECORDS),
+    *(f"at_{f.name}" for f in LONG),
+    *(f"to_{name}" for name in TABLES),
+    "week", "families", "before_service", "tariff_slot", "tariff_at", "tariff_end", "tariff_weekly", "powered",
+    "season_start",
+)  # fmt: skip
+"""Header of the params array: how many there are, where each record begins in the row and in params, and what belongs to
+the plant as a whole. season_start: ticks of the local week that had passed at tick 0."""
+HEADER = len(HEADER_NAMES)
+(
+    N_UNITS, N_CLOCKS, N_STATIONS, N_DOORS, N_CREWS, N_POOLS, N_CALENDARS, N_PRODUCTS, N_GROUPS, N_STOCKS,
+    N_LANES, N_SUPPLIERS, N_DEMANDS, N_PARTS, N_SLOTS, N_ENTITIES, N_STEPS, N_BANDS, N_TRANSIT, N_RING,
+    N_PERIODS, AT_SLOTS, AT_UNITS, AT_CLOCKS, AT_STATIONS, AT_DOORS, AT_CREWS, AT_POOLS, AT_CALENDARS,
+    AT_PRODUCTS, AT_GROUPS, AT_STOCKS, AT_LANES, AT_SUPPLIERS, AT_DEMANDS, AT_BANDS, AT_ENTITIES, AT_PARTS,
+    AT_PAST, AT_TRANSIT_DUE, AT_TRANSIT_QTY, AT_RING_DUE, AT_RING_QTY, TO_UNITS, TO_CLOCKS, TO_STATIONS,
+    TO_DOORS, TO_POOLS, TO_CALENDARS, TO_STEPS, TO_PRODUCTS, TO_GROUPS, TO_STOCKS, TO_LANES, TO_SUPPLIERS,
+    TO_DEMANDS, TO_SLOTS, WEEK, FAMILIES, BEFORE_SERVICE, TARIFF_SLOT, TARIFF_AT, TARIFF_END, TARIFF_WEEKLY,
+    POWERED, SEASON_START,
+) = range(HEADER)  # fmt: skip
+
+# --- codes --------------------------------------------------------------------------------------------------------
+
+KINDS = (
+    "work_end", "failure", "repair_end", "wear", "wait", "calendar", "tariff", "delivery", "arrival", "demand", "review",
+)  # fmt: skip
+(
+    K_WORK_END, K_FAILURE, K_REPAIR_END, K_WEAR, K_WAIT, K_CALENDAR, K_TARIFF, K_DELIVERY, K_ARRIVAL, K_DEMAND, K_REVIEW,
+) = range(11)  # fmt: skip
 IDLE, WORKING, BLOCKED, STARVED, SETUP, DOWN, OFF = range(7)
-PUSH, CONWIP, SATURATED = range(3)
-POLICIES = ("push", "conwip", "saturated")
+FREE, IN_SETUP, IN_WORK, HOLDS = range(4)
+PUSH, CONWIP, SATURATED, LISTED = range(4)
+POLICIES = ("push", "conwip", "saturated", "orders")
+ODF, TDF, PER_PART, BY_CONDITION, NO_CLOCK = range(5)
+CLOCKS = ("odf", "tdf", "parts", "condition", "none")
+RESUMES, REPEATS, IS_SCRAPPED = range(3)
+WORK_AFTER = ("resumes", "repeats", "scrapped")
+BASE_STOCK_POLICY, S_S, R_Q, FORECAST = range(4)
+ORDER_POLICIES = ("base_stock", "s_S", "r_Q", "forecast")
+BY_FAMILY, BY_PRODUCT, BY_ANY = range(3)
+BATCH_BY = ("family", "product", "any")
+"""Codes in params of the words of `sim.plant`."""
 
 
 class Layout:
-    """Where everything stands for one plant: `sizes`, `offset[name]`, `shape[name]`, `width` of a row."""
+    """Where everything stands for one plant: `sizes`, `at(name, ...)`, `shape[name]`, `width` of a row."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = dict(sizes)
-        self.offset: dict[str, int] = {name: i for i, name in enumerate(SCALARS)}
+        self.start: dict[str, int] = {}
+        """Where each record's array, and each field of varying shape, begins in the row."""
         self.shape: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, ())
         at = len(SCALARS)
+        for record in RECORDS:
+            self.start[record] = at
+            at += sizes[record] * WIDTH[record]
         for f in FIELDS:
-            shape = tuple(sizes[n] if isinstance(n, str) else n for n in f.shape)
-            self.offset[f.name] = at
-            self.shape[f.name] = shape
-            at += int(np.prod(shape))
+            self.shape[f.name] = (sizes[f.of], *(sizes[n] if isinstance(n, str) else n for n in f.shape))
+        for f in LONG:
+            self.start[f.name] = at
+            at += math.prod(self.shape[f.name])
         self.width = at
 
     def size(self, name: str) -> int:
         """Number of int64 of a field."""
-        return int(np.prod(self.shape[name]))
+        return math.prod(self.shape[name])
+
+    def at(self, name: str, *index: int) -> int:
+        """Position in the row of element `index` of a field (all zeros when left out)."""
+        if name in _SCALAR:
+            return _SCALAR[name]
+        shape = self.shape[name]
+        place = tuple(index) + (0,) * (len(shape) - len(index))
+        inner = int(np.ravel_multi_index(place[1:], shape[1:])) if len(shape) > 1 else 0
+        if name in PLACE:
+            return self.start[_OF[name]] + place[0] * WIDTH[_OF[name]] + PLACE[name] + inner
+        return self.start[name] + place[0] * math.prod(shape[1:]) + inner
 
     def view(self, rows: Array, name: str) -> Array:
-        """Field `name` of rows [..., W] as a view of shape [..., *shape]."""
-        at = self.offset[name]
-        part = rows[..., at : at + self.size(name)]
-        return part.reshape(rows.shape[:-1] + self.shape[name])
+        """Field `name` of rows [..., W] as a view of shape [..., *shape]; of a scalar, [...]."""
+        if name in _SCALAR:
+            return rows[..., _SCALAR[name]]
+        shape, lead = self.shape[name], rows.shape[:-1]
+        if name not in PLACE:
+            return rows[..., self.start[name] : self.start[name] + self.size(name)].reshape(lead + shape)
+        of, place = _OF[name], PLACE[name]
+        width, begin = WIDTH[of], self.start[of]
+        records = rows[..., begin : begin + shape[0] * width].reshape((*lead, shape[0], width))
+        if len(shape) == 1:
+            return records[..., place]
+        return records[..., place : place + math.prod(shape[1:])].reshape(lead + shape)
 
     def name_at(self, position: int) -> str:
         """Readable name of a position in the row, such as `q_len[2]` (for error messages and diffs)."""
-        for name in reversed(self.offset):
-            if self.offset[name] <= position:
-                index = np.unravel_index(position - self.offset[name], self.shape[name] or (1,))
-                return f"{name}[{', '.join(str(i) for i in index)}]" if self.shape[name] else name
-        raise IndexError(position)
+        if position < len(SCALARS):
+            return SCALARS[position]
+        name = max((n for n in self.start if self.start[n] <= position and self._extent(n)), key=self.start.__getitem__)
+        inside = position - self.start[name]
+        if name in WIDTH:
+            record, inside = divmod(inside, WIDTH[name])
+            name = max((f.name for f in FIELDS if f.of == name and PLACE.get(f.name, WIDTH[name]) <= inside), key=PLACE.__getitem__)
+            index = (record, *np.unravel_index(inside - PLACE[name], self.shape[name][1:] or (1,)))
+        else:
+            index = np.unravel_index(inside, self.shape[name])
+        return f"{name}[{', '.join(str(int(i)) for i in index[: len(self.shape[name])])}]"
+
+    def _extent(self, name: str) -> int:
+        return self.sizes[name] * WIDTH[name] if name in WIDTH else self.size(name)
+
+
+_SCALAR = {name: i for i, name in enumerate(SCALARS)}
+_OF = {f.name: f.of for f in FIELDS}
 
 
 class State:
@@ -251,15 +606,17 @@ class State:
 
     def __getattr__(self, name: str) -> Any:
         layout: Layout = object.__getattribute__(self, "_layout")
-        if name not in layout.offset:
+        if name not in layout.shape:
             raise AttributeError(f"the row has no field {name!r}")
-        if not layout.shape[name]:
-            return int(self.row[layout.offset[name]])
+        if name in _SCALAR:
+            return int(self.row[_SCALAR[name]])
         return layout.view(self.row, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         layout: Layout = object.__getattribute__(self, "_layout")
-        if name not in layout.offset:
+        if name not in layout.shape:
             raise AttributeError(f"the row has no field {name!r}")
-        at = layout.offset[name]
-        self.row[at : at + layout.size(name)] = np.asarray(value, dtype=np.int64).reshape(-1)
+        if name in _SCALAR:
+            self.row[_SCALAR[name]] = int(value)
+        else:
+            layout.view(self.row, name)[...] = np.asarray(value, dtype=np.int64)
