@@ -91,7 +91,7 @@ def zone(name: str) -> ZoneInfo:
         raise QuantityError("a time zone such as 'Europe/Berlin'", name, "use a name of the IANA database") from err
 
 
-def _instant(day: date, minute: int, tz: ZoneInfo) -> datetime:
+def instant(day: date, minute: int, tz: ZoneInfo) -> datetime:
     """The UTC instant of a local wall-clock minute (may exceed the day).
 
     A time that a clock change skips is read with the offset before the change; of a time that happens twice, the
@@ -118,10 +118,10 @@ def transitions(
     monday = (origin.astimezone(tz) - timedelta(days=8)).date()
     monday -= timedelta(days=monday.weekday())
     spans: list[tuple[datetime, datetime]] = []
-    while _instant(monday, 0, tz) <= until:
+    while instant(monday, 0, tz) <= until:
         for weekday, begin, end in calendar.open:
             day = monday + timedelta(days=weekday)
-            opened, closed = _instant(day, begin, tz), _instant(day, end, tz)
+            opened, closed = instant(day, begin, tz), instant(day, end, tz)
             if spans and opened <= spans[-1][1]:
                 spans[-1] = (spans[-1][0], max(closed, spans[-1][1]))
             elif closed > opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -11,18 +11,29 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from sim import state as st
+from sim import tariff
 from sim.calendars import transitions
-from sim.draws import entity_number
-from sim.plant import UNLIMITED, Dist, Plant, Product, Station
-from sim.quantile import table
+from sim.plant import FEATURES, UNLIMITED, Plant, Station
 from sim.state import Array, Layout
+from sim.tables import (
+    NO_LIMIT,
+    Index,
+    Writer,
+    before_service,
+    clock_name,
+    dispatch_weights,
+    lane_name,
+    write_products,
+    write_stations,
+    write_supply,
+)
 
-NO_LIMIT = 1 << 40
-"""Capacity or cap that never binds."""
 TRANSIT_PERIODIC = 64
 TRANSIT_CONTINUOUS = 256
 """Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. Under continuous
 review an order for every withdrawal; a fuller table is an error, never a drop."""
+RING = 1024
+"""Places for the late orders of a demand that promises dates; a fuller one is an error, never a drop."""
 CALENDAR_WEEKS = 54
 """Weeks of explicit calendar changes (daylight saving included); afterwards the last week repeats."""
 
@@ -51,6 +62,19 @@ class Compiled:
     """(station id, unit from 1) of every unit index."""
     steps: tuple[tuple[str, str], ...]
     """(product id, step id) of every global step index."""
+    clocks: tuple[tuple[str, int, str], ...]
+    """(station id, unit from 1, mode id) of every clock."""
+    doors: tuple[tuple[int, ...], ...]
+    """Stations (indices) of every door."""
+    lanes: tuple[tuple[str, str], ...]
+    """(stock id, "regular" or "express") of every lane."""
+    families: tuple[str, ...]
+    """Family of every family index."""
+    tariff_changes: tuple[tuple[int, int], ...]
+    """(tick, band from then on); the last `tariff_weekly` of them repeat every week."""
+    tariff_weekly: int
+    season_start: int
+    """Ticks of the local week that had passed at tick 0."""
 
     @cached_property
     def station_index(self) -> dict[str, int]:
@@ -81,6 +105,14 @@ class Compiled:
         return {step: i for i, step in enumerate(self.steps)}
 
     @cached_property
+    def clock_index(self) -> dict[tuple[str, int, str], int]:
+        return {clock: i for i, clock in enumerate(self.clocks)}
+
+    @cached_property
+    def lane_index(self) -> dict[tuple[str, str], int]:
+        return {lane: i for i, lane in enumerate(self.lanes)}
+
+    @cached_property
     def slot_index(self) -> dict[tuple[str, str], int]:
         return {slot: i for i, slot in enumerate(self.slots)}
 
@@ -108,71 +140,6 @@ class Compiled:
         return round(seconds / self.plant.tick_s)
 
 
-@dataclass
-class _Builder:
-    """Collects tables and puts them behind the header of the params array."""
-
-    tables: dict[str, list[int]] = field(default_factory=dict)
-    quantiles: list[Array] = field(default_factory=list)
-    at: dict[Dist, int] = field(default_factory=dict)
-    length: int = 0
-
-    def distribution(self, dist: Dist | None) -> int:
-        """Position of the distribution's quantile table, relative to the first one; -1 for none."""
-        if dist is None:
-            return -1
-        if dist not in self.at:
-            values = table(dist)
-            self.at[dist] = self.length
-            self.quantiles.append(values)
-            self.length += len(values)
-        return self.at[dist]
-
-    def finish(self, sizes: dict[str, int], layout: Layout, week: int) -> Array:
-        header = np.zeros(st.HEADER, dtype=np.int64)
-        header[: len(st.SIZES)] = [sizes[name] for name in st.SIZES]
-        first = len(st.SIZES)
-        header[first : first + len(st.FIELDS)] = [layout.offset[f.name] for f in st.FIELDS]
-        base = st.HEADER + sum(len(self.tables[name]) for name in st.TABLES)
-        parts: list[Array] = [header]
-        at = st.HEADER
-        for i, name in enumerate(st.TABLES):
-            values = np.array(self.tables[name], dtype=np.int64)
-            if name in ("fail_table", "repair_table", "step_table", "arrival_table", "lead_table", "demand_table"):
-                values[values >= 0] += base
-            header[first + len(st.FIELDS) + i] = at
-            at += len(values)
-            parts.append(values)
-        header[st.WEEK] = week
-        params = np.concatenate([*parts, *self.quantiles])
-        params.setflags(write=False)
-        return params
-
-
-def _ragged(rows: list[list[int]], width: int = 1) -> tuple[list[int], list[int]]:
-    """Entries of all rows in one list, and where each row's entries begin (counted in entries of `width` numbers)."""
-    ends = np.cumsum([0] + [len(row) // width for row in rows])
-    return [int(e) for e in ends], [value for row in rows for value in row]
-
-
-def _slots(plant: Plant) -> list[tuple[str, str]]:
-    units = [f"{s.id}/{u + 1}" for s in plant.stations for u in range(s.units)]
-    failing = [f"{s.id}/{u + 1}" for s in plant.stations if s.fails for u in range(s.units)]
-    supplied = [k.id for k in plant.stocks if k.source != "line"]
-    reviewed = [k.id for k in plant.stocks if k.source != "line" and k.review is not None]
-    owners = {
-        "work_end": units,
-        "failure": failing,
-        "repair_end": failing,
-        "calendar": [c.id for c in plant.calendars],
-        "delivery": supplied,
-        "arrival": [p.id for p in plant.products if p.release.policy == "push"],
-        "demand": [d.id for d in plant.demands],
-        "review": reviewed,
-    }
-    return [(kind, owner) for kind in st.KINDS for owner in owners[kind]]
-
-
 def _max_parts(plant: Plant) -> int:
     """Records for parts: the least of twice what CONWIP caps admit, what finite queues and units hold, `unlimited`."""
     bounds = [plant.unlimited]
@@ -184,194 +151,180 @@ def _max_parts(plant: Plant) -> int:
     return max(min(bounds), 1)
 
 
+def _highest(plant: Plant, sets: str, value: int) -> int:
+    """The highest a setting can get to."""
+    return max([value] + [c.high for c in plant.controls if c.sets == sets])
+
+
 def _admitted(plant: Plant) -> int | None:
-    """Parts that the CONWIP caps admit at their highest; None where a product has none."""
-    if any(p.release.policy != "conwip" or p.release.cap is None for p in plant.products):
-        return None
-    return sum(
-        max([p.release.cap or 0] + [c.high for c in plant.controls if c.sets == f"release.{p.id}.cap"])
-        for p in plant.products
-    )
+    """Parts (records) that the CONWIP caps admit at their highest; None where a product has none."""
+    total = 0
+    for p in plant.products:
+        caps = [] if p.release.cap is None else [_highest(plant, f"release.{p.id}.cap", p.release.cap)]
+        caps += [_highest(plant, f"groups.{g.id}.cap", g.cap) for g in plant.groups if p.id in dict(g.mix)]
+        if p.release.policy != "conwip" or not caps:
+            return None
+        total += -(-min(caps) // p.transfer)
+    return total
 
 
 def _places(plant: Plant, station: Station) -> int | None:
-    """Parts a station holds in queue and units; None where nothing bounds it. A saturated product keeps one part in
+    """Parts a station holds in queue and units; None where nothing bounds it. A saturated product keeps one lot in
     its first queue.
     """
-    routed = any(p.steps[i].station == station.id for p in plant.products for s in p.steps for i, _ in s.next if i >= 0)
-    starters = [p for p in plant.products if p.steps[0].station == station.id]
+    routed = any(
+        station.id in dict(p.steps[i].eligible) for p in plant.products for s in p.steps for i, _ in s.next if i >= 0
+    )
+    starters = [p for p in plant.products if station.id in dict(p.steps[0].eligible)]
     if station.capacity != UNLIMITED:
         places = station.capacity
     elif not routed and all(p.release.policy == "saturated" for p in starters):
-        places = len(starters)
+        places = sum(p.lot // p.transfer for p in starters)
     else:
         return None
-    return places + 2 * station.units  # a part handed to a free unit passes through the queue
+    most = station.batch.most if station.batch else 1
+    return places + (1 + most) * station.units  # a part handed to a free unit passes through the queue
 
 
-def _sizes(plant: Plant, slots: int) -> dict[str, int]:
-    supplied = [k for k in plant.stocks if k.source != "line"]
-    transit = max([TRANSIT_CONTINUOUS if k.review is None else TRANSIT_PERIODIC for k in supplied], default=0)
+def _sizes(plant: Plant, index: Index) -> dict[str, int]:
+    transit = max(
+        [TRANSIT_CONTINUOUS if k.review is None else TRANSIT_PERIODIC for k in plant.stocks if k.source != "line"],
+        default=0,
+    )
+    dated = any(d.due is not None or any(o.due is not None for o in d.book) for d in plant.demands)
     return {
-        "units": sum(s.units for s in plant.stations),
-        "stations": len(plant.stations),
-        "products": len(plant.products),
-        "stocks": len(plant.stocks),
-        "demands": len(plant.demands),
-        "calendars": len(plant.calendars),
-        "crews": len(plant.crews),
-        "parts": _max_parts(plant),
-        "transit": transit,
-        "slots": slots,
-        "entities": len(plant.stations) + len(plant.products),
-        "steps": sum(len(p.steps) for p in plant.products),
-    }
+        "units": len(index.units), "clocks": len(index.clocks), "stations": len(plant.stations),
+        "doors": len(index.doors), "crews": len(plant.crews), "pools": len(plant.pools),
+        "calendars": len(plant.calendars), "products": len(plant.products), "groups": len(plant.groups),
+        "stocks": len(plant.stocks), "lanes": len(index.lanes), "suppliers": len(plant.suppliers),
+        "demands": len(plant.demands), "parts": _max_parts(plant), "slots": len(index.slots),
+        "entities": len(plant.stations) + len(plant.products), "steps": sum(len(p.steps) for p in plant.products),
+        "bands": len(plant.tariff.prices) if plant.tariff else 1, "transit": transit, "ring": RING if dated else 0,
+        "periods": max([k.window for k in plant.stocks], default=0),
+    }  # fmt: skip
 
 
-def _index(ids: list[str]) -> dict[str | None, int]:
-    return {None: -1, **{name: i for i, name in enumerate(ids)}}
-
-
-def _first_steps(plant: Plant) -> list[int]:
-    firsts, at = [], 0
-    for product in plant.products:
-        firsts.append(at)
-        at += len(product.steps)
-    return firsts
-
-
-def _stations(b: _Builder, plant: Plant, slot: dict[tuple[str, str], int]) -> None:
-    calendars = _index([c.id for c in plant.calendars])
-    crews = _index([c.id for c in plant.crews])
-    t = b.tables
-    units = [(i, s, u + 1) for i, s in enumerate(plant.stations) for u in range(s.units)]
-    t["unit_station"] = [i for i, _, _ in units]
-    t["unit_entity"] = [entity_number(f"{s.id}/{u}") for _, s, u in units]
-    t["fail_slot"] = [slot.get(("failure", f"{s.id}/{u}"), -1) for _, s, u in units]
-    t["repair_slot"] = [slot.get(("repair_end", f"{s.id}/{u}"), -1) for _, s, u in units]
-    t["unit_count"] = [s.units for s in plant.stations]
-    t["first_unit"] = [int(v) for v in np.cumsum([0] + t["unit_count"])[:-1]]
-    t["capacity"] = [NO_LIMIT if s.capacity == UNLIMITED else s.capacity for s in plant.stations]
-    t["st_calendar"] = [calendars[s.calendar] for s in plant.stations]
-    t["st_crew"] = [crews[s.fails.crew] if s.fails else -1 for s in plant.stations]
-    t["fail_table"] = [b.distribution(s.fails.after if s.fails else None) for s in plant.stations]
-    t["repair_table"] = [b.distribution(s.fails.repair if s.fails else None) for s in plant.stations]
-    starters = [[i for i, p in enumerate(plant.products) if p.steps[0].station == s.id] for s in plant.stations]
-    t["starters_at"], t["starters"] = _ragged(starters)
-
-
-def _route(product: Product, first: int, step: int) -> list[int]:
-    """(threshold, target) pairs: cumulative probability in 2^-32, target as a global step index or negative."""
-    pairs, cumulative = [], 0.0
-    for target, probability in product.steps[step].next:
-        cumulative += probability
-        pairs += [round(cumulative * (1 << 32)), target if target < 0 else first + target]
-    return pairs
-
-
-def _products(b: _Builder, plant: Plant, slot: dict[tuple[str, str], int]) -> None:
-    stations = _index([s.id for s in plant.stations])
-    calendars = _index([c.id for c in plant.calendars])
-    stocks = _index([k.id for k in plant.stocks])
-    filled = {k.item: k.id for k in plant.stocks if k.source == "line"}
-    t = b.tables
-    firsts = _first_steps(plant)
-    steps = [(p, first, i) for p, first in zip(plant.products, firsts, strict=True) for i in range(len(p.steps))]
-    t["step_station"] = [stations[p.steps[i].station] for p, _, i in steps]
-    t["step_table"] = [b.distribution(p.steps[i].work) for p, _, i in steps]
-    t["route_at"], t["route"] = _ragged([_route(p, first, i) for p, first, i in steps], width=2)
-    t["first_step"] = firsts
-    t["policy"] = [st.POLICIES.index(p.release.policy) for p in plant.products]
-    t["product_stock"] = [stocks[filled.get(p.id)] for p in plant.products]
-    t["product_calendar"] = [calendars[p.release.calendar] for p in plant.products]
-    t["product_entity"] = [entity_number(p.id) for p in plant.products]
-    t["arrival_table"] = [b.distribution(p.release.arrivals) for p in plant.products]
-    t["arrival_slot"] = [slot.get(("arrival", p.id), -1) for p in plant.products]
-    consumed = [[v for k, n in p.release.consumes for v in (stocks[k], n)] for p in plant.products]
-    t["consumes_at"], t["consumes"] = _ragged(consumed, width=2)
-
-
-def _supply(b: _Builder, plant: Plant, slot: dict[tuple[str, str], int]) -> None:
-    products = _index([p.id for p in plant.products])
-    calendars = _index([c.id for c in plant.calendars])
-    stocks = _index([k.id for k in plant.stocks])
-    t = b.tables
-    t["stock_entity"] = [entity_number(k.id) for k in plant.stocks]
-    t["delivery_slot"] = [slot.get(("delivery", k.id), -1) for k in plant.stocks]
-    t["review_slot"] = [slot.get(("review", k.id), -1) for k in plant.stocks]
-    t["review_ticks"] = [k.review or 0 for k in plant.stocks]
-    t["lead_table"] = [b.distribution(k.lead) for k in plant.stocks]
-    t["filler"] = [products.get(k.item, -1) if k.source == "line" else -1 for k in plant.stocks]
-    t["continuous"] = [int(k.source != "line" and k.review is None) for k in plant.stocks]
-    users = [
-        [i for i, p in enumerate(plant.products) if any(name == k.id for name, _ in p.release.consumes)]
-        for k in plant.stocks
-    ]
-    t["users_at"], t["users"] = _ragged(users)
-    t["demand_stock"] = [stocks[d.stock] for d in plant.demands]
-    t["demand_calendar"] = [calendars[d.calendar] for d in plant.demands]
-    t["demand_entity"] = [entity_number(d.id) for d in plant.demands]
-    t["demand_table"] = [b.distribution(d.arrivals) for d in plant.demands]
-    t["demand_slot"] = [slot[("demand", d.id)] for d in plant.demands]
-
-
-def _calendars(b: _Builder, plant: Plant, start: datetime, slot: dict[tuple[str, str], int]) -> dict[str, Array]:
-    """Calendar tables; returns the row's initial calendar fields. Tick 0 counts as after a change at tick 0."""
-    opened, tables, weekly = [], [], []
+def _calendars(w: Writer, start: datetime) -> tuple[list[int], list[int]]:
+    """Calendar records; (open at tick 0, tick of the first change) of each. Tick 0 counts as after a change at tick 0."""
+    plant = w.plant
     week = round(7 * 86400 / plant.tick_s)
-    for c in plant.calendars:
+    opened, firsts = [], []
+    for i, c in enumerate(plant.calendars):
         is_open, changes = transitions(c, plant.timezone, start, CALENDAR_WEEKS, plant.tick_s)
         opened.append(int(is_open))
-        tables.append([int(v) for v in changes])
+        firsts.append(int(changes[0]) if len(changes) else st.INFINITY)
+        at, end = w.put(changes)
         last = int(np.count_nonzero(changes >= (CALENDAR_WEEKS - 1) * week)) if len(changes) else 0
-        weekly.append(max(last, 1))
-    b.tables["cal_at"], b.tables["cal_ticks"] = _ragged(tables)
-    b.tables["cal_weekly"] = weekly
-    b.tables["calendar_slot"] = [slot[("calendar", c.id)] for c in plant.calendars]
-    firsts = [rows[0] if rows else st.INFINITY for rows in tables]
-    return {"cal_open": np.array(opened, dtype=np.int64), "first_change": np.array(firsts, dtype=np.int64)}
+        keep = w.put(n for n, s in enumerate(plant.stations) if s.calendar == c.id)
+        w.record(
+            "calendars", i, calendar_slot=w.index.slot["calendar", c.id], changes_at=at, changes_end=end,
+            changes_weekly=max(last, 1), cal_stations_at=keep[0], cal_stations_end=keep[1],
+        )  # fmt: skip
+    return opened, firsts
 
 
-def _initial(
-    plant: Plant, layout: Layout, calendars: dict[str, Array], slot: dict[tuple[str, str], int]
-) -> dict[str, Array]:
-    open_now = dict(zip([c.id for c in plant.calendars], calendars["cal_open"], strict=True))
-    state = [st.STARVED if s.calendar is None or open_now[s.calendar] else st.OFF for s in plant.stations]
+def _tariff(w: Writer, start: datetime) -> tuple[int, list[tuple[int, int]], int]:
+    """Band at tick 0, changes, and how many of them repeat weekly."""
+    plant = w.plant
+    w.header["tariff_slot"] = w.index.slot.get(("tariff", "tariff"), -1)
+    if plant.tariff is None:
+        return 0, [], 1
+    week = round(7 * 86400 / plant.tick_s)
+    band, changes = tariff.changes(plant.tariff, plant.timezone, start, CALENDAR_WEEKS, plant.tick_s)
+    w.header["tariff_at"], w.header["tariff_end"] = w.put(v for change in changes for v in change)
+    weekly = max(sum(tick >= (CALENDAR_WEEKS - 1) * week for tick, _ in changes), 1)
+    w.header["tariff_weekly"] = weekly
+    return band, changes, weekly
+
+
+def _write_slots(w: Writer, plant: Plant) -> None:
+    index = w.index
+    names = {
+        "work_end": [f"{s}/{u}" for s, u in index.units], "calendar": [c.id for c in plant.calendars],
+        "tariff": ["tariff"], "wait": [s.id for s in plant.stations], "arrival": [p.id for p in plant.products],
+        "demand": [d.id for d in plant.demands], "review": [k.id for k in plant.stocks],
+        "failure": [clock_name(*clock) for clock in index.clocks],
+        "delivery": [lane_name(*lane) for lane in index.lanes],
+    }  # fmt: skip
+    names["repair_end"] = names["wear"] = names["work_end"]
+    for i, (kind, owner) in enumerate(index.slots):
+        w.record("slots", i, slot_kind=st.KINDS.index(kind), slot_owner=names[kind].index(owner))
+
+
+def _initial(w: Writer, opened: list[int], firsts: list[int], tariff_first: int) -> dict[str, Array]:
+    """Values of a fresh row's fields, where they are not those of `sim.kernel.blank_rows`."""
+    plant, index = w.plant, w.index
+    is_open = [s.calendar is None or opened[index.calendars[s.calendar]] == 1 for s in plant.stations]
+    state = [st.STARVED if now else st.OFF for now in is_open]
     n_state = np.zeros((len(plant.stations), 7), dtype=np.int64)
     for i, s in enumerate(plant.stations):
         n_state[i, state[i]] = s.units
-    next_time = np.full(layout.shape["next_time"], st.INFINITY, dtype=np.int64)
-    for c, change in zip(plant.calendars, calendars["first_change"], strict=True):
-        next_time[slot[("calendar", c.id)]] = change
+    next_time = np.full(len(index.slots), st.INFINITY, dtype=np.int64)
+    for c, first in zip(plant.calendars, firsts, strict=True):
+        next_time[index.slot["calendar", c.id]] = first
     for k in plant.stocks:
-        if ("review", k.id) in slot:
-            next_time[slot[("review", k.id)]] = 0
+        if ("review", k.id) in index.slot:
+            next_time[index.slot["review", k.id]] = 0
+    if plant.tariff:
+        next_time[index.slot["tariff", "tariff"]] = tariff_first
     caps = [NO_LIMIT if p.release.cap is None else p.release.cap for p in plant.products]
     bases = [st.NOBODY if p.release.base_stock is None else p.release.base_stock for p in plant.products]
-    return {
-        "unit_state": np.array(
-            [state[i] for i, s in enumerate(plant.stations) for _ in range(s.units)], dtype=np.int64
-        ),
-        "n_state": n_state,
-        "next_time": next_time,
-        "cal_open": calendars["cal_open"],
-        "crew_free": np.array([c.size for c in plant.crews], dtype=np.int64),
-        "cap": np.array(caps, dtype=np.int64),
-        "base_stock": np.array(bases, dtype=np.int64),
-        "on_hand": np.array([k.initial for k in plant.stocks], dtype=np.int64),
-        "level": np.array([k.level or 0 for k in plant.stocks], dtype=np.int64),
-    }
+    levels = [next((m.at_level for m in s.modes if m.at_level is not None), NO_LIMIT) for s in plant.stations]
+    values = {
+        "unit_state": [state[i] for i, s in enumerate(plant.stations) for _ in range(s.units)], "n_state": n_state,
+        "st_free": [s.units if now else 0 for s, now in zip(plant.stations, is_open, strict=True)],
+        "kanban": [NO_LIMIT if s.kanban is None else s.kanban for s in plant.stations], "at_level": levels,
+        "weights": [dispatch_weights(s) for s in plant.stations], "next_time": next_time, "cal_open": opened,
+        "overtime": [c.overtime for c in plant.calendars], "crew_free": [c.size for c in plant.crews],
+        "pool_free": [c.size for c in plant.pools], "cap": caps, "base_stock": bases,
+        "group_cap": [g.cap for g in plant.groups], "on_hand": [k.initial for k in plant.stocks],
+        "level": [k.level or 0 for k in plant.stocks], "reorder": [k.reorder or 0 for k in plant.stocks],
+        "express_level": [k.express.level if k.express else 0 for k in plant.stocks],
+    }  # fmt: skip
+    return {name: np.asarray(v, dtype=np.int64) for name, v in values.items()}
 
 
-def _control_position(plant: Plant, layout: Layout, sets: str) -> int:
-    kind, thing, name = sets.split(".")
-    ids = [p.id for p in plant.products] if kind == "release" else [k.id for k in plant.stocks]
-    if (kind, name) not in (("release", "cap"), ("release", "base_stock"), ("stocks", "level")) or thing not in ids:
+def _powers(plant: Plant, initial: dict[str, Array]) -> int:
+    """Watts of the empty plant."""
+    total, unit = 0, 0
+    for s in plant.stations:
+        for _ in range(s.units):
+            total += s.power[int(initial["unit_state"][unit])] if s.power else 0
+            unit += 1
+    return total
+
+
+def control_field(plant: Plant, sets: str) -> tuple[str, tuple[int, ...]]:
+    """(row field, index) that a control's `sets` means, such as `release.housing.cap` -> ("cap", (0,)).
+
+    Raises `CompileError` for a path that is no setting.
+    """
+    where, _, rest = sets.partition(".")
+    owner, _, what = rest.partition(".")
+    ids = {
+        "release": [p.id for p in plant.products], "groups": [g.id for g in plant.groups],
+        "stocks": [k.id for k in plant.stocks], "buffers": [s.buffer for s in plant.stations],
+        "stations": [s.id for s in plant.stations], "calendars": [c.id for c in plant.calendars],
+    }.get(where, [])  # fmt: skip
+    name = CONTROL_FIELDS.get((where, what))
+    feature = what.removeprefix("dispatch.")
+    if where == "stations" and feature in FEATURES and what != feature and owner in ids:
+        return "weights", (ids.index(owner), FEATURES.index(feature))
+    if name is None or owner not in ids:
         raise CompileError(
-            f"plant {plant.id}: control sets {sets!r}; expected release.PRODUCT.cap, release.PRODUCT.base_stock or "
-            "stocks.STOCK.level"
+            f"plant {plant.id}: control sets {sets!r}; expected one of "
+            + ", ".join(f"{a}.NAME.{b}" for a, b in CONTROL_FIELDS)
+            + ", stations.NAME.dispatch.FEATURE"
         )
-    return layout.offset[name] + ids.index(thing)
+    return name, (ids.index(owner),)
+
+
+CONTROL_FIELDS = {
+    ("release", "cap"): "cap", ("release", "base_stock"): "base_stock", ("groups", "cap"): "group_cap",
+    ("stocks", "level"): "level", ("stocks", "reorder"): "reorder", ("stocks", "express"): "express_level",
+    ("buffers", "kanban"): "kanban", ("stations", "at_level"): "at_level", ("calendars", "overtime"): "overtime",
+}  # fmt: skip
+"""Row field of every kind of setting."""
 
 
 def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
@@ -379,42 +332,50 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     begin = start or plant.start
     if begin.tzinfo is None:
         begin = begin.replace(tzinfo=ZoneInfo(plant.timezone))
-    slots = _slots(plant)
-    slot = {pair: i for i, pair in enumerate(slots)}
-    sizes = _sizes(plant, len(slots))
+    index = Index(plant)
+    sizes = _sizes(plant, index)
     layout = Layout(sizes)
-    builder = _Builder()
-    _stations(builder, plant, slot)
-    _products(builder, plant, slot)
-    _supply(builder, plant, slot)
-    calendars = _calendars(builder, plant, begin, slot)
-    kinds = {pair: st.KINDS.index(pair[0]) for pair in slots}
-    builder.tables["slot_kind"] = [kinds[pair] for pair in slots]
-    builder.tables["slot_owner"] = [_owner(plant, kind, owner) for kind, owner in slots]
-    params = builder.finish(sizes, layout, round(7 * 86400 / plant.tick_s))
+    w = Writer(index, sizes)
+    write_stations(w)
+    write_products(w)
+    write_supply(w)
+    opened, firsts = _calendars(w, begin)
+    band, changes, weekly = _tariff(w, begin)
+    _write_slots(w, plant)
+    season_start = _week_ticks(begin, plant)
+    w.header |= {
+        **{f"n_{name}": n for name, n in sizes.items()},
+        **{f"at_{name}": at for name, at in layout.start.items()},
+        "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
+        "before_service": int(before_service(plant)), "powered": int(any(s.power for s in plant.stations)),
+        "season_start": season_start,
+    }  # fmt: skip
+    initial = _initial(w, opened, firsts, changes[0][0] if changes else st.INFINITY)
+    initial["power"] = np.array(_powers(plant, initial), dtype=np.int64)
+    initial["band"] = np.array(band, dtype=np.int64)
+    positions = [layout.at(name, *place) for name, place in (control_field(plant, c.sets) for c in plant.controls)]
     return Compiled(
         plant=plant,
-        params=params,
+        params=w.finish(),
         layout=layout,
-        initial=_initial(plant, layout, calendars, slot),
-        controls=np.array([_control_position(plant, layout, c.sets) for c in plant.controls], dtype=np.int64),
-        slots=tuple(slots),
+        initial=initial,
+        controls=np.array(positions, dtype=np.int64),
+        slots=index.slots,
         start=begin,
-        units=tuple((s.id, u + 1) for s in plant.stations for u in range(s.units)),
+        units=index.units,
         steps=tuple((p.id, step.id) for p in plant.products for step in p.steps),
+        clocks=index.clocks,
+        doors=index.doors,
+        lanes=index.lanes,
+        families=index.families,
+        tariff_changes=tuple(changes),
+        tariff_weekly=weekly,
+        season_start=season_start,
     )
 
 
-def _owner(plant: Plant, kind: str, owner: str) -> int:
-    """Position of a slot's owner among the things of its kind."""
-    if kind in ("work_end", "failure", "repair_end"):
-        names = [f"{s.id}/{u + 1}" for s in plant.stations for u in range(s.units)]
-    elif kind == "calendar":
-        names = [c.id for c in plant.calendars]
-    elif kind in ("delivery", "review"):
-        names = [k.id for k in plant.stocks]
-    elif kind == "arrival":
-        names = [p.id for p in plant.products]
-    else:
-        names = [d.id for d in plant.demands]
-    return names.index(owner)
+def _week_ticks(start: datetime, plant: Plant) -> int:
+    """Ticks of the local week that have passed at `start`."""
+    local = start.astimezone(ZoneInfo(plant.timezone))
+    hours = local.weekday() * 24 + local.hour
+    return round((hours * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6) / plant.tick_s)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from sim.jit import JIT, leaf, rule
 from sim.state import REPLICA, SEED
 
-WORK, ROUTE, FAIL, REPAIR, ARRIVAL, DEMAND, LEAD = range(7)
+(
+    WORK, ROUTE, FAIL, REPAIR, ARRIVAL, DEMAND, LEAD, SETUP, WEAR, SCRAP_DRAW, DUE, QUANTITY, LATE, LATENESS,
+) = range(14)  # fmt: skip
 """Purposes of draws, in the order of docs/kernel.md."""
 
 _PARITY = 0x1BD11BDAA9FC1A22

@@ -20,6 +20,7 @@ from sim.plant import (
     Demand,
     Dist,
     Failure,
+    Mode,
     Limit,
     Release,
     Station,
@@ -183,7 +184,7 @@ def read_stations(draft: Draft, entries: dict[str, Item]) -> list[Station]:
             Station(
                 id=name,
                 units=f.take("units", lambda t: whole(t, 1), 1),
-                fails=_failure(draft, f),
+                modes=tuple(m for m in (_failure(draft, f),) if m is not None),
                 calendar=f.take("calendar", identifier, None),
             )
         )
@@ -200,7 +201,7 @@ def _works(draft: Draft, fields: Fields) -> dict[str, Dist]:
     return {key: read_dist(draft, value) for key, value in item.entries().items()}
 
 
-def _failure(draft: Draft, fields: Fields) -> Failure | None:
+def _failure(draft: Draft, fields: Fields) -> Mode | None:
     if not fields.has("fails"):
         return None
     item = fields.entries["fails"]

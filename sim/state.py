@@ -73,9 +73,7 @@ class Field:
 
 def _fields(of: str, *rows: tuple[Any, ...]) -> list[Field]:
     """Rows are (name, unit, doc) or (name, shape, unit, doc)."""
-    return [
-        Field(r[0], of, (), r[1], r[2]) if len(r) == 3 else Field(r[0], of, r[1], r[2], r[3]) for r in rows
-    ]
+    return [Field(r[0], of, (), r[1], r[2]) if len(r) == 3 else Field(r[0], of, r[1], r[2], r[3]) for r in rows]
 
 
 FIELDS: tuple[Field, ...] = (
@@ -236,7 +234,11 @@ FIELDS: tuple[Field, ...] = (
     *_fields(
         "parts",
         ("part_product", "product", "product of the part"),
-        ("part_step", "step", "operation it waits for or undergoes (global step index); DONE or SCRAP too in a unit that HOLDS"),
+        (
+            "part_step",
+            "step",
+            "operation it waits for or undergoes (global step index); DONE or SCRAP too in a unit that HOLDS",
+        ),
         ("part_release", "tick", "when it was released"),
         ("part_due", "tick", "due date, INFINITY without"),
         ("part_queued", "tick", "when it joined its present queue (0 in a unit)"),
@@ -372,7 +374,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "calendars": ("calendar_slot", "changes_at", "changes_end", "changes_weekly", "cal_stations_at", "cal_stations_end"),
     "steps": (
         "step_station", "step_table", "step_door", "choices_at", "choices_end", "route_at", "route_end", "needs_at",
-        "needs_end", "mean_work", "mean_left", "steps_left", "cmu_index",
+        "needs_end", "mean_left", "steps_left",
     ),
     "products": (
         "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
@@ -398,10 +400,10 @@ TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Records of the params array. X_at and X_end delimit a list that belongs to the thing, as positions in params. Lists:
 starters, feeders, mates, users, needers, members, below, cal_stations, door: indices; doors: doors that contain the
-station; choices: (station, work table, mean work) of a step; route: (threshold, target); needs, consumes: (stock,
+station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes: (stock,
 quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last `changes_weekly` of which
 repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season: factors 2^-16 of 168
-hours; setup: table position by (from family + 1) * families + to family, or -1; condition: for each level wear table,
+hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition: for each level wear table,
 failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
 
 
@@ -432,7 +434,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 ) = _table_distances("calendars")  # fmt: skip
 (
     STEP_STATION, STEP_TABLE, STEP_DOOR, CHOICES_AT, CHOICES_END, ROUTE_AT, ROUTE_END, NEEDS_AT, NEEDS_END,
-    MEAN_WORK, MEAN_LEFT, STEPS_LEFT, CMU_INDEX,
+    MEAN_LEFT, STEPS_LEFT,
 ) = _table_distances("steps")  # fmt: skip
 (
     FIRST_STEP, POLICY, PRODUCT_STOCK, PRODUCT_CALENDAR, PRODUCT_ENTITY, ARRIVAL_TABLE, ARRIVAL_SLOT,
@@ -579,7 +581,10 @@ class Layout:
         inside = position - self.start[name]
         if name in WIDTH:
             record, inside = divmod(inside, WIDTH[name])
-            name = max((f.name for f in FIELDS if f.of == name and PLACE.get(f.name, WIDTH[name]) <= inside), key=PLACE.__getitem__)
+            name = max(
+                (f.name for f in FIELDS if f.of == name and PLACE.get(f.name, WIDTH[name]) <= inside),
+                key=PLACE.__getitem__,
+            )
             index = (record, *np.unravel_index(inside - PLACE[name], self.shape[name][1:] or (1,)))
         else:
             index = np.unravel_index(inside, self.shape[name])
