@@ -300,7 +300,7 @@ class Shared:
         return Countdown(self.clock, self.slots[kind, owner])
 
     def whenever(self, countdown: Countdown, happen: Callable[[], Iterable[Wakeable]]) -> None:
-        """Start the process that does `happen` each time the countdown is over, and then lets those whom it wakes react."""
+        """Start the process that does `happen` each time the countdown is over, and lets those whom it wakes react."""
         self.clock.env.process(self._live(countdown, happen))
 
     def _live(self, countdown: Countdown, happen: Callable[[], Iterable[Wakeable]]) -> Life:
@@ -311,7 +311,7 @@ class Shared:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A part (or a transfer batch that moves as one) on the floor. `record` is its place in the row's table of parts."""
+    """A part (or transfer batch that moves as one) on the floor. `record` is its place in the row's table of parts."""
 
     record: int
     product: ProductLine

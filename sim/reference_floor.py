@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim import distributions
-from sim.compile import NO_LIMIT
 from sim.draws import ONE
 from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Pool, Station
 from sim.reference_calendar import WorkCalendar
@@ -14,6 +13,7 @@ from sim.reference_energy import Meter
 from sim.reference_queue import Dispatch, Door
 from sim.reference_unit import WorkUnit
 from sim.state import BLOCKED, IDLE, INFINITY, K_WAIT, NOBODY, STARVED
+from sim.tables import NO_LIMIT
 
 if TYPE_CHECKING:
     from sim.reference_release import ProductLine

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from sim.reference_unit import WorkUnit
 
 _CENTER = (
-    "started", "ended", "failures", "maintained", "set_ups", "work_scale", "fail_scale", "repair_scale", "kanban", "at_level",
+    "started", "ended", "failures", "maintained", "set_ups", "work_scale", "fail_scale", "repair_scale", "kanban",
+    "at_level",
 )  # fmt: skip
 """Fields of the row that are attributes of a station."""
 

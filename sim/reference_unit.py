@@ -157,9 +157,9 @@ class WorkUnit:
     def next_step(self, part: Part) -> int:
         """What follows for a part whose operation has ended: a step, DONE or SCRAP."""
         condition: Condition | None = self.upkeep.condition
-        if condition is not None and (scrap := condition.scrap[self.upkeep.level]) > 0:
-            if self.shared.luck.happens(scrap, self.name, SCRAPS):
-                return SCRAP
+        scrap = 0.0 if condition is None else condition.scrap[self.upkeep.level]
+        if scrap > 0 and self.shared.luck.happens(scrap, self.name, SCRAPS):
+            return SCRAP
         return self.draw_step(part) if part.target is None else part.target
 
     def draw_step(self, part: Part) -> int:
