@@ -133,7 +133,7 @@ def _chain(depth: int, review: int | None, *, echelon: bool) -> Plant:
         supplied(
             name,
             source="acme" if i == 0 else names[i - 1],
-            level=10 + (18 * (depth - i - 1) if echelon else 6 - i),
+            level=8 + (9 * (depth - i - 1) if echelon else 0),
             initial=9,
             review=review if i % 2 else None,
             echelon=echelon,
