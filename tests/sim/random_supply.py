@@ -63,7 +63,7 @@ class SupplyMaker:
         products = self.products([stock.id for stock in stocks])
         stocks += [Stock(f"goods-{p.id}", p.id, "line", self.pick(0, 3)) for p in products if self.maybe(0.7)]
         demands = tuple(self.demand(i, stocks) for i in range(self.pick(1, 2, 3, 4)))
-        groups = ()
+        groups: tuple[Group, ...] = ()
         conwip = [p for p in products if p.release.policy == "conwip"]
         if len(conwip) > 1 and self.maybe(0.8):
             mix = tuple((p.id, self.pick(1, 2, 3)) for p in self.random.sample(conwip, len(conwip)))
@@ -71,7 +71,8 @@ class SupplyMaker:
         return Plant(
             f"supply-{seed}", "site", "area", "line", "UTC", 60.0, "h", "EUR", datetime(2026, 1, 7, 5, 30),
             products=tuple(products), stations=self.stations(), suppliers=suppliers, stocks=tuple(stocks),
-            demands=demands, groups=groups, calendars=(Calendar("shift", HOURS),), controls=self.controls(products, stocks, groups),
+            demands=demands, groups=groups, controls=self.controls(products, stocks, groups),
+            calendars=(Calendar("shift", HOURS),),
             conventions={"review_order": self.pick(*REVIEW_ORDERS)}, unlimited=300,
         )  # fmt: skip
 
