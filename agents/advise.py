@@ -234,7 +234,7 @@ class Advisor:
         if question.present.get(name) != rec["from"]:
             return f"{name} is {question.present.get(name)} now, not {rec['from']}"
         control = compiled.plant.controls[compiled.control_index[name]]
-        now = int(question.rows[0, compiled.layout.offset["now"]])
+        now = int(question.rows[0, compiled.layout.at("now")])
         futures = np.resize(question.rows, (FUTURES // 2, question.rows.shape[1]))
         fresh = block(futures, compiled, block_seed(ADVICE_PROMISE, question.seed), question.spread)
         values = np.array(

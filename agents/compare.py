@@ -115,7 +115,7 @@ def propose(q: Question) -> Answer:
     is none.
     """
     grid = Grid(q.compiled.plant)
-    now = int(q.rows[0, q.compiled.layout.offset["now"]])
+    now = int(q.rows[0, q.compiled.layout.at("now")])
     candidates = propose_candidates(q, grid)
     if not candidates:
         return Answer("no control may move now: every one is at its rate limit or its bound", None, 0, {})

@@ -138,7 +138,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._fields = np.broadcast_to(np.array(self.observer.fields), (n, self.observer.size))
         every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
         self._ratio = np.maximum(-(-every // self.epoch), 1)
-        self._now = self.compiled.layout.offset["now"]
+        self._now = self.compiled.layout.at("now")
         self._kernel_seed: int | None = None
         self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
 

@@ -61,7 +61,7 @@ def play(
     k, r = len(values), len(rows)
     batch = np.tile(rows, (k, 1))
     before = batch.copy()
-    now = int(rows[0, compiled.layout.offset["now"]])
+    now = int(rows[0, compiled.layout.at("now")])
     each = np.broadcast_to(values[:, None, :] if values.ndim == 2 else values, (k, r, values.shape[-1])).reshape(
         k * r, -1
     )

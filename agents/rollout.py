@@ -50,7 +50,7 @@ def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: 
     from sim.kernel import run, set_controls
 
     grid = Grid(compiled.plant)
-    now = int(rows[0, compiled.layout.offset["now"]])
+    now = int(rows[0, compiled.layout.at("now")])
     step = until - now if who.static else epoch if who.epoch_s is None else ticks(compiled, who.epoch_s)
     while now < until:
         values = who.act(rows)

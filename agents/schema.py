@@ -110,13 +110,10 @@ class Observer:
         cols = columns(compiled.plant)
         self.fields: tuple[str, ...] = tuple(c.name for c in cols) + CLOCK
         self.size = len(self.fields)
-        position = [int(np.ravel_multi_index(c.index, layout.shape[c.field])) for c in cols]
-        self._offsets = np.array(
-            [layout.offset[c.field] + k for c, k in zip(cols, position, strict=True)], dtype=np.int64
-        )
+        self._offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
         self._scale = np.array([c.scale for c in cols], dtype=np.float32)
         self._shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
-        self._now = layout.offset["now"]
+        self._now = layout.at("now")
         start = compiled.start
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self._tick_s = compiled.plant.tick_s

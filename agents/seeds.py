@@ -36,8 +36,8 @@ def reseed(rows: Rows, layout: Layout, seed: int, first: int = 0) -> None:
     Counts of draws go back to 0 and the second words of blocks already drawn are forgotten, since they come from the
     old address. What is already under way (work in progress, running clocks) keeps its time.
     """
-    rows[:, layout.offset["seed"]] = seed
-    rows[:, layout.offset["replica"]] = first + np.arange(rows.shape[0])
+    rows[:, layout.at("seed")] = seed
+    rows[:, layout.at("replica")] = first + np.arange(rows.shape[0])
     for name in layout.shape:
         if name.endswith("_draws"):
             layout.view(rows, name)[...] = 0

@@ -49,7 +49,7 @@ def money_words(compiled: Compiled, without: Rows, with_: Rows, horizon: int) ->
     unit = compiled.plant.currency
     found = []
     for term in operating_terms(compiled.plant):
-        at = compiled.layout.offset[term.field] + term.index
+        at = compiled.layout.at(term.field, term.index)
         a, b = float(without[:, at].mean()), float(with_[:, at].mean())
         found.append(((b - a) * term.coefficient, _quantity(term, a, b, horizon)))
     found.sort(key=lambda item: -abs(item[0]))

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from sim.compile import Compiled
-from sim.jit import rule
+from sim.jit import entry
 from sim.kernel import check, run_row
 from sim.state import Array
 
 
-@rule
+@entry
 def advance_rows(rows: Array, p: Array, until: Array) -> None:
     """`run_row` of each row to its own tick."""
     for i in range(rows.shape[0]):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE, block
-from sim.jit import rule
+from sim.jit import entry
 from sim.kernel import blank_rows, check, flush, wake_everything
 from sim.quantile import FINE, LENGTH, drawn
 from sim.state import INFINITY, NOBODY, Array

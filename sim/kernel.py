@@ -11,12 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import rules as r
 from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE
-from sim.jit import leaf, rule
-from sim.state import CLEARED, ERROR, ERRORS, EVENTS, INFINITY, NOBODY, NOW, Array
+from sim.jit import entry, leaf, rare, rule
+from sim.rules_base import (
+    change_wip,
+    count_demand,
+    count_queue,
+    count_stock,
+    is_open,
+    of_product,
+    of_unit,
+    product_at,
+    set_state,
+    station_at,
+    stock_at,
+    timer,
+    unit_at,
+    wake,
+)
+from sim.rules_event import fire, next_demand, pause, settle
+from sim.rules_start import first_arrival
+from sim.rules_supply import demand_at, of_demand
+from sim.rules_unit import draw_clock, draw_wear, run_calendar_clocks
+from sim.state import ACCUMULATED, ERROR, ERRORS, INFINITY, NOBODY, NOW, SINCE, Array
 
 
 class KernelError(RuntimeError):
@@ -29,7 +48,7 @@ class KernelError(RuntimeError):
 @leaf
 def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest."""
-    at = p[st.NEXT_TIME]
+    at = p[st.AT_SLOTS]
     best = 0
     time = row[at]
     for i in range(1, p[st.N_SLOTS]):
@@ -39,43 +58,22 @@ def next_slot(row: Array, p: Array) -> int:
     return best
 
 
-@rule
-def fire(row: Array, p: Array, slot: int) -> None:
-    """Execute the event of `slot` and all that follows at once."""
-    row[NOW] = row[p[st.NEXT_TIME] + slot]
-    row[EVENTS] += 1
-    kind = p[p[st.SLOT_KIND] + slot]
-    owner = p[p[st.SLOT_OWNER] + slot]
-    if kind == st.K_WORK_END:
-        r.work_end(row, p, owner)
-    elif kind == st.K_FAILURE:
-        r.failure(row, p, owner)
-    elif kind == st.K_REPAIR_END:
-        r.repair_end(row, p, owner)
-    elif kind == st.K_CALENDAR:
-        r.calendar(row, p, owner)
-    elif kind == st.K_DELIVERY:
-        r.delivery(row, p, owner)
-    elif kind == st.K_ARRIVAL:
-        r.arrival(row, p, owner)
-    elif kind == st.K_DEMAND:
-        r.demand(row, p, owner)
-    else:
-        r.review(row, p, owner)
-    r.settle(row, p)
-
-
-@rule
+@rare
 def flush(row: Array, p: Array) -> None:
     """Bring every accumulated unit-tick up to now."""
     for u in range(p[st.N_UNITS]):
-        r.set_state(row, p, u, row[p[st.UNIT_STATE] + u])
+        set_state(row, p, u, p[of_unit(p, u) + st.STATION], row[unit_at(p, u) + st.UNIT_STATE])
     for s in range(p[st.N_STATIONS]):
-        r.count_queue(row, p, s)
+        count_queue(row, station_at(p, s))
     for i in range(p[st.N_PRODUCTS]):
-        r.change_wip(row, p, i, 0)
+        change_wip(row, p, i, 0)
     for k in range(p[st.N_STOCKS]):
-        r.count_stock(row, p, k)
+        count_stock(row, p, k)
+        row[stock_at(p, k) + st.STOCK_LAST] = row[NOW]
+    for d in range(p[st.N_DEMANDS]):
+        count_demand(row, p, d)
+    row[p[st.AT_BANDS] + row[st.BAND]] += row[st.POWER] * (row[NOW] - row[st.ENERGY_LAST])
+    row[st.ENERGY_LAST] = row[NOW]
 
 
 @rule
@@ -83,7 +81,7 @@ def run_row(row: Array, p: Array, until: int) -> None:
     """Execute the events with t < until; then the clock stands at `until`."""
     while row[ERROR] == 0:
         slot = next_slot(row, p)
-        if row[p[st.NEXT_TIME] + slot] >= until:
+        if row[p[st.AT_SLOTS] + slot] >= until:
             break
         fire(row, p, slot)
     if row[ERROR] == 0:
@@ -91,18 +89,18 @@ def run_row(row: Array, p: Array, until: int) -> None:
     flush(row, p)
 
 
-@rule
+@entry
 def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
     """As `run_row`, writing (tick, slot, kind) of each event into `out`; stops early when it is full."""
     n = 0
     while row[ERROR] == 0:
         slot = next_slot(row, p)
-        if row[p[st.NEXT_TIME] + slot] >= until or n == out.shape[0]:
+        if row[p[st.AT_SLOTS] + slot] >= until or n == out.shape[0]:
             break
         fire(row, p, slot)
         out[n, 0] = row[NOW]
         out[n, 1] = slot
-        out[n, 2] = p[p[st.SLOT_KIND] + slot]
+        out[n, 2] = p[p[st.TO_SLOTS] + st.SLOT_PW * slot + st.SLOT_KIND]
         n += 1
     if n < out.shape[0] and row[ERROR] == 0:
         row[NOW] = until
@@ -110,54 +108,71 @@ def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
     return n
 
 
-@rule
+@entry
 def run_rows(rows: Array, p: Array, until: int) -> None:
     for i in range(rows.shape[0]):
         run_row(rows[i], p, until)
 
 
-@rule
+@entry
 def wake_everything(row: Array, p: Array) -> None:
     for e in range(p[st.N_ENTITIES]):
-        r.wake(row, p, e)
-    r.settle(row, p)
+        wake(row, p, e)
+    settle(row, p)
 
 
-@rule
+@rare
+def begin_clocks(row: Array, p: Array) -> None:
+    """First times to failure and wear; what runs without work runs."""
+    for u in range(p[st.N_UNITS]):
+        a = of_unit(p, u)
+        for c in range(p[a + st.FIRST_CLOCK], p[a + st.FIRST_CLOCK] + p[a + st.CLOCK_TOTAL]):
+            draw_clock(row, p, c)
+        if p[a + st.WEAR_SLOT] >= 0:
+            draw_wear(row, p, u)
+        else:
+            row[unit_at(p, u) + st.UNIT_WEAR] = INFINITY
+        run_calendar_clocks(row, p, u)
+
+
+@rare
+def begin_streams(row: Array, p: Array) -> None:
+    """First arrivals and demands; what is closed at tick 0 waits."""
+    for product in range(p[st.N_PRODUCTS]):
+        b = of_product(p, product)
+        if p[b + st.ARRIVAL_SLOT] >= 0:
+            slot = timer(p, p[b + st.ARRIVAL_SLOT])
+            row[slot] = first_arrival(row, p, product)
+            if p[b + st.POLICY] == st.PUSH and not is_open(row, p, p[b + st.PRODUCT_CALENDAR]):
+                pause(row, product_at(p, product) + st.ARRIVAL_LEFT, slot)
+    for d in range(p[st.N_DEMANDS]):
+        b = of_demand(p, d)
+        slot = timer(p, p[b + st.DEMAND_SLOT])
+        row[slot] = next_demand(row, p, d)
+        if p[b + st.BOOK_END] == p[b + st.BOOK_START] and not is_open(row, p, p[b + st.DEMAND_CALENDAR]):
+            pause(row, demand_at(p, d) + st.DEMAND_LEFT, slot)
+
+
+@entry
 def begin_rows(rows: Array, p: Array) -> None:
     """First draws, closed calendars and first releases of fresh rows at tick 0."""
     for i in range(rows.shape[0]):
-        row = rows[i]
-        for u in range(p[st.N_UNITS]):
-            if p[p[st.FAIL_SLOT] + u] >= 0:
-                row[p[st.UNIT_TTF] + u] = r.draw_ttf(row, p, u)
-        for product in range(p[st.N_PRODUCTS]):
-            slot = p[p[st.ARRIVAL_SLOT] + product]
-            if slot >= 0:
-                row[p[st.NEXT_TIME] + slot] = row[NOW] + r.draw_arrival(row, p, product)
-                if not r.is_open(row, p, p[p[st.PRODUCT_CALENDAR] + product]):
-                    r.pause(row, p, p[st.ARRIVAL_LEFT] + product, slot)
-        for d in range(p[st.N_DEMANDS]):
-            slot = p[p[st.DEMAND_SLOT] + d]
-            row[p[st.NEXT_TIME] + slot] = row[NOW] + r.draw_demand(row, p, d)
-            if not r.is_open(row, p, p[p[st.DEMAND_CALENDAR] + d]):
-                r.pause(row, p, p[st.DEMAND_LEFT] + d, slot)
-        wake_everything(row, p)
-        flush(row, p)
+        begin_clocks(rows[i], p)
+        begin_streams(rows[i], p)
+        wake_everything(rows[i], p)
+        flush(rows[i], p)
 
 
-@rule
+@entry
 def steer_rows(rows: Array, p: Array, positions: Array, values: Array) -> None:
     """Write control values [R, C] at `positions` [C] of the rows and let the plant react at once."""
     for i in range(rows.shape[0]):
         for c in range(positions.shape[0]):
             rows[i, positions[c]] = values[i, c]
-        for product in range(p[st.N_PRODUCTS]):
-            r.wake_product(rows[i], p, product)
-        r.settle(rows[i], p)
+        wake_everything(rows[i], p)
 
 
-@rule
+@entry
 def gather_rows(rows: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """out[i, j] = rows[i, positions[j]] * scales[j]: observations."""
     for i in range(rows.shape[0]):
@@ -165,7 +180,7 @@ def gather_rows(rows: Array, positions: Array, scales: NDArray[np.float64], out:
             out[i, j] = rows[i, positions[j]] * scales[j]
 
 
-@rule
+@entry
 def linear_rows(rows: Array, positions: Array, weights: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """out[i] = sum over j of rows[i, positions[j]] * weights[j]: money."""
     for i in range(rows.shape[0]):
@@ -192,17 +207,10 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
     rows[:, st.REPLICA] = np.arange(first, first + replicas)
     rows[:, st.PART_FREE] = NOBODY
     for name in (
-        "unit_part",
-        "unit_link",
-        "q_head",
-        "q_tail",
-        "blocked_head",
-        "crew_head",
-        "arrival_left",
-        "demand_left",
-    ):
+        "unit_part", "unit_link", "unit_mode", "unit_family", "q_head", "q_tail", "st_asked", "blocked_head", "crew_head",
+        "arrival_left", "demand_left",
+    ):  # fmt: skip
         put(name, NOBODY)
-    put("part_next", 0)
     put("next_time", INFINITY)
     put("transit_due", INFINITY)
     for name in ("work_scale", "fail_scale", "repair_scale", "arrival_scale", "demand_scale", "lead_scale"):
@@ -284,7 +292,9 @@ def get_controls(rows: Array, compiled: Compiled) -> Array:
 def clear_stats(rows: Array, compiled: Compiled) -> None:
     """Forget what was accumulated (end of warm-up); the plant itself is not touched."""
     layout = compiled.layout
-    for name in CLEARED:
+    layout.view(rows, "seen")[...] -= layout.view(rows, "demanded")
+    for name in ACCUMULATED:
         layout.view(rows, name)[...] = 0
-    for name in ("unit_since", "q_last", "wip_last", "stock_last", "stats_from"):
-        layout.view(rows, name)[...] = rows[:, NOW, None]
+    for name in SINCE:
+        view = layout.view(rows, name)
+        view[...] = rows[:, NOW].reshape((-1,) + (1,) * (view.ndim - 1))

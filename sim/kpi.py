@@ -38,21 +38,23 @@ def cost_weights(compiled: Compiled) -> tuple[Array, Values]:
     Holding by queue and stock, backlog, orders, purchases, scrap; less revenue at shipment, or at completion where no
     stock receives the product.
     """
-    plant, offset = compiled.plant, compiled.layout.offset
+    plant, at_ = compiled.plant, compiled.layout.at
     terms: list[tuple[int, float]] = []
     filled = {k.item: i for i, k in enumerate(plant.stocks) if k.source == "line"}
     for s, station in enumerate(plant.stations):
-        terms.append((offset["q_area"] + s, station.holding))
+        terms.append((at_("q_area", s), station.holding))
     for i, product in enumerate(plant.products):
-        at = offset["shipped"] + filled[product.id] if product.id in filled else offset["finished"] + i
+        at = at_("shipped", filled[product.id]) if product.id in filled else at_("finished", i)
         terms.append((at, -product.revenue))
-        terms.append((offset["scrapped"] + i, product.scrap_cost))
+        terms.append((at_("scrapped", i), product.scrap_cost))
     for k, stock in enumerate(plant.stocks):
-        terms.append((offset["on_hand_area"] + k, stock.holding))
-        terms.append((offset["orders"] + k, stock.order_cost))
-        terms.append((offset["ordered"] + k, stock.price))
+        terms.append((at_("on_hand_area", k), stock.holding))
+    for i, (stock_id, which) in enumerate(compiled.lanes):
+        stock = plant.stocks[compiled.stock_index[stock_id]]
+        way = stock if which == "regular" or stock.express is None else stock.express
+        terms += [(at_("orders", i), way.order_cost), (at_("ordered", i), way.price)]
     for demand in plant.demands:
-        terms.append((offset["backorder_area"] + compiled.stock_index[demand.stock], demand.backlog))
+        terms.append((at_("backorder_area", compiled.stock_index[demand.stock]), demand.backlog))
     terms = [(at, weight) for at, weight in terms if weight != 0.0]
     positions = np.array([at for at, _ in terms], dtype=np.int64)
     return positions, np.array([weight for _, weight in terms], dtype=float)

@@ -358,7 +358,7 @@ PART_W = WIDTH["parts"]
 # --- the params array ---------------------------------------------------------------------------------------------
 
 TABLES: dict[str, tuple[str, ...]] = {
-    "units": ("station", "unit_entity", "first_clock", "clocks", "repair_slot", "wear_slot"),
+    "units": ("station", "unit_entity", "first_clock", "clock_total", "repair_slot", "wear_slot"),
     "clocks": (
         "clock_unit", "clock_entity", "clock_kind", "clock_slot", "clock_table", "repair_table", "clock_crew",
         "clock_priority", "work_after", "planned", "finish", "renews", "restores", "watches_level", "clock_number",
@@ -412,7 +412,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 
 
 (
-    STATION, UNIT_ENTITY, FIRST_CLOCK, CLOCKS, REPAIR_SLOT, WEAR_SLOT,
+    STATION, UNIT_ENTITY, FIRST_CLOCK, CLOCK_TOTAL, REPAIR_SLOT, WEAR_SLOT,
 ) = _table_distances("units")  # fmt: skip
 (
     CLOCK_UNIT, CLOCK_ENTITY, CLOCK_KIND, CLOCK_SLOT, CLOCK_TABLE, REPAIR_TABLE, CLOCK_CREW, CLOCK_PRIORITY,
@@ -515,13 +515,13 @@ FREE, IN_SETUP, IN_WORK, HOLDS = range(4)
 PUSH, CONWIP, SATURATED, LISTED = range(4)
 POLICIES = ("push", "conwip", "saturated", "orders")
 ODF, TDF, PER_PART, BY_CONDITION, NO_CLOCK = range(5)
-CLOCKS = ("odf", "tdf", "parts", "condition", "none")
+CLOCK_WORDS = ("odf", "tdf", "parts", "condition", "none")
 RESUMES, REPEATS, IS_SCRAPPED = range(3)
-WORK_AFTER = ("resumes", "repeats", "scrapped")
+AFTER_WORDS = ("resumes", "repeats", "scrapped")
 BASE_STOCK_POLICY, S_S, R_Q, FORECAST = range(4)
-ORDER_POLICIES = ("base_stock", "s_S", "r_Q", "forecast")
+ORDER_WORDS = ("base_stock", "s_S", "r_Q", "forecast")
 BY_FAMILY, BY_PRODUCT, BY_ANY = range(3)
-BATCH_BY = ("family", "product", "any")
+BATCH_WORDS = ("family", "product", "any")
 """Codes in params of the words of `sim.plant`."""
 
 

@@ -171,8 +171,9 @@ class Writer:
         return params
 
 
-def mean_ticks(dist: Dist | None) -> int:
-    return 0 if dist is None else round(distributions.mean(dist))
+def mean_ticks(dist: Dist | None, units: int = 1) -> int:
+    """Rounded mean of a duration, of the whole operation for a transfer batch of `units`."""
+    return 0 if dist is None else round(distributions.mean(dist) * units)
 
 
 def threshold(probability: float) -> int:
@@ -197,7 +198,7 @@ def write_stations(w: Writer) -> None:
         for u in range(s.units):
             w.record(
                 "units", unit, station=i, unit_entity=entity_number(f"{s.id}/{u + 1}"), first_clock=clock,
-                clocks=len(s.modes), repair_slot=index.slot.get(("repair_end", f"{s.id}/{u + 1}"), -1),
+                clock_total=len(s.modes), repair_slot=index.slot.get(("repair_end", f"{s.id}/{u + 1}"), -1),
                 wear_slot=index.slot.get(("wear", f"{s.id}/{u + 1}"), -1),
             )  # fmt: skip
             for number, mode in enumerate(s.modes):
@@ -221,9 +222,9 @@ def _write_clock(w: Writer, s: Station, mode: Mode, clock: int, unit: int, numbe
         position, _ = w.put([len(pairs) // 2, *pairs])
     others = {m.id: n for n, m in enumerate(s.modes)}
     w.record(
-        "clocks", clock, clock_unit=unit, clock_entity=entity_number(name), clock_kind=st.CLOCKS.index(mode.clock),
+        "clocks", clock, clock_unit=unit, clock_entity=entity_number(name), clock_kind=st.CLOCK_WORDS.index(mode.clock),
         clock_slot=w.index.slot.get(("failure", name), -1), clock_table=position, repair_table=w.dist(mode.repair),
-        clock_crew=w.index.crews[mode.crew], clock_priority=mode.priority, work_after=st.WORK_AFTER.index(mode.part),
+        clock_crew=w.index.crews[mode.crew], clock_priority=mode.priority, work_after=st.AFTER_WORDS.index(mode.part),
         planned=int(mode.planned), finish=int(mode.finish), renews=sum(1 << others[m] for m in set(mode.renews)),
         restores=int(mode.restores), watches_level=int(mode.at_level is not None), clock_number=number,
     )  # fmt: skip
@@ -259,7 +260,7 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         capacity=NO_LIMIT if s.capacity == UNLIMITED else s.capacity, st_calendar=calendar, freezes=int(freezes),
         batch_least=batch.least if batch else 1, batch_most=batch.most if batch else 1,
         batch_wait=-1 if batch is None or batch.wait is None else batch.wait,
-        batch_by=st.BATCH_BY.index(batch.by) if batch else 0, wait_slot=index.slot.get(("wait", s.id), -1),
+        batch_by=st.BATCH_WORDS.index(batch.by) if batch else 0, wait_slot=index.slot.get(("wait", s.id), -1),
         picks=int(picks), eager=int(is_eager(plant, s)),
         st_pool=index.pools[s.operators[0]] if s.operators else -1, st_people=s.operators[1] if s.operators else 0,
         st_priority=s.priority, setup_at=_setups(w, s), levels=len(s.condition.wear) if s.condition else 0,
@@ -287,9 +288,8 @@ def _setups(w: Writer, s: Station) -> int:
         return -1
     families = w.index.families
     times = {(a, b): d for a, b, d in s.setups}
-    none = [-1, 0] * len(families)
-    rows = [v for a in families for b in families for v in _setup_entry(w, times.get((a, b)))]
-    return w.put([*none, *rows])[0]
+    rows = [v for a in ("", *families) for b in families for v in _setup_entry(w, times.get((a, b)))]
+    return w.put(rows)[0]
 
 
 def _setup_entry(w: Writer, dist: Dist | None) -> tuple[int, int]:
@@ -336,7 +336,7 @@ def _write_steps(w: Writer, p: Product, first: int) -> None:
     left, count = remaining(p)
     for i, step in enumerate(p.steps):
         door = index.doors.index(tuple(sorted(index.stations[s] for s, _ in step.eligible)))
-        rows = [(index.stations[s], w.dist(d), mean_ticks(d), cmu(plant, p, d)) for s, d in step.eligible]
+        rows = [(index.stations[s], w.dist(d), mean_ticks(d, p.transfer), cmu(plant, p, step.work)) for s, d in step.eligible]
         choices = w.put(v for row in rows for v in row)
         route, total = [], 0.0
         for target, probability in step.next:
@@ -365,7 +365,7 @@ def remaining(product: Product) -> tuple[list[int], list[int]]:
         for target, probability in step.next:
             if target >= 0:
                 onward[i, target] += probability
-    means = np.array([distributions.mean(step.work) for step in product.steps])
+    means = np.array([distributions.mean(step.work) * product.transfer for step in product.steps])
     solved = np.linalg.solve(np.eye(n) - onward, np.column_stack([means, np.full(n, 1024.0)]))
     return [round(float(v)) for v in solved[:, 0]], [round(float(v)) for v in solved[:, 1]]
 
@@ -452,7 +452,7 @@ def _write_stock(w: Writer, k: Stock, i: int, lane: dict[tuple[str, str], int]) 
         users_at=users[0], users_end=users[1], needers_at=needers[0], needers_end=needers[1], claims_at=served[0],
         claims_end=served[1], lane_regular=lane.get((k.id, "regular"), -1), lane_express=lane.get((k.id, "express"), -1),
         review_slot=index.slot.get(("review", k.id), -1), review_ticks=k.review or 0,
-        order_policy=st.ORDER_POLICIES.index(k.policy), order_quantity=k.quantity or 1, echelon=int(k.echelon),
+        order_policy=st.ORDER_WORDS.index(k.policy), order_quantity=k.quantity or 1, echelon=int(k.echelon),
         below_at=below[0], below_end=below[1], source_stock=index.stocks.get(k.source, -1), window=max(k.window, 1),
         cover=round(k.cover * ONE), safety=k.safety, continuous=int(supplied and k.review is None),
     )  # fmt: skip

@@ -74,7 +74,7 @@ def operating_weights(compiled: Compiled) -> tuple[NDArray[np.int64], NDArray[np
     in between is `(after[offsets] - before[offsets]) @ coefficients`, in the plant's currency.
     """
     terms = operating_terms(compiled.plant)
-    offsets = np.array([compiled.layout.offset[t.field] + t.index for t in terms], dtype=np.int64)
+    offsets = np.array([compiled.layout.at(t.field, t.index) for t in terms], dtype=np.int64)
     return offsets, np.array([t.coefficient for t in terms], dtype=np.float64)
 
 

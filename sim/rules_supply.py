@@ -1,0 +1,365 @@
+"""Rules of stocks: receiving, serving claims, deciding, ordering, shipping (docs/kernel.md, Stocks)."""
+
+from __future__ import annotations
+
+from sim import state as st
+from sim.draws import LATE, LATENESS, LEAD, draw
+from sim.jit import leaf, rare
+from sim.rules_base import (
+    count_demand,
+    count_stock,
+    duration,
+    of_stock,
+    scaled,
+    stock_at,
+    timer,
+    upper,
+    wake_listed,
+    wake_product,
+)
+from sim.state import Array
+
+
+@leaf
+def lane_at(p: Array, lane: int) -> int:
+    return p[st.AT_LANES] + st.LANE_W * lane
+
+
+@leaf
+def of_lane(p: Array, lane: int) -> int:
+    return p[st.TO_LANES] + st.LANE_PW * lane
+
+
+@leaf
+def demand_at(p: Array, d: int) -> int:
+    return p[st.AT_DEMANDS] + st.DEMAND_W * d
+
+
+@leaf
+def of_demand(p: Array, d: int) -> int:
+    return p[st.TO_DEMANDS] + st.DEMAND_PW * d
+
+
+# --- in transit ---------------------------------------------------------------------------------------------------
+
+
+@rare
+def send(row: Array, p: Array, lane: int, ready: int, quantity: int) -> None:
+    """`quantity` units leave the source of the lane at tick `ready`, its lead time before they arrive."""
+    b = of_lane(p, lane)
+    stream = lane_at(p, lane) + st.LEAD_DRAWS
+    scale = row[stock_at(p, p[b + st.LANE_STOCK]) + st.LEAD_SCALE]
+    due = ready + scaled(duration(row, p, p[b + st.LEAD_TABLE], stream, p[b + st.LANE_ENTITY], LEAD), scale)
+    supplier = p[b + st.LANE_SUPPLIER]
+    if supplier >= 0:
+        t = p[st.TO_SUPPLIERS] + st.SUPPLIER_PW * supplier
+        if p[t + st.LATE_TABLE] >= 0:
+            due += lateness(row, p, lane, p[t + st.IN_TIME], p[t + st.LATE_TABLE], scale)
+    places = p[st.N_TRANSIT]
+    dues = p[st.AT_TRANSIT_DUE] + places * lane
+    quantities = p[st.AT_TRANSIT_QTY] + places * lane
+    i = 0
+    while i < places and row[quantities + i] > 0:
+        i += 1
+    if i == places:
+        row[st.ERROR] = 2
+    else:
+        row[dues + i] = due
+        row[quantities + i] = quantity
+        slot = timer(p, p[b + st.DELIVERY_SLOT])
+        if due < row[slot]:  # noqa: PLR1730
+            row[slot] = due
+
+
+@leaf
+def lateness(row: Array, p: Array, lane: int, in_time: int, table: int, scale: int) -> int:
+    """Extra ticks of an order that the supplier does not keep in time, else 0."""
+    late = 0
+    entity = p[of_lane(p, lane) + st.LANE_ENTITY]
+    stream = lane_at(p, lane) + st.LATE_DRAWS
+    if in_time < 1 << 32 and is_late(row, p, stream, entity, in_time):
+        late = scaled(duration(row, p, table, stream + 2, entity, LATENESS), scale)
+    return late
+
+
+@leaf
+def is_late(row: Array, p: Array, stream: int, entity: int, in_time: int) -> bool:
+    from_word = draw(row, stream, entity, LATE)
+    return upper(from_word) >= in_time
+
+
+@rare
+def arrive(row: Array, p: Array, lane: int) -> int:
+    """Take the earliest order in transit out of the lane's table (ties: lowest place); its quantity."""
+    places = p[st.N_TRANSIT]
+    dues = p[st.AT_TRANSIT_DUE] + places * lane
+    quantities = p[st.AT_TRANSIT_QTY] + places * lane
+    first = 0
+    for i in range(1, places):
+        if row[dues + i] < row[dues + first]:
+            first = i
+    quantity = row[quantities + first]
+    row[quantities + first] = 0
+    row[dues + first] = st.INFINITY
+    earliest = st.INFINITY
+    for i in range(places):
+        if row[dues + i] < earliest:  # noqa: PLR1730
+            earliest = row[dues + i]
+    row[timer(p, p[of_lane(p, lane) + st.DELIVERY_SLOT])] = earliest
+    return quantity
+
+
+# --- claims -------------------------------------------------------------------------------------------------------
+
+
+@rare
+def settle_dates(row: Array, p: Array, d: int, shipped: int) -> None:
+    """`shipped` units go to the oldest of the orders with a date; what is late is counted."""
+    a = demand_at(p, d)
+    dues = p[st.AT_RING_DUE] + p[st.N_RING] * d
+    quantities = p[st.AT_RING_QTY] + p[st.N_RING] * d
+    while shipped > 0 and row[a + st.RING_LEN] > 0:
+        part = row[quantities]
+        if part > shipped:  # noqa: PLR1730
+            part = shipped
+        if row[st.NOW] > row[dues]:
+            row[a + st.LATE_UNITS] += part
+            row[a + st.LATE_SUM] += part * (row[st.NOW] - row[dues])
+        row[quantities] -= part
+        shipped -= part
+        if row[quantities] == 0:
+            n = row[a + st.RING_LEN] - 1
+            for i in range(n):
+                row[dues + i] = row[dues + i + 1]
+                row[quantities + i] = row[quantities + i + 1]
+            row[dues + n] = 0
+            row[quantities + n] = 0
+            row[a + st.RING_LEN] = n
+
+
+@rare
+def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
+    """Ship what waits for demand `d`, as far as stock `k` has it."""
+    a = stock_at(p, k)
+    b = demand_at(p, d)
+    shipped = row[b + st.WAITING]
+    if shipped > row[a + st.ON_HAND]:  # noqa: PLR1730
+        shipped = row[a + st.ON_HAND]
+    if shipped > 0:
+        count_demand(row, p, d)
+        row[b + st.WAITING] -= shipped
+        row[a + st.BACKORDERS] -= shipped
+        row[a + st.ON_HAND] -= shipped
+        row[a + st.SHIPPED] += shipped
+        if row[b + st.RING_LEN] > 0:
+            settle_dates(row, p, d, shipped)
+
+
+@rare
+def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
+    """Send what is owed to a lane from stock `k`, as far as it has it."""
+    a = stock_at(p, k)
+    b = lane_at(p, lane)
+    sent = row[b + st.OWED]
+    if sent > row[a + st.ON_HAND]:  # noqa: PLR1730
+        sent = row[a + st.ON_HAND]
+    if sent > 0:
+        count_stock(row, p, p[of_lane(p, lane) + st.LANE_STOCK])
+        row[b + st.OWED] -= sent
+        row[a + st.ON_HAND] -= sent
+        send(row, p, lane, row[st.NOW], sent)
+
+
+@rare
+def receive(row: Array, p: Array, k: int, quantity: int) -> None:
+    """Stock `k` gets `quantity` units; claims are served first."""
+    a = stock_at(p, k)
+    b = of_stock(p, k)
+    count_stock(row, p, k)
+    row[a + st.ON_HAND] += quantity
+    row[a + st.RECEIVED] += quantity
+    for i in range(p[b + st.CLAIMS_AT], p[b + st.CLAIMS_END], 2):
+        if p[i] == 0:
+            serve_demand(row, p, k, p[i + 1])
+        else:
+            serve_lane(row, p, k, p[i + 1])
+    if p[b + st.FILLER] >= 0:
+        wake_product(row, p, p[b + st.FILLER])
+    wake_listed(row, p, p[b + st.USERS_AT], p[b + st.USERS_END], p[st.N_STATIONS])
+    wake_listed(row, p, p[b + st.NEEDERS_AT], p[b + st.NEEDERS_END], 0)
+
+
+# --- deciding and ordering ----------------------------------------------------------------------------------------
+
+
+@rare
+def position(row: Array, p: Array, k: int) -> int:
+    """Inventory position of stock `k`: its own, or its echelon's."""
+    a = stock_at(p, k)
+    b = of_stock(p, k)
+    total = row[a + st.ON_HAND] - row[a + st.BACKORDERS] + row[a + st.ON_ORDER]
+    if p[b + st.ECHELON] == 1:
+        for i in range(p[b + st.BELOW_AT], p[b + st.BELOW_END]):
+            d = p[i]
+            e = stock_at(p, d)
+            total += row[e + st.ON_HAND] - row[e + st.BACKORDERS] + row[e + st.ON_ORDER]
+            total -= row[lane_at(p, p[of_stock(p, d) + st.LANE_REGULAR]) + st.OWED]
+    else:
+        for i in range(p[b + st.CLAIMS_AT], p[b + st.CLAIMS_END], 2):
+            if p[i] == 1:
+                total -= row[lane_at(p, p[i + 1]) + st.OWED]
+    return total
+
+
+@rare
+def express_position(row: Array, p: Array, k: int) -> int:
+    """What stock `k` will have within the express lane's mean lead time, if nobody takes any."""
+    a = stock_at(p, k)
+    b = of_stock(p, k)
+    express = p[b + st.LANE_EXPRESS]
+    total = row[a + st.ON_HAND] - row[a + st.BACKORDERS] + row[lane_at(p, express) + st.LANE_ORDER]
+    for i in range(p[b + st.CLAIMS_AT], p[b + st.CLAIMS_END], 2):
+        if p[i] == 1:
+            total -= row[lane_at(p, p[i + 1]) + st.OWED]
+    soon = row[st.NOW] + p[of_lane(p, express) + st.LEAD_MEAN]
+    places = p[st.N_TRANSIT]
+    first = places * p[b + st.LANE_REGULAR]
+    for i in range(first, first + places):
+        if row[p[st.AT_TRANSIT_DUE] + i] <= soon:
+            total += row[p[st.AT_TRANSIT_QTY] + i]
+    return total
+
+
+@rare
+def wanted(row: Array, p: Array, k: int) -> int:
+    """Units that the policy of stock `k` orders in its regular lane, before the source's smallest order."""
+    a = stock_at(p, k)
+    b = of_stock(p, k)
+    now = position(row, p, k)
+    policy = p[b + st.ORDER_POLICY]
+    quantity = 0
+    if policy == st.R_Q:
+        if now <= row[a + st.REORDER]:
+            n = p[b + st.ORDER_QUANTITY]
+            quantity = ((row[a + st.REORDER] - now) // n + 1) * n
+    elif policy != st.S_S or now <= row[a + st.REORDER]:
+        quantity = row[a + st.LEVEL] - now
+    return quantity
+
+
+@rare
+def order(row: Array, p: Array, lane: int, quantity: int) -> None:
+    """Order at least `quantity` units in a lane (nothing when it is 0 or less)."""
+    b = of_lane(p, lane)
+    a = lane_at(p, lane)
+    k = p[b + st.LANE_STOCK]
+    if quantity < p[b + st.LEAST]:  # noqa: PLR1730
+        quantity = p[b + st.LEAST]
+    n = p[b + st.MULTIPLE]
+    quantity = (quantity + n - 1) // n * n
+    count_stock(row, p, k)
+    row[a + st.ORDERS] += 1
+    row[a + st.ORDERED] += quantity
+    row[a + st.LANE_ORDER] += quantity
+    row[stock_at(p, k) + st.ON_ORDER] += quantity
+    source = p[b + st.LANE_SOURCE]
+    if source >= 0:
+        count_stock(row, p, source)
+        sent = row[stock_at(p, source) + st.ON_HAND]
+        if sent > quantity:  # noqa: PLR1730
+            sent = quantity
+        row[a + st.OWED] += quantity - sent
+        if sent > 0:
+            row[stock_at(p, source) + st.ON_HAND] -= sent
+            send(row, p, lane, row[st.NOW], sent)
+    else:
+        send(row, p, lane, made_ready(row, p, p[b + st.LANE_SUPPLIER], quantity), quantity)
+
+
+@leaf
+def made_ready(row: Array, p: Array, supplier: int, quantity: int) -> int:
+    """When the supplier has `quantity` units ready, given its capacity."""
+    ready = row[st.NOW]
+    if supplier >= 0:
+        ticks = p[p[st.TO_SUPPLIERS] + st.SUPPLIER_PW * supplier + st.UNIT_TICKS]
+        if ticks > 0:
+            busy = p[st.AT_SUPPLIERS] + supplier
+            if row[busy] > ready:  # noqa: PLR1730
+                ready = row[busy]
+            ready += quantity * ticks
+            row[busy] = ready
+    return ready
+
+
+@rare
+def decide(row: Array, p: Array, k: int) -> bool:
+    """Order what the policies of stock `k` ask for, express first; did the regular lane order from another stock?"""
+    b = of_stock(p, k)
+    express = p[b + st.LANE_EXPRESS]
+    if express >= 0:
+        quantity = row[stock_at(p, k) + st.EXPRESS_LEVEL] - express_position(row, p, k)
+        if quantity > 0:
+            order(row, p, express, quantity)
+    quantity = wanted(row, p, k)
+    if quantity > 0:
+        order(row, p, p[b + st.LANE_REGULAR], quantity)
+    return quantity > 0 and p[b + st.SOURCE_STOCK] >= 0
+
+
+@rare
+def withdrawn(row: Array, p: Array, k: int) -> None:
+    """Something was taken from stock `k`, or asked of it: all that this makes the chain above it do."""
+    while k >= 0:
+        b = of_stock(p, k)
+        if p[b + st.FILLER] >= 0:
+            wake_product(row, p, p[b + st.FILLER])
+        passed = False
+        if p[b + st.CONTINUOUS] == 1:
+            passed = decide(row, p, k)
+        source = p[b + st.SOURCE_STOCK]
+        k = source if source >= 0 and (passed or p[of_stock(p, source) + st.ECHELON] == 1) else -1
+
+
+@rare
+def take(row: Array, p: Array, k: int, quantity: int) -> None:
+    """Take units that are on hand out of stock `k`."""
+    count_stock(row, p, k)
+    row[stock_at(p, k) + st.ON_HAND] -= quantity
+    withdrawn(row, p, k)
+
+
+@rare
+def forecast(row: Array, p: Array, k: int) -> None:
+    """A demand period of stock `k` ends: the level for the next ones."""
+    a = stock_at(p, k)
+    b = of_stock(p, k)
+    window = p[b + st.WINDOW]
+    past = p[st.AT_PAST] + p[st.N_PERIODS] * k
+    for i in range(window - 1, 0, -1):
+        row[past + i] = row[past + i - 1]
+    row[past] = row[a + st.DEMANDED] - row[a + st.SEEN]
+    row[a + st.SEEN] = row[a + st.DEMANDED]
+    total = 0
+    for i in range(window):
+        total += row[past + i]
+    row[a + st.LEVEL] = ((total * p[b + st.COVER] // window + 32768) >> 16) + p[b + st.SAFETY]
+
+
+@rare
+def review(row: Array, p: Array, k: int) -> None:
+    b = of_stock(p, k)
+    row[timer(p, p[b + st.REVIEW_SLOT])] += p[b + st.REVIEW_TICKS]
+    if p[b + st.ORDER_POLICY] == st.FORECAST:
+        forecast(row, p, k)
+    if decide(row, p, k):
+        withdrawn(row, p, p[b + st.SOURCE_STOCK])
+
+
+@rare
+def delivery(row: Array, p: Array, lane: int) -> None:
+    k = p[of_lane(p, lane) + st.LANE_STOCK]
+    quantity = arrive(row, p, lane)
+    count_stock(row, p, k)
+    row[lane_at(p, lane) + st.LANE_ORDER] -= quantity
+    row[stock_at(p, k) + st.ON_ORDER] -= quantity
+    receive(row, p, k, quantity)
