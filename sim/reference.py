@@ -31,7 +31,7 @@ class Reference:
     """One replica of a plant in SimPy.
 
     `trace` is the list of (tick, slot, kind) of the timed events so far. `calendars`, `centers`, `units`, `crews`,
-    `pools`, `doors`, `products` and `stocks` are the model's things, in the order of the plant file (doors: of the row).
+    `pools`, `doors`, `products` and `stocks` are the model's things, in file order (doors: of the row).
     """
 
     def __init__(self, compiled: Compiled, seed: int, replica: int = 0) -> None:

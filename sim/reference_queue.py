@@ -160,7 +160,7 @@ class Dispatch:
         return {"family": part.family, "product": part.product.spec.id, "any": ""}[by]
 
     def candidates(self) -> list[Part]:
-        """The parts that would start now: the first ready one, in a batch also those that go with it; empty for none."""
+        """The parts that would start now: the first ready one, in a batch also those that go with it."""
         order = self.order()
         for place, part in enumerate(order):
             if self.is_ready(part):
