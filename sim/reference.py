@@ -7,36 +7,44 @@ from the start of a run and from any row taken in the middle of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
+from sim import state as st
 from sim.compile import Compiled
-from sim.draws import ARRIVAL, DEMAND
-from sim.plant import Demand
-from sim.reference_clock import Clock, Luck, Parts, Shared, Wakeable, Worklist, known
-from sim.reference_floor import Crew, WorkCalendar, WorkCenter, WorkUnit
+from sim.plant import FEATURES
+from sim.reference_calendar import WorkCalendar
+from sim.reference_clock import Clock, Luck, Parts, Shared, Worklist
+from sim.reference_energy import Meter, TariffClock
+from sim.reference_floor import OperatorPool, WorkCenter
+from sim.reference_queue import Door, Route
+from sim.reference_repair import Crew
 from sim.reference_row import fill, to_row
-from sim.reference_supply import ProductLine, StockPoint, Stream
-from sim.state import CAL_AT, CAL_TICKS, CAL_WEEKLY, K_ARRIVAL, K_DEMAND, KINDS, WEEK, Array, State
+from sim.reference_supply import Supply
+from sim.reference_unit import WorkUnit
+from sim.state import KINDS, Array, State
 
 
 class Reference:
     """One replica of a plant in SimPy.
 
     `trace` is the list of (tick, slot, kind) of the timed events so far. `calendars`, `centers`, `units`, `crews`,
-    `products`, `stocks` and `streams` are the model's things, in the order of the plant file.
+    `pools`, `doors`, `products` and `stocks` are the model's things, in file order (doors: of the row).
     """
 
     def __init__(self, compiled: Compiled, seed: int, replica: int = 0) -> None:
         """An empty plant at tick 0, its first consequences done. Raises OverflowError as `run`."""
         self._build(compiled, 0, seed, replica)
+        for calendar in self.calendars:
+            calendar.set_first()
+        if self.tariff is not None:
+            self.tariff.set_first()
         for unit in self.units:
-            unit.draw_failure()
-        for stream, draw in zip(self.streams.values(), self._draws, strict=True):
-            stream.left = draw()
-        self._begin([0] * len(self.stocks))
+            unit.upkeep.draw_all()
+        self.supply.draw_first()
+        self._begin()
         self.shared.worklist.settle([*self.centers, *self.products])
         self.clock.flush()
 
@@ -46,8 +54,8 @@ class Reference:
         model = cls.__new__(cls)
         state = State(np.array(row, dtype=np.int64), compiled.layout)
         model._build(compiled, state.now, state.seed, state.replica)
-        reviews = fill(model, state)
-        model._begin(reviews)
+        fill(model, state)
+        model._begin()
         model.clock.flush()
         return model
 
@@ -81,119 +89,141 @@ class Reference:
                 f"({', '.join(control.id for control in controls)}), found {len(values)}"
             )
         for control, value in zip(controls, values, strict=True):
-            kind, thing, name = control.sets.split(".")
-            if kind == "stocks":
-                self.stocks[self.compiled.stock_index[thing]].level = int(value)
-            else:
-                setattr(self.products[self.compiled.product_index[thing]], name, int(value))
-        self.shared.worklist.settle(self.products)
+            self._set(control.sets, int(value))
+        self.shared.worklist.settle([*self.centers, *self.products])
         self.clock.flush()
 
+    def _set(self, sets: str, value: int) -> None:
+        """Set one setting by its path."""
+        kind, thing, name = sets.split(".", 2)
+        if kind in ("release", "groups", "stocks"):
+            self.supply.set_control(sets, value)
+        elif kind == "calendars":
+            self.calendar[thing].overtime = value
+        elif kind == "buffers":
+            next(center for center in self.centers if center.spec.buffer == thing).kanban = value
+        elif name == "at_level":
+            self.center[thing].at_level = value
+        else:
+            self.center[thing].dispatch.weights[FEATURES.index(name.removeprefix("dispatch."))] = value
+
+    # --- making the model
+
     def _build(self, compiled: Compiled, now: int, seed: int, replica: int) -> None:
-        """Make all things, empty and with no process running but those that wait for a first part."""
-        plant, layout = compiled.plant, compiled.layout
+        """Make all things, empty and with no process running."""
         self.compiled = compiled
         kinds = [KINDS.index(kind) for kind, _ in compiled.slots]
         self.clock = Clock(kinds, now)
         slots = {(KINDS.index(kind), owner): slot for slot, (kind, owner) in enumerate(compiled.slots)}
         self.shared = Shared(self.clock, Luck(seed, replica), Worklist(), slots)
-        self.parts = Parts(self.clock, layout.sizes["parts"])
+        self.shared.before_service = compiled.plant.conventions.get("blocking") == "before_service"
+        self.parts = Parts(self.clock, compiled.layout.sizes["parts"])
         self.past_events = 0
         self.stats_from = now
+        self.meter = Meter(self.shared, compiled.layout.sizes["bands"])
+        self.meter.band = int(compiled.initial["band"])
+        self.tariff: TariffClock | None = None
+        if (st.K_TARIFF, "tariff") in slots:
+            self.tariff = TariffClock(self.shared, self.meter, partial(tariff_change, compiled))
         self._build_floor()
-        places = layout.sizes["transit"]
-        self.stocks = [StockPoint(self.shared, spec, places) for spec in plant.stocks]
-        self._build_products()
-        self.streams: dict[tuple[int, str], Stream] = {}
-        self._draws: list[Callable[[], int]] = []
-        self._happens: list[Callable[[], set[Wakeable]]] = []
-        for product in self.products:
-            if product.spec.release.policy == "push":
-                self._add_arrivals(product)
-        for demand in plant.demands:
-            self._add_demand(demand)
+        self.supply = Supply(self)
+        self.products, self.stocks = self.supply.products, self.supply.stocks
+        self.supply.connect(self.center)
+        self._build_routes()
+        for center in self.centers:
+            center.eager = self._is_eager(center)
 
     def _build_floor(self) -> None:
         plant = self.compiled.plant
         opened = self.compiled.initial["cal_open"]
         self.calendars = [
-            WorkCalendar(self.shared, spec.id, bool(opened[c]), partial(change, self.compiled, c))
+            WorkCalendar(self.shared, spec, bool(opened[c]), partial(change, self.compiled, c))
             for c, spec in enumerate(plant.calendars)
         ]
-        self.calendar = {calendar.name: calendar for calendar in self.calendars}
+        self.calendar = {calendar.spec.id: calendar for calendar in self.calendars}
         self.crews = [Crew(spec.size) for spec in plant.crews]
         crews = dict(zip([spec.id for spec in plant.crews], self.crews, strict=True))
+        self.pools = [OperatorPool(spec) for spec in plant.pools]
+        pools = dict(zip([spec.id for spec in plant.pools], self.pools, strict=True))
         self.centers: list[WorkCenter] = []
         self.units: list[WorkUnit] = []
-        for rank, station in enumerate(plant.stations):
-            calendar = self.calendar[station.calendar] if station.calendar else None
-            center = WorkCenter(self.shared, station, rank, calendar)
+        for rank, spec in enumerate(plant.stations):
+            calendar = self.calendar[spec.calendar] if spec.calendar else None
+            center = WorkCenter(self.shared, spec, rank, calendar, self.meter)
+            if spec.operators is not None:
+                center.join_pool(pools[spec.operators[0]])
+            center.energy_of_part = round(spec.part_energy * 3600 / plant.tick_s)
             self.centers.append(center)
-            crew = crews[station.fails.crew] if station.fails and station.fails.crew else None
-            for number in range(1, station.units + 1):
-                self.units.append(WorkUnit(center, number, len(self.units), crew))
+            for number in range(1, spec.units + 1):
+                self.units.append(WorkUnit(center, number, len(self.units), crews))
+        self.center = {center.spec.id: center for center in self.centers}
 
-    def _build_products(self) -> None:
+    def _build_routes(self) -> None:
+        """Where products go: stations, doors, components; and from where parts come to a station."""
         compiled, plant = self.compiled, self.compiled.plant
-        self.products: list[ProductLine] = []
-        for rank, spec in enumerate(plant.products):
-            product = ProductLine(self.shared, spec, len(self.centers) + rank, self.parts)
-            self.products.append(product)
-            product.cap = int(compiled.initial["cap"][rank])
-            product.base_stock = int(compiled.initial["base_stock"][rank])
-            product.route = [self.centers[compiled.station_index[step.station]] for step in spec.steps]
-            product.route[0].starters.append(product)
-            for name, quantity in spec.release.consumes:
-                stock = self.stocks[compiled.stock_index[name]]
-                product.consumes.append((stock, quantity))
-                stock.users.append(product)
-            if spec.release.calendar:
-                product.calendar = self.calendar[spec.release.calendar]
-                product.calendar.products.append(product)
-        for stock in self.stocks:
-            if stock.spec.source == "line":
-                product = self.products[compiled.product_index[stock.spec.item]]
-                stock.filler, product.fills = product, stock
+        self.doors = [Door([self.centers[s] for s in stations]) for stations in compiled.doors]
+        by_stations = {frozenset(door.centers): door for door in self.doors}
+        for spec in plant.products:
+            route = Route(spec, compiled.step_index[spec.id, spec.steps[0].id], plant.tick_s)
+            route.centers = [[self.center[name] for name, _ in step.eligible] for step in spec.steps]
+            route.doors = [by_stations[frozenset(centers)] for centers in route.centers]
+            route.needs = [[(self.supply.stock[name], n) for name, n in step.needs] for step in spec.steps]
+            self.shared.routes[spec.id] = route
+            for i, step in enumerate(spec.steps):
+                for target in (target for target, _ in step.next if target >= 0):
+                    for center in route.centers[target]:
+                        center.feeders += [one for one in route.centers[i] if one not in center.feeders]
 
-    def _add_arrivals(self, product: ProductLine) -> None:
-        name = product.spec.id
-        stream = Stream(self.shared, (K_ARRIVAL, name), product.calendar)
-        self.streams[K_ARRIVAL, name] = stream
-        arrivals, luck = known(product.spec.release.arrivals), self.shared.luck
-        self._draws.append(lambda: luck.duration(arrivals, name, ARRIVAL, stream.scale))
-        self._happens.append(product.arrive)
+    def _is_eager(self, center: WorkCenter) -> bool:
+        """Must every handling of the station let the products that start there look whether they can enter?"""
+        plant, spec = self.compiled.plant, center.spec
+        steps = [step for product in plant.products for step in product.steps if spec.id in dict(step.eligible)]
+        has_kanban = spec.kanban is not None or f"buffers.{spec.buffer}.kanban" in [c.sets for c in plant.controls]
+        return (
+            spec.capacity == 0
+            or has_kanban
+            or spec.batch is not None
+            or spec.operators is not None
+            or any(step.needs for step in steps)
+            or any(mode.planned for mode in spec.modes)
+            or self.shared.before_service
+        )
 
-    def _add_demand(self, demand: Demand) -> None:
-        calendar = self.calendar[demand.calendar] if demand.calendar else None
-        stream = Stream(self.shared, (K_DEMAND, demand.id), calendar)
-        self.streams[K_DEMAND, demand.id] = stream
-        luck = self.shared.luck
-        self._draws.append(lambda: luck.duration(demand.arrivals, demand.id, DEMAND, stream.scale))
-        self._happens.append(self.stocks[self.compiled.stock_index[demand.stock]].demand)
-
-    def _begin(self, reviews: Sequence[int]) -> None:
-        """Start all processes; `reviews` is the tick of each stock's next review (of stocks that have one)."""
-        env = self.clock.env
-        for unit in self.units:
-            unit.begin()
+    def _begin(self) -> None:
+        """Start all processes."""
+        for center in self.centers:
+            center.begin()
         for calendar in self.calendars:
             calendar.begin()
-        for stream, draw, happen in zip(self.streams.values(), self._draws, self._happens, strict=True):
-            env.process(stream.live(draw, happen))
-        for stock, first in zip(self.stocks, reviews, strict=True):
-            if stock.spec.source != "line" and stock.spec.review is not None:
-                env.process(stock.review(first))
+        if self.tariff is not None:
+            self.tariff.begin()
+        self.supply.begin()
+
+
+def number_and_weeks(number: int, length: int, weekly: int) -> tuple[int, int]:
+    """Where change `number` stands in a table of `length` changes whose last `weekly` repeat: (place, weeks later)."""
+    if number < length:
+        return number, 0
+    weeks, place = divmod(number - length, weekly)
+    return length - weekly + place, weeks + 1
 
 
 def change(compiled: Compiled, calendar: int, number: int) -> int | None:
     """Tick of a calendar's change `number`: from its table, of which the last week repeats for ever."""
     params = compiled.params
-    first, end = (int(v) for v in params[params[CAL_AT] + calendar : params[CAL_AT] + calendar + 2])
-    if first == end:
+    record = params[params[st.TO_CALENDARS] + st.CALENDAR_PW * calendar :]
+    ticks = params[record[st.CHANGES_AT] : record[st.CHANGES_END]]
+    if len(ticks) == 0:
         return None
-    ticks = params[params[CAL_TICKS] + first : params[CAL_TICKS] + end]
-    if number < len(ticks):
-        return int(ticks[number])
-    weekly = int(params[params[CAL_WEEKLY] + calendar])
-    weeks, place = divmod(number - len(ticks), weekly)
-    return int(ticks[len(ticks) - weekly + place] + (weeks + 1) * params[WEEK])
+    place, weeks = number_and_weeks(number, len(ticks), int(record[st.CHANGES_WEEKLY]))
+    return int(ticks[place] + weeks * params[st.WEEK])
+
+
+def tariff_change(compiled: Compiled, number: int) -> tuple[int, int] | None:
+    """(Tick, band) of the tariff's change `number`: from its table, of which the last week repeats for ever."""
+    changes = compiled.tariff_changes
+    if not changes:
+        return None
+    place, weeks = number_and_weeks(number, len(changes), compiled.tariff_weekly)
+    tick, band = changes[place]
+    return tick + weeks * int(compiled.params[st.WEEK]), band

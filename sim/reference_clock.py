@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,15 +13,25 @@ from numpy.typing import NDArray
 from simpy.events import EventPriority
 
 from sim import draws, quantile
+from sim.draws import ONE
 from sim.plant import Dist, Step
 from sim.state import INFINITY
 
 if TYPE_CHECKING:
-    from sim.reference_supply import ProductLine
+    from sim.reference_floor import WorkCenter
+    from sim.reference_queue import Route
+    from sim.reference_release import ProductLine
 
 T = TypeVar("T")
 Life = Generator[simpy.Event, Any, None]
 """The generator of a SimPy process."""
+
+(
+    WORK, ROUTE, FAIL, REPAIR, ARRIVAL, DEMAND, LEAD, SETUP, WEAR, SCRAPS, DUE, QUANTITY, LATE, LATENESS,
+) = range(14)  # fmt: skip
+"""Purposes of draws, in the order of docs/kernel.md."""
+MOST_CONSEQUENCES = 1_000_000
+"""Consequences of one event, beyond which the model must be going round in circles."""
 
 
 def known(value: T | None) -> T:
@@ -97,6 +107,66 @@ class Clock:
             self.env.run(until=until)
 
 
+class Countdown:
+    """Something that takes a known time, but may be interrupted and go on later.
+
+    `over` succeeds when the time has run out, and is then replaced: a process yields it again and again. INFINITY left
+    never runs out.
+    """
+
+    def __init__(self, clock: Clock, slot: int) -> None:
+        self.clock = clock
+        self.slot = slot
+        self.left = 0
+        """Ticks left while it does not run, else 0."""
+        self.timer: Timer | None = None
+        self.over = clock.env.event()
+
+    @property
+    def running(self) -> bool:
+        """Does the time run?"""
+        return self.timer is not None
+
+    @property
+    def to_go(self) -> int:
+        """Ticks left, running or not."""
+        return self.left if self.timer is None else self.timer.at - self.clock.now
+
+    def reset(self, left: int) -> None:
+        """Stop, with so many ticks left."""
+        self.stop()
+        self.left = left
+
+    def start(self, ticks: int | None = None) -> None:
+        """Let the time run: what is left, or `ticks` from now."""
+        if ticks is not None:
+            self.reset(ticks)
+        if self.timer is None and self.left < INFINITY:
+            self.timer = self.clock.timer(self.slot, self.left)
+            self.left = 0
+            known(self.timer.callbacks).append(self._end)
+
+    def stop(self) -> int:
+        """Interrupt; returns the ticks left."""
+        if self.timer is not None:
+            self.left = self.timer.cancel()
+            self.timer = None
+        return self.left
+
+    def run(self, on: bool) -> None:
+        """Start or stop."""
+        if on:
+            self.start()
+        else:
+            self.stop()
+
+    def _end(self, timer: simpy.Event) -> None:
+        if timer is self.timer:
+            self.timer = None
+            over, self.over = self.over, self.clock.env.event()
+            over.succeed()
+
+
 @dataclass(slots=True)
 class Level:
     """A whole number over time and its exact integral in unit-ticks."""
@@ -127,7 +197,11 @@ class Worklist:
     def settle(self, woken: Iterable[Wakeable]) -> None:
         """Wake entities and handle, one after the other, them and all whom that wakes."""
         self._enter(woken)
+        handled = 0
         while self._waiting:
+            handled += 1
+            if handled > MOST_CONSEQUENCES:
+                raise OverflowError(f"a zero-time loop: more than {MOST_CONSEQUENCES} consequences of one event")
             entity = self._waiting.pop(0)
             self._enter(entity.handle())
 
@@ -179,12 +253,32 @@ class Luck:
             return 0
         return draws.signed(draws.word(self.seed, self.replica, _entity(entity), purpose, (count - 1) | 1))
 
-    def duration(self, dist: Dist, entity: str, purpose: int, scale: int) -> int:
+    def pair(self, entity: str, purpose: int) -> tuple[int, int]:
+        """(count, spare word) of a stream, as the row has them."""
+        return self.counts.get((entity, purpose), 0), self.spare(entity, purpose)
+
+    def duration(self, dist: Dist, entity: str, purpose: int, scale: int = ONE) -> int:
         """Ticks of the next duration, times `scale` / 2^16. A constant uses no random number."""
         table = _table(dist)
         constant = int(table[0]) == 0
         ticks = draws.sample(table, 0 if constant else self.word(entity, purpose))
         return (ticks * scale + (1 << 15)) >> 16
+
+    def happens(self, probability: float, entity: str, purpose: int) -> bool:
+        """Draw whether something of that probability happens."""
+        return self.word(entity, purpose) >> 32 < round(probability * 2**32)
+
+    def choice(self, weighted: Sequence[tuple[int, float]], entity: str, purpose: int) -> int:
+        """One of the values of (value, probability) pairs. A single one uses no random number."""
+        if len(weighted) == 1:
+            return weighted[0][0]
+        number = self.word(entity, purpose) >> 32
+        cumulative = 0.0
+        for value, probability in weighted[:-1]:
+            cumulative += probability
+            if number < round(cumulative * 2**32):
+                return value
+        return weighted[-1][0]
 
 
 @dataclass(slots=True)
@@ -196,16 +290,51 @@ class Shared:
     worklist: Worklist
     slots: dict[tuple[int, str], int]
     """(kind, id) -> slot; the id of a work unit is STATION/UNIT with unit from 1."""
+    before_service: bool = False
+    """Does a unit start only when there is room for its part behind it?"""
+    routes: dict[str, Route] = field(default_factory=dict)
+    """Where each product (by id) goes."""
+
+    def countdown(self, kind: int, owner: str) -> Countdown:
+        """The timer of a slot."""
+        return Countdown(self.clock, self.slots[kind, owner])
+
+    def whenever(self, countdown: Countdown, happen: Callable[[], Iterable[Wakeable]]) -> None:
+        """Start the process that does `happen` each time the countdown is over, and lets those whom it wakes react."""
+        self.clock.env.process(self._live(countdown, happen))
+
+    def _live(self, countdown: Countdown, happen: Callable[[], Iterable[Wakeable]]) -> Life:
+        while True:
+            yield countdown.over
+            self.worklist.settle(happen())
 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A part on the floor. `record` is its place in the row's table of parts."""
+    """A part (or transfer batch that moves as one) on the floor. `record` is its place in the row's table of parts."""
 
     record: int
     product: ProductLine
     step: int
+    """The operation it waits for or undergoes; in a unit that holds it DONE or SCRAP too."""
     released: int
+    due: int = INFINITY
+    queued: int = 0
+    """When it joined its present queue; 0 in a unit."""
+    target: int | None = None
+    """Its next step, DONE or SCRAP, where it was drawn before the work."""
+    dest: WorkCenter | None = None
+    """The station that keeps a place for it."""
+
+    @property
+    def quantity(self) -> int:
+        """Units that move together."""
+        return self.product.spec.transfer
+
+    @property
+    def family(self) -> str:
+        """What decides setups and batches."""
+        return self.product.spec.family or self.product.spec.id
 
     @property
     def operation(self) -> Step:

@@ -1,305 +1,281 @@
-"""The shop floor of the SimPy reference model: parts, work units, work centers, repair crews and calendars."""
+"""Stations of the SimPy reference model: parallel units behind one queue, and the operators they need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import simpy
-
-from sim.draws import FAIL, ONE, REPAIR, ROUTE, WORK
-from sim.plant import DONE, SCRAP, UNLIMITED, Station, Step
-from sim.reference_clock import Level, Life, Part, Shared, Wakeable, known
-from sim.state import BLOCKED, DOWN, IDLE, K_CALENDAR, K_FAILURE, K_REPAIR_END, K_WORK_END, OFF, STARVED, WORKING
+from sim import distributions
+from sim.draws import ONE
+from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Pool, Station
+from sim.reference_calendar import WorkCalendar
+from sim.reference_clock import Countdown, Level, Part, Shared, Wakeable
+from sim.reference_energy import Meter
+from sim.reference_queue import Dispatch, Door
+from sim.reference_unit import WorkUnit
+from sim.state import BLOCKED, IDLE, INFINITY, K_WAIT, NOBODY, STARVED
+from sim.tables import NO_LIMIT
 
 if TYPE_CHECKING:
-    from sim.reference_supply import ProductLine
+    from sim.reference_release import ProductLine
 
 
-class Crew:
-    """Repairers who each serve one broken unit at a time; the longest-waiting unit first, ties by unit rank."""
+class OperatorPool:
+    """Operators who work wherever a unit needs them; stations that must wait for some are served in turn."""
 
-    def __init__(self, size: int) -> None:
-        self.free = size
-        self.waiting: list[WorkUnit] = []
-
-    def request(self, unit: WorkUnit) -> bool:
-        """Take a repairer for `unit` if one is free, else join those waiting."""
-        if self.free:
-            self.free -= 1
-            return True
-        unit.asked = unit.shared.clock.now
-        self.waiting.append(unit)
-        self.waiting.sort(key=WorkUnit.turn)
-        return False
-
-    def release(self) -> None:
-        """A repair is over: the repairer goes to the next unit or is free."""
-        if self.waiting:
-            self.waiting.pop(0).start_repair()
-        else:
-            self.free += 1
-
-
-class WorkCalendar:
-    """Opening hours: a process that opens and closes the things that keep them."""
-
-    def __init__(self, shared: Shared, name: str, is_open: bool, at: Callable[[int], int | None]) -> None:
-        self.shared = shared
-        self.name = name
-        self.is_open = is_open
-        self.number = 0
-        self.at = at
-        """Tick of change `number`, None where there is none."""
+    def __init__(self, spec: Pool) -> None:
+        self.free = spec.size
         self.centers: list[WorkCenter] = []
-        self.products: list[ProductLine] = []
-        self.opening = shared.clock.env.event()
-        self.closing = shared.clock.env.event()
 
-    def begin(self) -> None:
-        """Start the calendar's process."""
-        self.shared.clock.env.process(self.live())
+    def asking(self) -> list[WorkCenter]:
+        """The stations that wait for operators, the next one first."""
+        return sorted((center for center in self.centers if center.asked != NOBODY), key=WorkCenter.turn)
 
-    def live(self) -> Life:
-        """Change at each tick of the table."""
-        clock = self.shared.clock
-        slot = self.shared.slots[K_CALENDAR, self.name]
-        while (change := self.at(self.number)) is not None:
-            yield clock.timer(slot, change - clock.now)
-            self.number += 1
-            self.is_open = not self.is_open
-            for center in self.centers:
-                center.review_free_units()
-            if self.is_open:
-                self.opening.succeed()
-                self.opening = clock.env.event()
-                self.shared.worklist.settle([*self.centers, *self.products])
-            else:
-                self.closing.succeed()
-                self.closing = clock.env.event()
+    def may_take(self, center: WorkCenter) -> bool:
+        """Are enough people free, and does no other station that waits come before this one?"""
+        others = [other for other in self.asking() if other is not center]
+        return self.free >= center.people and (not others or center.turn() < others[0].turn())
+
+    def first_asking(self) -> set[Wakeable]:
+        """The station to wake where somebody is free."""
+        return set(self.asking()[:1]) if self.free > 0 else set()
 
 
 class WorkCenter(Wakeable):
     """A station: parallel units behind one queue of limited capacity."""
 
-    def __init__(self, shared: Shared, spec: Station, rank: int, calendar: WorkCalendar | None) -> None:
+    def __init__(
+        self, shared: Shared, spec: Station, rank: int, calendar: WorkCalendar | None, meter: Meter
+    ) -> None:
         self.shared = shared
         self.spec = spec
         self.rank = rank
         self.calendar = calendar
+        self.pool: OperatorPool | None = None
+        self.meter = meter
         if calendar is not None:
             calendar.centers.append(self)
+        self.people = spec.operators[1] if spec.operators else 0
+        self.energy_of_part = 0
+        """Watt-ticks that each ended part uses."""
         self.units: list[WorkUnit] = []
         self.queue: list[Part] = []
-        self.waiting_units: list[WorkUnit] = []
-        """Units, here or elsewhere, blocked because the queue is full."""
+        self.reserved = 0
+        """Places promised to parts in work elsewhere."""
+        self.is_barred = False
+        """Could a free unit start but for room behind it?"""
+        self.asked = NOBODY
+        """Since when it waits for operators."""
+        self.doors: list[Door] = []
         self.starters: list[ProductLine] = []
-        """Products whose first operation is here."""
-        self.in_state = [Level(shared.clock, since=shared.clock.now) for _ in range(7)]
-        self.queued = Level(shared.clock, since=shared.clock.now)
-        self.started = self.ended = self.failures = 0
+        """Products whose first operation can be done here."""
+        self.feeders: list[WorkCenter] = []
+        """Stations from which parts come here."""
+        self.kanban = NO_LIMIT if spec.kanban is None else spec.kanban
+        self.at_level = next((mode.at_level for mode in spec.modes if mode.at_level is not None), NO_LIMIT)
+        self.dispatch = Dispatch(self)
+        self.eager = False
+        """Does every handling let products look whether they can enter?"""
+        now = shared.clock.now
+        self.in_state = [Level(shared.clock, since=now) for _ in range(7)]
+        self.queued = Level(shared.clock, since=now)
+        self.started = self.ended = self.failures = self.maintained = self.set_ups = 0
         self.work_scale = self.fail_scale = self.repair_scale = ONE
+        has_wait = spec.batch is not None and spec.batch.wait is not None
+        self.longest_wait: Countdown | None = shared.countdown(K_WAIT, spec.id) if has_wait else None
+
+    def join_pool(self, pool: OperatorPool) -> None:
+        """Its units need operators of a pool."""
+        self.pool = pool
+        pool.centers.append(self)
+
+    def begin(self) -> None:
+        """Start the processes of the station and its units."""
+        for unit in self.units:
+            unit.begin()
+        if self.longest_wait is not None:
+            self.shared.whenever(self.longest_wait, lambda: {self})
+
+    # --- what is the case
 
     @property
     def is_open(self) -> bool:
         """Do the units accept work now?"""
         return self.calendar is None or self.calendar.is_open
 
-    def free_units(self) -> list[WorkUnit]:
-        """Units without a part, in order, while the station is open."""
-        return [unit for unit in self.units if unit.part is None] if self.is_open else []
+    @property
+    def freezes(self) -> bool:
+        """Does work stand still while the station is closed? (An oven cannot be stopped.)"""
+        return self.calendar is not None and self.calendar.freezes and self.spec.batch is None
 
-    def has_room(self) -> bool:
-        """May one more part join the queue?"""
-        capacity = self.spec.capacity
-        return capacity == UNLIMITED or len(self.queue) < capacity + len(self.free_units())
+    @property
+    def load(self) -> int:
+        """Parts in the queue and in the units."""
+        return len(self.queue) + sum(len(unit.parts) for unit in self.units)
+
+    def free_units(self) -> list[WorkUnit]:
+        """Units without a part that are up and open, in order."""
+        return [unit for unit in self.units if unit.is_free]
+
+    def has_room(self, parts: int = 1, giver: WorkUnit | None = None, starting: bool = False) -> bool:
+        """May so many more parts join the queue?
+
+        A part that comes from a unit here (`giver`), or that is about to start here and to come back (`starting`), does
+        not stand in its own way.
+        """
+        waiting, free = len(self.queue) + self.reserved + parts - 1, len(self.free_units())
+        if starting:
+            waiting, free = waiting - 1, free - 1
+        if self.spec.capacity != UNLIMITED and waiting >= self.spec.capacity + free:
+            return False
+        inside = waiting + sum(len(unit.parts) for unit in self.units)
+        if giver is not None and giver.center is self:
+            inside -= 1
+        return inside < self.kanban
+
+    def watts(self, state: int) -> int:
+        """Power of a unit in a state."""
+        return self.spec.power[state] if self.spec.power else 0
+
+    def setup_time(self, unit: WorkUnit, part: Part) -> Dist | None:
+        """The time it takes to set a unit up for a part, None where it needs none."""
+        wanted = (unit.family or "", part.family)
+        return next((time for one, other, time in self.spec.setups if (one, other) == wanted), None)
+
+    def mean_setup(self, unit: WorkUnit, part: Part) -> int:
+        """Mean ticks of that time."""
+        time = self.setup_time(unit, part)
+        return 0 if time is None else round(distributions.mean(time))
+
+    def free_state(self) -> int:
+        """State of the units that have no part and are up and open."""
+        if self.is_barred:
+            return BLOCKED
+        return IDLE if any(product.held for product in self.starters) else STARVED
+
+    def turn(self) -> tuple[int, int, int]:
+        """Order among stations that want operators, for one that waits or would begin to."""
+        asked = self.shared.clock.now if self.asked == NOBODY else self.asked
+        return self.spec.priority, asked, self.rank
+
+    # --- what others tell it
 
     def join(self, part: Part) -> None:
-        """Put a part at the tail of the queue."""
+        """Put a part at the tail of the queue, in the place kept for it, if any."""
+        if part.dest is not None:
+            part.dest.reserved -= 1
+        part.dest = part.target = None
+        part.queued = self.shared.clock.now
         self.queue.append(part)
         self.queued.add(1)
 
-    def free_state(self) -> int:
-        """State of the units that have no part."""
-        if not self.is_open:
-            return OFF
-        return IDLE if any(product.held for product in self.starters) else STARVED
+    def refresh_units(self) -> None:
+        """The station has opened or closed."""
+        for unit in self.units:
+            unit.refresh()
 
     def review_free_units(self) -> None:
-        """Derive the state of the free units again."""
+        """Derive the state of the units without a part again."""
         for unit in self.units:
-            if unit.part is None:
-                unit.enter(self.free_state())
+            if not unit.parts:
+                unit.refresh()
+
+    def room_appeared(self) -> set[Wakeable]:
+        """Whom to wake where a unit is free, or a place given back: the station, and who starts only if it has room."""
+        return {self, *self.feeders} if self.shared.before_service else {self}
+
+    def give_back_operators(self) -> set[Wakeable]:
+        """A unit needs its operators no more. Returns whom that wakes."""
+        if self.pool is None:
+            return set()
+        self.pool.free += self.people
+        return self.pool.first_asking()
+
+    # --- handling
 
     def handle(self) -> set[Wakeable]:
         """Start what can start, let blocked units hand over, and so on until neither applies."""
+        for unit in self.units:
+            unit.upkeep.maintain()
         woken: set[Wakeable] = set()
         any_started = False
         while True:
-            while self.queue and (free := self.free_units()):
+            while (starting := self.try_to_start()) is not None:
                 any_started = True
-                self.queued.add(-1)
-                free[0].load(self.queue.pop(0))
-            if not (self.waiting_units and self.has_room()):
+                woken |= starting
+            giver = self.next_giver()
+            if giver is None or not self.has_room(giver=giver):
                 break
-            giver = self.waiting_units.pop(0)
-            self.join(giver.unload())
-            woken.add(giver.center)
-        if any_started or self.spec.capacity == 0:
+            woken |= giver.hand_over(self)
+        self.review_free_units()
+        if any_started or self.eager:
             woken.update(self.starters)
+        if any_started and self.shared.before_service:
+            woken.update(self.feeders)
+        woken |= self.stop_asking()
+        if self.longest_wait is not None:
+            until = self.dispatch.next_wait()
+            self.longest_wait.reset(0)
+            if until != INFINITY:
+                self.longest_wait.start(until - self.shared.clock.now)
         return woken
 
+    def next_giver(self) -> WorkUnit | None:
+        """Of the units first in line before the doors of this station the one that has asked earliest."""
+        first = [door.waiting[0] for door in self.doors if door.waiting]
+        return min(first, key=lambda unit: (unit.asked, unit.rank), default=None)
 
-class WorkUnit:
-    """One machine: it works on a part, may fail while working, and may be blocked with a finished part."""
+    def try_to_start(self) -> set[Wakeable] | None:
+        """Start one operation, if that is possible. Returns whom that wakes, None where nothing starts."""
+        self.is_barred = False
+        free = self.free_units()
+        parts = self.dispatch.candidates() if free else []
+        if not parts:
+            return None
+        unit = min(free, key=lambda one: self.mean_setup(one, parts[0]))
+        if self.shared.before_service and not self.finds_room_behind(unit, parts[0]):
+            self.is_barred = True
+            return None
+        if self.pool is not None and not self.pool.may_take(self):
+            if self.asked == NOBODY:
+                self.asked = self.shared.clock.now
+            return None
+        return self.start(unit, parts)
 
-    def __init__(self, center: WorkCenter, number: int, rank: int, crew: Crew | None) -> None:
-        self.center = center
-        self.shared = center.shared
-        self.name = f"{center.spec.id}/{number}"
-        self.rank = rank
-        self.crew = crew
-        self.part: Part | None = None
-        self.state = center.free_state()
-        self.asked = 0
-        """Tick at which it joined, last, a list of blocked units or of units waiting for a crew."""
-        self.work_left = 0
-        """Ticks of work to come when it last started or stopped."""
-        self.until_failure = 0
-        """Ticks of work until the next failure, when it last started or stopped."""
-        self.repair_left: int | None = None
-        """Ticks of repair to come; None while no repairer works on it."""
-        self.loaded = self.env.event()
-        self.repairing = self.env.event()
-        center.units.append(self)
-        center.in_state[self.state].add(1)
+    def finds_room_behind(self, unit: WorkUnit, part: Part) -> bool:
+        """Will the part have a place after its operation?"""
+        if part.target is None:
+            part.target = unit.draw_step(part)
+        if part.target in (DONE, SCRAP):
+            return True
+        centers = self.shared.routes[part.product.spec.id].centers[part.target]
+        return any(center.has_room(starting=center is self) for center in centers)
 
-    @property
-    def env(self) -> simpy.Environment:
-        """The SimPy environment."""
-        return self.shared.clock.env
+    def start(self, unit: WorkUnit, parts: list[Part]) -> set[Wakeable]:
+        """Start an operation on a unit. Returns whom that wakes."""
+        woken: set[Wakeable] = set()
+        for part in parts:
+            self.queue.remove(part)
+            part.queued = 0
+        self.queued.add(-len(parts))
+        for stock, number in self.dispatch.needs(parts[0]):
+            woken |= stock.withdraw(number)
+        if self.pool is not None:
+            self.pool.free -= self.people
+            self.asked = NOBODY
+            woken |= self.pool.first_asking()
+        if self.shared.before_service and parts[0].target not in (None, DONE, SCRAP):
+            self.keep_place(parts[0])
+        unit.start(parts)
+        return woken
 
-    @property
-    def is_waiting(self) -> bool:
-        """Does the unit wait for room or for a repairer?"""
-        return self.state == BLOCKED or (self.state == DOWN and self.repair_left is None)
+    def keep_place(self, part: Part) -> None:
+        """Reserve the place that the part will need after its operation."""
+        part.dest = self.shared.routes[part.product.spec.id].centers[part.target or 0][0]
+        part.dest.reserved += 1
 
-    def turn(self) -> tuple[int, int]:
-        """Order among units that wait for the same thing."""
-        return self.asked, self.rank
-
-    def begin(self) -> None:
-        """Start the unit's life (its part, state and times are set)."""
-        self.env.process(self.live())
-
-    def live(self) -> Life:
-        """For ever: wait for a part, work on it, pass it on."""
-        while True:
-            yield self.loaded
-            self.loaded = self.env.event()
-            yield from self.work()
-            self.center.ended += 1
-            self.shared.worklist.settle(self.pass_on())
-
-    def work(self) -> Life:
-        """Work until the part is ready, through as many failures as it takes."""
-        clock, slots = self.shared.clock, self.shared.slots
-        while True:
-            if self.state == DOWN:
-                yield from self.repair()
-            ready = clock.timer(slots[K_WORK_END, self.name], self.work_left)
-            if self.center.spec.fails is None:
-                yield ready
-                return
-            failure = clock.timer(slots[K_FAILURE, self.name], self.until_failure)
-            yield ready | failure
-            if ready.processed:
-                self.until_failure = failure.cancel()
-                return
-            self.work_left = ready.cancel()
-            self.fail()
-
-    def fail(self) -> None:
-        """Stop working and ask for a repairer."""
-        self.enter(DOWN)
-        self.center.failures += 1
-        self.repairing = self.env.event()
-        if self.crew is None or self.crew.request(self):
-            self.start_repair()
-
-    def start_repair(self) -> None:
-        """A repairer (or nobody, where no crew is needed) begins."""
-        fails = known(self.center.spec.fails)
-        self.repair_left = self.shared.luck.duration(fails.repair, self.name, REPAIR, self.center.repair_scale)
-        self.repairing.succeed()
-
-    def repair(self) -> Life:
-        """Wait for the repair and its end; then the unit is as new and goes on with its part."""
-        if self.repair_left is None:
-            yield self.repairing
-        yield self.shared.clock.timer(self.shared.slots[K_REPAIR_END, self.name], known(self.repair_left))
-        self.repair_left = None
-        if self.crew is not None:
-            self.crew.release()
-        self.draw_failure()
-        self.enter(WORKING)
-
-    def draw_failure(self) -> None:
-        """Draw the time the unit will work until its next failure."""
-        fails = self.center.spec.fails
-        if fails is not None:
-            self.until_failure = self.shared.luck.duration(fails.after, self.name, FAIL, self.center.fail_scale)
-
-    def enter(self, state: int) -> None:
-        """Change state."""
-        self.center.in_state[self.state].add(-1)
-        self.center.in_state[state].add(1)
-        self.state = state
-
-    def load(self, part: Part) -> None:
-        """Start work on a part."""
-        self.part = part
-        self.enter(WORKING)
-        self.center.started += 1
-        self.work_left = self.shared.luck.duration(part.operation.work, self.name, WORK, self.center.work_scale)
-        self.loaded.succeed()
-
-    def unload(self) -> Part:
-        """Give the part away and be free, or off where the station is closed."""
-        part = known(self.part)
-        self.part = None
-        self.enter(self.center.free_state())
-        return part
-
-    def pass_on(self) -> set[Wakeable]:
-        """Send the finished part to its next target, or keep it, blocked; return whom that wakes."""
-        part = known(self.part)
-        target = self.choose(part.operation)
-        if target == DONE:
-            self.unload()
-            return {self.center} | part.product.finish(part)
-        if target == SCRAP:
-            self.unload()
-            return {self.center} | part.product.scrap(part)
-        part.step = target
-        onward = part.product.route[target]
-        if onward.has_room():
-            onward.join(self.unload())
-            return {onward, self.center}
-        self.enter(BLOCKED)
-        self.asked = self.shared.clock.now
-        onward.waiting_units.append(self)
-        onward.waiting_units.sort(key=WorkUnit.turn)
-        return set()
-
-    def choose(self, step: Step) -> int:
-        """Draw the next target of a step."""
-        if len(step.next) == 1:
-            return step.next[0][0]
-        number = self.shared.luck.word(self.name, ROUTE) >> 32
-        cumulative = 0.0
-        for target, probability in step.next[:-1]:
-            cumulative += probability
-            if number < round(cumulative * 2**32):
-                return target
-        return step.next[-1][0]
+    def stop_asking(self) -> set[Wakeable]:
+        """Ask for operators no more where no unit is free or no part ready. Returns whom that wakes."""
+        if self.pool is None or self.asked == NOBODY or (self.free_units() and self.dispatch.candidates()):
+            return set()
+        self.asked = NOBODY
+        return self.pool.first_asking()

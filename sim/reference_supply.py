@@ -1,243 +1,200 @@
-"""What comes in and goes out in the SimPy reference model: releases, stocks, suppliers, arrivals and demands."""
+"""What comes in and goes out in the SimPy reference model: products, stocks, suppliers and customers, put together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sim.draws import LEAD, ONE
-from sim.plant import Product, Stock
-from sim.reference_clock import Level, Life, Part, Parts, Shared, Wakeable, known
-from sim.state import K_DELIVERY, K_REVIEW, NOBODY
+from sim.plant import Step
+from sim.reference_clock import Shared, Wakeable
+from sim.reference_demand import Customer, Season
+from sim.reference_release import ProductGroup, ProductLine
+from sim.reference_row_supply import read_supply, write_supply
+from sim.reference_stock import Claim, StockPoint, Vendor
+from sim.state import INFINITY, K_ARRIVAL, K_DEMAND, State
 
 if TYPE_CHECKING:
-    from sim.reference_floor import WorkCalendar, WorkCenter
-
-
-class ProductLine(Wakeable):
-    """A product: it decides when its next part enters the line, and counts what leaves it."""
-
-    def __init__(self, shared: Shared, spec: Product, rank: int, parts: Parts) -> None:
-        self.shared = shared
-        self.spec = spec
-        self.rank = rank
-        self.parts = parts
-        self.route: list[WorkCenter] = []
-        self.fills: StockPoint | None = None
-        self.consumes: list[tuple[StockPoint, int]] = []
-        self.calendar: WorkCalendar | None = None
-        self.cap = 0
-        self.base_stock = NOBODY
-        """Base stock of the release, NOBODY where there is none."""
-        self.arrival_scale = ONE
-        self.pending = 0
-        self.held = False
-        self.wip = Level(shared.clock, since=shared.clock.now)
-        self.released = self.finished = self.scrapped = self.flow_sum = 0
-
-    def is_open(self) -> bool:
-        """May parts be released at this time of the day? (A push product's clock pauses instead.)"""
-        return self.spec.release.policy == "push" or self.calendar is None or self.calendar.is_open
-
-    def is_supplied(self) -> bool:
-        """Is everything on hand that a release consumes?"""
-        return all(stock.on_hand.value >= quantity for stock, quantity in self.consumes)
-
-    def decision_allows(self) -> bool:
-        """Do cap and base stock allow one more part?"""
-        if self.spec.release.policy != "conwip":
-            return True
-        if self.wip.value >= self.cap:
-            return False
-        if self.base_stock == NOBODY or self.fills is None:
-            return True
-        return self.fills.on_hand.value - self.fills.backorders.value + self.wip.value < self.base_stock
-
-    def may_release(self) -> bool:
-        """Does everything allow the release of a part now?"""
-        first = self.route[0]
-        if not (self.is_open() and first.has_room() and self.is_supplied() and self.decision_allows()):
-            return False
-        policy = self.spec.release.policy
-        return (policy != "push" or self.pending > 0) and (policy != "saturated" or not first.queue)
-
-    def release(self) -> set[Wakeable]:
-        """Put one new part before the first station. Returns whom that wakes."""
-        if self.spec.release.policy == "push":
-            self.pending -= 1
-        for stock, quantity in self.consumes:
-            stock.withdraw(quantity)
-        self.wip.add(1)
-        self.released += 1
-        self.route[0].join(self.parts.create(self))
-        fillers = {stock.filler for stock, _ in self.consumes if stock.filler is not None}
-        return {self, self.route[0], *fillers}
-
-    def handle(self) -> set[Wakeable]:
-        """Release one part if that is allowed, then see whether the decision alone holds the next one back."""
-        woken: set[Wakeable] = set()
-        if self.may_release():
-            woken = self.release()
-        held = self.is_open() and self.is_supplied() and not self.decision_allows()
-        if held != self.held:
-            self.held = held
-            self.route[0].review_free_units()
-        return woken
-
-    def arrive(self) -> set[Wakeable]:
-        """One more part waits to be released."""
-        self.pending += 1
-        return {self}
-
-    def finish(self, part: Part) -> set[Wakeable]:
-        """A part is ready: it leaves the line, into stock where there is one. Returns whom that wakes."""
-        self.finished += 1
-        self.flow_sum += self.shared.clock.now - part.released
-        self.wip.add(-1)
-        self.parts.free(part)
-        woken: set[Wakeable] = {self}
-        return woken if self.fills is None else woken | self.fills.receive(1)
-
-    def scrap(self, part: Part) -> set[Wakeable]:
-        """A part is lost. Returns whom that wakes."""
-        self.scrapped += 1
-        self.wip.add(-1)
-        self.parts.free(part)
-        return {self}
-
-
-@dataclass(slots=True)
-class Order:
-    """A supplier order in transit."""
-
-    quantity: int
-    due: int
-
-
-class StockPoint:
-    """A stock: filled by the line or by a supplier, drawn on by releases and customers."""
-
-    def __init__(self, shared: Shared, spec: Stock, places: int) -> None:
-        self.shared = shared
-        self.spec = spec
-        now = shared.clock.now
-        self.on_hand = Level(shared.clock, spec.initial, since=now)
-        self.backorders = Level(shared.clock, since=now)
-        self.on_order = 0
-        self.level = 0 if spec.level is None else spec.level
-        self.filler: ProductLine | None = None
-        self.users: list[ProductLine] = []
-        self.transit: list[Order | None] = [None] * places
-        self.lead_scale = ONE
-        self.demanded = self.met = self.shipped = self.orders = self.ordered = self.received = 0
-
-    @property
-    def is_continuous(self) -> bool:
-        """Does every withdrawal place an order?"""
-        return self.spec.source != "line" and self.spec.review is None
-
-    def receive(self, quantity: int) -> set[Wakeable]:
-        """Goods come in and waiting customers are served. Returns whom that wakes."""
-        self.received += quantity
-        self.on_hand.add(quantity)
-        while self.on_hand.value and self.backorders.value:
-            self.on_hand.add(-1)
-            self.backorders.add(-1)
-            self.shipped += 1
-        return {*self.users} if self.filler is None else {*self.users, self.filler}
-
-    def demand(self) -> set[Wakeable]:
-        """A customer wants one unit. Returns whom that wakes."""
-        self.demanded += 1
-        if self.on_hand.value:
-            self.on_hand.add(-1)
-            self.met += 1
-            self.shipped += 1
-        else:
-            self.backorders.add(1)
-        if self.is_continuous:
-            self.order_up_to_level()
-        return set() if self.filler is None else {self.filler}
-
-    def withdraw(self, quantity: int) -> None:
-        """A release takes units that are on hand."""
-        self.on_hand.add(-quantity)
-        if self.is_continuous:
-            self.order_up_to_level()
-
-    def order_up_to_level(self) -> None:
-        """Order what brings the inventory position to the level, if anything."""
-        quantity = self.level - (self.on_hand.value + self.on_order - self.backorders.value)
-        if quantity <= 0:
-            return
-        lead = self.shared.luck.duration(known(self.spec.lead), self.spec.id, LEAD, self.lead_scale)
-        place = next((i for i, order in enumerate(self.transit) if order is None), None)
-        if place is None:
-            raise OverflowError(f"stock {self.spec.id}: more than {len(self.transit)} orders in transit")
-        self.on_order += quantity
-        self.orders += 1
-        self.ordered += quantity
-        self.expect(place, Order(quantity, self.shared.clock.now + lead))
-
-    def expect(self, place: int, order: Order) -> None:
-        """An order is on its way, at a place of the table."""
-        self.transit[place] = order
-        self.shared.clock.env.process(self.deliver(place, order))
-
-    def deliver(self, place: int, order: Order) -> Life:
-        """Bring an order when it is due."""
-        clock = self.shared.clock
-        slot = self.shared.slots[K_DELIVERY, self.spec.id]
-        yield clock.timer(slot, order.due - clock.now, place / len(self.transit))
-        self.transit[place] = None
-        self.on_order -= order.quantity
-        self.shared.worklist.settle(self.receive(order.quantity))
-
-    def review(self, first: int) -> Life:
-        """Order up to the level at tick `first` and then every review period."""
-        clock = self.shared.clock
-        slot = self.shared.slots[K_REVIEW, self.spec.id]
-        period = known(self.spec.review)
-        yield clock.timer(slot, first - clock.now)
-        while True:
-            self.order_up_to_level()
-            yield clock.timer(slot, period)
+    from sim.reference import Reference
+    from sim.reference_calendar import WorkCalendar
+    from sim.reference_floor import WorkCenter
 
 
 class Stream:
-    """Arrivals or demands: something that happens again and again, but not while its calendar is closed."""
+    """Arrivals or customer orders: something that happens again and again, but not while its calendar is closed.
 
-    def __init__(self, shared: Shared, key: tuple[int, str], calendar: WorkCalendar | None) -> None:
+    `following` says in how many ticks it happens next (None: never again), `happen` does it and says whom that wakes.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        key: tuple[int, str],
+        calendar: WorkCalendar | None,
+        following: Callable[[], int | None],
+        happen: Callable[[], set[Wakeable]],
+    ) -> None:
         self.shared = shared
-        self.slot = shared.slots[key]
         self.calendar = calendar
-        self.scale = ONE
-        self.left = 0
-        """Ticks to go when the clock was last started or paused."""
+        self.following = following
+        self.happen = happen
+        self.countdown = shared.countdown(*key)
+        if calendar is not None:
+            calendar.listeners.append(self)
 
     @property
     def is_paused(self) -> bool:
         """Does the clock stand still?"""
         return self.calendar is not None and not self.calendar.is_open
 
-    def live(self, draw: Callable[[], int], happen: Callable[[], set[Wakeable]]) -> Life:
-        """Wait, paused while closed; draw the next time; let it happen; and again."""
-        while True:
-            yield from self.wait()
-            self.left = draw()
-            self.shared.worklist.settle(happen())
+    def set_next(self) -> None:
+        """Find out when it happens next; the clock does not run yet."""
+        ticks = self.following()
+        self.countdown.reset(INFINITY if ticks is None else ticks)
 
-    def wait(self) -> Life:
-        """Let the time left run out."""
-        while True:
-            if self.calendar is not None and not self.calendar.is_open:
-                yield self.calendar.opening
-            timer = self.shared.clock.timer(self.slot, self.left)
-            if self.calendar is None:
-                yield timer
-                return
-            yield timer | self.calendar.closing
-            if timer.processed:
-                return
-            self.left = timer.cancel()
+    def begin(self) -> None:
+        """Start the process, and the clock where it is not paused."""
+        self.shared.whenever(self.countdown, self.happen_and_go_on)
+        self.resume()
+
+    def happen_and_go_on(self) -> set[Wakeable]:
+        """It happens, and the time to the next one begins. Returns whom that wakes."""
+        woken = self.happen()
+        self.set_next()
+        self.resume()
+        return woken
+
+    def pause(self) -> None:
+        """The calendar closes."""
+        self.countdown.stop()
+
+    def resume(self) -> None:
+        """Let the time that is left run, while the calendar is open."""
+        self.countdown.run(not self.is_paused)
+
+
+class Supply:
+    """All products, groups, stocks, suppliers and customers of a model, in the order of the plant file.
+
+    It takes `compiled`, `shared`, `parts` and `calendar` from the model; `connect` joins it to the floor.
+    """
+
+    def __init__(self, model: Reference) -> None:
+        self.compiled, self.shared = model.compiled, model.shared
+        compiled, plant, shared = model.compiled, model.compiled.plant, model.shared
+        sizes = compiled.layout.sizes
+        first = len(plant.stations)
+        self.products = [ProductLine(shared, spec, first + i, model.parts) for i, spec in enumerate(plant.products)]
+        self.groups = [ProductGroup(spec) for spec in plant.groups]
+        self.vendors = [Vendor(shared, spec) for spec in plant.suppliers]
+        self.stocks = [StockPoint(shared, spec, sizes["transit"], sizes["periods"]) for spec in plant.stocks]
+        self.stock = {stock.spec.id: stock for stock in self.stocks}
+        self.product = {product.spec.id: product for product in self.products}
+        self.lanes = [stock.regular for stock in self.stocks if stock.regular is not None]
+        self.lanes += [stock.express for stock in self.stocks if stock.express is not None]
+        self.customers = [Customer(shared, spec, self.stock[spec.stock], sizes["ring"]) for spec in plant.demands]
+        self._connect_lanes()
+        self._connect_products(model.calendar)
+        self.arrivals: dict[ProductLine, Stream] = {}
+        self.orders: dict[Customer, Stream] = {}
+        self._make_streams(model.calendar)
+
+    def _connect_lanes(self) -> None:
+        """Tell lanes their sources, and stocks whom they serve and what stands below them."""
+        vendors = {vendor.spec.id: vendor for vendor in self.vendors}
+        for lane in self.lanes:
+            if lane.source_id in self.stock:
+                lane.source = self.stock[lane.source_id]
+                lane.source.lanes_out.append(lane)
+            else:
+                lane.source = vendors[lane.source_id]
+        for stock in self.stocks:
+            above = stock.regular
+            while above is not None and isinstance(above.source, StockPoint):
+                above.source.downstream.append(stock)
+                above = above.source.regular
+            customers = [customer for customer in self.customers if customer.stock is stock]
+            claims: list[tuple[int, Claim]] = [(customer.spec.priority, customer) for customer in customers]
+            claims += [(lane.stock.spec.priority, lane) for lane in stock.lanes_out]
+            stock.claims = [claim for _, claim in sorted(claims, key=lambda pair: pair[0])]
+
+    def _connect_products(self, calendars: Mapping[str, WorkCalendar]) -> None:
+        for product in self.products:
+            release = product.spec.release
+            for name, quantity in release.consumes:
+                product.consumes.append((self.stock[name], quantity))
+                self.stock[name].users.append(product)
+            if release.calendar is not None:
+                calendars[release.calendar].products.append(product)
+                if release.policy in ("conwip", "saturated"):
+                    product.calendar = calendars[release.calendar]
+        for stock in self.stocks:
+            if stock.spec.source == "line":
+                stock.filler = self.product[stock.spec.item]
+                stock.filler.fills = stock
+        for group in self.groups:
+            group.share = {self.product[name]: share for name, share in group.spec.mix}
+            group.members = sorted(group.share, key=lambda product: product.rank)
+            for product in group.members:
+                product.group = group
+
+    def _make_streams(self, calendars: Mapping[str, WorkCalendar]) -> None:
+        for product in self.products:
+            if product.spec.release.policy in ("push", "orders"):
+                key = (K_ARRIVAL, product.spec.id)
+                hours = product.spec.release.calendar if product.spec.release.policy == "push" else None
+                calendar = calendars[hours] if hours else None  # order lists are not bound
+                self.arrivals[product] = Stream(self.shared, key, calendar, product.following, product.arrive)
+        for customer in self.customers:
+            spec, key = customer.spec, (K_DEMAND, customer.spec.id)
+            if spec.season:
+                hour = round(7 * 86400 / self.compiled.plant.tick_s) // 168
+                customer.season = Season(spec.season, hour, self.compiled.season_start)
+            calendar = calendars[spec.calendar] if spec.calendar and not spec.book else None  # nor are books
+            self.orders[customer] = Stream(self.shared, key, calendar, customer.following, customer.order)
+
+    def connect(self, centers: Mapping[str, WorkCenter]) -> None:
+        """Join products and stocks to the stations, by id."""
+        for product in self.products:
+            product.first = [centers[name] for name, _ in product.spec.steps[0].eligible]
+            for center in product.first:
+                center.starters.append(product)
+        for stock in self.stocks:
+            stock.needers = [center for center in centers.values() if needs(center, self._steps(), stock.spec.id)]
+
+    def _steps(self) -> list[Step]:
+        return [step for product in self.products for step in product.spec.steps]
+
+    def draw_first(self) -> None:
+        """The first arrivals and customer orders, at the start of a run."""
+        for stream in [*self.arrivals.values(), *self.orders.values()]:
+            stream.set_next()
+
+    def begin(self) -> None:
+        """Start all processes."""
+        for stream in [*self.arrivals.values(), *self.orders.values()]:
+            stream.begin()
+        for stock in self.stocks:
+            stock.begin()
+
+    def write(self, state: State) -> None:
+        """Write the fields of products, groups, stocks, lanes, suppliers and demands."""
+        write_supply(self, state)
+
+    def read(self, state: State) -> None:
+        """Go on from a row (the calendars have been read, nothing has begun)."""
+        read_supply(self, state)
+
+    def set_control(self, sets: str, value: int) -> None:
+        """Set `release.PRODUCT.cap|base_stock`, `groups.GROUP.cap` or `stocks.STOCK.level|reorder|express`."""
+        kind, thing, name = sets.split(".")
+        if kind == "release":
+            setattr(self.product[thing], name, value)
+        elif kind == "groups":
+            next(group for group in self.groups if group.spec.id == thing).cap = value
+        else:
+            setattr(self.stock[thing], "express_level" if name == "express" else name, value)
+
+
+def needs(center: WorkCenter, steps: Sequence[Step], stock: str) -> bool:
+    """May a station do an operation that needs a stock?"""
+    return any(center.spec.id in dict(step.eligible) and any(name == stock for name, _ in step.needs) for step in steps)
