@@ -212,11 +212,13 @@ def _shared_queues(report: Reporter, makers: dict[str, set[str]]) -> None:
         tight = [s.id for s in assembly if (places := room(s)) is not None and (most is None or most > places)]
         for maker in sorted(needed & set(products)):
             shared = before & {k for step in products[maker].steps for k, _ in step.eligible}
+            names, where = ", ".join(tight), ", ".join(sorted(shared))
             if tight and shared:
                 report.warn(
                     ("products", name),
-                    f"parts that wait at {', '.join(tight)} for {maker} can fill {', '.join(sorted(shared))}, "
-                    f"which {maker} passes too: they can lock for ever; cap the product below the queue's places, or enlarge it",
+                    f"parts that wait at {names} for {maker} can fill {where}, "
+                    f"which {maker} passes too: they can lock for ever; cap the product below the queue's places, or "
+                    "enlarge it",
                 )
 
 

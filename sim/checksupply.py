@@ -75,7 +75,8 @@ def _uses(report: Reporter) -> None:
     for k in plant.stocks:
         if k.id not in used:
             report.draft.problems.note(f"stock {k.id}: nobody demands or consumes it, so it only grows")
-        if k.echelon and not any(k.id in _above(other) for other in plant.stocks):
+        serial = any(other.id == k.source and other.echelon for other in plant.stocks)  # the last stage of a chain
+        if k.echelon and not serial and not any(k.id in _above(other) for other in plant.stocks):
             report.warn(("stocks", k.id), "an echelon policy without stocks downstream is an ordinary one")
 
 

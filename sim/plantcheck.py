@@ -1,6 +1,7 @@
 """Checks of a plant as a whole: names, and references from one section to another.
 
-The other checks stand in `sim.checkflow` (routings, lots, batches, what can lock), `sim.checksupply` and `sim.checkcontrol`.
+The other checks stand in `sim.checkflow` (routings, lots, batches, what can lock), `sim.checksupply` and
+`sim.checkcontrol`.
 """
 
 from __future__ import annotations

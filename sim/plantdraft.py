@@ -12,13 +12,15 @@ from sim.units import QuantityError, Scale
 from sim.yamlfile import Item, Problems
 
 ID = re.compile(r"[a-z0-9_-]{1,64}\Z")
+WARNING = "warning: "
+"""What the notes begin with that are warnings."""
 ALWAYS = "always"
 """Written as a calendar: open at all times, whatever the file's default calendar."""
 
 
 @dataclass(frozen=True)
 class Setups:
-    """Setup times of a station as written: `default` between any two families, `matrix` for single pairs (None: none)."""
+    """Setup times of a station as written: `default` between two families, `matrix` for single pairs (None: none)."""
 
     default: Dist | None
     matrix: dict[tuple[str, str], Dist | None]
@@ -55,7 +57,7 @@ class Draft:
 
     def warn(self, path: Sequence[str], what: str) -> None:
         """Something allowed but probably not meant, with its line."""
-        self.problems.note(f"warning: {self.problems.file}:{self.line(*path)}: {'.'.join(path)}: {what}")
+        self.problems.note(f"{WARNING}{self.problems.file}:{self.line(*path)}: {'.'.join(path)}: {what}")
 
 
 def named(draft: Draft, section: str, word: str, entries: dict[str, Item]) -> dict[str, Item]:

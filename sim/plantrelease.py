@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeVar
 
 from sim.plant import Group, Order, Release
@@ -76,7 +77,7 @@ def read_orders(draft: Draft, r: Reader, key: str) -> tuple[Order, ...]:
         item.fail("at least one line", "list the orders")
     if len(lines) > MOST_LINES:
         item.fail(f"at most {MOST_LINES} lines", "split the run", str(len(lines)))
-    if any(b.at < a.at for a, b in zip(lines, lines[1:], strict=False)):
+    if any(b.at < a.at for a, b in pairwise(lines)):
         item.fail("lines in rising order of 'at'", "sort them", "one that is earlier than the one before")
     return tuple(lines)
 

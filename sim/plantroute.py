@@ -1,4 +1,4 @@
-"""The products of a plant file: routings with rework and scrap, alternatives, assembly, and the work time of every step."""
+"""The products of a plant file: routings with rework, scrap, alternatives and assembly, and all work times."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def with_setups(draft: Draft, stations: list[Station], products: list[Product]) 
         table: list[tuple[str, str, Dist]] = []
         for a in families:
             for b in families:
-                time = given.matrix[a, b] if (a, b) in given.matrix else (None if a == b else given.default)
+                time = given.matrix.get((a, b), None if a == b else given.default)
                 if time is not None:
                     table.append((a, b, time))
         if not table:

@@ -1,7 +1,7 @@
 """How a plant file is declared: kinds of values, keys with default and meaning, sections.
 
-The readers take every value through `Reader`, which knows only declared keys, and the reference in docs/plant-file.md is
-written from the same declarations (`sim.sections`): neither can say what the other does not.
+The readers take every value through `Reader`, which knows only declared keys, and the reference in docs/plant-file.md
+is written from the same declarations (`sim.sections`): neither can say what the other does not.
 """
 
 from __future__ import annotations

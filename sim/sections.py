@@ -304,8 +304,8 @@ STOCK = Section(
 )
 POLICY = Section(
     "stocks.STOCK.policy",
-    "Decided at every withdrawal, or every so often. Put `echelon_` before the first three to count everything downstream "
-    "as well.",
+    "Decided at every withdrawal, or every so often. Put `echelon_` before the first three to count everything "
+    "downstream as well.",
     (
         Key("kind", word("base_stock", "s_S", "r_Q", "forecast", "echelon_base_stock", "echelon_s_S", "echelon_r_Q"),
             "base_stock: up to level; s_S: at reorder or below up to level; r_Q: at reorder or below, quantities; "
