@@ -279,14 +279,13 @@ TOP = Section(
     ),
     {
         **dict.fromkeys(("vehicles", "agv", "fleet"), "vehicles"), "conveyors": "conveyors", "transport": "transport",
-        "setups": "setups by this name (write 'setup' at the station)",
-        "maintenance": "maintenance by this name (write it at the station)",
-        "tariff": "a tariff by this name (write 'energy: {tariff: ..}')",
-        **dict.fromkeys(("dispatch", "dispatching"), "dispatching for all (write 'dispatch' at the station)"),
-        **dict.fromkeys(("assembly", "bom"), "assembly by this name (write 'needs' at the step)"),
-        **dict.fromkeys(("lots", "batches"), "lots and batches by this name (write 'lot' at the product, 'batch' at "
-                        "the station)"),
-        "skills": "skill matrices", "conwip": "groups by this name (write 'groups')",
+        "skills": "skill matrices",
+    },
+    {
+        "tariff": "write 'energy: {tariff: ..}'", "conwip": "write 'groups'",
+        **dict.fromkeys(("setups", "maintenance", "dispatch", "dispatching", "batches"), "write it at the stations"),
+        **dict.fromkeys(("assembly", "bom"), "write 'needs: {STOCK: n}' at the step"),
+        "lots": "write 'lot' at the product",
     },
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from sim.plantdraft import Draft
 from sim.schema import FACTOR, NEVER, ONE, PERCENT, POSITIVE, Kind, Reader
 from sim.sections import CONDITION, FAILS, MAINTENANCE, MINOR, TOOL
 from sim.units import suggestion
-from sim.yamlfile import Item, WrongKindError
+from sim.yamlfile import Item
 
 T = TypeVar("T")
 
@@ -193,15 +193,8 @@ def _preventive(draft: Draft, item: Item) -> Mode | None:
 
 def _block_modes(station: Reader) -> set[str]:
     """Names of the maintenance whose time a repair does not start anew."""
-    found = set()
-    for item in _items(station, "maintenance"):
-        try:
-            entries = item.entries()
-            if "policy" in entries and entries["policy"].text() == "block":
-                found.add(entries["name"].text() if "name" in entries else "preventive")
-        except WrongKindError:
-            continue  # recorded where the mapping itself was read
-    return found
+    readers = [Reader(station.draft, item, MAINTENANCE) for item in _items(station, "maintenance")]
+    return {r["name"] for r in readers if r["policy"] == "block"}
 
 
 def _check(station: Reader, modes: list[Mode]) -> None:

@@ -45,10 +45,10 @@ def table(section: Section) -> str:
 
 
 def refused() -> str:
-    """Features that are refused by name, by section."""
-    lines = ["### Refused by name", ""]
+    """Features that no version knows yet, by section: their keys are errors that say so."""
+    lines = ["### Not in this version", ""]
     for section in SECTIONS:
-        words = ", ".join(f"`{name}` ({why})" for name, why in section.later.items())
+        words = ", ".join(dict.fromkeys(section.later.values()))
         lines += [f"- {section.path}: {words}"] if words else []
     return "\n".join([*lines, ""])
 

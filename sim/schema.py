@@ -59,12 +59,15 @@ class Key:
 
 @dataclass(frozen=True)
 class Section:
-    """A mapping of the plant file. `later`: features that are refused by name until they exist."""
+    """A mapping of the plant file. `later`: features that are refused by name until they exist. `instead`: keys that
+    other tools have, with what to write here.
+    """
 
     path: str
     intro: str
     keys: tuple[Key, ...]
     later: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_name(self) -> dict[str, Key]:
@@ -88,7 +91,7 @@ class Reader(Fields):
         self.draft = draft
         self.keys = section.by_name
         refused = {name: why for name, why in PERSONAL.items() if name not in self.keys}
-        super().__init__(item, self.keys, section.later, refused)
+        super().__init__(item, self.keys, section.later, refused | dict(section.instead))
 
     def __getitem__(self, name: str) -> Any:
         key = self.keys[name]

@@ -55,10 +55,8 @@ PRODUCT = Section(
         Key("holding", MONEY_RATE, "for each unit in the system", 0.0),
         Key("priority", INTEGER, "for the dispatching rule `priority`: the lower goes first", 0),
     ),
-    {
-        **dict.fromkeys(("co_products", "coproducts", "by_products"), "co-products"),
-        **dict.fromkeys(("bom", "assembly"), "a bill of materials by this name (write 'needs' at the step)"),
-    },
+    dict.fromkeys(("co_products", "coproducts", "by_products"), "co-products"),
+    dict.fromkeys(("bom", "assembly", "needs"), "write 'needs: {STOCK: n}' at the step"),
 )
 STEP = Section(
     "products.PRODUCT.routing step",
@@ -72,7 +70,8 @@ STEP = Section(
             None, "the following step, or `done`"),
         Key("needs", SHARES, "units of stocks that go into the part here (assembly)", (), "none"),
     ),
-    {"setup": "setups by step", "batch": "batches by step", "disassembly": "disassembly"},
+    {"disassembly": "disassembly"},
+    {"setup": "write it at the station", "batch": "write it at the station"},
 )  # fmt: skip
 STATION = Section(
     "stations.STATION",
@@ -97,7 +96,8 @@ STATION = Section(
         Key("power", inner("power"), "power of a unit in each state"),
         Key("energy_per_part", ENERGY, "for each operation", 0.0),
     ),
-    {"speed": "speed changes (write 'condition: {speed: [..]}')", "skills": "skill matrices"},
+    {"skills": "skill matrices"},
+    {"speed": "write 'condition: {speed: [..]}'", "needs": "write it at the step", "setups": "write 'setup'"},
 )  # fmt: skip
 FAILS = Section(
     "stations.STATION.fails",
@@ -233,14 +233,15 @@ CALENDAR = Section(
         Key("overtime", DURATION, "by which each closing is put off", 0, "`0 h`"),
         Key("overtime_cost", MONEY_RATE, "for time used beyond the planned closing", 0.0),
     ),
-    {"holidays": "holidays by country (write 'closed: [2026-12-25]')"},
+    {},
+    {"holidays": "write 'closed: [2026-12-25]'"},
 )
 RELEASE = Section(
     "release.PRODUCT",
     "When lots of a product enter the line.",
     (
         Key("policy", word("push", "conwip", "base_stock", "saturated", "orders", later={
-            "kanban": "kanban as a release policy (write conwip or base_stock, and 'kanban' at the buffers)"}),
+            "kanban": "write conwip or base_stock, and 'kanban' at the buffers; kanban as a release policy"}),
             "what lets a lot in", "saturated", example="conwip"),
         Key("cap", whole_of(1), "conwip: most units released and unfinished; may be left out in a group"),
         Key("base_stock", whole_of(0), "conwip: release only while on hand - backorders + units in the line is below"),
@@ -300,7 +301,8 @@ STOCK = Section(
         Key("express", inner("express"), "a second, faster source"),
         Key("priority", INTEGER, "among what its source serves: the lower is first", 0),
     ),
-    {"expedite": "expediting by this name (write 'express')", "capacity": "stock capacity"},
+    {"capacity": "stock capacity"},
+    {"expedite": "write 'express'", "echelon": "write 'policy: {kind: echelon_base_stock, ..}'"},
 )
 POLICY = Section(
     "stocks.STOCK.policy",
