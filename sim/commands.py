@@ -65,10 +65,11 @@ def _show(plant: Plant, notes: list[str]) -> None:
     for line in report.heading(plant):
         console.print(line, markup=False)
     console.print(f"conventions: {report.conventions(plant)}", markup=False)
-    table = Table(*report.STATION_COLUMNS, box=None)
-    for row in report.station_rows(plant, loads):
-        table.add_row(*row)
-    console.print(table)
+    if plant.stations:
+        table = Table(*report.STATION_COLUMNS, box=None)
+        for row in report.station_rows(plant, loads):
+            table.add_row(*row)
+        console.print(table)
     for line in report.throughput_lines(plant, loads):
         console.print(line, markup=False)
     for note in notes:

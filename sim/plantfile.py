@@ -128,7 +128,7 @@ def _plant(top: Item, problems: Problems, file: Path) -> Plant:
     releases = read_releases(draft, r.mapping("release"), {p for g in groups for p, _ in g.mix})
     products = read_products(draft, r.mapping("products"), stations, releases)
     for section, things in (("stations", stations), ("products", products)):
-        if not things:
+        if not things and (stations or products or not r.mapping("stocks")):  # stocks alone are a plant as well
             top.problems.error(draft.line(section), f"{section}: expected at least one, found none; add one")
     suppliers, terms = read_suppliers(draft, r.mapping("suppliers"))
     plant = Plant(

@@ -45,6 +45,7 @@ class Traffic:
 
     @property
     def bottleneck(self) -> Load:
+        """The station with the highest load; raises `ValueError` for a plant without stations."""
         return max(self.loads, key=lambda load: load.utilisation)
 
 
