@@ -7,9 +7,11 @@ are named as in Dallery and Gershwin, "Manufacturing flow line systems: a review
 Queueing Systems 12 (1992).
 
 Blocking. `after_service`: a finished part stays in its machine while there is no place downstream. `before_service`: a
-machine starts only when there is a place downstream; the part it may not start yet is in the machine already ("server
-occupied", `holds=True`), which frees a place upstream, or stays in the queue before it (`holds=False`). A place
-downstream is a free place of the buffer or, where the buffer is empty, a machine that is up and holds nothing.
+machine starts only when there is a place downstream, which is then kept for the part. The part it may not start yet
+`waits` in the "machine" already (server occupied), which frees a place upstream; or in the "queue" before it (server
+not occupied); or in the queue while the free machine lends its place ("lent"): a place downstream is then one of
+buffer + 1 as long as the machine there is up and holds nothing. "machine" and "lent" differ only where a machine can
+fail while it may not start.
 
 Failures. `odf`: a machine ages only while it works. `tdf`: it ages at all times, starved and blocked too; the work in
 hand goes on after the repair, an empty machine takes no part while it is down, and a finished part that waits in a
@@ -20,7 +22,7 @@ Repair. `crew=None`: every down machine is repaired at once; `crew=n`: n repaire
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.linalg import LinearOperator, bicgstab, spilu, splu
 
 EMPTY, HELD, WORKS, DONE = range(4)
-"""What a machine holds: nothing, a part it may not start (`holds`), a part in work, a finished part."""
+"""What a machine holds: nothing, a part it may not start, a part in work, a finished part."""
 MOST_STATES = 60_000
 DIRECT = 1500
 """Up to so many states the factorisation is exact; beyond, an incomplete one steers an iteration (27 s become 3 s)."""
@@ -53,7 +55,7 @@ class Line:
     blocking: str = "after_service"
     clock: str = "odf"
     crew: int | None = None
-    holds: bool = True
+    waits: str = "lent"
     leaves_while_down: bool = True
 
     def __post_init__(self) -> None:
@@ -61,13 +63,12 @@ class Line:
             raise ValueError(f"{len(self.machines)} machines have {len(self.machines) - 1} buffers between them")
         if self.blocking not in ("after_service", "before_service") or self.clock not in ("odf", "tdf"):
             raise ValueError(f"blocking {self.blocking!r} or clock {self.clock!r} is not known")
+        if self.waits not in ("machine", "queue", "lent"):
+            raise ValueError(f"waits {self.waits!r}: one of machine, queue, lent")
 
     def backwards(self) -> Line:
         """The same line run in the other direction."""
-        return Line(
-            self.machines[::-1], self.buffers[::-1], self.blocking, self.clock, self.crew, self.holds,
-            self.leaves_while_down,
-        )  # fmt: skip
+        return replace(self, machines=self.machines[::-1], buffers=self.buffers[::-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,10 @@ def _room(line: Line, holds: list[int], parts: list[int], down: tuple[int, ...],
     """Is there a place behind machine `i`?"""
     if i == len(holds) - 1:
         return True
-    return parts[i] < line.buffers[i] or (holds[i + 1] == EMPTY and i + 1 not in down and parts[i] == 0)
+    free = holds[i + 1] == EMPTY and i + 1 not in down
+    if line.waits == "queue" and parts[i] > 0:  # the part that may not start takes its place from nobody
+        free = False
+    return parts[i] < line.buffers[i] + free
 
 
 def _waits(parts: list[int], i: int) -> bool:
@@ -159,7 +163,7 @@ def _settled(line: Line, holds: list[int], parts: list[int], down: tuple[int, ..
         for i in reversed(range(len(holds))):
             up = i not in down
             room = _room(line, holds, parts, down, i)
-            if holds[i] == DONE and room and (up or line.leaves_while_down):
+            if holds[i] == DONE and (before or (room and (up or line.leaves_while_down))):
                 holds[i] = EMPTY
                 if i < len(parts):
                     parts[i] += 1  # an empty buffer with a free machine is passed in no time
@@ -167,7 +171,7 @@ def _settled(line: Line, holds: list[int], parts: list[int], down: tuple[int, ..
             elif holds[i] == HELD and up and room:
                 holds[i] = WORKS
                 moved = True
-            elif holds[i] == EMPTY and up and _waits(parts, i) and (room or not before or line.holds):
+            elif holds[i] == EMPTY and up and _waits(parts, i) and (room or not before or line.waits == "machine"):
                 holds[i] = HELD if before and not room else WORKS
                 if i > 0:
                     parts[i - 1] -= 1

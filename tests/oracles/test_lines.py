@@ -44,8 +44,20 @@ def test_a_part_held_upstream_until_the_start_is_one_place_less(count: int) -> N
     rates = (1.0, 1.3, 0.8, 1.1)[:count]
     machines = tuple(Machine(rate) for rate in rates)
     after = solve(Line(machines, (1,) * (count - 1)))
-    before = solve(Line(machines, (2,) * (count - 1), "before_service", holds=False))
+    before = solve(Line(machines, (2,) * (count - 1), "before_service", waits="queue"))
     assert before.throughput == pytest.approx(after.throughput, rel=1e-11)
+
+
+@pytest.mark.parametrize("clock", ["odf", "tdf"])
+def test_where_the_part_waits_matters_only_if_an_idle_machine_can_fail(clock: str) -> None:
+    in_machine, lent = (solve(Line(UNEQUAL, (1, 2), "before_service", clock, waits=w)) for w in ("machine", "lent"))
+    if clock == "odf":
+        assert lent.throughput == pytest.approx(in_machine.throughput, rel=1e-11)
+        assert lent.blocked == pytest.approx(in_machine.blocked, abs=1e-11)
+        waiting = lent.blocked[1]  # counted in the queue instead of in the machine
+        assert lent.buffers[0] == pytest.approx(in_machine.buffers[0] + waiting, rel=1e-9)
+    else:
+        assert lent.throughput < in_machine.throughput
 
 
 @pytest.mark.parametrize("places", [0, 1, 4])
@@ -94,9 +106,9 @@ def test_two_unreliable_machines_in_another_formulation(places: int) -> None:
 @pytest.mark.parametrize("blocking", ["after_service", "before_service"])
 @pytest.mark.parametrize("clock", ["odf", "tdf"])
 @pytest.mark.parametrize("crew", [None, 1])
-@pytest.mark.parametrize("leaves", [True, False])
-def test_what_flows_in_flows_out(blocking: str, clock: str, crew: int | None, leaves: bool) -> None:
-    line = Line(UNEQUAL, (1, 2), blocking, clock, crew, leaves_while_down=leaves)
+@pytest.mark.parametrize(("waits", "leaves"), [("lent", True), ("machine", False), ("queue", True)])
+def test_what_flows_in_flows_out(blocking: str, clock: str, crew: int | None, waits: str, leaves: bool) -> None:
+    line = Line(UNEQUAL, (1, 2), blocking, clock, crew, waits, leaves)
     found = solve(line)
     for i, machine in enumerate(UNEQUAL):
         assert machine.work * found.works[i] == pytest.approx(found.throughput, rel=1e-10)
