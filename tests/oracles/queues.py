@@ -156,6 +156,33 @@ def mmck(arrival: float, service: float, servers: int, places: int) -> Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """Share of demand met at once, mean units on hand, mean units backordered."""
+
+    fill_rate: float
+    on_hand: float
+    backorders: float
+
+
+def make_to_stock(demand: float, service: float, base_stock: int) -> Shelf:
+    """M/M/1 that refills a shelf up to `base_stock`, unmet demand waiting (Buzacott and Shanthikumar 1993, chapter 4).
+
+    Units missing from the shelf are the parts N of M/M/1: fill rate P(N < S) = 1 - rho^S, on hand E[(S - N)+] =
+    S - (rho - rho^(S + 1)) / (1 - rho), backorders E[(N - S)+] = rho^(S + 1) / (1 - rho).
+    """
+    load = _stable(demand / service)
+    short = load**base_stock
+    on_hand = base_stock - load * (1 - short) / (1 - load)
+    return Shelf(1 - short, on_hand, short * load / (1 - load))
+
+
+def make_to_stock_with_loss(demand: float, service: float, base_stock: int) -> Shelf:
+    """The same where unmet demand is lost: the parts are those of M/M/1/S."""
+    found = mmck(demand, service, 1, base_stock)
+    return Shelf(1 - found.lost, base_stock - found.wip, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Interference:
     """Units of a finite source: mean that work, mean that are down, mean that wait for a repairer, busy repairers."""
 

@@ -110,6 +110,22 @@ def test_the_c_mu_order_is_the_cheapest() -> None:
     assert q.holding_rate(CLASSES, q.c_mu(CLASSES)) < worst
 
 
+@pytest.mark.parametrize("base_stock", [0, 1, 5])
+def test_a_shelf_is_a_chain_of_units_missing(base_stock: int) -> None:
+    missing = q.birth_death([0.8] * LONG, [1.0] * LONG)
+    n = np.arange(LONG + 1)
+    found = q.make_to_stock(0.8, 1.0, base_stock)
+    assert found.fill_rate == pytest.approx(float(missing[n < base_stock].sum()), abs=1e-12)
+    assert found.on_hand == pytest.approx(float(missing @ np.maximum(base_stock - n, 0)), abs=1e-9)
+    assert found.backorders == pytest.approx(float(missing @ np.maximum(n - base_stock, 0)), rel=1e-9)
+
+
+def test_a_shelf_of_one_that_loses_demand_by_hand() -> None:
+    """On hand or in work: met with probability 1 / (1 + 0.8)."""
+    found = q.make_to_stock_with_loss(0.8, 1.0, 1)
+    assert (found.fill_rate, found.on_hand) == pytest.approx((1 / 1.8, 1 / 1.8))
+
+
 @pytest.mark.parametrize(("units", "crew"), [(1, 1), (6, 1), (6, 2), (4, 4)])
 def test_machine_interference_in_balance(units: int, crew: int) -> None:
     found = q.finite_source(units, 0.1, 0.4, crew)

@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from tests.theory import cases_lines, cases_networks, cases_queues
-from tests.theory.compare import SHARP, Case, assert_agrees, estimates
+from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_queues
+from tests.theory.compare import Case, assert_case, estimates
 
-CASES = (*cases_queues.CASES, *cases_networks.CASES, *cases_lines.CASES)
+CASES = (*cases_queues.CASES, *cases_networks.CASES, *cases_lines.CASES, *cases_maintenance.CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_the_simulator_agrees_with_theory(case: Case) -> None:
-    for figure, found in estimates(case).items():
-        try:
-            assert_agrees(found, case.exact[figure], case.sharp.get(figure, SHARP))
-        except AssertionError as err:
-            raise AssertionError(f"{case.name}, {figure}: {err}") from None
+    assert_case(case)
 
 
 def deviations(word: str) -> Iterator[float]:
