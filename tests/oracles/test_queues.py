@@ -80,6 +80,13 @@ def test_breakdowns_by_moments_of_the_phases() -> None:
     assert cv == pytest.approx(np.sqrt(second / first**2 - 1))
 
 
+def test_repeating_what_has_no_memory_is_resuming_it() -> None:
+    assert q.with_repeats(1.0 / 1.1, 0.1, 4.0) == pytest.approx(q.with_breakdowns(1.0, 1.0, 0.1, 4.0, 1.0)[0])
+    constant = q.with_repeats(exp(-0.1), 0.1, 4.0)  # by hand: (e^0.1 - 1) (10 + 4)
+    assert constant == pytest.approx(0.1051709 * 14)
+    assert constant > q.with_breakdowns(1.0, 0.0, 0.1, 4.0, 1.0)[0]
+
+
 CLASSES = (q.Class(0.2, 1.0, 1.0, 1.0), q.Class(0.1, 2.0, 0.5, 5.0), q.Class(0.3, 0.8, 0.0, 1.5))
 
 
