@@ -89,8 +89,8 @@ def with_breakdowns(mean: float, cv: float, fail: float, repair_mean: float, rep
 def with_repeats(unfailed: float, fail: float, repair_mean: float) -> float:
     """Mean time to one good part of a saturated server whose work is drawn anew after every failure.
 
-    `unfailed` is E[exp(-fail S)], the chance that a work ends before the failure. Attempts until a good one: 1 / unfailed,
-    each works (1 - unfailed) / fail on average: E[C] = (1 / unfailed - 1) (1 / fail + E[R]). A server that scraps the
+    `unfailed` is E[exp(-fail S)], the chance that a work ends before the failure. It takes 1 / unfailed attempts, each
+    of (1 - unfailed) / fail at work on average: E[C] = (1 / unfailed - 1) (1 / fail + E[R]). A server that scraps the
     part instead makes as many good ones, and 1 / unfailed - 1 scrapped ones to each of them.
     """
     return (1 / unfailed - 1) * (1 / fail + repair_mean)
