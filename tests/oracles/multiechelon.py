@@ -9,8 +9,8 @@ times are independent, so with y the echelon position of stage j
     F_j(x) = C_j(min(S_j, x)),  S_j = argmin C_j,  least cost = C_N(S_N).
 
 h_j are echelon holding costs (what holding at j costs more than at j + 1), b is backlog. Units on their way to stage j
-are charged what they cost at j + 1. Under continuous review D_j is the demand of the lead time; under periodic review of
-every period, counted at its end, it is that of L_j periods, one more at stage 1.
+are charged what they cost at j + 1. Under continuous review D_j is the demand of the lead time; under review in every
+period, costs counted at its end, it is that of L_j periods, one more at stage 1.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def best_levels(system: Serial) -> tuple[tuple[int, ...], float]:
 def stages(system: Serial, levels: tuple[int, ...]) -> tuple[Stage, ...]:
     """Figures of every stage, the customers' first, under echelon base-stock levels S_1 .. S_N.
 
-    Written forwards, from the source to the customers, without the cost recursion: an echelon's stock is the position a
-    lead time ago less the demand since, and the position of the next echelon is the smaller of its level and that stock.
+    Written forwards, from the source to the customers, without the cost recursion: an echelon's stock is the position
+    a lead time ago less the demand since; the next echelon's position is the smaller of its level and that stock.
     """
     low = -sum(len(law) for law in system.laws)
     size = max(levels) - low + 1
@@ -98,7 +98,9 @@ def stages(system: Serial, levels: tuple[int, ...]) -> tuple[Stage, ...]:
         extra = x - owed_from
         found.append(
             Stage(
-                float(stock @ np.maximum(extra, 0)), float(stock @ np.maximum(-extra, 0)), float(stock[extra >= 0].sum())
+                float(stock @ np.maximum(extra, 0)),
+                float(stock @ np.maximum(-extra, 0)),
+                float(stock[extra >= 0].sum()),
             )
         )
         if j:
