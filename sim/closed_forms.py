@@ -91,7 +91,7 @@ def _line(plant: Plant) -> Iterator[Theory]:
     """Figures of the line where every part, station and release is of a kind known here."""
     releases = [p.release for p in plant.products]
     parts = chain(plant.products, releases, plant.stations, chain.from_iterable(p.steps for p in plant.products))
-    if not all(_plain(part) for part in parts) or any(r.consumes or r.calendar for r in releases):
+    if not releases or not all(_plain(part) for part in parts) or any(r.consumes or r.calendar for r in releases):
         return
     if any(s.calendar for s in plant.stations) or any(mean(x.work) <= 0 for p in plant.products for x in p.steps):
         return
