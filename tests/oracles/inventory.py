@@ -110,6 +110,18 @@ def base_stock(level: int, rate: float, lead: float) -> Figures:
     return figures(level, np.ones(1), poisson_law(rate * lead), rate)
 
 
+def base_stock_lost(level: int, rate: float, lead: float) -> Figures:
+    """One order a unit sold, a customer who finds nothing is lost: the M/G/S/S queue, for any independent lead times.
+
+    Orders outstanding are Poisson(rate * lead) cut off at S; lost is Erlang's B (Karush 1957). No backorders.
+    """
+    law = poisson_law(rate * lead)[: level + 1]
+    law = np.append(law, np.zeros(level + 1 - len(law)))
+    law = law / law.sum()
+    met = 1 - float(law[level])
+    return Figures(float(law @ (level - np.arange(level + 1))), 0.0, met, 1.0, rate * met)
+
+
 def base_stock_periodic(level: int, rate: float, lead: float, period: float) -> Figures:
     """Order up to `level` every `period`, time averages. A review orders unless nothing was demanded since the last."""
     orders = -np.expm1(-rate * period) / period

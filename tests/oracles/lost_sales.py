@@ -10,12 +10,12 @@ The lattice ends at `most` on hand and `largest` units an order; both are to be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracles.inventory import poisson_law
+from tests.oracles.inventory import mixed_law, poisson_law
 
 Values = NDArray[np.float64]
 Orders = NDArray[np.int64]
@@ -78,8 +78,25 @@ def best(model: LostSales) -> tuple[float, Orders]:
 
 def cost(model: LostSales, orders: Orders) -> float:
     """Exact cost of a period under any stationary policy, orders[x_0, x_1, ..] = z."""
+    return period_mean(model, orders, _period_cost(model))
+
+
+def lost(model: LostSales, orders: Orders) -> float:
+    """Units lost in a period."""
+    return period_mean(model, orders, _period_cost(replace(model, holding=0.0, lost=1.0)))
+
+
+def time_on_hand(model: LostSales, orders: Orders) -> float:
+    """Mean stock on hand over time when demand comes in single units at a constant rate within the period."""
+    law = mixed_law(model.mean, 0.0, 1.0)
+    gap = np.arange(model.most + 1)[:, None] - np.arange(len(law))
+    return period_mean(model, orders, np.maximum(gap, 0) @ law)
+
+
+def period_mean(model: LostSales, orders: Orders, of_stock: Values) -> float:
+    """Mean over periods of a figure that depends on the stock on hand after receiving, of_stock[x_0]."""
     move, value = _left(model), np.zeros(model.shape)
-    stage = _period_cost(model).reshape((-1,) + (1,) * (model.lead - 1))
+    stage = of_stock.reshape((-1,) + (1,) * (model.lead - 1))
     while True:
         follow = np.take_along_axis(_look_ahead(model, move, value), orders[..., None], axis=-1)[..., 0]
         step = stage + follow - value
@@ -96,13 +113,19 @@ def capped_base_stock(model: LostSales, level: int, cap: int) -> Orders:
 
 def best_base_stock(model: LostSales) -> tuple[int, float]:
     """Level and cost of the best base-stock policy; its cost is convex in the level (Janakiraman and Roundy 2004)."""
-    level = int(model.mean * (model.lead + 1) / 2)
-    current = cost(model, capped_base_stock(model, level, model.largest))
-    while True:
-        following = cost(model, capped_base_stock(model, level + 1, model.largest))
-        if following >= current:
-            return level, current
-        level, current = level + 1, following
+    level = int(model.mean * (model.lead + 1) * 0.9)
+    known: dict[int, float] = {}
+
+    def of(tried: int) -> float:
+        if tried not in known:
+            known[tried] = cost(model, capped_base_stock(model, tried, model.largest))
+        return known[tried]
+
+    while of(level + 1) < of(level):
+        level += 1
+    while of(level - 1) <= of(level):
+        level -= 1
+    return level, of(level)
 
 
 def best_capped(model: LostSales, levels: range, caps: range) -> tuple[int, int, float]:

@@ -49,6 +49,14 @@ def test_base_stock_backorders_by_hand() -> None:
     assert three.no_backorder == pytest.approx((2.5 + 1 / 6) * e)
 
 
+def test_base_stock_with_lost_sales_by_hand() -> None:
+    """Level 2, mean 2 in a lead time: outstanding 1 : 2 : 2, so 2 of 5 are lost and 0.8 are on hand."""
+    found = inventory.base_stock_lost(2, 4.0, 0.5)
+    assert (found.fill_rate, found.on_hand, found.order_rate) == pytest.approx((0.6, 0.8, 2.4))
+    assert found.on_hand == pytest.approx(2 - 2 * 0.6), "Little: on order is what is ordered times the lead time"
+    assert inventory.base_stock_lost(60, 4.0, 0.5).fill_rate == pytest.approx(1)
+
+
 def test_compound_law_is_a_mixture_of_convolutions() -> None:
     size = np.array([0.0, 0.5, 0.2, 0.0, 0.3])
     found = inventory.compound_law(3.0, size)

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from tests.oracles.inventory import poisson_law
-from tests.oracles.lost_sales import LostSales, best, best_base_stock, best_capped, capped_base_stock, cost
+from tests.oracles.lost_sales import (
+    LostSales,
+    best,
+    best_base_stock,
+    best_capped,
+    capped_base_stock,
+    cost,
+    lost,
+    time_on_hand,
+)
 
 Values = NDArray[np.float64]
 
@@ -25,7 +34,7 @@ ZIPKIN = [
 
 @pytest.mark.parametrize(("lead", "lost", "optimal", "base_stock"), ZIPKIN)
 def test_zipkins_table(lead: int, lost: float, optimal: float, base_stock: float) -> None:
-    model = LostSales(5.0, lead, 1.0, lost, 32 if lead < 3 else 28, 16 if lead < 3 else 13)
+    model = LostSales(5.0, lead, 1.0, lost, 32 if lead < 3 else 26, 16 if lead < 3 else 13)
     least, orders = best(model)
     assert int(orders.max()) < model.largest, "the lattice does not hold the best policy back"
     assert least == pytest.approx(optimal, abs=0.0051)
@@ -68,6 +77,33 @@ def test_the_best_policy_is_that_of_the_linear_programme() -> None:
     right = np.append(np.zeros(states), 1.0)
     found = linprog(np.repeat(stage, orders), A_eq=equal, b_eq=right, method="highs")
     assert best(SMALL)[0] == pytest.approx(found.fun, abs=1e-5)
+
+
+def test_the_parts_of_the_cost() -> None:
+    """Holding at the end of the period and lost units make the cost; over time more is on hand than at the end."""
+    orders = capped_base_stock(SMALL, 4, 2)
+    missed, left = lost(SMALL, orders), cost(replace(SMALL, lost=0.0), orders)
+    assert cost(SMALL, orders) == pytest.approx(4.0 * missed + left, abs=1e-5)
+    assert left < time_on_hand(SMALL, orders) < left + SMALL.mean - missed
+
+
+def test_figures_followed_period_by_period() -> None:
+    """Level 4, at most 2 a period, lead time 2, mean 1; stock over time by the customers' arrivals within a period."""
+    generator, periods = np.random.default_rng(20260105), 60_000
+    stock, coming, missed, held = 3, 1, np.zeros(periods), np.zeros(periods)
+    for n in range(periods):
+        order = min(max(4 - stock - coming, 0), 2)
+        times = np.sort(generator.random(generator.poisson(1.0)))
+        sold = min(stock, len(times))
+        held[n] = stock - (1 - times[:sold]).sum()
+        missed[n] = len(times) - sold
+        stock, coming = stock - sold + coming, order
+    orders = capped_base_stock(SMALL, 4, 2)
+    for found, exact in ((missed, lost(SMALL, orders)), (held, time_on_hand(SMALL, orders))):
+        batches = found.reshape(50, -1).mean(axis=1)
+        error = float(batches.std(ddof=1)) / 50**0.5
+        assert 3 * error < 0.06 * exact
+        assert abs(float(batches.mean()) - exact) <= 3 * error
 
 
 def test_a_policy_costs_what_its_markov_chain_costs() -> None:
