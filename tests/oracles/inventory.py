@@ -133,6 +133,17 @@ def reorder_point(point: int, lot: int, rate: float, lead: float) -> Figures:
     return figures(point + 1, np.full(lot, 1 / lot), poisson_law(rate * lead), rate / lot)
 
 
+def reorder_point_periodic(point: int, lot: int, rate: float, lead: float, period: float) -> Figures:
+    """(r, nQ), time averages: a review at position r or less orders as few lots of Q as bring it above r.
+
+    `order_rate` counts one order a review that orders, however many lots it is of.
+    """
+    reached = 1 - np.cumsum(np.append(0.0, poisson_law(rate * period)))  # P(D >= 0), P(D >= 1), ..
+    padded = np.append(reached, np.zeros(lot + 1))[1 : lot + 1]
+    orders = float(padded.mean()) / period
+    return figures(point + 1, np.full(lot, 1 / lot), mixed_law(rate, lead, period), orders)
+
+
 def cycle_service(point: int, rate: float, lead: float) -> float:
     """Chance that nobody waits between an order placed at position `point` and its receipt: P(D(L) <= r)."""
     return float(poisson.cdf(point, rate * lead))

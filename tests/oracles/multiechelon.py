@@ -37,11 +37,14 @@ class Serial:
 
 @dataclass(frozen=True)
 class Stage:
-    """Long-run means at one stage: units on hand there, units it owes its customer, share of time owing none."""
+    """Long-run means at one stage: units on hand there, units it owes its customer, share of orders it meets at once.
+
+    `fill_rate` is of single-unit orders that come at random (Poisson, passed on one for one).
+    """
 
     on_hand: float
     backorders: float
-    no_backorder: float
+    fill_rate: float
 
 
 def poisson_serial(means: tuple[float, ...], holding: tuple[float, ...], backlog: float) -> Serial:
@@ -100,7 +103,7 @@ def stages(system: Serial, levels: tuple[int, ...]) -> tuple[Stage, ...]:
             Stage(
                 float(stock @ np.maximum(extra, 0)),
                 float(stock @ np.maximum(-extra, 0)),
-                float(stock[extra >= 0].sum()),
+                float(stock[extra > 0].sum()),
             )
         )
         if j:

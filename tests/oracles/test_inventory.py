@@ -73,18 +73,26 @@ def test_a_window_of_no_width_is_the_plain_law() -> None:
     assert wide[: len(plain)] == pytest.approx(plain, abs=1e-8)
 
 
-def received(times: Values, sizes: Values, low: int, high: int | None, lot: int, lead: float) -> Values:
-    """Units received before each customer under a policy followed step by step; `high` None: lots of `lot`."""
+def received(
+    times: Values, sizes: Values, low: int, high: int | None, lot: int, lead: float, period: float = 0.0
+) -> tuple[Values, int]:
+    """Units received before each customer under a policy followed step by step, and how many orders were placed.
+
+    `high` None: as few lots of `lot` as needed. `period` 0: a look after each customer, else one every period.
+    """
     position = high if high is not None else low + lot
     begin, ordered, when = position, [0.0], [-np.inf]
-    for at, size in zip(times, sizes, strict=True):
-        position -= int(size)
+    looks = np.arange(1, int(times[-1] / period)) * period if period else times
+    waiting = np.append(0.0, np.cumsum(sizes))[np.searchsorted(times, looks, side="right")]
+    for at, gone in zip(looks, np.diff(waiting, prepend=0.0), strict=True):
+        position -= int(gone)
         if position <= low:
             amount = high - position if high is not None else -(-(low + 1 - position) // lot) * lot
             position += amount
             ordered.append(ordered[-1] + amount)
             when.append(at + lead)
-    return begin + np.array(ordered)[np.searchsorted(np.array(when), times, side="left") - 1]
+    supply = begin + np.array(ordered)[np.searchsorted(np.array(when), times, side="left") - 1]
+    return supply, len(when) - 1
 
 
 def assert_seen(supply: Values, sizes: Values, exact: Figures) -> None:
@@ -112,10 +120,11 @@ def test_reorder_policies_followed_step_by_step(low: int, high: int | None, lot:
     generator, count = np.random.default_rng(20260105), 300_000
     times = np.cumsum(generator.exponential(0.5, count))
     sizes = generator.choice(len(size), count, p=size).astype(float)
-    supply = received(times, sizes, low, high, lot, 2.5)
+    supply, orders = received(times, sizes, low, high, lot, 2.5)
     law = np.array(size)
     exact = inventory.reorder_point(low, lot, 2, 2.5) if high is None else ss_policy.continuous(low, high, 2, law, 2.5)
     assert_seen(supply, sizes, exact)
+    assert orders / times[-1] == pytest.approx(exact.order_rate, rel=0.01)
 
 
 def test_s_s_with_single_units_is_r_q() -> None:
@@ -133,13 +142,20 @@ def test_s_s_at_s_one_below_is_base_stock_periodic() -> None:
         assert getattr(same, name) == pytest.approx(getattr(other, name), rel=1e-9)
 
 
-def test_periodic_review_followed_step_by_step() -> None:
-    """Order up to 12 every 3 with lead time 2.5, at Poisson 2: averages seen by the customers."""
-    generator, count = np.random.default_rng(20260105), 400_000
-    times = np.cumsum(generator.exponential(0.5, count))
-    before = np.searchsorted(times, 3.0 * np.floor((times - 2.5) / 3.0), side="right")  # demanded by the last review
-    supply = 12.0 + np.where(times > 5.5, before, 0)
-    assert_seen(supply, np.ones(count), inventory.base_stock_periodic(12, 2.0, 2.5, 3.0))
+PERIODIC = [
+    (11, 12, 0, inventory.base_stock_periodic(12, 2.0, 2.5, 3.0)),
+    (9, 17, 0, ss_policy.periodic(9, 17, 2.0, 2.5, 3.0)),
+    (8, None, 4, inventory.reorder_point_periodic(8, 4, 2.0, 2.5, 3.0)),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "lot", "exact"), PERIODIC, ids=["base_stock", "s_s", "r_nq"])
+def test_periodic_review_followed_step_by_step(low: int, high: int | None, lot: int, exact: Figures) -> None:
+    """A look every 3, lead time 2.5, Poisson 2: averages seen by the customers."""
+    times = np.cumsum(np.random.default_rng(20260105).exponential(0.5, 400_000))
+    supply, orders = received(times, np.ones(len(times)), low, high, lot, 2.5, 3.0)
+    assert_seen(supply, np.ones(len(times)), exact)
+    assert orders / times[-1] == pytest.approx(exact.order_rate, rel=0.01)
 
 
 def test_best_r_q_is_the_cheapest_of_all() -> None:

@@ -21,8 +21,8 @@ def test_one_stage_is_a_newsvendor_and_a_base_stock() -> None:
     (found_level,), found_cost = best_levels(system)
     assert (found_level, found_cost) == pytest.approx((level, least))
     only, same = stages(system, (11,))[0], base_stock(11, 4.0, 2.0)
-    found = only.on_hand, only.backorders, only.no_backorder
-    assert found == pytest.approx((same.on_hand, same.backorders, same.no_backorder))
+    found = only.on_hand, only.backorders, only.fill_rate
+    assert found == pytest.approx((same.on_hand, same.backorders, same.fill_rate))
 
 
 @pytest.mark.parametrize("system", [TWO, THREE])
@@ -70,5 +70,7 @@ def test_two_stages_followed_order_by_order() -> None:
         error = float(batches.std(ddof=1)) / 50**0.5
         assert 3 * error < 0.05 * backorders, name
         assert abs(float(batches.mean()) - backorders) <= 3 * error, name
+    at_once = (sent == times).mean(), (at_one <= times).mean()
+    assert at_once == pytest.approx((exact[1].fill_rate, exact[0].fill_rate), rel=0.02)
     held = np.maximum(times - at_one, 0)[low:].mean() * (count / span)
     assert held == pytest.approx(exact[0].on_hand, rel=0.02)
