@@ -15,23 +15,24 @@ from typing import Any
 
 from sim import analytic
 from sim.distributions import mean, variance
-from sim.plant import UNLIMITED, Demand, Dist, Failure, Plant, Product, Release, Station, Step, Stock, Supplier
+from sim.plant import UNLIMITED, Dist, Plant, Product, Station, Stock
 from sim.traffic import completed, visits
 from sim.units import TIME_UNITS
 
-_KNOWN: dict[type, str] = {
-    Plant: "id site area line timezone tick_s time_unit currency start products stations crews calendars stocks "
-    "suppliers demands controls limits sensors conventions unlimited question path",
-    Product: "id steps release revenue scrap_cost",
-    Release: "policy cap base_stock arrivals calendar consumes",
-    Step: "id station work next",
-    Station: "id units fails calendar buffer capacity holding",
-    Failure: "clock after repair crew",
-    Stock: "id item source initial holding level review lead order_cost price",
-    Supplier: "id note",
-    Demand: "id stock arrivals calendar backlog",
+_KNOWN = {
+    "Plant": "id site area line timezone tick_s time_unit currency start products stations crews calendars stocks "
+    "suppliers demands controls limits sensors pools tariff enterprise conventions unlimited question path",
+    "Product": "id steps release revenue scrap_cost family due priority holding tardiness",
+    "Release": "policy cap base_stock arrivals calendar consumes",
+    "Step": "id station work next",
+    "Station": "id units fails modes calendar buffer capacity holding priority power part_energy",
+    "Failure": "clock after repair crew",
+    "Mode": "id clock after repair crew priority cost",
+    "Stock": "id item source initial holding level review lead order_cost price priority",
+    "Supplier": "id note",
+    "Demand": "id stock arrivals calendar backlog priority",
 }
-"""Fields whose every value is taken into account below (or moves no figure given here)."""
+"""Type -> fields whose every value is taken into account below, or moves no figure given here."""
 _SWEEPS = 1000
 
 
@@ -70,7 +71,7 @@ def as_json(found: list[Theory]) -> dict[str, Any]:
 
 def _plain(thing: Any) -> bool:
     """Has a thing only what these forms know?"""
-    known = _KNOWN[type(thing)].split()
+    known = _KNOWN[type(thing).__name__].split()
     for field in fields(thing):
         default = field.default if field.default_factory is MISSING else field.default_factory()
         if field.name not in known and getattr(thing, field.name) != default:
@@ -95,7 +96,7 @@ def _line(plant: Plant) -> Iterator[Theory]:
         return
     if any(s.calendar for s in plant.stations) or any(mean(x.work) <= 0 for p in plant.products for x in p.steps):
         return
-    if any(s.fails is not None and (s.fails.clock != "odf" or not _plain(s.fails)) for s in plant.stations):
+    if not all(_fails_simply(s) for s in plant.stations):
         return
     if all(r.policy == "push" for r in releases):
         yield from _open(plant)
@@ -103,6 +104,12 @@ def _line(plant: Plant) -> Iterator[Theory]:
         yield from _closed(plant, plant.products[0])
     elif len(releases) == 1 and releases[0].policy == "saturated":
         yield from _saturated(plant, plant.products[0])
+
+
+def _fails_simply(station: Station) -> bool:
+    """Never, or in one way that ages with work and lets the part resume."""
+    modes = [m for m in getattr(station, "modes", (station.fails,)) if m is not None]
+    return not modes or (len(modes) == 1 and modes[0].clock == "odf" and _plain(modes[0]) and modes[0] is station.fails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +281,14 @@ def _saturated(plant: Plant, product: Product) -> Iterator[Theory]:
 def _stock(plant: Plant, stock: Stock) -> Iterator[Theory]:
     """A supplied stock that orders each unit a Poisson customer takes."""
     demands = [d for d in plant.demands if d.stock == stock.id]
-    consumed = any(stock.id == name for p in plant.products for name, _ in p.release.consumes)
-    if stock.lead is None or stock.level is None or stock.review is not None or consumed or len(demands) != 1:
+    asked = [k.source for k in plant.stocks] + [name for p in plant.products for name, _ in p.release.consumes]
+    asked += [name for p in plant.products for step in p.steps for name, _ in getattr(step, "needs", ())]
+    if stock.id in asked or stock.lead is None or stock.level is None or stock.review is not None or len(demands) != 1:
         return
     demand, source = demands[0], [s for s in plant.suppliers if s.id == stock.source]
     if not source or not all(_plain(thing) for thing in (stock, demand, *source)):
         return
-    if demand.arrivals.kind != "exponential" or demand.calendar:
+    if demand.arrivals is None or demand.arrivals.kind != "exponential" or demand.calendar:
         return
     ordered = mean(stock.lead) / mean(demand.arrivals)
     if ordered <= 0:

@@ -122,7 +122,7 @@ class NewStation(Station):
 
 
 def test_a_feature_added_later_silences_the_forms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(closed_forms._KNOWN, NewStation, closed_forms._KNOWN[Station])
+    monkeypatch.setitem(closed_forms._KNOWN, "NewStation", closed_forms._KNOWN["Station"])
     described = one_station()
     assert theory(replace(described, stations=(NewStation("a"),)))
     assert theory(replace(described, stations=(NewStation("a", setup=const(5.0)),))) == []
