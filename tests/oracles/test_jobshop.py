@@ -7,7 +7,19 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from tests.oracles.jobshop import HERE, RULES, Jobs, Schedule, Waiting, dispatch, faults, load, lower_bound, makespan
+from tests.oracles.jobshop import (
+    HERE,
+    RULES,
+    Jobs,
+    Schedule,
+    Waiting,
+    dispatch,
+    dispatch_by_event,
+    faults,
+    load,
+    lower_bound,
+    makespan,
+)
 
 NAMES = sorted(path.stem for path in HERE.glob("*.txt"))
 KNOWN = {
@@ -94,6 +106,26 @@ def clockwise(jobs: Jobs, rule: str) -> Schedule:
 def test_dispatching_is_what_a_clock_would_see(rule: str) -> None:
     for jobs in [load("ft06").jobs, *(random_jobs(seed, 5) for seed in range(5))]:
         assert dispatch(jobs, rule) == clockwise(jobs, rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_event_by_event_differs_only_where_ends_coincide(rule: str) -> None:
+    for seed in range(5):
+        jobs = tuple(tuple((m, t * 10_007 + 31 * j + m) for m, t in job) for j, job in enumerate(random_jobs(seed, 6)))
+        if rule != "MOR":  # there equal priorities remain, which go by joining here and by number there
+            assert dispatch_by_event(jobs, rule) == dispatch(jobs, rule)
+    for name in NAMES:
+        instance = load(name)
+        schedule = dispatch_by_event(instance.jobs, rule)
+        assert faults(instance.jobs, schedule) == []
+        assert makespan(instance.jobs, schedule) >= instance.optimum
+
+
+def test_a_machine_does_not_wait_for_the_other_end_of_the_same_time() -> None:
+    """Machines 0 and 1 end at 4; job 0 comes to machine 2 first and starts, though job 1 is shorter there."""
+    jobs = (((0, 4), (2, 5)), ((1, 4), (2, 1)))
+    assert dispatch(jobs, "SPT") == ((0, 5), (0, 4))
+    assert dispatch_by_event(jobs, "SPT") == ((0, 4), (0, 9))
 
 
 def test_faults_are_found() -> None:
