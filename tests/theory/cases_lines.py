@@ -22,6 +22,13 @@ LINES: dict[str, tuple[Line, float]] = {
     "four_crew_of_two": (Line((Machine(1.0, 0.05, 0.1),) * 4, (0, 1, 0), crew=2), 80_000),
     "five_reliable": (Line((RELIABLE,) * 5, (1,) * 4), 15_000),
     "five_unequal": (Line(UNEQUAL, (1, 0, 2, 1)), 50_000),
+    "three_before_service": (Line((RELIABLE,) * 3, (1, 1), "before_service"), 20_000),
+    "three_unequal_before_service": (Line(UNEQUAL[:3], (2, 1), "before_service"), 60_000),
+    "five_before_service": (Line((RELIABLE,) * 5, (2, 0, 1, 3), "before_service"), 20_000),
+    "three_tdf": (Line(UNEQUAL[:3], (2, 1), clock="tdf"), 60_000),
+    "three_tdf_crew": (Line((WEAK,) * 3, (2, 2), clock="tdf", crew=1), 40_000),
+    "four_tdf": (Line((WEAK,) * 4, (1, 0, 1), clock="tdf"), 50_000),
+    "three_before_service_tdf": (Line((WEAK,) * 3, (1, 2), "before_service", "tdf"), 50_000),
 }
 """Lines by name, and the seconds of a replication."""
 

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_queues
+from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_priorities, cases_queues
 from tests.theory.compare import Case, assert_case, estimates
 
-CASES = (*cases_queues.CASES, *cases_networks.CASES, *cases_lines.CASES, *cases_maintenance.CASES)
+CASES = (
+    *cases_queues.CASES,
+    *cases_networks.CASES,
+    *cases_lines.CASES,
+    *cases_maintenance.CASES,
+    *cases_priorities.CASES,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
