@@ -238,7 +238,8 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
     rows = np.zeros((replicas, layout.width), dtype=np.int64)
 
     def put(name: str, value: object) -> None:
-        layout.view(rows, name)[...] = np.asarray(value, dtype=np.int64).reshape(layout.shape[name])
+        given = np.asarray(value, dtype=np.int64)
+        layout.view(rows, name)[...] = given.reshape(layout.shape[name]) if given.ndim else given
 
     rows[:, st.SEED] = seed
     rows[:, st.REPLICA] = np.arange(first, first + replicas)
