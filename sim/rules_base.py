@@ -214,7 +214,14 @@ def wake(row: Array, p: Array, entity: int) -> None:
     flag = p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG
     if row[flag] == 0:
         row[flag] = 1
-        insert(row, p, entity)
+        if row[st.WORK_LEN] == row[st.WORK_SEG]:  # the first one of this step: nobody to stand in order with
+            at = row[st.WORK_HEAD] + row[st.WORK_LEN]
+            if at >= p[st.N_ENTITIES]:
+                at -= p[st.N_ENTITIES]
+            row[p[st.AT_ENTITIES] + st.ENTITY_W * at + st.WORK_LIST] = entity
+            row[st.WORK_LEN] += 1
+        else:
+            insert(row, p, entity)
 
 
 @leaf

@@ -267,6 +267,16 @@ def due_clock(row: Array, p: Array, u: int, s: int) -> int:
 def first_giver(row: Array, p: Array, s: int) -> int:
     """Door of `s` with the unit that has waited longest for room (ties: lowest unit), or -1."""
     a = of_station(p, s)
+    best = s if row[p[st.AT_DOORS] + s] >= 0 else -1
+    if p[a + st.DOORS_END] - p[a + st.DOORS_AT] > 1:
+        best = first_of_doors(row, p, s)
+    return best
+
+
+@rare
+def first_of_doors(row: Array, p: Array, s: int) -> int:
+    """`first_giver` for a station with several doors."""
+    a = of_station(p, s)
     best = -1
     for i in range(p[a + st.DOORS_AT], p[a + st.DOORS_END]):
         u = row[p[st.AT_DOORS] + p[i]]
@@ -473,6 +483,8 @@ def create_lot(row: Array, p: Array, product: int, s: int) -> None:
             row[a + st.PART_STEP] = p[b + st.FIRST_STEP]
             row[a + st.PART_RELEASE] = row[st.NOW]
             row[a + st.PART_DUE] = due
+            row[a + st.PART_TARGET] = st.UNDRAWN
+            row[a + st.PART_DEST] = st.NOBODY
             row[product_at(p, product) + st.RELEASED] += p[b + st.TRANSFER]
             change_wip(row, p, product, p[b + st.TRANSFER])
             enqueue(row, p, s, part)
