@@ -43,9 +43,7 @@ class OperatorPool:
 class WorkCenter(Wakeable):
     """A station: parallel units behind one queue of limited capacity."""
 
-    def __init__(
-        self, shared: Shared, spec: Station, rank: int, calendar: WorkCalendar | None, meter: Meter
-    ) -> None:
+    def __init__(self, shared: Shared, spec: Station, rank: int, calendar: WorkCalendar | None, meter: Meter) -> None:
         self.shared = shared
         self.spec = spec
         self.rank = rank
