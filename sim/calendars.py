@@ -79,8 +79,9 @@ def _refuse_overlap(windows: list[tuple[int, int, int]], text: str) -> None:
 
 
 def open_minutes(calendar: Calendar) -> int:
-    """Open minutes in a week without clock changes."""
-    return sum(end - start for _, start, end in calendar.open)
+    """Open minutes in a week without clock changes, planned stops and overtime; breaks do not count."""
+    windows = sum(end - start for _, start, end in calendar.open)
+    return windows - sum(end - start for _, start, end in calendar.breaks)
 
 
 def zone(name: str) -> ZoneInfo:
@@ -107,7 +108,8 @@ def transitions(
     """Whether the calendar is open at tick 0, and the ticks > 0 at which that changes.
 
     `start` is tick 0 (local to the zone when naive); changes up to `weeks` weeks after it are listed, in rising
-    order, adjoining windows joined. A calendar that is never or always open has no changes.
+    order, breaks and planned stops taken out, adjoining windows joined. A calendar that is never or always open has
+    no changes.
     """
     import numpy as np
 
@@ -117,17 +119,44 @@ def transitions(
     until = origin + timedelta(weeks=weeks)
     monday = (origin.astimezone(tz) - timedelta(days=8)).date()
     monday -= timedelta(days=monday.weekday())
-    spans: list[tuple[datetime, datetime]] = []
+    opened, closed = [], [(instant(a, 0, tz), instant(b, DAY_MINUTES, tz)) for a, b in calendar.closed]
     while instant(monday, 0, tz) <= until:
-        for weekday, begin, end in calendar.open:
-            day = monday + timedelta(days=weekday)
-            opened, closed = instant(day, begin, tz), instant(day, end, tz)
-            if spans and opened <= spans[-1][1]:
-                spans[-1] = (spans[-1][0], max(closed, spans[-1][1]))
-            elif closed > opened:
-                spans.append((opened, closed))
+        opened += _week(calendar.open, monday, tz)
+        closed += _week(calendar.breaks, monday, tz)
         monday += timedelta(days=7)
-    open_at_start = any(opened <= origin < closed for opened, closed in spans)
+    spans = _without(opened, closed)
+    open_at_start = any(begin <= origin < end for begin, end in spans)
     changes = [moment for span in spans for moment in span if origin < moment <= until]
     ticks = [round((moment - origin).total_seconds() / tick_s) for moment in changes]
     return open_at_start, np.array(ticks, dtype=np.int64)
+
+
+Span = tuple[datetime, datetime]
+"""From an instant to a later one."""
+
+
+def _week(windows: tuple[tuple[int, int, int], ...], monday: date, tz: ZoneInfo) -> list[Span]:
+    """The windows of one week as instants; those that a clock change makes empty are left out."""
+    days = [(monday + timedelta(days=weekday), begin, end) for weekday, begin, end in windows]
+    spans = [(instant(day, begin, tz), instant(day, end, tz)) for day, begin, end in days]
+    return [(begin, end) for begin, end in spans if begin < end]
+
+
+def _without(opened: list[Span], closed: list[Span]) -> list[Span]:
+    """What is opened and not closed, adjoining spans joined, in order."""
+    changes: dict[datetime, list[int]] = {}
+    for kind, spans in enumerate((opened, closed)):
+        for begin, end in spans:
+            changes.setdefault(begin, [0, 0])[kind] += 1
+            changes.setdefault(end, [0, 0])[kind] -= 1
+    depth, result = [0, 0], list[Span]()
+    begun: datetime | None = None
+    for moment in sorted(changes):
+        depth = [depth[0] + changes[moment][0], depth[1] + changes[moment][1]]
+        is_open = depth[0] > 0 and depth[1] == 0
+        if is_open and begun is None:
+            begun = moment
+        elif not is_open and begun is not None:
+            result.append((begun, moment))
+            begun = None
+    return result

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def validate(
     plant: Annotated[str, typer.Argument(metavar="FILE", help="plant file, or the name of a bundled plant")],
+    json: Annotated[bool, typer.Option("--json", help="the same as one JSON object on standard output")] = False,
 ) -> None:
     """Check a plant file: every error with file and line, or one screen on what it describes."""
     from sim.plantfile import PlantError, resolve
@@ -25,6 +26,9 @@ def validate(
         problems, found, notes = err.problems, None, []
     if found is not None:
         problems = untabled(found)
+    if json:
+        _print_json(found if not problems else None, problems, notes)
+        return
     if found is None or problems:
         for line in problems:
             typer.echo(line, err=True)
@@ -34,11 +38,26 @@ def validate(
     _show(found, notes)
 
 
+def _print_json(plant: Plant | None, problems: list[str], notes: list[str]) -> None:
+    import msgspec
+
+    from sim.report import as_json
+
+    if plant is None:
+        said = {"valid": False, "problems": problems, "notes": notes}
+    else:
+        said = as_json(plant, notes)
+    typer.echo(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
+    if plant is None:
+        raise typer.Exit(2)
+
+
 def _show(plant: Plant, notes: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from sim import report
+    from sim.plantdraft import WARNING
     from sim.traffic import traffic
 
     loads = traffic(plant)
@@ -46,14 +65,15 @@ def _show(plant: Plant, notes: list[str]) -> None:
     for line in report.heading(plant):
         console.print(line, markup=False)
     console.print(f"conventions: {report.conventions(plant)}", markup=False)
-    table = Table("station", "units", "queue", "mean work", "available", "calendar", "utilisation", box=None)
-    for row in report.station_rows(plant, loads):
-        table.add_row(*row)
-    console.print(table)
+    if plant.stations:
+        table = Table(*report.STATION_COLUMNS, box=None)
+        for row in report.station_rows(plant, loads):
+            table.add_row(*row)
+        console.print(table)
     for line in report.throughput_lines(plant, loads):
         console.print(line, markup=False)
     for note in notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(note if note.startswith(WARNING) else f"note: {note}", markup=False)
     for warning in report.warnings(plant, loads):
         console.print(f"warning: {warning}", markup=False)
     console.print("no errors", markup=False)
@@ -62,13 +82,16 @@ def _show(plant: Plant, notes: list[str]) -> None:
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to write; never overwrites")],
     like: Annotated[str, typer.Option(help="copy this bundled plant instead of the commented starter")] = "",
+    feature: Annotated[str, typer.Option(help="write the example of this feature (docs/plant-file.md)")] = "",
 ) -> None:
     """Write a commented plant file to start from."""
     from sim.plantfile import PlantError, resolve
     from sim.starter import text
 
     try:
-        content = resolve(like).read_text(encoding="utf-8") if like else text(file.name)
+        content = _example(feature) if feature else text(file.name)
+        if like:
+            content = resolve(like).read_text(encoding="utf-8")
     except PlantError as err:
         typer.echo(str(err), err=True)
         raise typer.Exit(2) from err
@@ -82,3 +105,16 @@ def init(
         typer.echo(f"{file}: cannot be written ({err.strerror}); choose another place", err=True)
         raise typer.Exit(2) from err
     typer.echo(f"{file}: written; edit it, then check it with: plantwin validate {file}")
+
+
+def _example(feature: str) -> str:
+    """The plant file that shows a feature; raises `PlantError` with a suggestion when there is none."""
+    from sim.plantexamples import examples
+    from sim.plantfile import PlantError
+    from sim.units import suggestion
+
+    known = examples()
+    if feature not in known:
+        hint = suggestion(feature, known)
+        raise PlantError([f"{feature}: expected a feature of the plant file, found none of that name; {hint}"])
+    return known[feature]

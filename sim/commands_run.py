@@ -49,6 +49,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
+def _theory(figure: dict[str, Any] | None) -> str:
+    """A closed form's value and name."""
+    if figure is None:
+        return ""
+    return f"{figure['value']:.4g} ({figure['form']}{'' if figure['exact'] else ', approximate'})"
+
+
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -60,11 +67,13 @@ def _show(report: dict[str, Any]) -> None:
         f"until {_span(report['until_s'])}, seed {report['seed']}"
     )
     console.print(f"conventions: {conventions}", highlight=False)
-    table = Table("figure", "mean", "95 % interval", "unit")
+    told = report.get("analytic", {})
+    beside = told.get("kpis")
+    table = Table("figure", "mean", "95 % interval", "unit", *(["theory"] if beside else []))
     for name, f in report["kpis"].items():
         if f["mean"] is not None:
             span = "" if f["lo"] is None else f"{f['lo']:.4g} .. {f['hi']:.4g}"
-            table.add_row(name, f"{f['mean']:.4g}", span, f["unit"])
+            table.add_row(name, f"{f['mean']:.4g}", span, f["unit"], *([_theory(beside.get(name))] if beside else []))
     console.print(table)
     states = ("work", "idle", "starved", "blocked", "down", "off")
     table = Table("station", *states, "queue")
@@ -80,6 +89,10 @@ def _show(report: dict[str, Any]) -> None:
             shown = "" if fill is None else f"{100 * fill:.1f} %"
             table.add_row(stock, f"{figures['on_hand']['mean']:.2f}", f"{figures['backorders']['mean']:.2f}", shown)
         console.print(table)
+    for group in ("stations", "stocks"):
+        for owner, figures in told.get(group, {}).items():
+            values = ", ".join(f"{name} {_theory(figure)}" for name, figure in figures.items())
+            console.print(f"theory, {owner}: {values}", highlight=False)
 
 
 def simulate(
@@ -100,7 +113,7 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from sim import experiment
+    from sim import closed_forms, experiment
     from sim.kernel import KernelError
 
     compiled = _compiled(plant)
@@ -115,12 +128,15 @@ def simulate(
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             task = progress.add_task("replications", total=replications)
             report = experiment.simulate(compiled, plan, lambda n: progress.advance(task, n))
+        told = closed_forms.as_json(closed_forms.theory(compiled.plant))
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     except (KernelError, OverflowError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
+    if told:
+        report["analytic"] = told
     if as_json:
         typer.echo(json.dumps(report))
     else:

@@ -347,7 +347,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
         **{f"n_{name}": n for name, n in sizes.items()},
         **{f"at_{name}": at for name, at in layout.start.items()},
         "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
-        "before_service": int(before_service(plant)), "powered": int(any(s.power for s in plant.stations)),
+        "before_service": int(before_service(plant)), "powered": int(any(s.power or s.part_energy for s in plant.stations)),
         "season_start": season_start,
     }  # fmt: skip
     initial = _initial(w, opened, firsts, changes[0][0] if changes else st.INFINITY)

@@ -7,37 +7,55 @@ part that may be in the system breaks the loop.
 
 from __future__ import annotations
 
-from sim.plant import UNLIMITED, Plant
+from collections.abc import Sequence
+
+from sim.plant import UNLIMITED, Plant, Station
 
 
 def flows(plant: Plant) -> set[tuple[str, str]]:
     """(from, to) of every pair of stations between which parts move."""
     return {
-        (step.station, product.steps[target].station)
+        (a, b)
         for product in plant.products
         for step in product.steps
         for target, _ in step.next
         if target >= 0
+        for a, _ in step.eligible
+        for b, _ in product.steps[target].eligible
     }
+
+
+def most_parts_of(plant: Plant, products: Sequence[str]) -> int | None:
+    """The most parts (transfer batches) of some products that can be in the system at once, with every cap at its
+    highest; None when nothing bounds them.
+    """
+    highest = {c.sets: c.high for c in plant.controls}
+    chosen = [p for p in plant.products if p.id in products]
+    total = 0
+    free: set[str] = set()  # those without a cap of their own
+    for p in chosen:
+        if p.release.cap is None:
+            free.add(p.id)
+        else:
+            total += max(p.release.cap, highest.get(f"release.{p.id}.cap", 0)) // p.transfer
+    for g in plant.groups:
+        inside = free & {name for name, _ in g.mix}
+        if inside:
+            least = min(p.transfer for p in chosen if p.id in inside)
+            total += max(g.cap, highest.get(f"groups.{g.id}.cap", 0)) // least
+        free -= inside
+    return None if free else total
 
 
 def most_parts(plant: Plant) -> int | None:
     """The most parts that can be in the system at once, with every cap at its highest; None when nothing bounds it."""
-    highest = {c.sets: c.high for c in plant.controls}
-    total = 0
-    for p in plant.products:
-        if p.release.cap is None:
-            return None
-        total += max(p.release.cap, highest.get(f"release.{p.id}.cap", 0))
-    return total
+    return most_parts_of(plant, [p.id for p in plant.products])
 
 
 def deadlocks(plant: Plant) -> list[list[str]]:
     """Groups of stations (file order) that can block each other for ever."""
     most = most_parts(plant)
-    tight = [
-        s.id for s in plant.stations if s.capacity != UNLIMITED and (most is None or s.capacity + s.units < most)
-    ]
+    tight = [s.id for s in plant.stations if _bounded(s, most)]
     after: dict[str, set[str]] = {name: set() for name in tight}
     for a, b in flows(plant):
         if a in after and b in after:
@@ -48,6 +66,12 @@ def deadlocks(plant: Plant) -> list[list[str]]:
         if name in reach[name] and not any(name in group for group in groups):
             groups.append([other for other in tight if other in reach[name] and name in reach[other]])
     return groups
+
+
+def _bounded(station: Station, most: int | None) -> bool:
+    """Whether a station may be full while a part wants to come to it."""
+    queue = station.capacity != UNLIMITED and (most is None or station.capacity + station.units < most)
+    return queue or (station.kanban is not None and (most is None or station.kanban < most))
 
 
 def _reachable(after: dict[str, set[str]], start: str) -> set[str]:

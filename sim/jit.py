@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 
 import sim.cache  # sets the folder of compiled code; must come before numba
 
-from numba import njit, types  # isort: skip
-from numba.core import config
+from numba import njit, types, _dynfunc  # isort: skip
+from numba.core import codegen, config, cpu
 from numba.np import arrayobj
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,29 +36,74 @@ def _offers(**option: bool) -> bool:
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 if _offers(_nrt=False):
     _OPTIONS["_nrt"] = False
-_INLINED = _OPTIONS | ({"forceinline": True} if _offers(forceinline=True) else {"inline": "always"})
+_PART = _OPTIONS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def _never_negative(name: str) -> bool:
-    """Is this (mangled) compiled function one of the kernel's, whose indices are never negative?"""
-    return name.startswith("_ZN3sim")
+_PARTS: set[str] = set()
+"""Mangled names, up to their argument types, of the functions that are only ever compiled into an entry."""
+
+
+def _mangled(function: Callable[..., Any]) -> str:
+    words = [*function.__module__.split("."), *function.__qualname__.split(".")]
+    return "_ZN" + "".join(f"{len(word)}{word}" for word in words) + "B"
+
+
+def _is_part(library: Any) -> bool:
+    """Does the library hold one of the functions that are only compiled into an entry?"""
+    known = library.__dict__.get("_plantwin_part")
+    if known is None:
+        known = any(
+            not f.is_declaration and f.name.split("B", 1)[0] + "B" in _PARTS
+            for f in library._final_module.functions
+        )
+        if library._final_module.name and any(not f.is_declaration for f in library._final_module.functions):
+            library._plantwin_part = known
+    return known
 
 
 def _index_without_wrap() -> None:
     """Leave out the test for negative indices in the kernel's functions, and in no other."""
-    usual = getattr(arrayobj, "fix_integer_index", None)
-    if usual is None:
-        return
+    usual = arrayobj.fix_integer_index
 
     def fix_integer_index(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
-        if _never_negative(builder.function.name):
+        if builder.function.name.startswith("_ZN3sim"):
             return context.cast(builder, index, kind, types.intp)
         return usual(context, builder, kind, index, size)
 
     arrayobj.fix_integer_index = fix_integer_index
 
 
+def _compile_parts_once() -> None:
+    """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
+    library, context = codegen.JITCodeLibrary, cpu.CPUContext
+    finalize, executable = library.finalize, context.get_executable
+
+    def finish(self: Any) -> None:
+        if _is_part(self):
+            self._raise_if_finalized()
+            self._finalized = True
+            return
+        waiting, found = list(self._linking_libraries), {}
+        while waiting:
+            other = waiting.pop()
+            if other not in found:
+                found[other] = None
+                if _is_part(other):
+                    waiting += other._linking_libraries
+        self._linking_libraries = list(found)
+        finalize(self)
+
+    def get_executable(self: Any, code: Any, fndesc: Any, env: Any) -> Any:
+        if not _is_part(code):
+            return executable(self, code, fndesc, env)
+        name = fndesc.qualname.rsplit(".", maxsplit=1)[-1]
+        return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", 0, env, (code,))
+
+    library.finalize, context.get_executable = finish, get_executable
+
+
 _index_without_wrap()
+_compile_parts_once()
 
 
 def entry(function: F) -> F:
@@ -68,9 +113,14 @@ def entry(function: F) -> F:
 
 def rule(function: F) -> F:
     """Compile a kernel function into its callers (a plain Python function when NUMBA_DISABLE_JIT=1)."""
-    return cast("F", njit(**_INLINED)(function))
+    _PARTS.add(_mangled(function))
+    return cast("F", njit(forceinline=True, **_PART)(function))
 
 
 leaf = rule
-rare = entry
-"""As `entry`, for rules that few events need: one copy of them serves all callers."""
+
+
+def rare(function: F) -> F:
+    """Compile a kernel function once into each entry, where its callers call it: for what few events need."""
+    _PARTS.add(_mangled(function))
+    return cast("F", njit(**_PART)(function))

@@ -89,7 +89,7 @@ def run_row(row: Array, p: Array, until: int) -> None:
     flush(row, p)
 
 
-@entry
+@rule
 def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
     """As `run_row`, writing (tick, slot, kind) of each event into `out`; stops early when it is full."""
     n = 0
@@ -98,9 +98,7 @@ def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
         if row[p[st.AT_SLOTS] + slot] >= until or n == out.shape[0]:
             break
         fire(row, p, slot)
-        out[n, 0] = row[NOW]
-        out[n, 1] = slot
-        out[n, 2] = p[p[st.TO_SLOTS] + st.SLOT_PW * slot + st.SLOT_KIND]
+        note(row, p, slot, out, n)
         n += 1
     if n < out.shape[0] and row[ERROR] == 0:
         row[NOW] = until
@@ -108,17 +106,10 @@ def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
     return n
 
 
-@entry
-def run_rows(rows: Array, p: Array, until: int) -> None:
-    for i in range(rows.shape[0]):
-        run_row(rows[i], p, until)
-
-
-@entry
+@rare
 def wake_everything(row: Array, p: Array) -> None:
     for e in range(p[st.N_ENTITIES]):
         wake(row, p, e)
-    settle(row, p)
 
 
 @rare
@@ -153,23 +144,69 @@ def begin_streams(row: Array, p: Array) -> None:
             pause(row, demand_at(p, d) + st.DEMAND_LEFT, slot)
 
 
-@entry
-def begin_rows(rows: Array, p: Array) -> None:
-    """First draws, closed calendars and first releases of fresh rows at tick 0."""
-    for i in range(rows.shape[0]):
-        begin_clocks(rows[i], p)
-        begin_streams(rows[i], p)
-        wake_everything(rows[i], p)
-        flush(rows[i], p)
+@rule
+def steer_row(row: Array, p: Array, positions: Array, values: Array) -> None:
+    """Write control values [C] at `positions` [C] of the row; everybody shall look."""
+    for c in range(positions.shape[0]):
+        row[positions[c]] = values[c]
+    wake_everything(row, p)
+
+
+RUN, TRACE, BEGIN, STEER, SETTLE = range(5)
+"""What `drive` does with each row: run it to its tick; the same, noting events; begin it; set controls; let it react."""
+_NO_CONTROLS = np.zeros(0, dtype=np.int64)
+_NO_VALUES = np.zeros((1, 0), dtype=np.int64)
+_NO_EVENTS = np.zeros((0, 3), dtype=np.int64)
 
 
 @entry
-def steer_rows(rows: Array, p: Array, positions: Array, values: Array) -> None:
-    """Write control values [R, C] at `positions` [C] of the rows and let the plant react at once."""
+def drive(rows: Array, p: Array, task: int, until: Array, positions: Array, values: Array, out: Array) -> int:
+    """The one compiled entry to the rules, so that they are compiled once.
+
+    rows [R, W]; until [R] or [1] for all; positions [C] and values [R, C] of controls (`STEER`); out [N, 3] for the events
+    of one row (`TRACE`). Returns the number of events noted.
+    """
+    noted = 0
     for i in range(rows.shape[0]):
-        for c in range(positions.shape[0]):
-            rows[i, positions[c]] = values[i, c]
-        wake_everything(rows[i], p)
+        row = rows[i]
+        if task <= TRACE:
+            end = until[i] if until.shape[0] > 1 else until[0]
+            while row[ERROR] == 0:
+                slot = next_slot(row, p)
+                if row[p[st.AT_SLOTS] + slot] >= end or (task == TRACE and noted == out.shape[0]):
+                    break
+                fire(row, p, slot)
+                if task == TRACE:
+                    note(row, p, slot, out, noted)
+                    noted += 1
+            if row[ERROR] == 0 and (task == RUN or noted < out.shape[0]):
+                row[NOW] = end
+            flush(row, p)
+        else:
+            if task == BEGIN:
+                begin_clocks(row, p)
+                begin_streams(row, p)
+                wake_everything(row, p)
+            elif task == STEER:
+                steer_row(row, p, positions, values[i])
+            else:
+                wake_everything(row, p)
+            settle(row, p)
+            flush(row, p)
+    return noted
+
+
+@rule
+def note(row: Array, p: Array, slot: int, out: Array, n: int) -> None:
+    """Write the event just executed as (tick, slot, kind) into out[n]."""
+    out[n, 0] = row[NOW]
+    out[n, 1] = slot
+    out[n, 2] = p[p[st.TO_SLOTS] + st.SLOT_PW * slot + st.SLOT_KIND]
+
+
+def react(rows: Array, compiled: Compiled) -> None:
+    """Wake everything in rows [R, W] that were written from outside, and let it act at its present tick."""
+    drive(rows, compiled.params, SETTLE, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
 
 
 @entry
@@ -201,7 +238,8 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
     rows = np.zeros((replicas, layout.width), dtype=np.int64)
 
     def put(name: str, value: object) -> None:
-        layout.view(rows, name)[...] = np.asarray(value, dtype=np.int64)
+        given = np.asarray(value, dtype=np.int64)
+        layout.view(rows, name)[...] = given.reshape(layout.shape[name]) if given.ndim else given
 
     rows[:, st.SEED] = seed
     rows[:, st.REPLICA] = np.arange(first, first + replicas)
@@ -223,7 +261,7 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
 def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
     """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
     rows = blank_rows(compiled, seed, replicas, first)
-    begin_rows(rows, compiled.params)
+    drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
     check(rows, compiled)
     return rows
 
@@ -241,33 +279,44 @@ def check(rows: Array, compiled: Compiled) -> None:
         )
 
 
-def run(rows: Array, compiled: Compiled, until: int, threads: int = 1) -> None:
-    """Advance all replicas in place to tick `until` (events with t < until).
+def run(rows: Array, compiled: Compiled, until: int | Array, threads: int = 1) -> None:
+    """Advance all replicas in place to tick `until` (events with t < until), or each to its own tick `until` [R].
 
     Raises `KernelError` on overflow, `ValueError` when a replica is past `until` already.
     """
-    _forward(rows, until)
+    ends = np.atleast_1d(np.asarray(until, dtype=np.int64))
+    _forward(rows, ends)
     if threads <= 1 or len(rows) < 2 * threads:
-        run_rows(rows, compiled.params, until)
+        _run(rows, compiled.params, ends)
     else:
+        every = np.broadcast_to(ends, len(rows))
+        chunks = zip(np.array_split(rows, threads), np.array_split(every, threads), strict=True)
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda chunk: run_rows(chunk, compiled.params, until), np.array_split(rows, threads)))
+            list(pool.map(lambda chunk: _run(chunk[0], compiled.params, np.ascontiguousarray(chunk[1])), chunks))
     check(rows, compiled)
 
 
-def _forward(rows: Array, until: int) -> None:
+def _run(rows: Array, params: Array, until: Array) -> None:
+    drive(rows, params, RUN, until, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
+
+
+def _forward(rows: Array, until: Array) -> None:
     """Time never runs backwards."""
-    if len(rows) and int(rows[:, NOW].max()) > until:
-        raise ValueError(f"run until tick {until}: a replica stands at tick {int(rows[:, NOW].max())} already")
+    if len(rows) and bool(np.any(rows[:, NOW] > until)):
+        late = int(np.argmax(rows[:, NOW] > until))
+        raise ValueError(
+            f"run until tick {int(until[min(late, len(until) - 1)])}: a replica stands at tick {int(rows[late, NOW])} already"
+        )
 
 
 def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Array:
     """Advance one row [W] in place to `until`; the events as int64[n, 3] of tick, slot, kind."""
-    _forward(row[None], until)
+    end = np.array([until], dtype=np.int64)
+    _forward(row[None], end)
     parts: list[Array] = []
     while True:
         out = np.empty((block, 3), dtype=np.int64)
-        n = trace_row(row, compiled.params, until, out)
+        n = drive(row[None], compiled.params, TRACE, end, _NO_CONTROLS, _NO_VALUES, out)
         parts.append(out[:n])
         if n < block:
             break
@@ -280,7 +329,7 @@ def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:
     wanted = np.ascontiguousarray(
         np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls)))
     )
-    steer_rows(rows, compiled.params, compiled.controls, wanted)
+    drive(rows, compiled.params, STEER, _NO_CONTROLS, compiled.controls, wanted, _NO_EVENTS)
     check(rows, compiled)
 
 

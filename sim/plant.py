@@ -39,7 +39,9 @@ class Dist:
 
 
 FEATURES = ("work", "work_left", "steps_left", "waited", "due", "slack", "ratio", "setup", "cmu", "priority")
-"""What a dispatching weight can multiply, in the order of `Station.dispatch` (docs/kernel.md says how each is computed)."""
+"""What a dispatching weight can multiply, in the order of the kernel's tables; docs/kernel.md says how each is
+computed.
+"""
 RULES = {
     "fifo": (),
     "spt": (("work", 1),),
@@ -55,7 +57,9 @@ RULES = {
 """Dispatching rules by name: the weights they stand for; the part with the least weighted sum goes first."""
 
 Quantity = tuple[tuple[int, float], ...]
-"""A random whole number: (value of 1 or more, probability) pairs."""
+"""A random whole number: (value, probability) pairs, by rising value. Values are 1 or more; a demand's may be 0 (nobody
+ordered in that period).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,8 @@ class Release:
 class Product:
     """`lot` units are released together, as lot / transfer transfer batches of `transfer` units that move as one part.
 
-    `due`: time from release to due date. `holding`: money per unit and tick in the system. `tardiness`: per unit and tick
-    finished late. `family` decides setups and batches.
+    `due`: time from release to due date. `holding`: money per unit and tick in the system. `tardiness`: per unit and
+    tick finished late. `family` decides setups and batches.
     """
 
     id: str
@@ -144,13 +148,13 @@ class Group:
 class Mode:
     """Something that takes a unit out of work: a failure, a minor stop, a tool at its end, planned maintenance.
 
-    `clock`: "odf" ages while the unit works, "tdf" whenever it is not down, "parts" with each operation ended, "condition"
-    belongs to the station's `Condition`, "none" only where `at_level` decides. `after`: time to it (odf, tdf); `life`:
-    operations to it (parts). `part`: what happens to the work in hand, "resumes", "repeats" (drawn anew) or "scrapped".
-    `crew` None: repaired at once by nobody scarce; `priority`: the lower is served first. `planned`: maintenance, counted
-    apart. `finish`: waits until the unit has no part. `renews`: the modes whose clocks are drawn anew at the end of the
-    repair, besides its own; `restores`: the condition is as new. `at_level`: planned, begins when the unit is free and its
-    condition has reached this level. `cost`: money each time.
+    `clock`: "odf" ages while the unit works, "tdf" whenever it is not down, "parts" with each operation ended,
+    "condition" belongs to the station's `Condition`, "none" only where `at_level` decides. `after`: time to it (odf,
+    tdf); `life`: operations to it (parts). `part`: what happens to the work in hand, "resumes", "repeats" (drawn
+    anew) or "scrapped". `crew` None: repaired at once by nobody scarce; `priority`: the lower is served first.
+    `planned`: maintenance, counted apart. `finish`: waits until the unit has no part. `renews`: the modes whose
+    clocks are drawn anew at the end of the repair, besides its own; `restores`: the condition is as new. `at_level`:
+    planned, begins when the unit is free and its condition has reached this level. `cost`: money each time.
     """
 
     id: str
@@ -169,7 +173,9 @@ class Mode:
     cost: float = 0.0
 
 
-def Failure(clock: str, after: Dist, repair: Dist, crew: str | None = None) -> Mode:  # noqa: N802 - reads as the type it makes
+def Failure(  # noqa: N802 - reads as the type it makes
+    clock: str, after: Dist, repair: Dist, crew: str | None = None
+) -> Mode:
     """The ordinary failure: resumes its part, renews only itself."""
     return Mode("failure", clock, repair, after=after, crew=crew)
 
@@ -178,9 +184,9 @@ def Failure(clock: str, after: Dist, repair: Dist, crew: str | None = None) -> M
 class Condition:
     """Wear of a unit in levels 0 .. n-1 while it works.
 
-    `wear[k]`: working time from level k to k + 1; after the last level the unit fails (its mode with clock "condition").
-    `fails[k]`: working time at level k to a sudden failure, None for never. `slow[k]`: factor on work times. `scrap[k]`:
-    probability that a part ended at this level is scrap. All tuples have length n.
+    `wear[k]`: working time from level k to k + 1; after the last level the unit fails (its mode with clock
+    "condition"). `fails[k]`: working time at level k to a sudden failure, None for never. `slow[k]`: factor on work
+    times. `scrap[k]`: probability that a part ended at this level is scrap. All tuples have length n.
     """
 
     wear: tuple[Dist, ...]
@@ -255,8 +261,8 @@ class Calendar:
 
     `open`: (weekday 0 = Monday, start minute of the day, end minute > start; may exceed 1440 over
     midnight), sorted. `breaks`: the same form, closed within the opening hours. `closed`: (first day, last day) of
-    planned stops, whole local days. `at_close`: "finish" the part in hand or "freeze" it. `overtime`: ticks by which each
-    closing is put off (a control may set it); `overtime_cost`: money per tick of it.
+    planned stops, whole local days. `at_close`: "finish" the part in hand or "freeze" it. `overtime`: ticks by which
+    each closing is put off (a control may set it); `overtime_cost`: money per tick of it.
     """
 
     id: str
@@ -285,12 +291,12 @@ class Express:
 class Stock:
     """A stock point. `source` is "line" (filled by finished parts of `item`), a supplier's id or another stock's id.
 
-    For a supplied stock `review` None means a decision at every withdrawal, else every `review` ticks, the first at tick
-    0. `policy`: "base_stock" (up to `level`), "s_S" (at `reorder` or below up to `level`), "r_Q" (at `reorder` or below as
-    many `quantity` as lift it above), "forecast" (up to `cover` review periods of mean demand over the last `window`
-    periods, plus `safety`). `echelon`: the position counts everything downstream as well. `least`, `multiple`: smallest
-    order, and its granularity. `lead`: time from order (or shipment, from a stock) to receipt. `priority` among those its
-    source serves.
+    For a supplied stock `review` None means a decision at every withdrawal, else every `review` ticks, the first at
+    tick 0. `policy`: "base_stock" (up to `level`), "s_S" (at `reorder` or below up to `level`), "r_Q" (at `reorder`
+    or below as many `quantity` as lift it above), "forecast" (up to `cover` review periods of mean demand over the
+    last `window` periods, plus `safety`). `echelon`: the position counts everything downstream as well. `least`,
+    `multiple`: smallest order, and its granularity. `lead`: time from order (or shipment, from a stock) to receipt.
+    `priority` among those its source serves.
     """
 
     id: str
@@ -369,11 +375,10 @@ class Tariff:
 class Control:
     """A number an agent or a person may set.
 
-    `sets` is one of the paths of `sim.settings`: `release.PRODUCT.cap`, `release.PRODUCT.base_stock`, `groups.GROUP.cap`,
-    `stocks.STOCK.level`, `.reorder`, `.express`, `buffers.BUFFER.kanban`, `stations.STATION.at_level`,
-    `stations.STATION.dispatch.FEATURE`, `calendars.CALENDAR.overtime`.
-    `every` ticks must pass between two changes; `klass` is the action class (release, supply, dispatch, maintenance,
-    capacity);
+    `sets` is one of the paths of `sim.settings`: `release.PRODUCT.cap`, `release.PRODUCT.base_stock`,
+    `groups.GROUP.cap`, `stocks.STOCK.level`, `.reorder`, `.express`, `buffers.BUFFER.kanban`,
+    `stations.STATION.at_level`, `stations.STATION.dispatch.FEATURE`, `calendars.CALENDAR.overtime`. `every` ticks
+    must pass between two changes; `klass` is the action class (release, supply, dispatch, maintenance, capacity);
     `worth` is the smallest gain, in money, that deserves an operator's click.
     """
 

@@ -10,54 +10,63 @@ from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from sim import plantread as read
 from sim.calendars import zone
 from sim.plant import Demand, Plant, Product, Station
 from sim.plantcheck import check
-from sim.plantread import ALWAYS, Draft
+from sim.plantdraft import ALWAYS, Draft, identifier
+from sim.plantrelease import read_groups, read_releases
 from sim.plantroute import read_products
 from sim.plantsensor import check_sensors, read_sensors
+from sim.plantstation import read_buffers, read_stations, with_setups
+from sim.plantsupply import read_demands, read_stocks, read_suppliers
+from sim.schema import Key, Kind, Reader, Section, inner, word
 from sim.units import QuantityError, Scale, seconds, suggestion, whole
-from sim.yamlfile import Fields, Item, Problems, one_of, read_tree
+from sim.yamlfile import Item, Problems, read_tree
 
 BUNDLED = Path(__file__).parent / "plants"
 """The folder of the plants that come with the package."""
 
-CONVENTIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "blocking": ("after_service", {"before_service": "blocking before service"}),
-    "failure_clock": ("odf", {"tdf": "failures by calendar time (tdf)"}),
-    "interrupted_part": ("resumes", {"repeats": "repeating work after a repair", "scrapped": "scrapping at a failure"}),
-    "at_close": ("finish", {"freeze": "freezing the part in hand"}),
-    "review_order": ("receive_satisfy_review_order", {}),
-    "pipeline_holding": ("not_charged", {"charged": "holding cost on the pipeline"}),
-    "oee_planned_stops": ("outside_planned_busy_time", {"inside_planned_busy_time": "planned stops inside OEE"}),
+CONVENTIONS: dict[str, tuple[str, ...]] = {
+    "blocking": ("after_service", "before_service"),
+    "failure_clock": ("odf", "tdf"),
+    "interrupted_part": ("resumes", "repeats", "scrapped"),
+    "at_close": ("finish", "freeze"),
+    "review_order": (
+        "receive_satisfy_review_order",
+        "receive_review_order_satisfy",
+        "review_order_receive_satisfy",
+    ),
+    "pipeline_holding": ("not_charged", "charged"),
+    "oee_planned_stops": ("outside_planned_busy_time", "inside_planned_busy_time"),
+    "oee_setups": ("inside_planned_busy_time", "outside_planned_busy_time"),
 }
-"""Each convention with its value in this version and the values that later versions will know."""
+"""Each convention with the values it may have, the default first."""
 
-_TOP = (
-    *("plantwin", "site", "area", "line", "timezone", "tick", "time_unit", "currency", "start", "unlimited"),
-    *("products", "stations", "buffers", "crews", "calendars", "release", "suppliers", "stocks", "demand"),
-    *("conventions", "controls", "limits", "sensors"),
-)
-_LATER_TOP = {
-    "energy": "energy",
-    "tariff": "energy tariffs",
-    "vehicles": "vehicles",
-    "conveyors": "conveyors",
-    "setups": "setups",
-    "operators": "operator pools",
-    "people": "operator pools",
-    "maintenance": "preventive maintenance",
-    "transport": "transport",
-    "assembly": "assembly (bills of material)",
-    "lots": "lots",
-    "batches": "batches",
-    "dispatching": "dispatching rules",
-    "dispatch": "dispatching rules",
+_CONVENTION_SAYS = {
+    "blocking": "a part that has no room behind its station waits in the unit, or is not even begun",
+    "failure_clock": "the clock of failures that name none",
+    "interrupted_part": "what a failure does to the part in hand where it says nothing",
+    "at_close": "what a closing calendar does to the part in hand where it says nothing",
+    "review_order": "order of the events of one moment at a stock point",
+    "pipeline_holding": "whether a stock's holding cost is charged on what is on its way to it",
+    "oee_planned_stops": "whether maintenance counts as planned busy time",
+    "oee_setups": "whether setups count as planned busy time",
 }
-_DEFAULT_START = "2026-01-05 00:00"
+CONVENTION = Section(
+    "conventions",
+    "They move results more than any tolerance; `validate` and `simulate` print those in force.",
+    tuple(Key(name, word(*values), _CONVENTION_SAYS[name], values[0]) for name, values in CONVENTIONS.items()),
+)
+
+
 _MAX_UNLIMITED = 1_000_000
+
+
+def _read(says: str, text: Any) -> Kind:
+    return Kind(says, lambda _draft, item: text(item.text()))
 
 
 class PlantError(Exception):
@@ -106,43 +115,48 @@ def validate(path: str | Path) -> tuple[Plant | None, list[str], list[str]]:
 
 
 def _plant(top: Item, problems: Problems, file: Path) -> Plant:
-    f = Fields(top, _TOP, _LATER_TOP)
-    f.need("plantwin", _version, 1, "1")
-    scale = Scale(f.take("tick", _tick, Fraction(1, 1000)), f.take("currency", _currency, "EUR"))
-    draft = Draft(scale, problems)
-    for name, entry in f.entries.items():
+    draft = Draft(Scale(Fraction(1, 1000)), problems, file.parent)
+    r = Reader(draft, top, TOP)
+    _ = r["plantwin"]
+    draft.scale = Scale(r["tick"], r["currency"])
+    for name, entry in r.entries.items():
         draft.where[name] = entry.line
-    line = f.need("line", read.identifier, "plant", "line1")
-    calendars = read.read_calendars(draft, f.mapping("calendars"))
-    stations = read.read_stations(draft, f.mapping("stations"))
-    stations = read.read_buffers(draft, f.mapping("buffers"), stations)
-    releases = read.read_releases(draft, f.mapping("release"))
-    products = read_products(draft, f.mapping("products"), stations, releases)
+    draft.conventions = _conventions(draft, r)
+    groups = read_groups(draft, r.mapping("groups"))
+    calendars = read.read_calendars(draft, r.mapping("calendars"))
+    stations = read_buffers(draft, r.mapping("buffers"), read_stations(draft, r.mapping("stations")))
+    releases = read_releases(draft, r.mapping("release"), {p for g in groups for p, _ in g.mix})
+    products = read_products(draft, r.mapping("products"), stations, releases)
     for section, things in (("stations", stations), ("products", products)):
-        if not things:
+        if not things and (stations or products or not r.mapping("stocks")):  # stocks alone are a plant as well
             top.problems.error(draft.line(section), f"{section}: expected at least one, found none; add one")
+    suppliers, terms = read_suppliers(draft, r.mapping("suppliers"))
     plant = Plant(
-        id=line,
-        site=f.need("site", read.identifier, "site", "demo"),
-        area=f.need("area", read.identifier, "area", "machining"),
-        line=line,
-        timezone=f.take("timezone", lambda t: zone(t).key, "UTC"),
-        tick_s=float(scale.tick_s),
-        time_unit=f.take("time_unit", one_of("s", "min", "h", "d"), "s"),
-        currency=scale.currency,
-        start=f.take("start", _start, datetime.fromisoformat(_DEFAULT_START)),
+        id=r["line"],
+        enterprise=r["enterprise"],
+        site=r["site"],
+        area=r["area"],
+        line=r["line"],
+        timezone=r["timezone"],
+        tick_s=float(draft.scale.tick_s),
+        time_unit=r["time_unit"],
+        currency=draft.scale.currency,
+        start=r["start"],
         products=tuple(products),
-        stations=tuple(stations),
-        crews=tuple(read.read_crews(draft, f.mapping("crews"))),
+        stations=tuple(with_setups(draft, stations, products)),
+        crews=tuple(read.read_crews(draft, r.mapping("crews"))),
+        pools=tuple(read.read_pools(draft, r.mapping("operators"))),
         calendars=tuple(calendars),
-        stocks=tuple(read.read_stocks(draft, f.mapping("stocks"))),
-        suppliers=tuple(read.read_suppliers(draft, f.mapping("suppliers"))),
-        demands=tuple(read.read_demands(draft, f.mapping("demand"))),
-        controls=tuple(read.read_controls(draft, f.mapping("controls"))),
-        limits=tuple(read.read_limits(draft, f.sequence("limits"))),
-        sensors=tuple(read_sensors(draft, f.sequence("sensors"))),
-        conventions=_conventions(f),
-        unlimited=f.take("unlimited", _unlimited, 10_000),
+        groups=tuple(groups),
+        stocks=tuple(read_stocks(draft, r.mapping("stocks"), terms)),
+        suppliers=tuple(suppliers),
+        demands=tuple(read_demands(draft, r.mapping("demand"))),
+        tariff=read.read_tariff(draft, r.entries["energy"]) if r.has("energy") else None,
+        controls=tuple(read.read_controls(draft, r.mapping("controls"))),
+        limits=tuple(read.read_limits(draft, r.sequence("limits"))),
+        sensors=tuple(read_sensors(draft, r.sequence("sensors"))),
+        conventions=draft.conventions,
+        unlimited=r["unlimited"],
         question=_question(file),
         path=file,
     )
@@ -168,6 +182,8 @@ def _default_calendar(plant: Plant, problems: Problems) -> Plant:
         return replace(s, calendar=chosen(s.id, s.calendar))
 
     def demand(d: Demand) -> Demand:
+        if d.season or d.book:  # these have hours of their own
+            return replace(d, calendar=None if d.calendar == ALWAYS else d.calendar)
         return replace(d, calendar=chosen(d.id, d.calendar))
 
     def product(p: Product) -> Product:
@@ -192,11 +208,11 @@ def _queue_notes(plant: Plant, problems: Problems) -> None:
         problems.note(f"no buffer is declared before {', '.join(open_ended)}: the queue there is unlimited")
 
 
-def _conventions(fields: Fields) -> dict[str, str]:
-    if not fields.has("conventions"):
-        return {name: value for name, (value, _) in CONVENTIONS.items()}
-    f = Fields(fields.entries["conventions"], CONVENTIONS)
-    return {name: f.take(name, one_of(value, later=later), value) for name, (value, later) in CONVENTIONS.items()}
+def _conventions(draft: Draft, top: Reader) -> dict[str, str]:
+    if not top.has("conventions"):
+        return {name: values[0] for name, values in CONVENTIONS.items()}
+    r = Reader(draft, top.entries["conventions"], CONVENTION)
+    return {name: r[name] for name in CONVENTIONS}
 
 
 def _version(text: str) -> int:
@@ -233,6 +249,45 @@ def _unlimited(text: str) -> int:
     if places > _MAX_UNLIMITED:
         raise QuantityError(f"at most {_MAX_UNLIMITED} parts", text, "a row of the simulator must hold them all")
     return places
+
+
+TOP = Section(
+    "the file",
+    "The first comment of the file is the question the plant is to answer. Keys that start with `x-` are yours.",
+    (
+        Key("plantwin", _read("`1`", _version), "version of this format", 1, example="1"),
+        Key("enterprise", _read("id", identifier), "ISA-95 name above the site", ""),
+        Key("site", _read("id", identifier), "ISA-95 names; they make up the MQTT topics", "site", example="demo"),
+        Key("area", _read("id", identifier), "", "area", example="machining"),
+        Key("line", _read("id", identifier), "also the plant's id", "plant", example="line1"),
+        Key("timezone", _read("IANA name", lambda t: zone(t).key), "of calendars and tariffs", "UTC"),
+        Key("tick", _read("time", _tick), "the clock of the simulation, 1 us to 1 min", Fraction(1, 1000), "`1 ms`"),
+        Key("time_unit", word("s", "min", "h", "d"), "of reported times and rates", "s"),
+        Key("currency", _read("three capital letters", _currency), "of all money", "EUR"),
+        Key("start", _read("local date and time", _start), "of tick 0 where a run does not say otherwise",
+            datetime.fromisoformat("2026-01-05 00:00"), "`2026-01-05 00:00`, a Monday"),
+        Key("unlimited", _read("whole number", _unlimited),
+            "places of a queue without a limit; more parts in the system stop a run", 10_000),
+        *(Key(name, inner("list" if name in ("limits", "sensors") else "mapping"), says) for name, says in (
+            ("products", "what is made"), ("stations", "work centers"), ("buffers", "queues with limits"),
+            ("crews", "repair crews"), ("operators", "pools of operators"), ("calendars", "opening hours"),
+            ("release", "how each product enters"), ("groups", "CONWIP caps over several products"),
+            ("suppliers", "who delivers"), ("stocks", "stock points"), ("demand", "customers"),
+            ("energy", "tariff and CO2"), ("conventions", "named choices"),
+            ("controls", "numbers that may be changed"), ("limits", "rules no command may break"),
+            ("sensors", "tags"))),
+    ),
+    {
+        **dict.fromkeys(("vehicles", "agv", "fleet"), "vehicles"), "conveyors": "conveyors", "transport": "transport",
+        "skills": "skill matrices",
+    },
+    {
+        "tariff": "write 'energy: {tariff: ..}'", "conwip": "write 'groups'",
+        **dict.fromkeys(("setups", "maintenance", "dispatch", "dispatching", "batches"), "write it at the stations"),
+        **dict.fromkeys(("assembly", "bom"), "write 'needs: {STOCK: n}' at the step"),
+        "lots": "write 'lot' at the product",
+    },
+)  # fmt: skip
 
 
 def _question(file: Path) -> str:

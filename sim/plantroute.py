@@ -1,4 +1,4 @@
-"""The products of a plant file: routings with rework and scrap, and the work time of every step."""
+"""The products of a plant file: routings with rework, scrap, alternatives and assembly, and all work times."""
 
 from __future__ import annotations
 
@@ -7,34 +7,27 @@ from fractions import Fraction
 
 from sim import distributions
 from sim.plant import DONE, SCRAP, Dist, Product, Release, Station, Step
-from sim.plantread import Draft, identifier, named, read_dist
+from sim.plantdraft import Draft, identifier, named
+from sim.schema import DIST, ONE, Reader, read_item
+from sim.sections import PRODUCT, STEP
 from sim.units import probability, suggestion
-from sim.yamlfile import Fields, Item, convert
+from sim.yamlfile import Item, convert
 
 WORDS = {"done": DONE, "scrap": SCRAP}
 REST = "rest"
-_LATER_PRODUCT = {
-    "needs": "assembly (bills of material)",
-    "bom": "assembly (bills of material)",
-    "lot": "lots",
-    "family": "product families",
-    "due": "due dates",
-    "priority": "priorities",
-}
-_LATER_STEP = {"setup": "setups", "batch": "batches", "needs": "assembly", "stations": "eligible work units"}
-_ONE = Dist("constant", (1.0,))
 _SUM_TOLERANCE = Fraction(1, 10**9)
 
 
 @dataclass
 class _RawStep:
-    """A step as written: targets are still names."""
+    """A step as written: targets are still names; `stations` with the work time given for each, if any."""
 
     id: str
-    station: str
     item: Item
+    stations: dict[str, Dist | None]
     work: Dist | None = None
     next: Item | None = None
+    needs: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass
@@ -53,22 +46,38 @@ def read_products(
     routes = Routes(draft, {s.id: s for s in stations})
     result: list[Product] = []
     for name, item in named(draft, "products", "product", entries).items():
-        f = Fields(item, ("routing", "revenue", "scrap_cost"), _LATER_PRODUCT)
-        if not f.has("routing"):
-            f.need("routing", str, "", "[turn, mill]")
-        raw = [_raw_step(draft, e) for e in f.sequence("routing")]
-        if f.has("routing") and not raw:
-            f.entries["routing"].fail("at least one step", "list the stations it passes")
+        r = Reader(draft, item, PRODUCT)
+        for key, entry in r.entries.items():
+            draft.see(("products", name, key), entry)
+        if not r.has("routing"):
+            r.need("routing", str, "", "[turn, mill]")
+        raw = [_raw_step(draft, e) for e in r.sequence("routing")]
+        for step in raw:
+            draft.see(("products", name, "routing", step.id), step.item)
+        if r.has("routing") and not raw:
+            r.entries["routing"].fail("at least one step", "list the stations it passes")
         if name not in releases:
             todo = f"write 'release: {{{name}: {{policy: conwip, cap: 6}}}}'"
             draft.problems.error(item.line, f"product {name}: expected a release, found none; {todo}")
+        lot, transfer = r["lot"], r["transfer"]
+        if lot % transfer:
+            r.entries["transfer" if r.has("transfer") else "lot"].fail(
+                "a lot that is a multiple of the transfer size", "correct one of them", f"{lot} and {transfer}"
+            )
         result.append(
             Product(
                 id=name,
                 steps=_steps(routes, name, raw),
                 release=releases.get(name, Release("saturated")),
-                revenue=f.take("revenue", draft.scale.money, 0.0),
-                scrap_cost=f.take("scrap_cost", draft.scale.money, 0.0),
+                revenue=r["revenue"],
+                scrap_cost=r["scrap_cost"],
+                family=r["family"],
+                lot=lot,
+                transfer=transfer,
+                due=r["due"],
+                priority=r["priority"],
+                holding=r["holding"],
+                tardiness=r["tardiness"],
             )
         )
     names = [p.id for p in result]
@@ -83,11 +92,41 @@ def read_products(
 def _raw_step(draft: Draft, item: Item) -> _RawStep:
     if not item.is_mapping:
         station = convert(item, identifier, "")
-        return _RawStep(station, station, item)
-    f = Fields(item, ("step", "station", "work", "next"), _LATER_STEP)
-    station = f.need("station", identifier, "", "turn")
-    work = read_dist(draft, f.entries["work"]) if f.has("work") else None
-    return _RawStep(f.take("step", identifier, station), station, item, work, f.entries.get("next"))
+        return _RawStep(station, item, {station: None})
+    r = Reader(draft, item, STEP)
+    stations = _stations(draft, r)
+    first = next(iter(stations))
+    if r.has("stations") and r.has("station"):
+        r.entries["station"].fail("'station' or 'stations'", "keep one of them", "both")
+    if r.has("stations") and not r.has("step"):
+        r.need("step", str, "", "mill")
+    return _RawStep(
+        r["step"] or first,
+        item,
+        stations,
+        read_item(draft, r.entries["work"], DIST, None) if r.has("work") else None,
+        r.entries.get("next"),
+        r["needs"],
+    )
+
+
+def _stations(draft: Draft, r: Reader) -> dict[str, Dist | None]:
+    """The eligible stations of a step, with the work time that a mapping gives for each."""
+    if not r.has("stations"):
+        return {r["station"] if r.has("station") else r.need("station", identifier, "", "turn"): None}
+    item = r.entries["stations"]
+    found: dict[str, Dist | None] = {}
+    if item.is_mapping:
+        found = {name: read_item(draft, entry, DIST, ONE) for name, entry in r.mapping("stations").items()}
+    else:
+        for e in r.sequence("stations"):
+            name = convert(e, identifier, "")
+            if name in found:
+                e.fail("each station once", "take one out")
+            found[name] = None
+    if not found:
+        item.fail("at least one station", "list those that can do it")
+    return found or {"": None}
 
 
 def _steps(routes: Routes, product: str, raw: list[_RawStep]) -> tuple[Step, ...]:
@@ -96,35 +135,56 @@ def _steps(routes: Routes, product: str, raw: list[_RawStep]) -> tuple[Step, ...
         if step.id in WORDS or step.id == REST:
             step.item.fail("another step name", f"'{step.id}' has a meaning in 'next': rename the step")
         elif step.id in index:
-            todo = f"write {{step: NAME, station: {step.station}}} for the second visit"
+            todo = f"write {{step: NAME, station: {next(iter(step.stations))}}} for the second visit"
             step.item.fail("each step name once", todo, f"'{step.id}'")
         index.setdefault(step.id, place)
-        if step.station and step.station not in routes.stations:
-            hint = suggestion(step.station, routes.stations)
-            step.item.fail("a declared station", hint, f"'{step.station}'")
-    return tuple(
-        Step(step.id, step.station, _work(routes, product, step), _next(step, place, len(raw), index))
-        for place, step in enumerate(raw)
-    )
+        for station in step.stations:
+            if station and station not in routes.stations:
+                step.item.fail("a declared station", suggestion(station, routes.stations), f"'{station}'")
+    result = []
+    for place, step in enumerate(raw):
+        times = [(station, _work(routes, product, step, station)) for station in step.stations]
+        targets = _with_yield(routes.draft, step, _next(step, place, len(raw), index))
+        result.append(Step(step.id, *times[0], targets, tuple(times[1:]), step.needs))
+    return tuple(result)
 
 
-def _work(routes: Routes, product: str, step: _RawStep) -> Dist:
+def _work(routes: Routes, product: str, step: _RawStep, station: str) -> Dist:
     """The step's own work time, else the station's for product/step, product, or default."""
-    if step.work is not None:
-        return step.work
-    given = routes.draft.works.get(step.station, {})
+    own = step.stations[station] or step.work
+    if own is not None:
+        return own
+    given = routes.draft.works.get(station, {})
     for key in (f"{product}/{step.id}", product, "default"):
         if key in given:
-            routes.used.add((step.station, key))
+            routes.used.add((station, key))
             return given[key]
-    if step.station in routes.stations:
-        line = routes.draft.line("stations", step.station)
+    if station in routes.stations:
+        line = routes.draft.line("stations", station)
         routes.draft.problems.error(
             line,
-            f"station {step.station}, work: expected a work time for {product}/{step.id}, found none; "
+            f"station {station}, work: expected a work time for {product}/{step.id}, found none; "
             f"write 'work: {{{product}: exponential(60 s)}}'",
         )
-    return _ONE
+    return ONE
+
+
+def _with_yield(draft: Draft, step: _RawStep, targets: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    """The targets after what the stations spoil: the shares of the rest shrink by the yield."""
+    yields = {draft.yields.get(station, 1.0) for station in step.stations}
+    if len(yields) > 1:
+        step.item.fail(
+            "one yield for all stations of a step",
+            "the scrap is drawn for the step: give them the same yield",
+            "several",
+        )
+    good = min(yields)
+    if good >= 1.0:
+        return targets
+    shares: dict[int, float] = {}
+    for target, share in (*((t, p * good) for t, p in targets), (SCRAP, 1.0 - good)):
+        shares[target] = shares.get(target, 0.0) + share
+    return tuple(shares.items())
 
 
 def _next(step: _RawStep, place: int, steps: int, index: dict[str, int]) -> tuple[tuple[int, float], ...]:
@@ -207,4 +267,21 @@ def reached(product: Product) -> set[int]:
 
 def zero_work(product: Product) -> bool:
     """Whether all its work takes no time at all, so that a part would pass without the clock moving."""
-    return all(distributions.mean(step.work) == 0 for step in product.steps)
+    return all(distributions.mean(work) == 0 for step in product.steps for _, work in step.eligible)
+
+
+def zero_cycle(product: Product) -> list[str]:
+    """Steps of a routing cycle that takes no time at all, so that a part could go round without the clock moving."""
+    idle = [all(distributions.mean(work) == 0 for _, work in step.eligible) for step in product.steps]
+    for start, step in enumerate(product.steps):
+        seen: set[int] = set()
+        waiting = [t for t, _ in step.next if t >= 0 and idle[t]] if idle[start] else []
+        while waiting:
+            n = waiting.pop()
+            if n in seen:
+                continue
+            seen.add(n)
+            waiting += [t for t, _ in product.steps[n].next if t >= 0 and idle[t]]
+        if start in seen:
+            return [product.steps[n].id for n in sorted(seen)]
+    return []

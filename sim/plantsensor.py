@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from sim import plantread as read
 from sim.plant import Plant, Sensor
 from sim.plantcheck import Path, Reporter
-from sim.plantread import Draft
+from sim.plantdraft import Draft
+from sim.schema import ID, TEXT, Key, Kind, Reader, Section, inner, whole_of, word
 from sim.units import QuantityError, number, whole
-from sim.yamlfile import Fields, Item, convert, one_of
+from sim.yamlfile import Item, convert
 
 PROPERTIES: dict[str, tuple[str, ...]] = {
     "station": ("state", "in", "out", "scrap", "level", "wip"),
@@ -25,8 +25,6 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
 _COUNTERS = ("in", "out", "scrap", "demand", "shipped")
 _TAG = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\Z")
 _MAX_TAG = 128
-_KEYS = ("thing", "property", "tag", "type", "cell", "unit", "product", "bits", "resets", "range")
-_LATER = {"scale": "scaling of readings", "deadband": "deadbands", "noise": "sensor noise models"}
 
 
 def types(prop: str) -> tuple[str, ...]:
@@ -43,19 +41,19 @@ def read_sensors(draft: Draft, items: list[Item]) -> list[Sensor]:
 
 def _sensor(draft: Draft, n: int, item: Item) -> Sensor:
     draft.where[f"sensors.{n}"] = item.line
-    f = Fields(replace(item, what=f"sensors.{n}"), _KEYS, _LATER)
-    prop = f.need("property", str, "state", "state")
+    r = Reader(draft, replace(item, what=f"sensors.{n}"), SENSOR)
+    prop = r["property"]
     return Sensor(
-        thing=f.need("thing", read.identifier, "", "turn"),
+        thing=r["thing"],
         property=prop,
-        tag=f.need("tag", str, f"sensor-{n}", "turn/state"),
-        type=f.take("type", one_of("enum", "counter", "int", "float"), types(prop)[0]),
-        cell=f.take("cell", read.identifier, "cell1"),
-        unit=f.take("unit", lambda t: whole(t, 1), None),
-        product=f.take("product", read.identifier, None),
-        bits=f.take("bits", _bits, None),
-        resets=f.take("resets", one_of("shift", "day", "never"), None),
-        range=_range(f),
+        tag=r["tag"] or f"sensor-{n}",
+        type=r["type"] or types(prop)[0],
+        cell=r["cell"],
+        unit=r["unit"],
+        product=r["product"],
+        bits=r["bits"],
+        resets=r["resets"],
+        range=_range(r),
     )
 
 
@@ -66,7 +64,26 @@ def _bits(text: str) -> int:
     return bits
 
 
-def _range(fields: Fields) -> tuple[float, float] | None:
+SENSOR = Section(
+    "sensors",
+    "What the plant really reports, under which tag.",
+    (
+        Key("thing", ID, "a station, buffer, stock, demand, product or control", "", example="turn"),
+        Key("property", TEXT, "what of it (see above)", "state", example="state"),
+        Key("tag", TEXT, "its name on the wire", "", example="turn/state"),
+        Key("type", word("enum", "counter", "int", "float"), "of the values", None, "follows from the property"),
+        Key("cell", ID, "last level of the topic", "cell1"),
+        Key("unit", whole_of(1), "one of several parallel units"),
+        Key("product", ID, "restricts a counter to one product"),
+        Key("bits", Kind("8, 16, 32 or 64", lambda _draft, item: _bits(item.text())), "width at which a counter wraps"),
+        Key("resets", word("shift", "day", "never"), "when a counter starts again"),
+        Key("range", inner("[lowest, highest]"), "possible values"),
+    ),
+    {"scale": "scaling of readings", "deadband": "deadbands", "noise": "sensor noise models"},
+)
+
+
+def _range(fields: Reader) -> tuple[float, float] | None:
     if not fields.has("range"):
         return None
     bounds = [convert(e, number, 0.0) for e in fields.sequence("range")]

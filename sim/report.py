@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 from sim import distributions
-from sim.deadlock import deadlocks
+from sim.capacity import capacity_of
 from sim.plant import UNLIMITED, Dist, Plant, Station
-from sim.traffic import Traffic, open_share
+from sim.plantdraft import WARNING
+from sim.settings import settings
+from sim.traffic import Traffic, open_share, traffic
 from sim.units import TIME_UNITS
 
 _BUSY = 0.95
@@ -18,6 +21,8 @@ def heading(plant: Plant) -> list[str]:
     counts = {
         "product": len(plant.products),
         "station": len(plant.stations),
+        "group": len(plant.groups),
+        "pool of operators": len(plant.pools),
         "supplier": len(plant.suppliers),
         "stock": len(plant.stocks),
         "demand": len(plant.demands),
@@ -25,7 +30,7 @@ def heading(plant: Plant) -> list[str]:
         "limit": len(plant.limits),
         "sensor": len(plant.sensors),
     }
-    listed = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n)
+    listed = ", ".join(f"{n} {word if n == 1 else _plural(word)}" for word, n in counts.items() if n)
     start = plant.start.strftime("%a %Y-%m-%d %H:%M")
     lines = [f"{plant.id} ({plant.site}/{plant.area}/{plant.line}): {listed}"]
     if plant.question:
@@ -37,34 +42,55 @@ def heading(plant: Plant) -> list[str]:
     return lines
 
 
+def _plural(word: str) -> str:
+    return "pools of operators" if word.startswith("pool") else f"{word}s"
+
+
 def conventions(plant: Plant) -> str:
     """The conventions in force, on one line."""
     return ", ".join(f"{name} {value}" for name, value in plant.conventions.items())
 
 
+STATION_COLUMNS = ("station", "units", "queue", "mean work", "available", "calendar", "utilisation")
+"""Columns of `station_rows`."""
+
+
 def station_rows(plant: Plant, loads: Traffic) -> list[tuple[str, ...]]:
-    """Rows (station, units, queue, mean work, availability, calendar, utilisation) for a table."""
+    """A row of `STATION_COLUMNS` for every station; utilisation names the part that setups have in it."""
     rows: list[tuple[str, ...]] = []
     for station, load in zip(plant.stations, loads.loads, strict=True):
         mark = " bottleneck" if load == loads.bottleneck else ""
+        setups = f" (setups {100 * load.setups:.0f} %)" if load.setups > 0 else ""
         rows.append(
             (
                 station.id,
                 str(station.units),
-                "unlimited" if station.capacity == UNLIMITED else str(station.capacity),
+                _queue(station),
                 _work(plant, station),
-                f"{100 * _availability(station):.1f} %",
+                f"{100 * availability(plant, station):.1f} %",
                 station.calendar or "always",
-                f"{100 * load.utilisation:.0f} %{mark}",
+                f"{100 * load.utilisation:.0f} %{setups}{mark}",
             )
         )
     return rows
 
 
+def _queue(station: Station) -> str:
+    places = "unlimited" if station.capacity == UNLIMITED else str(station.capacity)
+    kanban = f", kanban {station.kanban}" if station.kanban is not None else ""
+    batch = f", batch {station.batch.least}-{station.batch.most}" if station.batch is not None else ""
+    return places + kanban + batch
+
+
+def _means(plant: Plant, station: Station) -> list[float]:
+    """Mean work times of the steps at a station, in ticks."""
+    steps = [step for p in plant.products for step in p.steps]
+    return [distributions.mean(work) for step in steps for k, work in step.eligible if k == station.id]
+
+
 def _work(plant: Plant, station: Station) -> str:
     """Mean work times of the steps at a station, shortest to longest, in a readable unit."""
-    steps = [s for p in plant.products for s in p.steps if s.station == station.id]
-    means = [distributions.mean(s.work) * plant.tick_s for s in steps]
+    means = [mean * plant.tick_s for mean in _means(plant, station)]
     low, high = min(means), max(means)
     unit = next((u for u in ("d", "h", "min", "s", "ms") if high >= float(TIME_UNITS[u])), "us")
     factor = float(TIME_UNITS[unit])
@@ -73,11 +99,10 @@ def _work(plant: Plant, station: Station) -> str:
     return f"{low / factor:.3g} - {high / factor:.3g} {unit}"
 
 
-def _availability(station: Station) -> float:
-    if station.fails is None:
-        return 1.0
-    up, down = distributions.mean(station.fails.after), distributions.mean(station.fails.repair)
-    return up / (up + down)
+def availability(plant: Plant, station: Station) -> float:
+    """Technical availability with failures, tools and maintenance, for the mean of its operations."""
+    means = _means(plant, station)
+    return capacity_of(station).share(sum(means) / len(means)) if means else 1.0
 
 
 def throughput_lines(plant: Plant, loads: Traffic) -> list[str]:
@@ -102,16 +127,11 @@ def warnings(plant: Plant, loads: Traffic) -> list[str]:
     result = []
     for load in loads.loads:
         if load.fixed >= 1:
-            share = f"{100 * load.fixed:.0f} %"
+            setups = f", {100 * load.setups:.0f} % for setups with lots in random order" if load.setups > 0 else ""
+            share = f"{100 * load.fixed:.0f} %{setups}"
             result.append(f"{load.station} is asked for {share} of what it can do: backlog grows for ever")
         elif load.fixed > _BUSY:
             result.append(f"{load.station} is loaded to {100 * load.fixed:.0f} %: long queues, slow to settle")
-    for group in deadlocks(plant):
-        names = ", ".join(group)
-        result.append(
-            f"parts go round between {names}, whose queues are bounded: they can block each other for ever; "
-            "make one queue large enough for all parts the caps admit"
-        )
     seen = {s.thing for s in plant.sensors if s.property == "state"}
     blind = [s.id for s in plant.stations if s.id not in seen]
     if plant.sensors and blind:
@@ -129,13 +149,21 @@ def _without_demand(plant: Plant) -> set[str]:
 
 def all_dists(plant: Plant) -> list[tuple[str, Dist]]:
     """Every distribution of the plant with what it belongs to."""
-    found = [(f"work of {p.id}/{s.id}", s.work) for p in plant.products for s in p.steps]
+    found = [(f"work of {p.id}/{s.id}", work) for p in plant.products for s in p.steps for _, work in s.eligible]
     found += [(f"arrivals of {p.id}", p.release.arrivals) for p in plant.products if p.release.arrivals is not None]
+    found += [(f"due of {p.id}", p.due) for p in plant.products if p.due is not None]
     for s in plant.stations:
-        if s.fails is not None:
-            found += [(f"time to failure of {s.id}", s.fails.after), (f"repair of {s.id}", s.fails.repair)]
+        for m in s.modes:
+            what = "repair" if m.id == "failure" else m.id
+            found += [(f"time to failure of {s.id}", m.after)] if m.after is not None else []
+            found.append((f"{what} of {s.id}", m.repair))
+        found += [(f"setup {a} to {b} of {s.id}", time) for a, b, time in s.setups]
+        if s.condition is not None:
+            found += [(f"wear of {s.id}", d) for d in (*s.condition.wear, *s.condition.fails) if d is not None]
     found += [(f"lead time of {k.id}", k.lead) for k in plant.stocks if k.lead is not None]
-    return found + [(f"arrivals of {d.id}", d.arrivals) for d in plant.demands]
+    found += [(f"express lead time of {k.id}", k.express.lead) for k in plant.stocks if k.express is not None]
+    found += [(f"lateness of {v.id}", v.late) for v in plant.suppliers if v.late is not None]
+    return found + [(f"arrivals of {d.id}", d.arrivals) for d in plant.demands if d.arrivals is not None]
 
 
 def untabled(plant: Plant) -> list[str]:
@@ -153,3 +181,35 @@ def untabled(plant: Plant) -> list[str]:
     return problems
 
 
+def as_json(plant: Plant, notes: list[str]) -> dict[str, Any]:
+    """Everything `validate` says, as plain data. Rates are per time unit of the plant, mean over the week."""
+    loads = traffic(plant)
+    per_unit = float(TIME_UNITS[plant.time_unit]) / plant.tick_s
+    said = [n.removeprefix(WARNING) for n in notes if n.startswith(WARNING)]
+    return {
+        "plant": plant.id,
+        "question": plant.question,
+        "valid": True,
+        "problems": [],
+        "conventions": dict(plant.conventions),
+        "stations": [
+            {
+                "station": s.id,
+                "units": s.units,
+                "places": None if s.capacity == UNLIMITED else s.capacity,
+                "availability": availability(plant, s),
+                "calendar": s.calendar,
+                "utilisation": load.utilisation,
+                "setups": load.setups,
+                "bottleneck": load == loads.bottleneck,
+            }
+            for s, load in zip(plant.stations, loads.loads, strict=True)
+        ],
+        "products": [
+            {"product": p.id, "rate": loads.rates[p.id] * per_unit, "per": plant.time_unit, "free": p.id in loads.free}
+            for p in plant.products
+        ],
+        "settings": settings(plant),
+        "notes": [n for n in notes if not n.startswith(WARNING)],
+        "warnings": [*said, *warnings(plant, loads)],
+    }

@@ -180,6 +180,8 @@ def switch_station(row: Array, p: Array, s: int, opens: bool) -> None:
                 freeze(row, p, u, s)
     if opens:
         wake_around(row, p, s)
+    elif row[z + st.ST_ASKED] >= 0:
+        wake(row, p, s)
 
 
 @rare

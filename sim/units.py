@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -29,7 +29,12 @@ TIME_UNITS: dict[str, Fraction] = {
 }
 """Seconds in each unit of time a file may use."""
 
-_POWER = {"W", "kW", "MW", "Wh", "kWh", "MWh"}
+POWER_UNITS: dict[str, Fraction] = {"W": Fraction(1), "kW": Fraction(1000), "MW": Fraction(1_000_000)}
+"""Watts in each unit of power a file may use."""
+ENERGY_UNITS: dict[str, Fraction] = {"Wh": Fraction(1), "kWh": Fraction(1000), "MWh": Fraction(1_000_000)}
+"""Watt-hours in each unit of energy a file may use."""
+MASS_UNITS: dict[str, Fraction] = {"g": Fraction(1, 1000), "kg": Fraction(1), "t": Fraction(1000)}
+"""Kilograms in each unit of mass a file may use."""
 _SLIPS = {
     "sec": "s",
     "secs": "s",
@@ -115,8 +120,8 @@ def _time_unit(unit: str, expected: str, found: str) -> Fraction:
         return TIME_UNITS[unit]
     if not unit:
         raise QuantityError(expected, found, "write the unit: one of " + ", ".join(TIME_UNITS))
-    if unit in _POWER:
-        raise QuantityError(expected, found, "power and energy are not in this version")
+    if unit in POWER_UNITS or unit in ENERGY_UNITS:
+        raise QuantityError(expected, found, f"'{unit}' measures power or energy; write a time")
     hint = f"did you mean '{_SLIPS[unit]}'?" if unit in _SLIPS else suggestion(unit, TIME_UNITS)
     raise QuantityError(expected, found, f"'{unit}' is no unit of time; {hint}")
 
@@ -141,6 +146,46 @@ def per_second(text: str) -> Fraction:
     if value <= 0:
         raise QuantityError("a rate above 0", text.strip(), "correct the number")
     return value / factor
+
+
+def _measure(text: str, expected: str, units: Mapping[str, Fraction]) -> Fraction:
+    """A number of 0 or more with one of some units, in the base unit."""
+    value, unit = split_number(text, expected)
+    if unit not in units:
+        raise QuantityError(expected, text.strip(), "write the unit: one of " + ", ".join(units))
+    if value < 0:
+        raise QuantityError(expected, text.strip(), "it is never negative")
+    return value * units[unit]
+
+
+def watts(text: str) -> int:
+    """A power such as `12 kW` in whole watts."""
+    return round(_measure(text, "a power such as '12 kW'", POWER_UNITS))
+
+
+def watt_hours(text: str) -> float:
+    """An energy such as `0.4 kWh` in watt-hours."""
+    return float(_measure(text, "an energy such as '0.4 kWh'", ENERGY_UNITS))
+
+
+def kilograms_per_kwh(text: str) -> float:
+    """A CO2 factor such as `0.38 kg/kWh` in kilograms per kWh."""
+    expected = "a CO2 factor such as '0.38 kg/kWh'"
+    amount, slash, per = text.partition("/")
+    if not slash or per.strip() not in ENERGY_UNITS:
+        raise QuantityError(expected, text.strip(), "write '/kWh' after the mass")
+    return float(_measure(amount, expected, MASS_UNITS) / (ENERGY_UNITS[per.strip()] / 1000))
+
+
+def factor(text: str) -> float:
+    """A factor of 0 or more: `0.9` or `90 %`."""
+    expected = "a factor such as '0.9' or '90 %'"
+    value, unit = split_number(text, expected)
+    if unit not in ("", "%"):
+        raise QuantityError(expected, text.strip(), "use % or a bare number")
+    if value < 0:
+        raise QuantityError(expected, text.strip(), "it is never negative")
+    return float(value / 100 if unit else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +234,14 @@ class Scale:
         if not unit:
             raise QuantityError(expected, text.strip(), "write '/' and a unit of time after the currency")
         return float(value / _time_unit(unit, expected, text.strip()) * self.tick_s)
+
+    def money_per_kwh(self, text: str) -> float:
+        """Money per kWh, from `0.31 EUR/kWh`."""
+        expected = f"a price such as '0.31 {self.currency}/kWh'"
+        value, unit = self._amount(text, expected)
+        if unit not in ENERGY_UNITS:
+            raise QuantityError(expected, text.strip(), "write '/kWh' after the currency")
+        return float(value / (ENERGY_UNITS[unit] / 1000))
 
     def _amount(self, text: str, expected: str) -> tuple[Fraction, str]:
         value, unit = split_number(text, expected)

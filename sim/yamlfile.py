@@ -148,9 +148,16 @@ class Fields:
     """Reads the known keys of a mapping; unknown ones are problems with a suggestion.
 
     `later` maps keys that plant files will know one day to the name of the feature: they are refused by name.
+    `refused` maps keys that they never will to what to do instead.
     """
 
-    def __init__(self, item: Item, known: Iterable[str], later: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        item: Item,
+        known: Iterable[str],
+        later: Mapping[str, str] | None = None,
+        refused: Mapping[str, str] | None = None,
+    ) -> None:
         self.item = item
         self.entries: dict[str, Item] = {}
         names = list(known)
@@ -161,7 +168,10 @@ class Fields:
         for name, entry in self.entries.items():
             if name in names:
                 continue
-            if later and name in later:
+            if refused and name in refused:
+                place = item.what or "the file"
+                entry.problems.error(entry.line, f"{place}: expected no such key, found '{name}'; {refused[name]}")
+            elif later and name in later:
                 todo = "this feature is not in this version: take the line out"
                 entry.problems.error(entry.line, f"{entry.what}: {later[name]} found; {todo}")
             elif not name.startswith("x-"):

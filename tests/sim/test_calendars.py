@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -138,3 +138,81 @@ def test_open_at_a_moment_is_what_the_wall_clock_says(
 
 def test_open_minutes_of_a_week() -> None:
     assert open_minutes(Calendar("c", parse("Mon-Fri 06:00-22:00, Sat 22:00-06:00"))) == (5 * 16 + 8) * 60
+
+
+def hours_of(calendar: Calendar, start: datetime, weeks: int = 1) -> tuple[bool, list[float]]:
+    is_open, ticks = transitions(calendar, "Europe/Berlin", start, weeks)
+    return is_open, [int(t) / HOUR for t in ticks]
+
+
+def test_breaks_close_within_the_opening_hours() -> None:
+    calendar = Calendar(
+        "c", parse("Mon 06:00-14:00, Tue 22:00-06:00"), breaks=parse("Mon 09:00-09:15, Wed 01:00-02:00")
+    )
+    is_open, hours = hours_of(calendar, datetime(2026, 1, 5, tzinfo=BERLIN))
+    assert not is_open
+    assert hours == [6, 9, 9.25, 14, 46, 49, 50, 54]
+    assert open_minutes(calendar) == 16 * 60 - 75
+
+
+def test_a_break_at_the_edge_moves_the_opening() -> None:
+    calendar = Calendar("c", parse("Mon 06:00-14:00"), breaks=parse("Mon 06:00-06:30, 13:30-14:00"))
+    assert hours_of(calendar, datetime(2026, 1, 5, tzinfo=BERLIN)) == (False, [6.5, 13.5])
+
+
+def test_planned_stops_are_whole_local_days() -> None:
+    closed = ((date(2026, 1, 6), date(2026, 1, 7)), (date(2026, 1, 9), date(2026, 1, 9)))
+    calendar = Calendar("c", parse("Mon-Fri 06:00-22:00, Thu 22:00-02:00"), closed=closed)
+    _, hours = hours_of(calendar, datetime(2026, 1, 5, tzinfo=BERLIN))
+    assert hours == [6, 22, 72 + 6, 96], "Thursday's night shift ends where Friday's stop begins"
+
+
+def test_a_stop_over_the_change_of_the_clock_has_23_hours() -> None:
+    """29 March 2026: the clock jumps from 02:00 to 03:00."""
+    calendar = Calendar("c", parse("Mon-Sun 00:00-24:00"), closed=((date(2026, 3, 29), date(2026, 3, 29)),))
+    is_open, hours = hours_of(calendar, datetime(2026, 3, 28, tzinfo=BERLIN))
+    assert is_open
+    assert hours == [24, 24 + 23]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_changes_are_those_of_a_clock_that_asks_every_quarter_of_an_hour(data: st.DataObject) -> None:
+    """Open, breaks and stops combined against the plain definition, in local time, over both changes of the clock."""
+    quarter = st.integers(0, 95).map(lambda q: 15 * q)
+    windows = st.lists(st.tuples(st.integers(0, 6), quarter, st.integers(1, 60).map(lambda q: 15 * q)), max_size=4)
+
+    def made(spans: list[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
+        return tuple(sorted((day, begin, begin + length) for day, begin, length in spans))
+
+    begin = data.draw(st.sampled_from([datetime(2026, 3, 27), datetime(2026, 10, 23), datetime(2026, 1, 5)]))
+    first = begin.date() + timedelta(days=data.draw(st.integers(0, 6)))
+    last = first + timedelta(days=data.draw(st.integers(0, 2)))
+    calendar = Calendar("c", made(data.draw(windows)), breaks=made(data.draw(windows)), closed=((first, last),))
+    start = begin.replace(tzinfo=BERLIN)
+    is_open, ticks = transitions(calendar, "Europe/Berlin", start, 1)
+    for n in range(1, 7 * 96, 7):
+        instant = start.astimezone(UTC) + timedelta(minutes=15 * n, seconds=1)
+        changes = int((ticks <= (15 * n * 60 + 1) * 1000).sum())
+        assert is_open ^ bool(changes % 2) == asked(calendar, instant)
+
+
+def asked(calendar: Calendar, instant: datetime) -> bool:
+    """Whether a calendar is open at an instant, from its definition: no window or stop is turned into changes."""
+
+    def inside(windows: tuple[tuple[int, int, int], ...]) -> bool:
+        today = instant.astimezone(BERLIN).date()
+        for back in range(3):
+            day = today - timedelta(days=back)
+            for weekday, a, b in windows:
+                if weekday == day.weekday() and wall(day, a) <= instant < wall(day, b):
+                    return True
+        return False
+
+    stopped = any(wall(a, 0) <= instant < wall(b, 1440) for a, b in calendar.closed)
+    return inside(calendar.open) and not inside(calendar.breaks) and not stopped
+
+
+def wall(day: date, minute: int) -> datetime:
+    local = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)
+    return local.replace(tzinfo=BERLIN).astimezone(UTC)

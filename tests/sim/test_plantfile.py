@@ -83,7 +83,7 @@ def test_a_whole_file_becomes_the_plant_it_describes(tmp_path: Path) -> None:
     assert plant.controls[0].klass == "release"
     assert plant.limits[0].op == "<="
     assert plant.sensors[0].type == "counter"
-    assert plant.conventions == {name: value for name, (value, _) in CONVENTIONS.items()}
+    assert plant.conventions == {name: values[0] for name, values in CONVENTIONS.items()}
     assert notes[0] == "calendar day, the only one, applies to cut, shop ('calendar: always' opts out)"
     assert notes[1] == "no buffer is declared before cut: the queue there is unlimited"
 
@@ -128,10 +128,11 @@ WRONG = [
     ("work: 10 s", "work: 10", "station pack, work: expected a duration such as '45 s', found '10'; write the unit"),
     ("units: 2", "unit: 2", "did you mean 'units'?"),
     ("units: 2", "units: zero", "whole number of 1 or more"),
-    ("units: 2", "units: 2, setup: 5 min", "setups found; this feature is not in this version"),
-    ("units: 2", "units: 2, maintenance: {}", "preventive maintenance found"),
+    ("units: 2", "units: 2, skills: [x]", "skill matrices found; this feature is not in this version"),
+    ("units: 2", "units: 2, needs: {rod: 1}", "expected no such key, found 'needs'; write it at the step"),
+    ("units: 2", "units: 2, maintenance: {}", "expected the key 'preventive', found none"),
     ("units: 2", "units: 2, calendar: nigth", "expected a declared calendar, found 'nigth'"),
-    ("fails: {after", "fails: {clock: tdf, after", "failures by calendar time (tdf): not in this version"),
+    ("fails: {after", "fails: {clock: wall, after", "expected odf or tdf or parts, found 'wall'"),
     ("after: exponential(2 h), ", "", "expected the key 'after', found none"),
     ("after: exponential(2 h)", "after: 0 s", "a mean above 0"),
     ("crew: fitters", "crew: fiters", "did you mean 'fitters'?"),
@@ -157,17 +158,17 @@ WRONG = [
     ("cap: 6,", "cap: 6, arrivals: poisson(3/h),", "no 'arrivals' with policy conwip"),
     ("cap: 6,", "", "expected the key 'cap'"),
     ("cap: 6,", "cap: 60000,", "a cap of at most unlimited (10000)"),
-    ("policy: conwip", "policy: kanban", "kanban: not in this version"),
-    ("consumes: {rod: 2}", "consumes: {out: 2}", "assembly) is not in this version"),
+    ("policy: conwip", "policy: kanban", "'kanban' at the buffers"),
+    ("consumes: {rod: 2}", "consumes: {out: 2}", "a circle of needs through nut"),
     ("consumes: {rod: 2}", "consumes: {rot: 2}", "did you mean 'rod'?"),
     ("release:\n  nut:", "release:\n  not:", "expected a release, found none"),
     ("from: acme,", "from: acne,", "did you mean 'acme'?"),
     ("lead: constant(2 d), ", "", "expected the key 'lead'"),
-    ("kind: base_stock", "kind: s_S", "(s,S): not in this version"),
-    ("every: 8 h", "every: 0 h", "a review period above 0"),
+    ("kind: base_stock", "kind: s_S", "expected the key 'reorder', found none"),
+    ("every: 8 h", "every: 0 h", "expected a time above 0"),
     ("from: line, holding", "from: line, lead: 2 d, holding", "no 'lead' for a stock from the line"),
     ("item: nut", "item: not", "expected a product as item"),
-    ("unmet: backorder", "unmet: lost", "lost sales: not in this version"),
+    ("unmet: backorder", "unmet: lost", "no 'backlog' where unmet demand is lost"),
     ("arrivals: poisson(36/h)", "arrivals: poisson(36)", "write '/' and a unit of time"),
     ("stock: out", "stock: in", "expected a declared stock, found 'in'"),
     ("sets: release.nut.cap", "sets: release.nut.caps", "a setting that exists, found 'release.nut.caps'"),
@@ -198,8 +199,9 @@ WRONG = [
     ("Mon-Fri", "Mon-Fry", "'Fry' is no day"),
     ("Europe/Berlin", "Europe/Berlim", "expected a time zone"),
     ("plantwin: 1", "plantwin: 2", "this plantwin reads 'plantwin: 1'"),
-    ("line: tiny", "line: tiny\nenergy: {}", "energy: energy found; this feature is not in this version"),
-    ("site: demo", "site: demo\nconventions: {blocking: before_service}", "before service: not in this version"),
+    ("line: tiny", "line: tiny\nenergy: {}", "energy: expected the key 'tariff', found none"),
+    ("site: demo", "site: demo\nconventions: {blocking: sometimes}", "after_service or before_service"),
+    ("site: demo", "site: demo\nvehicles: {}", "vehicles found; this feature is not in this version"),
     ("line: tiny", "line: tiny\nlinee: x", "did you mean 'line'?"),
     ("line: tiny", "line: tiny\ntick: 2 min", "a tick between 1 us and 1 min"),
     ("line: tiny", "line: tiny\nstart: yesterday", "local time such as"),

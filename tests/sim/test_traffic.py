@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from sim.deadlock import deadlocks, most_parts
 from sim.plant import Plant
+from sim.plantexamples import examples
 from sim.plantfile import load, validate
 from sim.report import untabled, warnings
 from sim.traffic import completed, traffic, visits
@@ -43,6 +45,12 @@ def made(tmp_path: Path, text: str) -> Plant:
     return plant
 
 
+def noted(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "loop.yaml"
+    path.write_text(text, encoding="utf-8")
+    return validate(path)[2]
+
+
 def test_rework_multiplies_visits(tmp_path: Path) -> None:
     """test is visited 1 + 0.2 + 0.04 + ... = 1.25 times, and 0.7 of these end well."""
     plant = made(tmp_path, LOOP)
@@ -65,6 +73,45 @@ def test_demand_calendars_units_and_scrap_enter_the_load(tmp_path: Path) -> None
     assert loads["prep"] == pytest.approx(10 / 0.875 * 1.25 * 30 / 3600 * (10 / 9) / (2 * open_share))
 
 
+def test_what_stretches_work_and_what_takes_time_away(tmp_path: Path) -> None:
+    """odf stretches, parts add to each operation, tdf takes a share of the time, planned maintenance counts as well."""
+    modes = """
+      - {name: a, after: exponential(100 min), repair: 10 min}
+      - {name: b, clock: parts, life: 60, repair: 3 min}
+      - {name: c, clock: tdf, after: exponential(95 h), repair: 5 h}"""
+    text = LOOP.replace("fails: {after: exponential(90 min), repair: exponential(10 min)}", "XX")
+    text = text.replace(
+        "prep: {work: 30 s, XX}", f"prep:\n    work: 30 s\n    fails:{modes}\n    tool: {{life: 50, change: 1 min}}"
+    )
+    loads = {load.station: load.utilisation for load in traffic(made(tmp_path, text)).loads}
+    assert loads["prep"] == pytest.approx(60 * 1.25 / 3600 * (30 * 1.1 + 180 / 60 + 60 / 50) / 0.95)
+
+
+def test_a_condition_stretches_work_by_its_cycle(tmp_path: Path) -> None:
+    """Two levels of 10 h and 5 h, the second at half speed and with a sudden end every 15 h; then 3 h of repair."""
+    station = """prep:
+    work: 30 s
+    condition:
+      {levels: 2, wear: [exponential(10 h), exponential(5 h)], fails: [never, exponential(15 h)], speed: [1, 50 %]}
+    maintenance: {corrective: 3 h}"""
+    text = LOOP.replace("prep: {work: 30 s, fails: {after: exponential(90 min), repair: exponential(10 min)}}", station)
+    second = 1 / (1 / 5 + 1 / 15)
+    stretch = (10 + second + 3) / (10 + second / 2)
+    loads = {load.station: load.utilisation for load in traffic(made(tmp_path, text)).loads}
+    assert loads["prep"] == pytest.approx(60 * 1.25 * 30 / 3600 * stretch)
+    planned = text.replace("corrective: 3 h", "corrective: 3 h, preventive: 1 h, at_level: 1")
+    loads = {load.station: load.utilisation for load in traffic(made(tmp_path, planned)).loads}
+    assert loads["prep"] == pytest.approx(60 * 1.25 * 30 / 3600 * 11 / 10)
+
+
+def test_a_break_shortens_the_week(tmp_path: Path) -> None:
+    text = LOOP.replace("prep: {work", "prep: {calendar: day, work")
+    text += 'calendars: {day: {open: "Mon-Fri 00:00-12:00", breaks: "Mon-Fri 06:00-07:00"}}\n'
+    text = text.replace("arrivals: poisson(60/h)", "arrivals: poisson(10/h), calendar: always")
+    loads = {load.station: load.utilisation for load in traffic(made(tmp_path, text)).loads}
+    assert loads["prep"] == pytest.approx(10 * 1.25 * 30 / 3600 * (10 / 9) / (55 / 168))
+
+
 def test_a_free_running_line_is_as_fast_as_its_bottleneck() -> None:
     line10 = traffic(load("line10"))
     assert line10.free == ("part",)
@@ -81,7 +128,7 @@ def test_bounded_loops_are_named(tmp_path: Path) -> None:
     plant = made(tmp_path, LOOP)
     assert most_parts(plant) is None
     assert deadlocks(plant) == [["prep", "test"]]
-    assert any("block each other for ever" in w for w in warnings(plant, traffic(plant)))
+    assert any(n.startswith("warning: loop.yaml:13: buffers.to_prep: parts go round") for n in noted(tmp_path, LOOP))
     capped = LOOP.replace("policy: push, arrivals: poisson(60/h)", "policy: conwip, cap: 4")
     assert deadlocks(made(tmp_path, capped)) == []
     steered = capped + "controls: {cap: {sets: release.a.cap, from: 1, to: 9, every: 1 h}}\n"
@@ -126,6 +173,32 @@ def test_init_writes_a_valid_file_and_never_overwrites(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "expected a new file" in again.stderr
     assert path.read_text(encoding="utf-8") == written
+
+
+def test_validate_answers_programs(tmp_path: Path) -> None:
+    done = run("validate", "line3", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["valid"]
+    assert said["problems"] == []
+    assert said["conventions"]["blocking"] == "after_service"
+    assert said["settings"]["release.housing.cap"] == 6
+    assert [s["station"] for s in said["stations"] if s["bottleneck"]] == ["turn"]
+    assert said["stations"][0]["availability"] == pytest.approx(100 / 110)
+    path = tmp_path / "wrong.yaml"
+    path.write_text(LOOP.replace("20 s", "20"), encoding="utf-8")
+    done = run("validate", str(path), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["problems"][0].startswith("wrong.yaml:11: ")
+
+
+def test_init_writes_the_example_of_a_feature(tmp_path: Path) -> None:
+    path = tmp_path / "oven.yaml"
+    assert run("init", str(path), "--feature", "batch").returncode == 0
+    assert path.read_text(encoding="utf-8") == examples()["batch"]
+    again = run("init", str(tmp_path / "x.yaml"), "--feature", "bacth")
+    assert again.returncode == 2
+    assert "did you mean 'batch'?" in again.stderr
 
 
 def test_validate_prints_all_problems_and_exits_with_2(tmp_path: Path) -> None:
