@@ -178,5 +178,3 @@ class Dispatch:
             return INFINITY
         now = self.center.shared.clock.now
         return min((t for part in self.center.queue if (t := part.queued + batch.wait) > now), default=INFINITY)
-
-
