@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.deadlock import deadlocks, most_parts_of
+from sim.deadlock import deadlocks, most_parts, most_parts_of
 from sim.plant import UNLIMITED, Batch, Product, Station
 from sim.plantcheck import Path, Reporter
 from sim.plantroute import exits, reached, zero_cycle, zero_work
@@ -262,6 +262,7 @@ def _dispatch(report: Reporter) -> None:
 
 def _locks(report: Reporter) -> None:
     stations = {s.id: s for s in report.plant.stations}
+    most = most_parts(report.plant)
     for group in deadlocks(report.plant):
         names = ", ".join(group)
         first = stations[group[0]]
@@ -269,5 +270,10 @@ def _locks(report: Reporter) -> None:
         report.warn(
             path,
             f"parts go round between {names}, whose queues are bounded: they can block each other for ever; "
-            "make one queue large enough for all parts the caps admit",
+            + (
+                "cap the products (conwip), or leave one of these queues unlimited"
+                if most is None
+                else f"make one queue large enough for all parts the caps admit (here {most - first.units} places), "
+                "or lower the caps"
+            ),
         )

@@ -182,6 +182,7 @@ def test_calendars(plant: Plant) -> None:
     assert day.overtime_cost == pytest.approx(120 / HOUR)
     control = plant.controls[0]
     assert (control.low, control.high, control.step, control.klass) == (0, 2 * HOUR, 30 * MIN, "capacity")
+    assert plant.limits[0].value == HOUR
 
 
 @of("energy")
@@ -378,6 +379,8 @@ WRONG = [
     ("calendars", "at_close: freeze", "at_close: stop", "finish or freeze"),
     ("calendars", "to: 2 h", "to: 200 h", "'to' of at most 604800000"),
     ("calendars", "to: 2 h", "to: 2", "write the unit"),
+    ("calendars", "overtime <= 1 h", "overtime <= 1 x", "a number after the comparison"),
+    ("calendars", "overtime <= 1 h", "overtime <= 0 h", None),
     ("energy", "idle: 3 kW, ", "", "expected the key 'idle'"),
     ("energy", "work: 12 kW", "work: 12", "a power such as '12 kW'"),
     ("energy", "0.4 kWh", "0.4 kW", "an energy such as '0.4 kWh'"),
@@ -392,6 +395,7 @@ WRONG = [
     ("groups", "all: {cap", "more: {cap: 5, mix: {nut: 1}}\n  all: {cap", "each product in one group"),
     ("groups", "groups:\n  all: {cap: 12, mix: {nut: 2, bolt: 1}}", "", "expected the key 'cap'"),
     ("groups", "nut: {routing: [cut, pack]}", "nut: {routing: [cut, pack], lot: 13}", "at least the lot of nut (13)"),
+    ("orders", "policy: orders", "policy: orders\n    calendar: always", "no 'calendar' with policy orders"),
     ("orders", "at: 2 h", "at: 9 h", "lines in rising order of 'at'"),
     ("orders", "due: 2 h", "due: 2", "write the unit"),
     ("orders", "at: 2 h, quantity: 60, due: 9 h", "at: 2 h, quantity: 60, due: 1 h", "a due date not before 'at'"),
@@ -421,7 +425,7 @@ WRONG = [
     ("book", "backlog: 3 EUR/h", "arrivals: poisson(3/h)", "no 'arrivals' beside a book"),
     ("book", "due: 4 h, ", "", "'due' beside 'tardiness'"),
     ("book", "at: 6 h", "at: 0 h", "lines in rising order"),
-    ("conventions", "pack: {work: 45 s}", "pack: {work: 45 s, batch: {max: 2}}", "no batch with blocking before_service"),
+    ("conventions", "pack: {work: 45 s}", "pack: {work: 45 s, batch: {max: 2}}", "no batch with blocking"),
     ("conventions", "routing: [cut, pack]", "routing: [{step: a, stations: [cut, pack]}]", "one station a step"),
     ("conventions", "charged", "sometimes", "not_charged or charged"),
 ]  # fmt: skip
