@@ -143,6 +143,20 @@ def _fills(report: Reporter, path: Path, station: Station, batch: Batch) -> None
             found = f"{batch.least}, and {most} parts of '{key or 'all products'}' that the caps admit"
             todo = "the oven would never start: lower 'min', add 'wait', or raise the cap"
             report.fault(path, "'min' of at most what can wait together", found, todo)
+    _shared_ovens(report, path, batch, keys)
+
+
+def _shared_ovens(report: Reporter, path: Path, batch: Batch, keys: dict[str, list[Product]]) -> None:
+    """A common cap that incomplete batches of several families can use up."""
+    for g in report.plant.groups:
+        inside = [key for key, products in keys.items() if any(p.id in dict(g.mix) for p in products)]
+        if len(inside) > 1 and len(inside) * (batch.least - 1) >= g.cap:
+            short, names = batch.least - 1, ", ".join(inside)
+            report.warn(
+                path,
+                f"{short} parts of each of {names} can use up the cap of group {g.id} ({g.cap}) while every batch waits "
+                f"for one more: add 'wait', or a cap of {len(inside) * short + 1} or more",
+            )
 
 
 def _before_service(report: Reporter) -> None:

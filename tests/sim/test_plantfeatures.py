@@ -7,11 +7,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim.plant import DONE, FEATURES, SCRAP, STATES, UNLIMITED, Batch, Dist, Express, Mode, Order, Plant, Pool
 from sim.plantexamples import Example, examples, features, whole
 from sim.plantfile import validate
-from sim.report import untabled, warnings
+from sim.report import as_json, untabled, warnings
 from sim.traffic import traffic
 
 EXAMPLES = examples()
@@ -510,3 +512,50 @@ def test_every_feature_of_parts_can_be_weighted(tmp_path: Path) -> None:
     assert problems == []
     assert found is not None
     assert dict(found.stations[0].dispatch) == {name: n - 5 for n, name in enumerate(FEATURES, 1) if n != 5}
+
+
+def test_incomplete_batches_that_use_up_a_common_cap_are_warned_about(tmp_path: Path) -> None:
+    text = EXAMPLES["groups"].replace("pack: {work: 45 s}", "pack: {work: 45 s, batch: {min: 7, max: 8}}")
+    text = text.replace(", cap: 6}", "}").replace("capacity: 10", "capacity: unlimited")
+    _, problems, notes = read(tmp_path, text.replace("cap: 12", "cap: 10"))
+    assert problems == []
+    assert any("6 parts of each of nut, bolt can use up the cap of group all (10)" in n for n in notes), notes
+    assert not any("use up" in n for n in read(tmp_path, text.replace("cap: 12", "cap: 13"))[2])
+
+
+BITS = (
+    "",
+    "[]",
+    "{}",
+    "[a]",
+    "{a: b}",
+    "0",
+    "-1",
+    "nan",
+    "always",
+    "cut",
+    "5 s",
+    "~",
+    "[[1]]",
+    "{empirical: [1]}",
+    "rest",
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_no_mutilated_feature_crashes_the_reader(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Values replaced, lines lost or brought in from elsewhere: either it is still a plant, or there are problems."""
+    text = EXAMPLES[data.draw(st.sampled_from(sorted(EXAMPLES)))]
+    match = data.draw(st.sampled_from(list(PAIRS.finditer(text))))
+    text = text[: match.start(2)] + data.draw(st.sampled_from(BITS)) + text[match.end(2) :]
+    lines = text.splitlines()
+    other = EXAMPLES[data.draw(st.sampled_from(sorted(EXAMPLES)))].splitlines()
+    if data.draw(st.booleans()):
+        del lines[data.draw(st.integers(0, len(lines) - 1))]
+    if data.draw(st.booleans()):
+        lines.insert(data.draw(st.integers(0, len(lines))), data.draw(st.sampled_from(other)))
+    plant, problems, notes = read(tmp_path_factory.mktemp("m"), "\n".join(lines))
+    assert (plant is None) == bool(problems)
+    if plant is not None:
+        assert as_json(plant, notes)["valid"]
