@@ -154,7 +154,7 @@ def _shared_ovens(report: Reporter, path: Path, batch: Batch, keys: dict[str, li
             short, names = batch.least - 1, ", ".join(inside)
             report.warn(
                 path,
-                f"{short} parts of each of {names} can use up the cap of group {g.id} ({g.cap}) while every batch waits "
+                f"{short} parts of each of {names} can use up the cap of group {g.id} ({g.cap}) while each batch waits "
                 f"for one more: add 'wait', or a cap of {len(inside) * short + 1} or more",
             )
 
