@@ -52,19 +52,19 @@ def test_every_example_is_valid_and_unquestionable(tmp_path: Path, name: str) ->
 @of("alternatives")
 def test_alternatives(plant: Plant) -> None:
     cut = plant.products[0].steps[0]
-    assert cut.eligible == (("old", Dist("constant", (90_000.0,))), ("new", Dist("constant", (50_000.0,))))
+    assert cut.eligible == (("new", Dist("constant", (50_000.0,))), ("old", Dist("constant", (90_000.0,))))
     loads = {load.station: load.utilisation for load in traffic(plant).loads}
     assert loads["old"] == pytest.approx(loads["new"])
     assert loads["old"] == pytest.approx(30 / 3600 / (1 / 90 + 1 / 50))
 
 
 def test_alternatives_as_a_list_take_the_stations_own_times(tmp_path: Path) -> None:
-    text = EXAMPLES["alternatives"].replace("{old: 90 s, new: 50 s}", "[old, new]")
+    text = EXAMPLES["alternatives"].replace("{new: 50 s, old: 90 s}", "[new, old]")
     text = text.replace("old: {units: 1}", "old: {work: 70 s}").replace("new: {units: 1}", "new: {work: {nut: 20 s}}")
     found, problems, _ = read(tmp_path, text)
     assert problems == []
     assert found is not None
-    assert [dist.args for _, dist in found.products[0].steps[0].eligible] == [(70_000.0,), (20_000.0,)]
+    assert [dist.args for _, dist in found.products[0].steps[0].eligible] == [(20_000.0,), (70_000.0,)]
 
 
 @of("assembly")
@@ -249,9 +249,9 @@ def test_echelon_policies(plant: Plant) -> None:
 @of("reorder")
 def test_reorder_policies(plant: Plant) -> None:
     rods, boxes, labels = plant.stocks
-    assert (rods.policy, rods.reorder, rods.level, rods.review) == ("s_S", 2500, 5000, DAY)
+    assert (rods.policy, rods.reorder, rods.level, rods.review) == ("s_S", 4500, 7000, DAY)
     assert (boxes.policy, boxes.reorder, boxes.quantity, boxes.level, boxes.review) == ("r_Q", 2200, 1500, None, None)
-    assert (labels.policy, labels.window, labels.cover, labels.safety, labels.level) == ("forecast", 7, 3.0, 900, None)
+    assert (labels.policy, labels.window, labels.cover, labels.safety, labels.level) == ("forecast", 3, 3.0, 3000, None)
     assert [k.order_cost for k in plant.stocks] == [60.0] * 3, "the supplier's"
 
 
@@ -315,11 +315,11 @@ def test_the_only_calendar_is_not_that_of_a_season_or_book(tmp_path: Path) -> No
 
 # (example, what is replaced, by what, part of the message)
 WRONG = [
-    ("alternatives", "{old: 90 s, new: 50 s}", "{old: 90 s, nwe: 50 s}", "did you mean 'new'?"),
-    ("alternatives", "{old: 90 s, new: 50 s}", "[]", "expected at least one station"),
-    ("alternatives", "{old: 90 s, new: 50 s}", "[old, old]", "each station once"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "{nwe: 50 s, old: 90 s}", "did you mean 'new'?"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "[]", "expected at least one station"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "[old, old]", "each station once"),
     ("alternatives", "{step: cut, stations", "{stations", "expected the key 'step'"),
-    ("alternatives", "stations: {old", "station: old, stations: {old", "'station' or 'stations'"),
+    ("alternatives", "stations: {new", "station: old, stations: {new", "'station' or 'stations'"),
     ("alternatives", "new: {units: 1}", "new: {units: 1, yield: 90 %}", "one yield for all stations of a step"),
     ("assembly", "nuts: 2", "nut: 2", "did you mean 'nuts'?"),
     ("assembly", "nuts: 2", "nuts: 0", "whole number of 1 or more"),
@@ -413,8 +413,8 @@ WRONG = [
     ("echelons", "north: {item: nut, from: out", "north: {item: nut, from: north", "a circle back to itself"),
     ("echelons", "reorder: 60", "reorder: 150", "a reorder point below 'level' (150)"),
     ("reorder", "quantity: 1500", "level: 9", "no 'level' with policy r_Q"),
-    ("reorder", "safety: 900, every: 1 d", "safety: 900", "expected the key 'every'"),
-    ("reorder", "window: 7", "window: 0", "whole number of 1 or more"),
+    ("reorder", "safety: 3000, every: 1 d", "safety: 3000", "expected the key 'every'"),
+    ("reorder", "window: 3", "window: 0", "whole number of 1 or more"),
     ("reorder", "kind: s_S", "kind: sS", "did you mean 's_S'?"),
     ("lost-sales", "lost_cost: 4 EUR", "lost_cost: 4 EUR, backlog: 3 EUR/h", "no 'backlog' where unmet demand is lost"),
     ("lost-sales", "unmet: lost", "unmet: backorder", "no 'lost_cost' where unmet demand waits"),
