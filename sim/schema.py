@@ -231,10 +231,13 @@ def _capacity(text: str) -> int:
 
 
 def _rate_ticks(draft: Draft, item: Item) -> int:
-    ticks = round(draft.scale.mean_between(item.text()))
-    if ticks < 1:
+    exact = draft.scale.mean_between(item.text())
+    if exact < 0.5:
         raise QuantityError("a rate of at most one a tick", item.text(), "leave it out: it never binds")
-    return ticks
+    if abs(round(exact) - exact) > 0.01 * exact:
+        expected = "a rate whose time for a unit is known to 1 % in whole ticks"
+        raise QuantityError(expected, item.text(), f"set a 'tick:' below {float(draft.scale.tick_s):g} s")
+    return round(exact)
 
 
 ID = Kind("id", _text(identifier))

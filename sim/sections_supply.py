@@ -94,7 +94,7 @@ DEMAND = Section(
         Key("stock", ID, "where they ask", "", example="finished"),
         Key("arrivals", POSITIVE, "time between orders (or `book`)"),
         Key("book", LINES, "a trace of orders"),
-        Key("quantity", QUANTITY_0, "units an order asks for", ((1, 1.0),), "`1`"),
+        Key("quantity", QUANTITY_0, "units an order asks for; 0 is possible without `due`", ((1, 1.0),), "`1`"),
         Key("season", inner("season"), "factors on the rate by hour and day"),
         Key("unmet", word("backorder", "lost"), "what cannot be met at once waits, or is lost", "backorder"),
         Key("backlog", MONEY_RATE, "for each unit that waits", 0.0),

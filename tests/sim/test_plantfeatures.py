@@ -14,6 +14,8 @@ from sim.plant import DONE, FEATURES, SCRAP, STATES, UNLIMITED, Batch, Dist, Exp
 from sim.plantexamples import Example, examples, features, whole
 from sim.plantfile import validate
 from sim.report import as_json, untabled, warnings
+from sim.settings import PATHS
+from sim.settings import settings as settings_of
 from sim.traffic import traffic
 
 EXAMPLES = examples()
@@ -405,6 +407,8 @@ WRONG = [
     ("suppliers", "late: gamma(mean=1 d, cv=0.5), ", "", "'late' beside a reliability below 100 %"),
     ("suppliers", "reliability: 92 %, ", "", "'reliability' below 100 % beside it"),
     ("suppliers", "capacity: 900/d", "capacity: 900", "write '/'"),
+    ("suppliers", "time_unit: h", "time_unit: h\ntick: 20 s", "set a 'tick:' below 20 s"),
+    ("suppliers", "capacity: 900/d", "capacity: 1/us", "a rate of at most one a tick"),
     ("suppliers", "express: {from: express", "express: {from: expres", "did you mean 'express'?"),
     ("suppliers", "lead: constant(2 d), ", "", "expected the key 'lead'"),
     ("suppliers", "{from: express, level", "{from: line, level", "a supplier or a stock, found 'line'"),
@@ -495,6 +499,21 @@ def test_a_cycle_without_time_is_refused(tmp_path: Path) -> None:
     routing += "{step: again, station: pack, work: 0 s, next: look}]"
     _, problems, _ = read(tmp_path, EXAMPLES["kanban"].replace("routing: [cut, pack]", routing))
     assert any("work that takes time in every cycle, found none at look, again" in p for p in problems), problems
+
+
+def test_every_form_of_a_setting_occurs_and_no_other(tmp_path: Path) -> None:
+    forms = {re.sub(r"[A-Z]+", "([a-z0-9_-]+)", form.replace(".", r"\.")): form for form in PATHS}
+    found = set()
+    for name, text in EXAMPLES.items():
+        plant, _, _ = read(tmp_path, text)
+        assert plant is not None
+        current = settings_of(plant)
+        assert all(current[c.sets] in range(c.low, c.high + 1, c.step) for c in plant.controls), name
+        for path in current:
+            matching = [form for pattern, form in forms.items() if re.fullmatch(pattern, path)]
+            assert len(matching) == 1, path
+            found.add(matching[0])
+    assert found == set(PATHS)
 
 
 def test_rules_that_look_at_what_nobody_has_are_warned_about(tmp_path: Path) -> None:
