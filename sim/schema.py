@@ -186,6 +186,8 @@ def whole_of(low: int, high: int | None = None) -> Kind:
             raise QuantityError(f"a whole number in {low}..{high}", text, "correct it")
         return value
 
+    if high is None and low < 0:
+        return Kind("whole number, also below 0", _text(read))
     return Kind(f"whole number of {low} or more" if high is None else f"whole number {low}..{high}", _text(read))
 
 
