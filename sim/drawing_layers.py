@@ -27,10 +27,11 @@ EPSILON = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What holds a place in a column: a thing (`link` is -1), or a connection on its way (`key` is "")."""
+    """What holds a place in a column: a thing (`key`), or connection number `link` on its way through `column`."""
 
     key: str
     link: int = -1
+    column: int = -1
 
 
 @dataclass(slots=True)
@@ -199,7 +200,7 @@ def _lay_paths(made: Columns, links: Sequence[Link]) -> None:
         if r0 != r1 or not 1 <= c1 - c0 <= LONGEST:
             made.paths.append(None)
             continue
-        path = [(c, Item("", i)) for c in range(c0 + 1, c1)]
+        path = [(c, Item("", i, c)) for c in range(c0 + 1, c1)]
         for c, item in path:
             made.rows[r0][c].append(item)
         made.paths.append(path)

@@ -35,6 +35,8 @@ def fitted(wanted: Sequence[float], weights: Sequence[float], apart: Sequence[fl
 
     `apart` has one entry less than the others; room must be at least its sum.
     """
+    if not len(wanted):
+        return []
     offsets = [0.0]
     for gap in apart:
         offsets.append(offsets[-1] + gap)
@@ -46,7 +48,7 @@ def fitted(wanted: Sequence[float], weights: Sequence[float], apart: Sequence[fl
             mean = (mean * total + other * heavy) / (total + heavy)
             total, count = total + heavy, count + more
         pools.append((mean, total, count))
-    last = max(room - offsets[-1], 0.0) if offsets else 0.0
+    last = max(room - offsets[-1], 0.0)
     flat = [min(max(mean, 0.0), last) for mean, _, count in pools for _ in range(count)]
     return [value + offset for value, offset in zip(flat, offsets, strict=True)]
 
