@@ -23,7 +23,8 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def duration(seconds: float) -> str:
     """A time in the largest unit in which it is at least two: 100 s, 14 min, 40 h."""
-    unit = next((u for u in ("d", "h", "min", "s") if seconds >= 2 * float(TIME_UNITS[u])), "s" if seconds >= 1 else "ms")
+    least = "s" if seconds >= 1 else "ms"
+    unit = next((u for u in ("d", "h", "min", "s") if seconds >= 2 * float(TIME_UNITS[u])), least)
     return f"{seconds / float(TIME_UNITS[unit]):.3g} {unit}"
 
 
@@ -93,9 +94,11 @@ def _edge_label(e: Edge) -> str:
 
 
 def _node(n: Node, plant: Plant) -> str:
-    inside = {
-        "station": _station, "stock": _stock, "supplier": _supplier, "demand": _demand, "source": _source, "exit": _exit,
-    }[n.kind](n, plant)  # fmt: skip
+    said = {"supplier": "supplier", "exit": "finished"}.get(n.kind)
+    if said is not None:
+        inside = words(said, 11, n.h - 12, 12, class_="muted")
+    else:
+        inside = {"station": _station, "stock": _stock, "demand": _demand, "source": _source}[n.kind](n, plant)
     box = tag("rect", width=n.w, height=n.h, rx=3, class_="box")
     # bold letters are wider
     size = next((size for size in (15, 13, 11) if width(n.id, 1.15 * size) <= n.w - 18), 11)
@@ -161,10 +164,6 @@ def _stock(n: Node, plant: Plant) -> str:
     return "".join(words(line, 11, 43 + 18 * i, 12, class_="muted") for i, line in enumerate(shown))
 
 
-def _supplier(n: Node, plant: Plant) -> str:
-    return words("supplier", 11, 42, 12, class_="muted")
-
-
 def _demand(n: Node, plant: Plant) -> str:
     d = plant.demands[n.index]
     every = f"one in {duration(_mean(plant, d.arrivals))}"
@@ -181,16 +180,13 @@ def _source(n: Node, plant: Plant) -> str:
     return words(fitting(said, 12, n.w - 18), 11, 42, 12, class_="muted")
 
 
-def _exit(n: Node, plant: Plant) -> str:
-    return words("finished", 11, 37, 12, class_="muted")
-
-
 def _notes(plant: Plant, drawn: Map) -> list[str]:
     """What has no place in the picture: releases, crews, calendars, what is left out, how to read it."""
     notes = []
     for p in plant.products:
         r = p.release
-        what = [r.policy] + [f"{word} {n}" for word, n in (("cap", r.cap), ("base stock", r.base_stock)) if n is not None]
+        numbers = (("cap", r.cap), ("base stock", r.base_stock))
+        what = [r.policy] + [f"{word} {n}" for word, n in numbers if n is not None]
         what += [f"takes {n} × {stock}" for stock, n in r.consumes]
         what += [f"calendar {r.calendar}"] if r.calendar else []
         notes.append(f"{p.id}: {', '.join(what)}")
@@ -203,8 +199,14 @@ def _notes(plant: Plant, drawn: Map) -> list[str]:
         whom = "all stations and demands" if len(kept) == len(plant.stations) + len(plant.demands) else ", ".join(kept)
         notes.append(f"calendar {calendar.id} ({_hours(calendar)}): {whom or 'nobody'}")
     if drawn.hidden:
-        notes.append(f"{len(drawn.hidden)} connections taken by less than {percent(drawn.threshold)} of what leaves are not drawn")
-    notes.append("filled squares: units; open squares: places in the queue; dashed: goes back; down: scrap; fails: mean time to failure / to repair")
+        rare = percent(drawn.threshold)
+        notes.append(
+            f"{len(drawn.hidden)} connections that less than {rare} of what leaves a station takes are not drawn"
+        )
+    notes.append(
+        "filled squares: units; open squares: places in the queue; dashed: goes back; short arrow down: scrap; "
+        "fails: mean time to failure / to repair"
+    )
     return notes
 
 
@@ -231,4 +233,3 @@ def _wrapped(text: str, most: float) -> list[str]:
         else:
             line = f"{line} {word}" if line else word
     return [*lines, line]
-

@@ -7,13 +7,14 @@
 4. Order within a column by barycentre sweeps, keeping the order with the fewest crossings; a connection over several
    columns of a row holds a place (a dummy) in each column between.
 
-Source: Sugiyama, Tagawa and Toda, Methods for Visual Understanding of Hierarchical System Structures, 1981; Matuszewski,
-Schönfeld and Molitor, Using Sifting for k-Layer Straightline Crossing Minimization, 1999. Ties go by the order of the
-file, so the result is the same each time.
+Source: Sugiyama, Tagawa and Toda, Methods for Visual Understanding of Hierarchical System Structures, 1981;
+Matuszewski, Schönfeld and Molitor, Using Sifting for k-Layer Straightline Crossing Minimization, 1999.
+Ties go by the order of the file, so the result is the same each time.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -79,7 +80,7 @@ def _greedy(keys: Sequence[str], joined: dict[str, list[tuple[str, float]]]) -> 
             left.remove(sink)
             last.append(sink)
             continue
-        best = max(left, key=lambda key: out[key] - into[key] if into[key] > EPSILON else float("inf"))  # noqa: B023
+        best = max(left, key=lambda key: out[key] - into[key] if into[key] > EPSILON else float("inf"))
         left.remove(best)
         first.append(best)
     return first + last[::-1]
@@ -168,7 +169,7 @@ def columns(graph: Graph, per_row: int, most: int) -> Columns:
             if c == 0:
                 rows.append([])
             rows[r].append([Item(key) for key in settled[at : at + most]])
-            place.update({key: (r, c) for key in settled[at : at + most]})
+            place.update(dict.fromkeys(settled[at : at + most], (r, c)))
             number += 1
     made = Columns(rows, place, back)
     _lay_paths(made, graph.links)
@@ -177,9 +178,7 @@ def columns(graph: Graph, per_row: int, most: int) -> Columns:
     return made
 
 
-def _by_feeders(
-    layer: list[str], links: Sequence[Link], back: frozenset[int], height: dict[str, float]
-) -> list[str]:
+def _by_feeders(layer: list[str], links: Sequence[Link], back: frozenset[int], height: dict[str, float]) -> list[str]:
     """A layer in the order of the mean height of what feeds each thing."""
     means: dict[str, tuple[float, int]] = {}
     for position, key in enumerate(layer):
@@ -215,7 +214,7 @@ def _neighbours(made: Columns, links: Sequence[Link], r: int) -> list[list[tuple
             continue
         stops = [Item(e.source), *[item for _, item in path], Item(e.target)]
         first = made.place[e.source][1]
-        for n, pair in enumerate(zip(stops, stops[1:], strict=False)):
+        for n, pair in enumerate(itertools.pairwise(stops)):
             pairs[first + n].append(pair)
     return pairs
 
@@ -237,7 +236,7 @@ def _uncross(made: Columns, links: Sequence[Link], r: int) -> None:
             for left, right in pairs[c - 1 if forward else c]:
                 item, other = (right, left) if forward else (left, right)
                 seen.setdefault(item, []).append(at[other])
-            row[c].sort(key=lambda item: sum(seen[item]) / len(seen[item]) if item in seen else own[item])  # noqa: B023
+            row[c].sort(key=lambda item: sum(seen[item]) / len(seen[item]) if item in seen else own[item])
         count = crossings(row, pairs)
         if count < fewest:
             best, fewest = [list(column) for column in row], count
@@ -251,7 +250,5 @@ def crossings(row: Sequence[Sequence[Item]], pairs: Sequence[Sequence[tuple[Item
         left = {item: n for n, item in enumerate(row[c])}
         right = {item: n for n, item in enumerate(row[c + 1])}
         ends = sorted((left[a], right[b]) for a, b in pairs[c])
-        total += sum(
-            1 for i, (a, b) in enumerate(ends) for p, q in ends[i + 1 :] if a < p and b > q
-        )
+        total += sum(1 for i, (a, b) in enumerate(ends) for p, q in ends[i + 1 :] if a < p and b > q)
     return total

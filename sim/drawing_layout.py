@@ -7,6 +7,7 @@ own, so none covers another. All coordinates are SVG user units, origin top left
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -208,7 +209,7 @@ class _Router:
                 self._add(c1, _Net(i, None, end, low, high))
                 continue
             ys = [start, *[self.top[r0] + self.tall.center[item] for _, item in self.made.paths[i] or []], end]
-            for n, (a, b) in enumerate(zip(ys, ys[1:], strict=False)):
+            for n, (a, b) in enumerate(itertools.pairwise(ys)):
                 self._add(c0 + 1 + n, _Net(i, a, b, min(a, b), max(a, b)))
 
     def _widths(self) -> None:
@@ -331,9 +332,7 @@ def _without_doubles(points: Sequence[Point]) -> tuple[Point, ...]:
     for point in points:
         if found and abs(found[-1][0] - point[0]) < 1e-6 and abs(found[-1][1] - point[1]) < 1e-6:
             continue
-        if len(found) > 1 and (
-            found[-2][0] == found[-1][0] == point[0] or found[-2][1] == found[-1][1] == point[1]
-        ):
+        if len(found) > 1 and (found[-2][0] == found[-1][0] == point[0] or found[-2][1] == found[-1][1] == point[1]):
             found.pop()
         found.append(point)
     return tuple(found)

@@ -1,12 +1,13 @@
 """Heights of a layered drawing: where in its column everything stands, and where connections meet its sides.
 
-Both are the same small problem, solved exactly: put ordered things as near as possible (weighted least squares) to where
-their neighbours want them, without overlap and within bounds. With the needed distances taken off, that is isotonic
-regression, solved by pooling adjacent violators (Ayer et al., 1955; Best and Chakravarti, 1990, on bounds).
+Both are the same small problem, solved exactly: put ordered things as near as possible (weighted least squares) to
+where their neighbours want them, without overlap and within bounds. With the needed distances taken off, that is
+isotonic regression, solved by pooling adjacent violators (Ayer et al., 1955; Best and Chakravarti, 1990, on bounds).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ def fitted(wanted: Sequence[float], weights: Sequence[float], apart: Sequence[fl
 
     `apart` has one entry less than the others; room must be at least its sum.
     """
-    if not len(wanted):
+    if not wanted:
         return []
     offsets = [0.0]
     for gap in apart:
@@ -94,7 +95,7 @@ class _Placing:
     def _need(self, column: list[Item]) -> float:
         if not column:
             return 0.0
-        between = sum(self._apart(a, b) for a, b in zip(column, column[1:], strict=False))
+        between = sum(self._apart(a, b) for a, b in itertools.pairwise(column))
         return self._half(column[0]) + between + self._half(column[-1]) + self.foot.get(column[-1].key, 0.0)
 
     def _join(self) -> None:
@@ -107,7 +108,7 @@ class _Placing:
             if path is None or not e.target:
                 continue
             stops = [Item(e.source), *[item for _, item in path], Item(e.target)]
-            for a, b in zip(stops, stops[1:], strict=False):
+            for a, b in itertools.pairwise(stops):
                 self.beside[a][1].append(b)
                 self.beside[b][0].append(a)
 
@@ -145,7 +146,7 @@ class _Placing:
         if not column:
             return
         first = self._half(column[0])
-        apart = [self._apart(a, b) for a, b in zip(column, column[1:], strict=False)]
+        apart = [self._apart(a, b) for a, b in itertools.pairwise(column)]
         end = room - self._half(column[-1]) - self.foot.get(column[-1].key, 0.0)
         found = fitted([want - first for want in wanted], weights, apart, end - first)
         self.made.center.update({item: y + first for item, y in zip(column, found, strict=True)})

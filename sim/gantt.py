@@ -8,7 +8,7 @@ running in pieces and in one go are the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sim.compile import Compiled
 from sim.kernel import new_rows, run
@@ -20,6 +20,8 @@ MOST_IN_A_ROW = 3_000
 ENOUGH = 30
 """Bars a unit of a chart whose end nobody named."""
 LONGEST_DAYS = 7
+MANY = 60
+"""In a plant of more units, those that do no work in the window are left out."""
 STEPS = 50
 """Pieces in which the time before the window is run, so that progress shows."""
 
@@ -51,6 +53,16 @@ class Chart:
     units: list[str] = field(default_factory=list)
     station: list[int] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
+    left_out: int = 0
+
+    def without_resting(self) -> Chart:
+        """The chart without the units that did no work at all in the window; `left_out` counts them."""
+        worked = sorted({bar.unit for bar in self.bars if bar.state == "work"})
+        place = {unit: n for n, unit in enumerate(worked)}
+        bars = [replace(bar, unit=place[bar.unit]) for bar in self.bars if bar.unit in place]
+        units, stations = [self.units[u] for u in worked], [self.station[u] for u in worked]
+        left_out = len(self.units) - len(worked)
+        return Chart(self.plant, self.seed, self.start, self.end, units, stations, bars, left_out)
 
     def shares(self, unit: int) -> dict[str, float]:
         """Share of the window that a unit spent in each state (sums to one)."""
@@ -89,8 +101,8 @@ class _Watch:
     def begin(self, now: int) -> None:
         self.open = [self.look(u, now) for u in range(len(self.work_end))]
 
-    def advance(self, until: int) -> list[Bar]:
-        """Run the next event (and all of its tick) before `until`; the bars that it ended."""
+    def advance(self) -> list[Bar]:
+        """Run the next event and all of its tick; the bars that it ended."""
         now = int(self.timer.min())
         ended_work = [int(self.timer[slot]) == now for slot in self.work_end]
         run(self.rows, self.compiled, now + 1)
@@ -114,8 +126,8 @@ def collect(
 ) -> Chart:
     """The chart of replica 0 of `seed` from tick `start` to `end`; without an end, until there is enough to see.
 
-    `progress` is told the share done, 0 to 1. Raises ValueError where the window is empty or holds more bars than can be
-    drawn, and KernelError as `run`.
+    `progress` is told the share done, 0 to 1. Raises ValueError where the window is empty or holds more bars than can
+    be drawn, and KernelError as `run`.
     """
     if start < 0 or (end is not None and end <= start):
         raise ValueError(
@@ -127,7 +139,9 @@ def collect(
         progress(0.5 * piece / STEPS)
     stations = [s for s, spec in enumerate(compiled.plant.stations) for _ in range(spec.units)]
     names = [
-        spec.id if spec.units == 1 else f"{spec.id}/{n + 1}" for spec in compiled.plant.stations for n in range(spec.units)
+        spec.id if spec.units == 1 else f"{spec.id}/{n + 1}"
+        for spec in compiled.plant.stations
+        for n in range(spec.units)
     ]
     chart = Chart(compiled.plant.id, seed, start, end or start, names, stations)
     watch.begin(start)
@@ -135,25 +149,28 @@ def collect(
     last = end if end is not None else start + LONGEST_DAYS * day
     count = [0] * len(names)
     while (now := watch.next_event()) < min(last, INFINITY):
-        closed = watch.advance(last)
+        closed = watch.advance()
         chart.bars += closed
         for bar in closed:
             count[bar.unit] += 1
         if len(chart.bars) > MOST_BARS or max(count) > MOST_IN_A_ROW:
-            raise ValueError(_too_many(compiled, len(chart.bars), now - start, last - start))
+            raise ValueError(_too_many(compiled, len(chart.bars), now, chart))
         if end is None and len(chart.bars) >= ENOUGH * len(names):
             last = now + 1
         progress(0.5 + 0.5 * (now - start) / (last - start))
     chart.end = last
-    chart.bars += [Bar(b.unit, b.state, b.start, last, b.product, b.step, b.released) for b in watch.open if b.start < last]
+    chart.bars += [
+        Bar(b.unit, b.state, b.start, last, b.product, b.step, b.released) for b in watch.open if b.start < last
+    ]
     chart.bars.sort(key=lambda bar: (bar.unit, bar.start))
-    return chart
+    return chart.without_resting() if len(names) > MANY else chart
 
 
-def _too_many(compiled: Compiled, bars: int, after: int, asked: int) -> str:
+def _too_many(compiled: Compiled, bars: int, now: int, chart: Chart) -> str:
     tick = compiled.plant.tick_s
+    reached = (now - chart.start) * tick
     return (
-        f"--gantt: expected at most {MOST_BARS:,} bars and {MOST_IN_A_ROW:,} of one unit, found {bars:,} after "
-        f"{after * tick:g} s of the {asked * tick:g} s asked for; ask for a shorter window, such as --gantt-until "
-        f"{0.9 * after * tick:.3g}s after --gantt-from"
+        f"--gantt: expected at most {MOST_BARS:,} bars and {MOST_IN_A_ROW:,} of one unit, found {bars:,} within the "
+        f"first {reached:,.0f} s of the window; end it earlier, such as --gantt-until "
+        f"'{chart.start * tick + 0.9 * reached:.0f} s'"
     )

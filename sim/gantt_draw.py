@@ -1,7 +1,7 @@
 """A state chart as SVG or HTML: one row a work unit, time to the right, the seven states by pattern and colour.
 
-Every state has a pattern of its own, so the chart is readable without colour (print, colour-blind eyes); grey is normal,
-the alarm hue is for *down* alone. The colours follow the theme of whoever looks (`prefers-color-scheme`).
+Every state has a pattern of its own, so the chart is readable without colour (print, colour-blind eyes); grey is
+normal, the alarm hue is for *down* alone. The colours follow the theme of whoever looks (`prefers-color-scheme`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HUES = {
 TONES = {"dark": ("#8b959e", "#626c75", "#b9c2ca", "#4b545c"), "light": ("#89929a", "#b3bac0", "#626b73", "#cdd2d6")}
 """Greys of the work on the first products; further products take them again (the bar names its product)."""
 MEANING = {
-    "idle": "idle: nothing is to be done (released by decision alone)", "work": "work", "blocked": "blocked: no room behind",
+    "idle": "idle: nothing is released, by decision alone", "work": "work", "blocked": "blocked: no room downstream",
     "starved": "starved: no part", "setup": "setup", "down": "down", "off": "off: calendar closed",
 }  # fmt: skip
 
@@ -36,21 +36,23 @@ MEANING = {
 def svg(chart: Chart, compiled: Compiled) -> str:
     """The chart as one SVG text, the same bytes for the same chart."""
     products = [p.id for p in compiled.plant.products]
-    left = min(max(width(name, 13) for name in chart.units) + 30, LEFT_MOST)
+    left = min(max((width(name, 13) for name in chart.units), default=0.0) + 30, LEFT_MOST)
     most = max((sum(bar.unit == u for bar in chart.bars) for u in range(len(chart.units))), default=0)
     axis = min(max(NARROWEST, most * ROOM), WIDEST)
     tops = _tops(chart)
-    high, wide = tops[-1] + ROW + FOOT, left + axis + RIGHT
+    high, wide = (tops[-1] if tops else TOP) + ROW + FOOT, left + axis + RIGHT
 
     def x(tick: float) -> float:
         return left + axis * (tick - chart.start) / (chart.end - chart.start)
 
     body = [_style(), _patterns(), tag("rect", width=wide, height=high, class_="bg")]
     body += [words(f"{chart.plant}: states of the work units", 16, 28, 18, class_="name"), _legend(products)]
-    body += _axis(chart, compiled, x, tops[-1] + ROW)
+    body += _axis(chart, compiled, x, high - FOOT)
     for u, (name, top) in enumerate(zip(chart.units, tops, strict=True)):
         body.append(words(fitting(name, 13, left - 22), left - 10, top + 13, 13, text_anchor="end"))
-        body.append(words(f"work {100 * chart.shares(u)['work']:.0f} %", left + axis + 10, top + 13, 12, class_="muted"))
+        body.append(
+            words(f"work {100 * chart.shares(u)['work']:.0f} %", left + axis + 10, top + 13, 12, class_="muted")
+        )
     body += [_bar(bar, tops[bar.unit], x, products, compiled) for bar in chart.bars]
     said = f"{chart.plant}: states of {len(chart.units)} units, {len(chart.bars)} bars, seed {chart.seed}, replica 0"
     text = tag(
@@ -78,7 +80,8 @@ def html(chart: Chart, compiled: Compiled) -> str:
     return (
         f"<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>{escape(chart.plant)}: state chart</title>\n"
         f"<style>{style}</style>\n<div class=chart tabindex=0>\n{svg(chart, compiled)}</div>\n"
-        f"<table>\n<caption>Share of the time in each state</caption>\n<tr><th></th>{head}</tr>\n{rows}</table>\n</html>\n"
+        f"<table>\n<caption>Share of the time in each state</caption>\n<tr><th></th>{head}</tr>\n{rows}"
+        f"</table>\n</html>\n"
     )
 
 
@@ -97,7 +100,9 @@ def _theme(name: str) -> str:
     t, hue = THEMES[name], HUES[name]
     rules = f".bg{{fill:{t['bg']}}}text{{fill:{t['text']}}}.muted{{fill:{t['muted']}}}.rule{{stroke:{t['line']}}}"
     rules += f".idle{{fill:{t['bg']};stroke:{t['edge']}}}.off{{fill:{t['edge']}}}.paper{{fill:{t['bg']}}}"
-    rules += "".join(f".ink-{state}{{stroke:{colour}}}.edge-{state}{{stroke:{colour}}}" for state, colour in hue.items())
+    rules += "".join(
+        f".ink-{state}{{stroke:{colour}}}.edge-{state}{{stroke:{colour}}}" for state, colour in hue.items()
+    )
     rules += "".join(f".work{i}{{fill:{tone}}}.on{i}{{fill:{_ink(tone)}}}" for i, tone in enumerate(TONES[name]))
     return rules
 
@@ -146,7 +151,7 @@ def _bar(bar: Bar, top: float, x: object, products: list[str], compiled: Compile
     wide = right - left - (0.8 if bar.state == "work" and right - left > 3 else 0.0)
     shape = _shape(bar.state, left, top, max(wide, 0.3), tone)
     label = ""
-    if bar.state == "work" and bar.product and width(bar.product, TEXT) < wide - 2:
+    if bar.state == "work" and bar.product and width(bar.product, TEXT) < wide - 8:
         label = words(bar.product, (left + right) / 2, top + 12, TEXT, text_anchor="middle", class_=f"on{tone}")
     return tag("g", title(_said(bar, compiled)) + shape + label)
 
@@ -184,7 +189,9 @@ def _axis(chart: Chart, compiled: Compiled, x: object, foot: float) -> list[str]
         found.append(words(text, place, foot + 18, 12, text_anchor="middle", class_="muted"))
         at += step
     said = f"{first:%a %Y-%m-%d %H:%M:%S} to {_local(compiled, chart.end):%a %Y-%m-%d %H:%M:%S}"
-    return [*found, words(f"{said}, {compiled.plant.timezone}; seed {chart.seed}, replica 0", 16, foot + 38, 12, class_="muted")]
+    said += f", {compiled.plant.timezone}; seed {chart.seed}, replica 0"
+    said += f"; {chart.left_out} units that did no work are left out" if chart.left_out else ""
+    return [*found, words(said, 16, foot + 38, 12, class_="muted")]
 
 
 def _legend(products: list[str]) -> str:

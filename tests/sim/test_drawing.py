@@ -43,7 +43,12 @@ def parts(edge: Edge) -> list[Box]:
 def inside(part: Box, area: Box) -> bool:
     """Whether a straight part runs through the inside of a box."""
     x, y, w, h = part
-    return x + w > area[0] + 0.01 and x < area[0] + area[2] - 0.01 and y + h > area[1] + 0.01 and y < area[1] + area[3] - 0.01
+    return (
+        x + w > area[0] + 0.01
+        and x < area[0] + area[2] - 0.01
+        and y + h > area[1] + 0.01
+        and y < area[1] + area[3] - 0.01
+    )
 
 
 def lie_on_another(a: Edge, b: Edge) -> bool:
@@ -77,10 +82,10 @@ def check(drawn: Map) -> None:
             x, y, w, h = boxes[e.target]
             assert end[0] == pytest.approx(x)
             assert y < end[1] < y + h
-        others = [other for other in drawn.edges if other is not e and other.label_box]
-        assert not any(inside(part, other.label_box) for other in others for part in parts(e) if other.label_box), e
-    for a, b in combinations(drawn.edges, 2):
-        assert not lie_on_another(a, b), (a, b)
+        others = [f for f in drawn.edges if f is not e and f.label_box]
+        assert not any(inside(part, f.label_box) for f in others for part in parts(e) if f.label_box), e
+    for one, other in combinations(drawn.edges, 2):
+        assert not lie_on_another(one, other), (one, other)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -109,7 +114,12 @@ def test_rework_goes_back_and_the_main_flow_forward() -> None:
     back = back_links([t.key for t in made.things], made.links)
     assert {(made.links[i].source, made.links[i].target) for i in back} == {("station:test", "station:assembly")}
     x = {n.key: n.x for n in arrange(made, 20).nodes}
-    route = ["supplier:foundry", "stock:kits", *(f"station:{s.id}" for s in load("gearmotor").stations), "stock:stock40"]
+    route = [
+        "supplier:foundry",
+        "stock:kits",
+        *(f"station:{s.id}" for s in load("gearmotor").stations),
+        "stock:stock40",
+    ]
     assert [x[key] for key in route] == sorted(x[key] for key in route)
 
 
