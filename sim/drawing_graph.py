@@ -78,8 +78,8 @@ class Graph:
                     "to": e.target,
                     "label": e.label,
                     "kind": e.kind,
-                    "weight": round(e.weight, 9),
-                    "share": round(e.share, 9),
+                    "weight": e.weight,
+                    "share": e.share,
                 }
                 for e in (*self.links, *self.hidden)
             ],
@@ -173,7 +173,11 @@ def _flows(plant: Plant, filled: Mapping[str, str]) -> list[Link]:
         for key, flow in to.items():
             share = flow / total if total > 0 else 1.0 / len(to)
             label = percent(share) if len(to) > 1 else ""
-            links.append(Link(f"station:{station}", key, label, "flow" if key else "scrap", flow / most, share))
+            links.append(
+                Link(
+                    f"station:{station}", key, label, "flow" if key else "scrap", round(flow / most, 9), round(share, 9)
+                )
+            )
     return links
 
 
@@ -192,7 +196,9 @@ def _kept(links: list[Link], threshold: float) -> set[int]:
 
 def thinned(graph: Graph) -> Graph:
     """The graph with the lowest threshold that leaves at most `DENSE` connections for each thing (or the highest)."""
-    links = _unique([*graph.links, *graph.hidden])
+    # in the order of their ends, so that it does not matter in which order they came (through JSON, say)
+    at = {t.key: i for i, t in enumerate(graph.things)} | {"": len(graph.things)}
+    links = sorted(_unique([*graph.links, *graph.hidden]), key=lambda e: (at[e.source], at[e.target]))
     kept: set[int] = set()
     threshold = 0.0
     for threshold in THRESHOLDS:

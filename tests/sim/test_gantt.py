@@ -88,7 +88,7 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 
 
 def plantwin(line: str, where: Path) -> subprocess.CompletedProcess[str]:
-    arguments = line.split("#")[0].split()
+    arguments = line.split()
     assert arguments[0] == "plantwin"
     command = (sys.executable, "-m", "plantwin", *arguments[1:])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
