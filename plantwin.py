@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("hardware.commands_demo", "Run the whole loop on a virtual plant and open the dashboard's address."),
     "doctor": ("hardware.commands_demo", "Say what works on this machine and what to do about the rest."),
     "validate": ("sim.commands", "Check a plant file; errors name file and line."),
+    "show": ("sim.commands_show", "Draw a plant as an SVG picture."),
     "init": ("sim.commands", "Write a plant file to start from."),
     "simulate": ("sim.commands_run", "Simulate a plant with many replicas and print its figures."),
     "trace": ("sim.commands_run", "Print the events of one replica, from the kernel or the SimPy reference."),
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 GROUPS = (
     ("Start here", ("demo", "doctor")),
-    ("Describe and simulate a plant", ("validate", "init", "simulate", "trace", "discover")),
+    ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.distributions import mean
+from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
 from twin.check import REFUSED
 from twin.estimate import spread_of
@@ -93,6 +94,7 @@ def plant_view(plant: Plant) -> dict[str, Any]:
             for c in plant.controls
         ],
         "horizons": {"forecast_s": 8 * 3600},
+        "flow": graph(plant).as_json(),
     }
 
 
