@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import batch, kernel
+from sim import kernel
 from sim.compile import Compiled
 from sim.state import Array
 from tests.sim.engine_rows import find
@@ -48,8 +48,8 @@ class Host:
         self.kept = self.rows
 
     def advance(self, until: Any) -> None:
-        ticks = np.broadcast_to(np.asarray(until, dtype=np.int64), len(self.rows)).copy()
-        batch.advance(self.rows, self.compiled, ticks)
+        for i, tick in enumerate(np.broadcast_to(until, len(self.rows))):
+            kernel.run(self.rows[i : i + 1], self.compiled, int(tick))
 
     def set_controls(self, values: Array) -> None:
         kernel.set_controls(self.rows, self.compiled, values)
