@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("sim.commands", "Check a plant file; errors name file and line."),
     "init": ("sim.commands", "Write a plant file to start from."),
     "simulate": ("sim.commands_run", "Simulate a plant with many replicas and print its figures."),
+    "experiment": ("sim.commands_experiment", "Compare scenarios of a plant on the same random numbers."),
     "trace": ("sim.commands_run", "Print the events of one replica, from the kernel or the SimPy reference."),
     "discover": ("sim.commands_discover", "Draft a plant file from a shop-floor event log."),
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 GROUPS = (
     ("Start here", ("demo", "doctor")),
-    ("Describe and simulate a plant", ("validate", "init", "simulate", "trace", "discover")),
+    ("Describe and simulate a plant", ("validate", "init", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
