@@ -59,6 +59,8 @@ EXTRA_OF = {
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
+    "experiment": ("duckdb", "matplotlib"),
+    "cluster": ("ray",),
 }
 """Extra -> import names that come with it, to say what to install when one is missing."""
 

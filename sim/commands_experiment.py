@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="a factor, as release.housing.cap=4,6,8, PATH='40 s..80 s' or PATH='+-10 %'; repeatable"
-    ),
+    typer.Option("--set", help="a factor: release.housing.cap=4,6,8, PATH='40 s..80 s' or PATH='+-10 %'; repeatable"),
 ]
 Outputs = Annotated[
     list[str] | None, typer.Option("--output", help="a figure, as throughput or stations.turn.work; repeatable")
@@ -118,11 +116,9 @@ def _settings(texts: list[str]) -> dict[str, str]:
     for text in texts:
         path, equals, values = text.partition("=")
         if not equals or not path.strip() or not values.strip():
-            raise StudyError(
-                f"--set: expected PATH=VALUES, found '{text}'; write for example release.housing.cap=4,6,8"
-            )
+            raise StudyError(f"--set: expected PATH=VALUES, found '{text}'; write release.housing.cap=4,6,8")
         if path.strip() in found:
-            raise StudyError(f"--set: expected each path once, found '{path.strip()}' again; join the values by commas")
+            raise StudyError(f"--set: expected each path once, found '{path.strip()}' again; use commas")
         found[path.strip()] = values
     return found
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+LONGEST = 28
+"""Characters of a factor's path in a table before it is cut."""
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
@@ -33,8 +37,23 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _span(interval: dict[str, Any]) -> str:
-    return "" if interval["lo"] is None else f"{interval['lo']:.4g} .. {interval['hi']:.4g}"
+def _short(path: str) -> str:
+    """The last parts of a long path."""
+    parts = path.split(".")
+    return path if len(path) <= LONGEST else "..." + ".".join(parts[-2:])
+
+
+def _mean(interval: dict[str, Any]) -> str:
+    """Mean and half of the interval, as many digits as it says something."""
+    if interval["mean"] is None:
+        return ""
+    if interval["lo"] is None:
+        return f"{interval['mean']:.4g}"
+    half = (interval["hi"] - interval["lo"]) / 2
+    if half <= 0:
+        return f"{interval['mean']:.4g} ± 0"
+    digits = min(9, max(0, 1 - math.floor(math.log10(half))))
+    return f"{interval['mean']:.{digits}f} ± {half:.{digits}f}"
 
 
 def _warmup(warmup: dict[str, Any], console: Console) -> None:
@@ -68,16 +87,15 @@ def _figure(report: dict[str, Any], figure: str, console: Console) -> None:
     unit = report["scenarios"][0]["kpis"][figure]["unit"]
     level = f"{100 * report['comparison_level']:.4g} %"
     table = Table(
-        "scenario", "mean", f"{100 * report['level']:.4g} % interval", f"less {report['baseline']}", level,
-        "correlation", "variance ratio", title=f"{figure} [{unit}]", title_justify="left",
+        "scenario", "mean", f"less {report['baseline']}, {level}", "correlation", "variance ratio",
+        title=f"{figure} [{unit}]", title_justify="left",
     )  # fmt: skip
     for scenario in report["scenarios"]:
         own, against = scenario["kpis"][figure], scenario["against"].get(figure)
-        cells = [scenario["name"], _number(own["mean"]), _span(own)]
+        cells = [scenario["name"], _mean(own)]
         if against is not None:
             star = " *" if against["significant"] else ""
-            cells += [_number(against["mean"]) + star, _span(against)]
-            cells += [_number(against["correlation"]), _number(against["variance_ratio"])]
+            cells += [_mean(against) + star, _number(against["correlation"]), _number(against["variance_ratio"])]
         table.add_row(*cells)
     console.print(table)
 
@@ -88,15 +106,13 @@ def _sensitivity(table: dict[str, Any], console: Console) -> None:
         return
     fit = "" if table["r2"] is None else f" (a plane explains {100 * table['r2']:.1f} % of the spread)"
     shown = Table(
-        "factor", "from", "to", "effect", "interval", "t", "share", "elasticity",
+        "factor", "from", "to", "effect", "t", "share", "elasticity",
         title=f"what moves {table['figure']}{fit}", title_justify="left",
     )  # fmt: skip
     for e in table["effects"]:
         elasticity = _number(e["elasticity"]["mean"]) if e["elasticity"] else ""
-        shown.add_row(
-            e["path"], e["low"], e["high"], _number(e["effect"]["mean"]), _span(e["effect"]), _number(e["t"]),
-            _number(e["share"]), elasticity,
-        )  # fmt: skip
+        cells = [_mean(e["effect"]), _number(e["t"]), _number(e["share"]), elasticity]
+        shown.add_row(_short(e["path"]), e["low"], e["high"], *cells)
     console.print(shown)
 
 

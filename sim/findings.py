@@ -27,7 +27,7 @@ def report(study: Study, store: Store, workers: Executor, found: list[Found]) ->
     return {
         "plant": study.compiled.plant.id, "plant_sha256": study.source.sha256, "engine": spec.engine,
         "seed": spec.seed, "method": spec.method, "replications": spec.replications, "design": spec.design,
-        "until_s": study.until * tick_s, "warmup_s": study.forgotten * tick_s,
+        "until_s": study.units(study.baseline, 1)[0].until * tick_s, "warmup_s": study.forgotten * tick_s,
         "level": spec.level, "simultaneous": spec.simultaneous, "comparison_level": level,
         "baseline": study.plan.scenarios[study.baseline].name,
         "factors": {f.path: list(f.levels) for f in study.factors},

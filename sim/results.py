@@ -51,10 +51,15 @@ class Store:
         self.resumed = 0
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
-            _claim(self._file, path)
-            end = self._read(path)
-            self._file.truncate(end)
+            file = path.open("ab")
+            try:
+                _claim(file, path)
+                end = self._read(path)
+                file.truncate(end)
+            except BaseException:
+                file.close()
+                raise
+            self._file = file
             if end == 0:
                 self._append([FORMAT, fingerprint()])
         self.resumed = len(self._done)
@@ -108,7 +113,6 @@ def _claim(file: IO[bytes], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.close()
         raise ResultError(f"{path}: another experiment writes this file now; wait, or give another '--out'") from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.compile import CompileError, compile_plant
 from sim.design import Run
 from sim.factors import Factor, parse
 from sim.override import OverrideError, written
@@ -105,12 +106,16 @@ def plan(
 
 
 def check(plant: str | Path, scenarios: Sequence[Scenario]) -> None:
-    """Read every scenario's plant. Raises `PlantError` with all that is wrong."""
+    """Read and compile every scenario's plant. Raises `PlantError` with all that is wrong."""
     first: Plant | None = None
     problems: dict[str, None] = {}
     for scenario in scenarios:
         try:
             read = load(plant, dict(scenario.overrides))
+            compile_plant(read)
+        except CompileError as error:
+            problems[f"scenario {scenario.name}: {error}"] = None
+            continue
         except PlantError as error:
             problems |= dict.fromkeys(f"scenario {scenario.name}: {p}" for p in error.problems)
             continue

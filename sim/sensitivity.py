@@ -41,7 +41,8 @@ class Effect:
 @dataclass(frozen=True, slots=True)
 class Table:
     """The effects on one figure, largest first, and `r2`, the part of the spread between the runs that a plane through
-    them explains (None one at a time): where it is low, effects interact or bend, and main effects mislead.
+    them explains: where it is low, effects interact or bend, and main effects mislead. None one at a time, and where
+    there are no more runs than unknowns.
     """
 
     figure: str
@@ -104,7 +105,8 @@ def main_effects(responses: Responses) -> Table:
     means = data.values.mean(axis=1)
     fitted = design @ solved.mean(axis=1)
     spread = float(((means - means.mean()) ** 2).sum())
-    r2 = 1 - float(((means - fitted) ** 2).sum()) / spread if spread > 0 else None
+    spare = len(data.runs) > design.shape[1]  # with as many unknowns as runs the plane fits whatever they say
+    r2 = 1 - float(((means - fitted) ** 2).sum()) / spread if spread > 0 and spare else None
     effects = []
     for (factor, low, high, column), slope in zip(columns, solved[1:], strict=True):
         scaled = slope * (2.0 if factor.numeric else 1.0)

@@ -143,13 +143,25 @@ class Study:
         spec = self.spec
         overrides = self.plan.scenarios[scenario].overrides
         if spec.method == "batch":
-            return [
-                Unit(self.source, overrides, spec.seed, 0, 1, self.forgotten, self.until, spec.engine, spec.batches)
-            ]
+            until, looks = self.batched()
+            return [Unit(self.source, overrides, spec.seed, 0, 1, self.forgotten, until, spec.engine, looks)]
         return [
             Unit(self.source, overrides, spec.seed, first, BLOCK, self.forgotten, self.until, spec.engine)
             for first in range(0, replications, BLOCK)
         ]
+
+    def batched(self) -> tuple[int, int]:
+        """(end, number of batches) of the long run; a batch is a whole week where the plant has opening hours."""
+        if not self.compiled.plant.calendars:
+            return self.until, self.spec.batches
+        week = self.compiled.ticks(WEEK_S)
+        weeks = (self.until - self.forgotten) // week
+        if weeks < 10:
+            raise StudyError(
+                f"method batch: expected at least ten weeks after the warm-up for a plant with opening hours, found "
+                f"{weeks}; give a longer '--until' or use replications"
+            )
+        return self.forgotten + weeks * week, weeks
 
     def values(self, store: Store, scenario: int, figure: str, replications: int | None = None) -> Values:
         """A figure's values [n] of a scenario: one a replication, or one a batch before any are joined."""
