@@ -233,7 +233,7 @@ def test_the_mean_of_mm1_moves_as_theory_says(capsys: pytest.CaptureFixture[str]
     """
     settings = ("stations.server.work.mean=+-2 %", "release.part.arrivals.rate=+-2 %")
     report = inside(
-        capsys, "mm1", *settings, design="oat", until="20 h", warmup="1 h", outputs=["flow_time"], replications=20,
+        capsys, "mm1", *settings, design="oat", until="20 h", warmup="1 h", outputs=["flow_time"], replications=60,
         level=0.998,
     )  # fmt: skip
     effects = {e["path"]: e for e in report["sensitivity"][0]["effects"]}
