@@ -101,11 +101,15 @@ def experiment(
         if out is not None:
             (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             _extras(report, columns, out, kinds, parquet)
+    _say(report, as_json)
+
+
+def _say(report: dict[str, Any], as_json: bool) -> None:
+    from sim.experiment_text import show
+
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        from sim.experiment_text import show
-
         show(report)
 
 

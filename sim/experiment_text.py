@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-LONGEST = 28
-"""Characters of a factor's path in a table before it is cut."""
+from sim.scenario import short_names
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
@@ -35,12 +34,6 @@ def show(report: dict[str, Any], console: Console | None = None) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _short(path: str) -> str:
-    """The last parts of a long path."""
-    parts = path.split(".")
-    return path if len(path) <= LONGEST else "..." + ".".join(parts[-2:])
 
 
 def _mean(interval: dict[str, Any]) -> str:
@@ -109,10 +102,11 @@ def _sensitivity(table: dict[str, Any], console: Console) -> None:
         "factor", "from", "to", "effect", "t", "share", "elasticity",
         title=f"what moves {table['figure']}{fit}", title_justify="left",
     )  # fmt: skip
+    names = short_names([e["path"] for e in table["effects"]])
     for e in table["effects"]:
         elasticity = _number(e["elasticity"]["mean"]) if e["elasticity"] else ""
         cells = [_mean(e["effect"]), _number(e["t"]), _number(e["share"]), elasticity]
-        shown.add_row(_short(e["path"]), e["low"], e["high"], *cells)
+        shown.add_row(names[e["path"]], e["low"], e["high"], *cells)
     console.print(shown)
 
 

@@ -95,7 +95,7 @@ def plan(
             scenarios.append(Scenario(name if overrides else BASE, overrides))
         return known[overrides]
 
-    short = _short_names([f.path for f in factors])
+    short = short_names([f.path for f in factors])
     for run in runs:
         given = {f.path: v for f, v in zip(factors, run, strict=True) if v is not None}
         of_run.append(add(" ".join(f"{short[p]}={v}" for p, v in given.items()), given))
@@ -141,7 +141,7 @@ def _differing(top: Item, values: Mapping[str, str]) -> Overrides:
     return tuple(sorted(kept))
 
 
-def _short_names(paths: Sequence[str]) -> dict[str, str]:
+def short_names(paths: Sequence[str]) -> dict[str, str]:
     """Each path's last parts, as many as tell it from the others."""
     names = {}
     for path in paths:

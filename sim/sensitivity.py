@@ -149,7 +149,7 @@ def _elasticity(
     mean = float(figure.mean())
     if low is None or high is None or at is None or high == low or mean == 0:
         return None
-    scale = at / (high - low) / mean
+    scale = at / (high - low) / abs(mean)  # of a loss or a profit: per cent of its size, with the sign of the effect
     value = scale * float(moved.mean())
     found = interval(scale * moved - value * figure / mean + value, data.level)
     return Interval(value, found.lo, found.hi, found.sd, found.n)

@@ -11,7 +11,7 @@ import pytest
 from sim.design import DesignError, factorial, hadamard, latin_hypercube, one_at_a_time, runs_of, screening
 from sim.distributions import parse as parse_dist
 from sim.factors import Factor, parse
-from sim.plantfile import PlantError, load
+from sim.plantfile import PlantError, load, resolve
 from sim.scenario import factors_of, plan
 from sim.units import QuantityError, Scale
 
@@ -81,8 +81,8 @@ def test_designs() -> None:
     assert factorial([a, b]) == [(i, j) for i in "123" for j in "xy"]
     assert one_at_a_time([a, b]) == [(None, None), ("1", None), ("2", None), ("3", None), (None, "x"), (None, "y")]
     cube = latin_hypercube([parse("c", "0 s..1 s", None), parse("d", "1..10", None)], 10, 3)
-    assert sorted(int(float(c.split()[0]) * 10) for c, _ in cube) == list(range(10)), "each tenth once"
-    assert sorted(int(d) for _, d in cube) == list(range(1, 11))
+    assert sorted(int(float(str(c).split()[0]) * 10) for c, _ in cube) == list(range(10)), "each tenth once"
+    assert sorted(int(str(d)) for _, d in cube) == list(range(1, 11))
     assert cube == latin_hypercube([parse("c", "0 s..1 s", None), parse("d", "1..10", None)], 10, 3)
     with pytest.raises(DesignError, match="at most"):
         factorial([Factor(str(i), tuple("abcdefghij")) for i in range(6)])
@@ -140,7 +140,7 @@ def test_overrides_reach_every_kind_of_place() -> None:
 
 
 def test_a_key_that_the_file_leaves_out_and_one_that_a_merge_brings(tmp_path: Path) -> None:
-    text = Path(load("line3").path).read_text(encoding="utf-8")
+    text = resolve("line3").read_text(encoding="utf-8")
     text = text.replace("stations:\n", "x-usual: &usual {units: 2}\nstations:\n")
     text = text.replace("mill: {units: 1, ", "mill: {<<: *usual, ").replace("wash: {units: 1, ", "wash: {")
     file = tmp_path / "merged.yaml"
