@@ -153,6 +153,7 @@ ASK = (
 )
 
 
+@pytest.mark.slow
 def test_an_experiment_killed_midway_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     expected = run(*ASK, "--out", str(tmp_path / "whole"), "--executor", "serial")
     folder = tmp_path / "killed"
