@@ -63,7 +63,8 @@ def cost_weights(compiled: Compiled) -> tuple[Array, Values]:
 def money(rows: Array, compiled: Compiled) -> Values:
     """Money spent less money earned since `clear_stats`, for each replica [R]; negative is profit."""
     positions, weights = cost_weights(compiled)
-    return np.asarray(rows[:, positions] @ weights, dtype=float)
+    # not a matrix product: its order of summation depends on the number of rows, and so would the last bit
+    return np.asarray((rows[:, positions] * weights).sum(axis=1), dtype=float)
 
 
 def elapsed(rows: Array, compiled: Compiled) -> Values:
