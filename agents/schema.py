@@ -61,6 +61,8 @@ def _product_scale(plant: Plant, index: int) -> float:
 
 def columns(plant: Plant) -> list[Column]:
     """The observed columns of a plant, without the clock; see docs/agents.md for the meaning of each."""
+    from sim.compile import control_field
+
     out: list[Column] = []
     wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
     for i, station in enumerate(plant.stations):
@@ -85,17 +87,10 @@ def columns(plant: Plant) -> list[Column]:
     for control in plant.controls:
         name, index = control_field(plant, control.sets)
         span = max(control.high - control.low, 1)
-        out.append(Column(f"control.{control.id}", name, (index,), 1.0 / span, float(control.low)))
+        out.append(Column(f"control.{control.id}", name, index, 1.0 / span, float(control.low)))
     for i, calendar in enumerate(plant.calendars):
         out.append(Column(f"{calendar.id}.open", "cal_open", (i,), 1.0))
     return out
-
-
-def control_field(plant: Plant, sets: str) -> tuple[str, int]:
-    """(row field, index) that a control's `sets` means, such as `release.housing.cap` -> ("cap", 0)."""
-    where, owner, what = sets.split(".")
-    ids = [p.id for p in plant.products] if where == "release" else [s.id for s in plant.stocks]
-    return what, ids.index(owner)
 
 
 CLOCK = ("time.day_sin", "time.day_cos", "time.week_sin", "time.week_cos")

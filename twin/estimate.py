@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import facts as sim_facts
 from sim.compile import Compiled
 from sim.distributions import mean
 from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, rows_from_facts
+from sim.facts_supply import mean_quantity
 from sim.state import LAYOUT_VERSION
 from twin.model import DOWN, Part, StationState, StockState, TwinState, Unit
 
@@ -144,11 +144,12 @@ def posterior(compiled: Compiled, state: TwinState) -> Posterior:
         stock = state.stocks[compiled.stock_index[spec.stock]]
         one = sum(d.stock == spec.stock for d in compiled.plant.demands) == 1
         seen = f"=demand/{compiled.stock_index[spec.stock]}" in state.channels
-        if not (one and seen) or state.started == 0:
+        if not (one and seen) or state.started == 0 or spec.arrivals is None:
             demand.append((prior, prior))
             continue
         hours = open_ticks(compiled, spec.calendar, to_tick(compiled, state.started), to_tick(compiled, state.t))
-        demand.append((prior + stock.demanded, prior + hours / mean(spec.arrivals)))
+        orders = stock.demanded / max(mean_quantity(spec.quantity), 1e-9)
+        demand.append((prior + orders, prior + hours / mean(spec.arrivals)))
     return Posterior(tuple(demand))
 
 
@@ -213,16 +214,7 @@ def _lighter(facts: Facts) -> Facts:
     longest = max(facts.queues, key=lambda s: len(facts.queues[s]))
     queues = dict(facts.queues)
     queues[longest] = queues[longest][:-1]
-    return sim_facts.Facts(
-        facts.tick,
-        facts.units,
-        queues,
-        facts.stocks,
-        facts.controls,
-        facts.pending,
-        facts.arrival_age,
-        facts.demand_age,
-    )
+    return replace(facts, queues=queues)
 
 
 def rows_hash(compiled: Compiled, rows: Array) -> str:

@@ -38,12 +38,13 @@ def plant(products: tuple[Product, ...], stations: tuple[Station, ...], **more: 
     return Plant(**fields, currency="EUR", start=start, products=products, stations=stations, **more)  # type: ignore[arg-type]
 
 
-def line(works: list[Dist], release: Release, fails: Failure | None = None, places: int = UNLIMITED) -> Plant:
+def line(works: list[Dist], release: Release, fails: Mode | None = None, places: int = UNLIMITED) -> Plant:
     """Stations m0, m1, ... in a row for one product."""
     steps = tuple(
         Step(f"op{i}", f"m{i}", w, ((i + 1 if i + 1 < len(works) else DONE, 1.0),)) for i, w in enumerate(works)
     )
-    stations = tuple(Station(f"m{i}", fails=fails, capacity=UNLIMITED if i == 0 else places) for i in range(len(works)))
+    modes = () if fails is None else (fails,)
+    stations = tuple(Station(f"m{i}", modes=modes, capacity=UNLIMITED if i == 0 else places) for i in range(len(works)))
     return plant((Product("p", steps, release),), stations)
 
 
@@ -56,7 +57,7 @@ def rich() -> Plant:
     b = (Step("b1", "cut", Dist("constant", (30,)), ((1, 1.0),)), Step("b2", "test", exp(60), ((DONE, 1.0),)))
     fails = Failure("odf", exp(3000), exp(400), "fitters")
     stations = (
-        Station("cut", units=2, fails=fails, calendar="day"),
+        Station("cut", units=2, modes=(fails,), calendar="day"),
         Station("test", units=2, calendar="day", buffer="b1", capacity=3),
     )
     day = Calendar("day", tuple((d, 360, 1320) for d in range(5)))
