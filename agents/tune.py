@@ -212,8 +212,8 @@ def _present(compiled: Compiled, index: int) -> int:
     from sim.compile import control_field
 
     control = compiled.plant.controls[index]
-    name, index = control_field(compiled.plant, control.sets)
-    return int(np.clip(compiled.initial[name][index], control.low, control.high))
+    name, place = control_field(compiled.plant, control.sets)
+    return int(np.clip(compiled.initial[name][place], control.low, control.high))
 
 
 def _named(grid: Grid, values: Values) -> dict[str, int]:

@@ -54,7 +54,8 @@ def _of_demand(d: Demand) -> Iterator[str]:
 
 def _of_calendar(c: Calendar) -> Iterator[str]:
     said = {
-        "breaks": c.breaks, "planned stops": c.closed, "overtime": c.overtime, "freezing at closing": c.at_close != "finish"
+        "breaks": c.breaks, "planned stops": c.closed, "overtime": c.overtime,
+        "freezing at closing": c.at_close != "finish",
     }  # fmt: skip
     yield from (f"calendar {c.id}: {what}" for what, given in said.items() if given)
 

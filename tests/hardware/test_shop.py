@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +18,7 @@ from sim.plant import (
     Demand,
     Dist,
     Failure,
+    Mode,
     Plant,
     Product,
     Release,
@@ -181,3 +183,20 @@ def test_the_twist_differs_in_three_parameters_and_a_piece_of_structure() -> Non
     assert twist.structures() >= 1
     assert twist == draw_twist(rich(), 1) != draw_twist(rich(), 2)
     assert Twist().parameters() == Twist().structures() == 0
+
+
+def test_what_the_virtual_plant_does_not_run_is_refused_thing_by_thing() -> None:
+    described = rich()
+    stations = tuple(replace(s, setups=(("a", "b", exp(3)),), kanban=4) for s in described.stations)
+    demands = tuple(replace(d, unmet="lost") for d in described.demands)
+    overtime = (replace(described.calendars[0], overtime=600),)
+    with pytest.raises(ValueError, match=r"station cut: setups; station cut: a kanban.*lost orders.*day: overtime"):
+        Shop(replace(described, stations=stations, demands=demands, calendars=overtime), 1)
+    kanban = Control("cards", "buffers.b1.kanban", 1, 9, 1, 0, "release", 0.0, "operator")
+    with pytest.raises(ValueError, match=r"control cards: buffers\.b1\.kanban"):
+        Shop(replace(described, controls=(*described.controls, kanban)), 1)
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(KeyError, match="not a setting of this plant"):
+        Shop(rich(), 1).set("stations.cut.at_level", 2)

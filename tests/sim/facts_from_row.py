@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from sim.compile import Compiled
 from sim.facts import Facts, OrderFacts, PartFacts, StockFacts, UnitFacts
-from sim.state import FREE, HOLDS, IN_SETUP, IN_WORK, INFINITY, Array, State
+from sim.plant import DONE, SCRAP
+from sim.state import FREE, HOLDS, IN_SETUP, IN_WORK, INFINITY, UNDRAWN, Array, State
 
 DOING = {FREE: "nothing", IN_SETUP: "setup", IN_WORK: "work", HOLDS: "blocked"}
 UP = DOING | {FREE: "free"}
@@ -19,10 +20,12 @@ class _Reader:
     def part(self, i: int) -> PartFacts:
         state = self.state
         product, step = self.c.steps[state.part_step[i]]
-        due = int(state.part_due[i])
+        due, target = int(state.part_due[i]), int(state.part_target[i])
+        then = {UNDRAWN: "", DONE: "done", SCRAP: "scrap"}.get(target) if target < 0 else self.c.steps[target][1]
         return PartFacts(
-            product, step, int(state.part_release[i]), None if due == INFINITY else due, int(state.part_queued[i])
-        )
+            product, step, int(state.part_release[i]), None if due == INFINITY else due, int(state.part_queued[i]),
+            then or "",
+        )  # fmt: skip
 
     def chain(self, i: int) -> Iterator[PartFacts]:
         while i >= 0:
