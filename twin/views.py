@@ -276,7 +276,11 @@ def _unseen(topology: Topology, state: TwinState, k: int) -> float:
     if f"=demand/{k}" in state.channels:
         return 1.0
     tick_ms = topology.plant.tick_s * 1000
-    orders = [mean(d.arrivals) * tick_ms for d in topology.plant.demands if topology.demand_stock[d.id] == k]
+    orders = [
+        mean(d.arrivals) * tick_ms
+        for d in topology.plant.demands
+        if topology.demand_stock[d.id] == k and d.arrivals is not None
+    ]
     return round(sum((state.t - state.started) / each for each in orders) + 1.0, 1)
 
 
