@@ -83,7 +83,9 @@ class WorkCalendar:
                 one.resume()
             else:
                 one.pause()
-        return self.whom_opening_wakes() if self.is_open else []
+        if self.is_open:
+            return self.whom_opening_wakes()
+        return [one for center in self.centers for one in center.if_asking()]
 
     def whom_opening_wakes(self) -> list[Wakeable]:
         """Its stations and those who may have waited for room there, and the products released in its hours."""

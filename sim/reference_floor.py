@@ -183,6 +183,10 @@ class WorkCenter(Wakeable):
         """Whom to wake where a unit is free, or a place given back: the station, and who starts only if it has room."""
         return {self, *self.feeders} if self.shared.before_service else {self}
 
+    def if_asking(self) -> set[Wakeable]:
+        """The station, where it waits for operators: it may have no unit for them any more."""
+        return set() if self.asked == NOBODY else {self}
+
     def give_back_operators(self) -> set[Wakeable]:
         """A unit needs its operators no more. Returns whom that wakes."""
         if self.pool is None:
@@ -194,9 +198,9 @@ class WorkCenter(Wakeable):
 
     def handle(self) -> set[Wakeable]:
         """Start what can start, let blocked units hand over, and so on until neither applies."""
-        for unit in self.units:
-            unit.upkeep.maintain()
         woken: set[Wakeable] = set()
+        for unit in self.units:
+            woken |= unit.upkeep.maintain()
         any_started = False
         while True:
             while (starting := self.try_to_start()) is not None:

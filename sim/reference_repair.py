@@ -172,15 +172,16 @@ class Upkeep:
             self.start_repair()
         return woken
 
-    def maintain(self) -> None:
-        """Where the unit has no part, begin planned work that is due, or that its condition calls for."""
+    def maintain(self) -> set[Wakeable]:
+        """Begin planned work, due or called for by condition, where the unit has no part. Returns whom that wakes."""
         if self.unit.parts or self.mode is not None:
-            return
+            return set()
         watching = [clock for clock in self.clocks if clock.spec.at_level is not None]
         if self.due:
-            self.go_down(self.clocks[min(self.due)])
-        elif watching and self.unit.center.at_level <= self.level:
-            self.go_down(watching[0])
+            return self.go_down(self.clocks[min(self.due)])
+        if watching and self.unit.center.at_level <= self.level:
+            return self.go_down(watching[0])
+        return set()
 
     def count_operation(self) -> set[Wakeable]:
         """An operation has ended and its parts were sent on: clocks that count may strike. Returns whom that wakes."""

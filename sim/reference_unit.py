@@ -199,7 +199,7 @@ class WorkUnit:
         woken: set[Wakeable] = set()
         if part.dest is not None:  # a place is kept for it that it does not need any more
             part.dest.reserved -= 1
-            woken = {*part.dest.feeders}
+            woken = part.dest.room_appeared()
             part.dest = None
         if part.step == DONE:
             return woken | part.product.finish(part)
@@ -211,6 +211,8 @@ class WorkUnit:
         """The unit has gone down; what becomes of its parts. Returns whom that wakes."""
         if self.door is not None:
             self.door.leave(self)
+        if self.phase == FREE:
+            return self.center.if_asking()
         if self.phase != IN_WORK or part == "resumes":
             return set()
         if part == "repeats":
