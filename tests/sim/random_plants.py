@@ -26,8 +26,8 @@ class Maker(Choices):
 
     def __init__(self, random: Random, wishes: frozenset[str]) -> None:
         super().__init__(random, wishes)
-        self.minutes = self.pick(1, 10)
-        """Minutes of a tick."""
+        self.minutes = 10 if self.has("planned stop") else self.pick(1, 10)
+        """Minutes of a tick; long ones where a run shall see several days."""
         self.calendars: tuple[Calendar, ...] = ()
 
     def plant(self, name: str) -> Plant:
@@ -79,7 +79,7 @@ class Maker(Choices):
         return bool(self.wishes & {"finish at close", "freeze", "release hours", "demand hours"})
 
     def _calendar(self, name: str) -> Calendar:
-        """Five or six openings a day, some over midnight; by day the same, so that calendars meet."""
+        """Five or six openings on the days that a run sees most of, one on the others; some over midnight."""
         minute = 0 if self.has("open at start") else self.pick(0, 20, 40)
         spans: list[tuple[int, int]] = []
         while minute < 1400:
@@ -87,14 +87,17 @@ class Maker(Choices):
             spans.append((minute, end))
             minute = end + 10 * self.random.randint(1, 15)
         spans[-1] = (spans[-1][0], min(spans[-1][1], 1440 + spans[0][0]))
+        spans = [(first, end) for first, end in spans if end > first]
         breaks = ((9, 10), (10, 30)) if self.has("breaks") else ()
+        stop = date(2026, 3, 30) if self.has("summer time") else date(2026, 1, 6)
+        busy = (5, 6) if self.has("summer time") else (0, 1)
         return Calendar(
             name,
-            tuple((day, first, end) for day in range(7) for first, end in spans if end > first),
+            tuple((day, first, end) for day in range(7) for first, end in (spans if day in busy else spans[:1])),
             at_close="freeze" if self.has("freeze") and (name == "cal0" or not self.has("finish at close")) else "finish",
-            breaks=tuple((day, a + first, a + end) for day in range(7) for a, b in spans[:3] for first, end in breaks
+            breaks=tuple((day, a + first, a + end) for day in busy for a, b in spans[:3] for first, end in breaks
                          if a + end < b),
-            closed=((date(2026, 1, 6), date(2026, 1, 6)),) if self.has("planned stop") else (),
+            closed=((stop, stop),) if self.has("planned stop") else (),
             overtime=self.pick(0, 2, 9, 60) if self.has("overtime") else 0,
         )  # fmt: skip
 
@@ -107,7 +110,7 @@ class Maker(Choices):
     def _products(self, supplied: list[str], families: tuple[str, ...]) -> tuple[list[Product], list[Stock]]:
         products: list[Product] = []
         goods: list[Stock] = []
-        for i in range(self.random.randint(1, 3)):
+        for i in range(self.random.randint(2 if self.has("mix") else 1, 3)):
             name = f"item{i}"
             parts = [*supplied, *(k.id for k in goods)]
             if self.rather("base stock") or self.has("stock from goods") or self.maybe(0.5):
@@ -119,7 +122,7 @@ class Maker(Choices):
                 Product(
                     name,
                     self._steps(parts),
-                    self._release(lot, parts, name in {k.item for k in goods}),
+                    self._release(lot, parts, name in {k.item for k in goods}, i < 2),
                     family=self.pick("", *families),
                     lot=lot,
                     transfer=transfer,
@@ -156,9 +159,9 @@ class Maker(Choices):
         work = ZERO if i > 0 and self.rather("no work") else self.time(TIMES)
         return Step(f"op{i}", station, work, tuple(targets), eligible, needs)  # type: ignore[arg-type]
 
-    def _release(self, lot: int, parts: list[str], has_goods: bool) -> Release:
+    def _release(self, lot: int, parts: list[str], has_goods: bool, first: bool) -> Release:
         policies = [name for name in ("push", "conwip", "saturated", "orders") if self.has(name)] or ["conwip"]
-        policy = self.pick(*policies)
+        policy = "conwip" if self.has("mix") and first else self.pick(*policies)
         count = self.pick(1, min(2, len(parts))) if parts and self.rather("consumes") else 0
         common = {
             "policy": policy,
@@ -181,7 +184,8 @@ class Maker(Choices):
         groups: tuple[Group, ...] = ()
         if members and self.has("group"):
             self.random.shuffle(members)
-            mix = tuple((p.id, self.pick(1, 2, 3) if self.has("mix") else 1) for p in members)
+            shares = self.random.sample((1, 2, 3), 3) if self.has("mix") else (1, 1, 1)
+            mix = tuple((p.id, share) for p, share in zip(members, shares, strict=False))
             groups = (Group("all", max(p.lot for p in members) + self.random.randint(0, 6), mix),)
         capless = [p for p in members if p.release.cap is None and p.release.base_stock is None and not groups]
         return groups, [
