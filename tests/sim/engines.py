@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import sim.plantfile
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.reference import Reference
-from sim.state import ERROR, ERRORS, EVENTS, FIELDS, KINDS, NOW, Array, State
+from sim.state import ERROR, ERRORS, EVENTS, FIELDS, KINDS, NOW, Array
 from tests.sim.random_plants import random_plant
 
 Event = tuple[int, int, int]
@@ -116,7 +115,25 @@ def advance(model: Reference, until: int) -> bool:
     return True
 
 
-def assert_same_from(model: Reference, row: Array, compiled: Compiled, until: int) -> int:
+Advance = Callable[[Array, Compiled, int], list[Event]]
+"""Advances a row in place to a tick and returns its events: `kernel_events` or `device_events`."""
+
+
+def device_events(row: Array, compiled: Compiled, until: int) -> list[Event]:
+    """As `kernel_events`, by the CUDA kernel on a device or in numba's simulator of one."""
+    from sim.cuda import trace_device
+
+    try:
+        rows, (trace,) = trace_device(row[None], compiled, until, 16384)
+    except kernel.KernelError:  # it says so, and keeps the row: events up to the error from the same rules, then
+        return kernel_events(row, compiled, until)
+    row[:] = rows[0]
+    return [(int(t), int(slot), int(kind)) for t, slot, kind in trace]
+
+
+def assert_same_from(
+    model: Reference, row: Array, compiled: Compiled, until: int, advance_row: Advance = kernel_events
+) -> int:
     """Both engines go on to `until` (the row in place); all must be equal, and if one stops with an error, the other
     must stop at the same event. Returns the number of events.
     """
@@ -124,7 +141,7 @@ def assert_same_from(model: Reference, row: Array, compiled: Compiled, until: in
     begin = row_difference(compiled, row, model.to_row())
     assert not begin, begin
     whole = advance(model, until)
-    found, expected = kernel_events(row, compiled, until), model.trace[before:]
+    found, expected = advance_row(row, compiled, until), model.trace[before:]
     difference = event_difference(compiled, found, expected)
     assert not difference, difference
     error = int(row[ERROR])
@@ -140,54 +157,3 @@ def overflows(compiled: Compiled, until: int, replica: int = 0) -> bool:
     rows = kernel.new_rows(compiled, SEED, 1, replica)
     kernel_events(rows[0], compiled, until)
     return bool(rows[0, ERROR])
-
-
-def middle(compiled: Compiled, until: int, choice: int, replica: int = 0) -> Array:
-    """The kernel's row at some tick before `until`: often the very tick of an event, or the one after it."""
-    first = kernel.new_rows(compiled, SEED, 1, replica)[0]
-    events = kernel_events(first, compiled, until)
-    if first[ERROR]:
-        events = events[: len(events) // 2]
-    tick = (events[choice % len(events)][0] + choice % 2) if events else until // 2
-    rows = kernel.new_rows(compiled, SEED, 1, replica)
-    kernel.run(rows, compiled, tick)
-    row: Array = rows[0]
-    return row
-
-
-def set_random_controls(compiled: Compiled, row: Array, model: Reference, chooser: random.Random) -> None:
-    """Set all controls in both engines, often to the ends of their ranges."""
-    values = [
-        chooser.choice((c.low, c.high, chooser.randint(c.low, c.high))) for c in compiled.plant.controls
-    ]  # fmt: skip
-    model.set_controls(values)
-    kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
-
-
-SCALES = ("work_scale", "fail_scale", "repair_scale", "arrival_scale", "demand_scale", "lead_scale")
-
-
-def change_scales(compiled: Compiled, row: Array, chooser: random.Random) -> None:
-    """Other factors on times, as a posterior draws them, and statistics begun anew, both written into the row."""
-    kernel.clear_stats(row[None], compiled)
-    for name in SCALES:
-        scale = getattr(State(row, compiled.layout), name)
-        scale[...] = [chooser.choice((30_000, 65_536, 100_000)) for _ in scale]
-
-
-def check_all_ways(compiled: Compiled, until: int, replica: int) -> int:
-    """From empty; from a random moment; after a control change there; and from a moment with other scales and new
-    statistics. Returns the number of events compared.
-    """
-    chooser = random.Random(replica)
-    row = kernel.new_rows(compiled, SEED, 1, replica)[0]
-    count = assert_same_from(Reference(compiled, SEED, replica), row, compiled, until)
-    row = middle(compiled, until, replica * 31 + 5, replica)
-    count += assert_same_from(Reference.from_row(compiled, row), row, compiled, until)
-    row = middle(compiled, until, replica * 17 + 2, replica)
-    model = Reference.from_row(compiled, row)
-    set_random_controls(compiled, row, model, chooser)
-    count += assert_same_from(model, row, compiled, until)
-    row = middle(compiled, until, replica * 13 + 4, replica)
-    change_scales(compiled, row, chooser)
-    return count + assert_same_from(Reference.from_row(compiled, row), row, compiled, until)

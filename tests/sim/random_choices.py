@@ -26,8 +26,8 @@ TIMES = (
 )
 ZERO = Dist("constant", (0.0,))
 UPTIMES = (
-    Dist("constant", (10.0,)),
-    Dist("constant", (50.0,)),
+    Dist("constant", (25.0,)),
+    Dist("constant", (60.0,)),
     Dist("exponential", (60.0,)),
     Dist("weibull", (80.0, 1.5)),
 )
@@ -48,6 +48,8 @@ class Choices:
         self.wishes = wishes
         self.ties = random.randint(0, 1) == 0
         """Only constant times: nearly every event meets another."""
+        self.tight = random.randint(0, 2) == 0
+        """Every queue is bounded, so that units are blocked."""
 
     def has(self, feature: str) -> bool:
         """Is it wished?"""

@@ -71,7 +71,7 @@ class Maker(Choices):
                 "review_order": next(x for x in REVIEW_ORDERS if x in self.wishes),
                 "blocking": next(x for x in BLOCKING if x in self.wishes),
             },
-            unlimited=300,
+            unlimited=self.pick(40, 300),
         )
         return replace(plant, controls=self._controls(plant))
 
@@ -160,7 +160,7 @@ class Maker(Choices):
         return Step(f"op{i}", station, work, tuple(targets), eligible, needs)  # type: ignore[arg-type]
 
     def _release(self, lot: int, parts: list[str], has_goods: bool, first: bool) -> Release:
-        policies = [name for name in ("push", "conwip", "saturated", "orders") if self.has(name)] or ["conwip"]
+        policies = [name for name in ("push", "push", "conwip", "saturated", "orders") if self.has(name)] or ["conwip"]
         policy = "conwip" if self.has("mix") and first else self.pick(*policies)
         count = self.pick(1, min(2, len(parts))) if parts and self.rather("consumes") else 0
         common = {

@@ -36,7 +36,7 @@ class StationMaker:
             modes=self._modes(condition is not None),
             calendar=None if hours is None else hours.id,
             buffer=f"before-{name}",
-            capacity=0 if c.rather("no queue", 0.4) else c.pick(1, 2, 4) if c.rather("finite") else UNLIMITED,
+            capacity=self._capacity(),
             kanban=c.pick(2, 3, 5) if c.rather("kanban") else None,
             setups=self._setups(families) if c.rather("setups", 0.7) else (),
             batch=self._batch(),
@@ -47,6 +47,12 @@ class StationMaker:
             power=tuple(c.random.randint(0, 9) for _ in range(7)) if c.rather("power") else (),
             part_energy=c.pick(0.3, 2.5) if c.rather("part energy") else 0.0,
         )
+
+    def _capacity(self) -> int:
+        c = self.choices
+        if c.rather("no queue", 0.4):
+            return 0
+        return c.pick(1, 2, 4) if c.rather("finite") or c.tight else UNLIMITED
 
     def _hours(self) -> Calendar | None:
         how = [word for word in ("freeze", "finish at close") if self.choices.rather(word)]
