@@ -335,10 +335,9 @@ def withdrawn(row: Array, p: Array, k: int) -> None:
 
 @rare
 def take(row: Array, p: Array, k: int, quantity: int) -> None:
-    """Take units that are on hand out of stock `k`."""
+    """Take units that are on hand out of stock `k`; `withdrawn` must follow when everything was taken."""
     count_stock(row, p, k)
     row[stock_at(p, k) + st.ON_HAND] -= quantity
-    withdrawn(row, p, k)
 
 
 @rare
