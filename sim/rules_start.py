@@ -42,7 +42,7 @@ from sim.rules_queue import (
     pick_station,
     setup_entry,
 )
-from sim.rules_supply import take
+from sim.rules_supply import take, withdrawn
 from sim.rules_unit import (
     begin_work,
     comes_before,
@@ -121,6 +121,8 @@ def take_needs(row: Array, p: Array, part: int) -> None:
     pieces = p[of_product(p, row[a + st.PART_PRODUCT]) + st.TRANSFER]
     for i in range(p[b + st.NEEDS_AT], p[b + st.NEEDS_END], 2):
         take(row, p, p[i], p[i + 1] * pieces)
+    for i in range(p[b + st.NEEDS_AT], p[b + st.NEEDS_END], 2):
+        withdrawn(row, p, p[i])
 
 
 @rare
@@ -432,6 +434,8 @@ def consume(row: Array, p: Array, product: int) -> None:
     b = of_product(p, product)
     for i in range(p[b + st.CONSUMES_AT], p[b + st.CONSUMES_END], 2):
         take(row, p, p[i], p[i + 1] * p[b + st.LOT])
+    for i in range(p[b + st.CONSUMES_AT], p[b + st.CONSUMES_END], 2):
+        withdrawn(row, p, p[i])
 
 
 @leaf

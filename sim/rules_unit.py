@@ -481,7 +481,7 @@ def scrap_all(row: Array, p: Array, u: int, s: int) -> None:
     row[w + st.UNIT_LEFT] = 0
     if p[of_station(p, s) + st.ST_POOL] >= 0:
         give_operators_back(row, p, s)
-    wake(row, p, s)
+    wake_around(row, p, s)
 
 
 @rare

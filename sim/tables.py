@@ -434,7 +434,8 @@ def claims(index: Index, stock: str) -> list[tuple[int, int]]:
     found = [(d.priority, 0, i) for i, d in enumerate(plant.demands) if d.stock == stock]
     for i, (name, which) in enumerate(index.lanes):
         k = plant.stocks[index.stocks[name]]
-        if which == "regular" and k.source == stock:
+        way = k if which == "regular" else k.express
+        if way is not None and way.source == stock:
             found.append((k.priority, 1, i))
     return [(kind, i) for _, kind, i in sorted(found)]
 
