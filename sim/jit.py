@@ -54,8 +54,7 @@ def _is_part(library: Any) -> bool:
     known = library.__dict__.get("_plantwin_part")
     if known is None:
         known = any(
-            not f.is_declaration and f.name.split("B", 1)[0] + "B" in _PARTS
-            for f in library._final_module.functions
+            not f.is_declaration and f.name.split("B", 1)[0] + "B" in _PARTS for f in library._final_module.functions
         )
         if library._final_module.name and any(not f.is_declaration for f in library._final_module.functions):
             library._plantwin_part = known

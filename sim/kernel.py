@@ -31,10 +31,10 @@ from sim.rules_base import (
     unit_at,
     wake,
 )
+from sim.rules_clock import draw_clock, draw_wear, run_calendar_clocks
 from sim.rules_event import fire, next_demand, pause, settle
-from sim.rules_start import first_arrival
+from sim.rules_release import first_arrival
 from sim.rules_supply import demand_at, of_demand
-from sim.rules_unit import draw_clock, draw_wear, run_calendar_clocks
 from sim.state import ACCUMULATED, ERROR, ERRORS, INFINITY, NOBODY, NOW, SINCE, Array
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sim.reference_clock import FAIL, REPAIR, ROUTE, SCRAPS, SETUP, WEAR, WORK, Part
 from sim.reference_row_floor import chain, clocks_of, fill_floor, members, start_slot, write_floor
 from sim.state import NOBODY, UNDRAWN, Array, State

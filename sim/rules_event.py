@@ -25,24 +25,13 @@ from sim.rules_base import (
     wake,
     wake_product,
 )
+from sim.rules_clock import stop_clocks
 from sim.rules_queue import is_free
-from sim.rules_start import arrival, handle_product, handle_station, line_time
+from sim.rules_release import arrival, handle_product, line_time
+from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
+from sim.rules_start import handle_station
 from sim.rules_supply import delivery, demand_at, of_demand, review, withdrawn
-from sim.rules_unit import (
-    begin_work,
-    count_operation,
-    decide_next,
-    failure,
-    free_state,
-    freeze,
-    give_operators_back,
-    go_on,
-    repair_end,
-    stop_clocks,
-    unload,
-    wake_around,
-    wear,
-)
+from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, unload, wake_around
 from sim.state import Array
 
 

@@ -339,7 +339,10 @@ def _write_steps(w: Writer, p: Product, first: int) -> None:
     left, count = remaining(p)
     for i, step in enumerate(p.steps):
         door = index.doors.index(tuple(sorted(index.stations[s] for s, _ in step.eligible)))
-        rows = [(index.stations[s], w.dist(d), mean_ticks(d, p.transfer), cmu(plant, p, step.work)) for s, d in step.eligible]
+        rows = [
+            (index.stations[s], w.dist(d), mean_ticks(d, p.transfer), cmu(plant, p, step.work))
+            for s, d in step.eligible
+        ]
         choices = w.put(v for row in rows for v in row)
         route, total = [], 0.0
         for target, probability in step.next:

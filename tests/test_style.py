@@ -12,7 +12,7 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 
 LONG_FILES: dict[str, str] = {
-    "sim/rules.py": "its functions call one another in a circle, as docs/kernel.md describes them: one module",
+    "sim/state.py": "one declaration of everything a row and the params hold, and the constants made from it",
 }
 """File -> why it is longer than the house's limit."""
 LONG_FUNCTIONS: dict[str, str] = {
