@@ -23,8 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("hardware.commands_demo", "Run the whole loop on a virtual plant and open the dashboard's address."),
     "doctor": ("hardware.commands_demo", "Say what works on this machine and what to do about the rest."),
     "validate": ("sim.commands", "Check a plant file; errors name file and line."),
+    "show": ("sim.commands_show", "Draw a plant as an SVG picture."),
     "init": ("sim.commands", "Write a plant file to start from."),
     "simulate": ("sim.commands_run", "Simulate a plant with many replicas and print its figures."),
+    "experiment": ("sim.commands_experiment", "Compare scenarios of a plant on the same random numbers."),
     "trace": ("sim.commands_run", "Print the events of one replica, from the kernel or the SimPy reference."),
     "discover": ("sim.commands_discover", "Draft a plant file from a shop-floor event log."),
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
@@ -47,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 GROUPS = (
     ("Start here", ("demo", "doctor")),
-    ("Describe and simulate a plant", ("validate", "init", "simulate", "trace", "discover")),
+    ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
@@ -58,6 +60,8 @@ EXTRA_OF = {
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
+    "experiment": ("duckdb", "matplotlib"),
+    "cluster": ("ray",),
 }
 """Extra -> import names that come with it, to say what to install when one is missing."""
 

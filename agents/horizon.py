@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sim.distributions import mean
-from sim.plant import Control, Plant
+from sim.plant import Control, Mode, Plant
 from sim.traffic import open_share, traffic
 
 if TYPE_CHECKING:
@@ -20,15 +20,16 @@ LONGEST_S = 60 * 86_400.0
 
 
 def repair_s(plant: Plant) -> float:
-    """Longest mean repair time of the plant, seconds."""
-    return max([mean(s.fails.repair) for s in plant.stations if s.fails], default=0.0) * plant.tick_s
+    """Longest mean time that a unit is down for one of its modes, seconds."""
+    modes: list[Mode] = [m for s in plant.stations for m in s.modes]
+    return max([mean(m.repair) for m in modes], default=0.0) * plant.tick_s
 
 
 def flow_s(plant: Plant, product: str | None = None) -> float:
     """Flow time to expect of a product (of the slowest one if None), seconds: twice its raw process time, since a
     part in a line loaded as these are waits about as long as it is worked on. An estimate for horizons, not a KPI.
     """
-    raw = [sum(mean(step.work) for step in p.steps) for p in plant.products if product in {None, p.id}]
+    raw = [sum(mean(step.work) for step in p.steps) * p.transfer for p in plant.products if product in {None, p.id}]
     return 2.0 * max(raw, default=0.0) * plant.tick_s
 
 

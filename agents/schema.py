@@ -50,7 +50,7 @@ def _stock_scale(plant: Plant, stock_id: str) -> float:
     highs = [c.high for c in plant.controls if c.sets == f"stocks.{stock_id}.level"]
     if stock.source == "line":
         highs += [c.high for c in plant.controls if c.sets.startswith(f"release.{stock.item}.")]
-    return float(max([*highs, stock.level or 0, stock.initial, 10]))
+    return float(max([*highs, stock.level or 0, stock.reorder or 0, stock.initial, 10]))
 
 
 def _product_scale(plant: Plant, index: int) -> float:
@@ -61,11 +61,14 @@ def _product_scale(plant: Plant, index: int) -> float:
 
 def columns(plant: Plant) -> list[Column]:
     """The observed columns of a plant, without the clock; see docs/agents.md for the meaning of each."""
+    from sim.compile import control_field
+
     out: list[Column] = []
     wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
     for i, station in enumerate(plant.stations):
         states = ["work", "blocked", "starved"]
-        states += ["down"] if station.fails else []
+        states += ["setup"] if station.setups else []
+        states += ["down"] if station.modes else []
         states += ["off"] if station.calendar else []
         for state in states:
             out.append(Column(f"{station.id}.{state}", "n_state", (i, STATES.index(state)), 1.0 / station.units))
@@ -80,22 +83,15 @@ def columns(plant: Plant) -> list[Column]:
             out.append(Column(f"{stock.id}.on_order", "on_order", (i,), scale))
     for i, product in enumerate(plant.products):
         out.append(Column(f"{product.id}.wip", "wip", (i,), 1.0 / _product_scale(plant, i)))
-        if product.release.policy == "push":
+        if product.release.policy in {"push", "orders"}:
             out.append(Column(f"{product.id}.pending", "pending", (i,), 0.1))
     for control in plant.controls:
         name, index = control_field(plant, control.sets)
         span = max(control.high - control.low, 1)
-        out.append(Column(f"control.{control.id}", name, (index,), 1.0 / span, float(control.low)))
+        out.append(Column(f"control.{control.id}", name, index, 1.0 / span, float(control.low)))
     for i, calendar in enumerate(plant.calendars):
         out.append(Column(f"{calendar.id}.open", "cal_open", (i,), 1.0))
     return out
-
-
-def control_field(plant: Plant, sets: str) -> tuple[str, int]:
-    """(row field, index) that a control's `sets` means, such as `release.housing.cap` -> ("cap", 0)."""
-    where, owner, what = sets.split(".")
-    ids = [p.id for p in plant.products] if where == "release" else [s.id for s in plant.stocks]
-    return what, ids.index(owner)
 
 
 CLOCK = ("time.day_sin", "time.day_cos", "time.week_sin", "time.week_cos")

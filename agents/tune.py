@@ -140,7 +140,7 @@ def _boosts(search: _Search, rule: Rule) -> Rule:
     plant, replicas = search.compiled.plant, search.effort.final
     cost = float(search.rule(rule, replicas).mean())
     for control in plant.controls:
-        kind, owner, _ = control.sets.split(".")
+        kind, owner = control.sets.split(".")[:2]
         stock = next((s.id for s in plant.stocks if s.source == "line" and s.item == owner), None)
         if kind != "release" or stock is None or all(d.stock != stock for d in plant.demands):
             continue
@@ -209,11 +209,11 @@ def _choose(search: _Search, fixed: Rule, boosted: Rule) -> tuple[Rule, dict[str
 
 
 def _present(compiled: Compiled, index: int) -> int:
-    from agents.schema import control_field
+    from sim.compile import control_field
 
     control = compiled.plant.controls[index]
-    name, owner = control_field(compiled.plant, control.sets)
-    return int(np.clip(compiled.initial[name][owner], control.low, control.high))
+    name, place = control_field(compiled.plant, control.sets)
+    return int(np.clip(compiled.initial[name][place], control.low, control.high))
 
 
 def _named(grid: Grid, values: Values) -> dict[str, int]:

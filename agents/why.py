@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.plant import STATES, UNLIMITED
-from sim.value import Term, operating_terms
+from sim.value import Term, kwh, operating_terms
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -51,7 +51,7 @@ def money_words(compiled: Compiled, without: Rows, with_: Rows, horizon: int) ->
     for term in operating_terms(compiled.plant):
         at = compiled.layout.at(term.field, term.index)
         a, b = float(without[:, at].mean()), float(with_[:, at].mean())
-        found.append(((b - a) * term.coefficient, _quantity(term, a, b, horizon)))
+        found.append(((b - a) * term.coefficient, _quantity(term, a, b, compiled, horizon)))
     found.sort(key=lambda item: -abs(item[0]))
     total = sum(abs(money) for money, _ in found)
     said = []
@@ -61,17 +61,36 @@ def money_words(compiled: Compiled, without: Rows, with_: Rows, horizon: int) ->
     return said
 
 
-def _quantity(term: Term, a: float, b: float, horizon: int) -> str:
-    if term.field in {"q_area", "on_hand_area", "backorder_area"}:
-        a, b = a / horizon, b / horizon
-        what = {"holding": f"parts held in {term.thing}", "backlog": f"orders waiting for {term.thing}"}[term.kind]
-        return f"{what} on average {a:.1f} → {b:.1f}"
-    what = {
-        "ordering": f"orders placed for {term.thing}",
-        "scrap": f"{term.thing} scrapped",
-        "margin": f"{term.thing} finished",
-    }[term.kind]
-    return f"{what} {a:.1f} → {b:.1f}"
+_AVERAGED = {
+    "q_area": "parts held in {}",
+    "on_hand_area": "parts held in {}",
+    "transit_area": "parts on their way to {}",
+    "wip_area": "{} in the plant",
+    "waiting_area": "orders waiting for {}",
+}
+"""Accumulators that are read as a mean over the horizon."""
+_COUNTED = {
+    "orders": "orders placed for {}",
+    "ordered": "units ordered for {}",
+    "scrapped": "{} scrapped",
+    "finished": "{} finished",
+    "set_ups": "setups of {}",
+    "begun": "repairs of {}",
+    "lost_units": "orders lost by {}",
+}
+
+
+def _quantity(term: Term, a: float, b: float, compiled: Compiled, horizon: int) -> str:
+    """What a term of money counts, without and with the action."""
+    hour = 3600.0 / compiled.plant.tick_s
+    if term.field in _AVERAGED:
+        return f"{_AVERAGED[term.field]} on average {{:.1f}} → {{:.1f}}".format(term.thing, a / horizon, b / horizon)
+    if term.field in _COUNTED:
+        return f"{_COUNTED[term.field]} {{:.1f}} → {{:.1f}}".format(term.thing, a, b)
+    if term.field == "energy":
+        return f"kWh at the price of {term.thing} {a * kwh(compiled.plant):.1f} → {b * kwh(compiled.plant):.1f}"
+    what = {"tardy_sum": "lateness of {}", "late_sum": "lateness to {}", "overtime_ticks": "overtime of {}"}
+    return f"{what[term.field].format(term.thing)} {a / hour:.1f} h → {b / hour:.1f} h"
 
 
 def effects(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -65,13 +66,17 @@ def versions(*names: str) -> dict[str, str]:
     return found
 
 
-def keep(group: str, figures: list[Figure], libraries: dict[str, str], detail: dict[str, Any]) -> Path:
-    """Write the result file of a group; return its path."""
+def keep(
+    group: str, figures: list[Figure], libraries: dict[str, str], detail: dict[str, Any], device: str | None = None
+) -> Path:
+    """Write the result file of a group; return its path. One measured on a named device has a file of its own a day."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{group}.json"
-    content = {
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    slug = "" if device is None else f"-{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}-{today}"
+    path = RESULTS / f"{group}{slug}.json"
+    content: dict[str, Any] = {
         "command": f"plantwin bench {group}",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "date": today,
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 1),
@@ -79,6 +84,8 @@ def keep(group: str, figures: list[Figure], libraries: dict[str, str], detail: d
         "figures": [asdict(figure) for figure in figures],
         "detail": detail,
     }
+    if device is not None:
+        content["device"] = device
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
 

@@ -90,7 +90,7 @@ def kernel_side(rates: Rates) -> Callable[[], float]:
     compiled = compile_plant(sim.plantfile.load("line10"))
     rows = kernel.new_rows(compiled, 1, 1)
     kernel.run(rows, compiled, WARMUP * SECOND)
-    made = compiled.layout.offset["finished"]
+    made = compiled.layout.at("finished")
 
     def run() -> float:
         before, finished = int(rows[0, EVENTS]), int(rows[0, made])
@@ -109,11 +109,11 @@ def batch_side(rates: Rates) -> Callable[[], float]:
     layout = compiled.layout
     rows = kernel.new_rows(compiled, 1, ENVIRONMENTS)
     kernel.run(rows, compiled, WARMUP * SECOND)
-    working = layout.offset["n_state"] + np.arange(10) * 7 + WORKING
-    positions = np.concatenate([layout.offset["q_len"] + np.arange(1, 10), working]).astype(np.int64)
+    working = [layout.at("n_state", s, WORKING) for s in range(10)]
+    positions = np.array([*(layout.at("q_len", s) for s in range(1, 10)), *working], dtype=np.int64)
     scales = np.concatenate([np.full(9, 0.1), np.ones(10)])
     seen = np.empty((ENVIRONMENTS, len(positions)), dtype=np.float32)
-    made = layout.offset["finished"]
+    made = layout.at("finished")
     steps = 20
 
     def run() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -55,7 +56,9 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         except TwinError as error:
             return _unavailable(error)
         controls = [c | {"words": words.control_words(str(c.get("id")), found)} for c in found.get("controls", [])]
-        body = found | {"controls": controls, "map": fit(found, aspect).as_json()}
+        # a large plant takes a second to lay out: the stream must not wait for it
+        drawn = await asyncio.to_thread(fit, found, aspect)
+        body = {k: v for k, v in found.items() if k != "flow"} | {"controls": controls, "map": drawn.as_json()}
         return JSONResponse(body, headers=NO_STORE)
 
     def passed(name: str) -> None:

@@ -31,7 +31,16 @@ STATUS: Mapping[str, str] = {
     "failed": "Failed",
     "evaluated": "Effect evaluated",
 }
-KINDS: Mapping[str, str] = {"cap": "WIP cap", "base_stock": "base stock", "level": "order-up-to level"}
+KINDS: Mapping[str, str] = {
+    "cap": "WIP cap",
+    "base_stock": "base stock",
+    "level": "order-up-to level",
+    "reorder": "reorder point",
+    "express": "order-up-to level of the express source",
+    "kanban": "kanban",
+    "at_level": "condition for maintenance",
+    "overtime": "overtime",
+}
 """Last part of a control's `sets` -> what people call it."""
 OPEN = frozenset({"proposed", "deferred"})
 ON_ITS_WAY = frozenset({"accepted", "sent"})
@@ -85,6 +94,8 @@ def control_words(control: str, plant: Mapping[str, Any]) -> str:
             path = str(known.get("sets") or "").split(".")
             if len(path) == 3:
                 return f"{KINDS.get(path[2], path[2])} of {path[1]}"
+            if len(path) == 4:
+                return f"dispatching weight of {path[3].replace('_', ' ')} at {path[1]}"
     return control.replace("_", " ")
 
 

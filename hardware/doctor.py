@@ -46,6 +46,7 @@ def examine(data: Path) -> list[Finding]:
         extras,
         broker,
         gpu,
+        cuda_kernel,
         browser,
         ports,
         lambda: disk(data),
@@ -141,6 +142,14 @@ def gpu() -> list[Finding]:
         todo = "install a build of torch for CUDA to train on it"
         return [Finding("GPU", NOTE, f"{name}; torch {built.split()[-1]} cannot use it", todo)]
     return [Finding("GPU", OK, f"{name}; torch {built.split()[-1]}")]
+
+
+def cuda_kernel() -> list[Finding]:
+    """Whether `--engine cuda` works here, and what it lacks."""
+    from hardware.doctor_cuda import judge, look
+
+    seen, todo = judge(look())
+    return [Finding("CUDA kernel", NOTE if todo else OK, seen, todo)]
 
 
 def browser() -> list[Finding]:

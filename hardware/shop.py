@@ -15,6 +15,7 @@ import simpy
 
 from hardware.openings import Opening, open_time
 from hardware.sampling import Sampler, stream
+from hardware.shop_limits import refuse
 from hardware.trade import Market, StockRoom, first_settings
 from hardware.twist import Twist
 from sim.plant import DONE, SCRAP, UNLIMITED, Plant, Product
@@ -52,7 +53,7 @@ class WorkUnit:
         tick, twist = shop.plant.tick_s, shop.twist
         self._repair: Sampler | None = None
         self._to_failure: Sampler | None = None
-        if fails is not None:
+        if fails is not None and fails.after is not None:
             self._repair = Sampler(stream(shop.seed, f"repair {self.name}"), fails.repair, tick, twist.repair_scale)
             self._to_failure = Sampler(stream(shop.seed, f"fail {self.name}"), fails.after, tick)
         self._ttf = self._to_failure() if self._to_failure else float("inf")
@@ -237,9 +238,13 @@ class Station:
 
 
 class Shop:
-    """A running plant. `settings`: what MES and ERP enforce, by the paths that controls set."""
+    """A running plant. `settings`: what MES and ERP enforce, by the paths that controls set.
+
+    `ValueError` for a plant file with features that the virtual plant does not run.
+    """
 
     def __init__(self, plant: Plant, seed: int, twist: Twist | None = None) -> None:
+        refuse(plant)
         self.plant, self.seed, self.twist = plant, seed, twist or Twist()
         self.env = simpy.Environment()
         self.news: list[dict[str, Any]] = []  # happenings on the floor not yet read

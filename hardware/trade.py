@@ -107,6 +107,7 @@ class Market:
 
     def _life(self) -> Generator[simpy.Event, Any, None]:
         shop, spec = self.shop, self.spec
+        assert spec.arrivals is not None  # a book of orders was refused
         rng = stream(shop.seed, f"demand {spec.id}")
         gap = Sampler(rng, spec.arrivals, shop.plant.tick_s, 1 / shop.twist.demand_scale)
         opening = shop.openings.get(spec.calendar) if spec.calendar else None

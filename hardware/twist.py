@@ -74,8 +74,9 @@ def bottleneck(plant: Plant) -> str:
     """The station with the highest load, repairs counted in."""
     load = visits(plant)
     for station in plant.stations:
-        if station.fails is not None:
-            load[station.id] *= 1 + mean_of(station.fails.repair) / max(mean_of(station.fails.after), 1e-9)
+        fails = station.fails
+        if fails is not None and fails.after is not None:
+            load[station.id] *= 1 + mean_of(fails.repair) / max(mean_of(fails.after), 1e-9)
     return max(load, key=lambda s: load[s])
 
 

@@ -17,6 +17,7 @@ from hardware.openings import start_of
 from hardware.pace import Pace
 from hardware.sensors import MODES, Image
 from hardware.shop import Shop
+from hardware.shop_limits import refuse
 from hardware.twist import Twist, bottleneck, draw_twist
 from sim.plant import Plant
 
@@ -74,6 +75,7 @@ class VirtualPlant:
     """The running plant. `emit(message)` receives what goes to the fieldbus; `erp` what goes to the ERP."""
 
     def __init__(self, plant: Plant, options: Options, mono: Callable[[], float] = time.monotonic) -> None:
+        refuse(plant)
         self.plant, self.options = plant, options
         self.twist = options.twist if options.twist is not None else draw_twist(plant, options.seed)
         self.shop = Shop(plant, options.seed, self.twist)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.deadlock import deadlocks, most_parts_of
+from sim.deadlock import deadlocks, most_parts, most_parts_of
 from sim.plant import UNLIMITED, Batch, Product, Station
 from sim.plantcheck import Path, Reporter
 from sim.plantroute import exits, reached, zero_cycle, zero_work
@@ -143,6 +143,20 @@ def _fills(report: Reporter, path: Path, station: Station, batch: Batch) -> None
             found = f"{batch.least}, and {most} parts of '{key or 'all products'}' that the caps admit"
             todo = "the oven would never start: lower 'min', add 'wait', or raise the cap"
             report.fault(path, "'min' of at most what can wait together", found, todo)
+    _shared_ovens(report, path, batch, keys)
+
+
+def _shared_ovens(report: Reporter, path: Path, batch: Batch, keys: dict[str, list[Product]]) -> None:
+    """A common cap that incomplete batches of several families can use up."""
+    for g in report.plant.groups:
+        inside = [key for key, products in keys.items() if any(p.id in dict(g.mix) for p in products)]
+        if len(inside) > 1 and len(inside) * (batch.least - 1) >= g.cap:
+            short, names = batch.least - 1, ", ".join(inside)
+            report.warn(
+                path,
+                f"{short} parts of each of {names} can use up the cap of group {g.id} ({g.cap}) while each batch waits "
+                f"for one more: add 'wait', or a cap of {len(inside) * short + 1} or more",
+            )
 
 
 def _before_service(report: Reporter) -> None:
@@ -262,6 +276,7 @@ def _dispatch(report: Reporter) -> None:
 
 def _locks(report: Reporter) -> None:
     stations = {s.id: s for s in report.plant.stations}
+    most = most_parts(report.plant)
     for group in deadlocks(report.plant):
         names = ", ".join(group)
         first = stations[group[0]]
@@ -269,5 +284,10 @@ def _locks(report: Reporter) -> None:
         report.warn(
             path,
             f"parts go round between {names}, whose queues are bounded: they can block each other for ever; "
-            "make one queue large enough for all parts the caps admit",
+            + (
+                "cap the products (conwip), or leave one of these queues unlimited"
+                if most is None
+                else f"make one queue large enough for all parts the caps admit (here {most - first.units} places), "
+                "or lower the caps"
+            ),
         )

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,6 +109,9 @@ def simulate(
     seed: int = 7,
     engine: Annotated[str, typer.Option(help="kernel, simpy or cuda")] = "kernel",
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    gantt: Annotated[Path | None, typer.Option(help="also write replica 0 as a state chart, .svg or .html")] = None,
+    gantt_from: Annotated[str, typer.Option(help="begin of the chart, as `2d 6h` or time units")] = "0 s",
+    gantt_until: Annotated[str | None, typer.Option(help="its end; by default when there is enough to see")] = None,
 ) -> None:
     """Simulate a plant and print its figures with 95 % intervals."""
     from rich.console import Console
@@ -117,6 +121,12 @@ def simulate(
     from sim.kernel import KernelError
 
     compiled = _compiled(plant)
+    if gantt is not None:
+        from sim.commands_show import state_chart
+
+        window = (_ticks(compiled, gantt_from, "--gantt-from"),
+                  None if gantt_until is None else _ticks(compiled, gantt_until, "--gantt-until"))  # fmt: skip
+        state_chart(compiled, gantt, seed, window)
     try:
         forgotten, day = _ticks(compiled, warmup, "--warmup"), _ticks(compiled, "1 d", "--until")
         plan = experiment.Run(

@@ -346,7 +346,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     w.header |= {
         **{f"n_{name}": n for name, n in sizes.items()},
         **{f"at_{name}": at for name, at in layout.start.items()},
-        "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
+        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE, "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
         "before_service": int(before_service(plant)), "powered": int(any(s.power or s.part_energy for s in plant.stations)),
         "season_start": season_start,
     }  # fmt: skip

@@ -31,6 +31,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "poisson": ("rate",),
 }
 _PURE = {"cv", "shape"}
+PARAMETERS = _NAMES
+"""Names of the arguments of each kind that has some, in their order."""
 KINDS = (*_NAMES, "discrete", "empirical")
 """Every name a distribution expression may start with."""
 _SUM_TOLERANCE = 1e-9

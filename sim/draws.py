@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.jit import JIT, leaf, rule
+from sim.jit import JIT, entry, leaf, rule
 from sim.state import REPLICA, SEED
 
 (
@@ -88,6 +88,14 @@ else:
             return _block(k0, k1, c0, c1)
 
 
+@entry
+def words(seed: int, first: int, entity: int, purpose: int, count: int, out: NDArray[np.int64]) -> None:
+    """out[i] = draw number `count` of the stream of replica `first` + i, as a signed word."""
+    for i in range(out.shape[0]):
+        a, b = block(seed, first + i, entity * 16 + purpose, count >> 1)
+        out[i] = b if count & 1 else a
+
+
 @leaf
 def draw(row: NDArray[np.int64], at: int, entity: int, purpose: int) -> int:
     """Next word (signed 64-bit) of the stream whose count stands at `row[at]` and cached word at `row[at + 1]`."""
@@ -138,8 +146,9 @@ def signed(word: int) -> int:
 
 def word(seed: int, replica: int, entity: int, purpose: int, count: int) -> int:
     """Draw number `count` of a stream as an unsigned 64-bit Python int."""
-    pair = block(seed, replica, entity * 16 + purpose, count >> 1)
-    return int(pair[count & 1]) & ((1 << 64) - 1)
+    out = np.empty(1, dtype=np.int64)
+    words(seed, replica, entity, purpose, count, out)
+    return int(out[0]) & ((1 << 64) - 1)
 
 
 def sample(table: NDArray[np.int64], value: int) -> int:

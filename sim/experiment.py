@@ -127,7 +127,8 @@ def units_of(compiled: Compiled) -> dict[str, str]:
     return {
         "throughput": f"parts/{unit}", "wip": "parts", "flow_time": unit, "wait": unit, "cost_rate": f"{money}/{unit}",
         "fill_rate": "1", "backorders": "units", "on_hand": "units", "order_rate": f"orders/{unit}", "queue": "parts",
-        "rate": f"parts/{unit}",
+        "rate": f"parts/{unit}", "tardiness": unit, "tardy": "1", "lateness": unit, "late": "1", "lost": "1",
+        "energy": f"kWh/{unit}", "co2": f"kg/{unit}", "setup_rate": f"setups/{unit}",
     }  # fmt: skip
 
 
@@ -143,6 +144,8 @@ class Collector:
         self._put("kpis", "", kpi.kpis(rows, self.compiled))
         for station, figures in kpi.station_kpis(rows, self.compiled).items():
             self._put("stations", station, figures)
+        for product, figures in kpi.product_kpis(rows, self.compiled).items():
+            self._put("products", product, figures)
         for stock, figures in kpi.stock_kpis(rows, self.compiled).items():
             self._put("stocks", stock, figures)
 
@@ -157,7 +160,8 @@ class Collector:
             "plant": self.compiled.plant.id, "engine": plan.engine, "seed": plan.seed,
             "replications": plan.replications,
             "until_s": plan.until * self.compiled.plant.tick_s, "warmup_s": plan.warmup * self.compiled.plant.tick_s,
-            "conventions": dict(self.compiled.plant.conventions), "kpis": {}, "stations": {}, "stocks": {},
+            "conventions": dict(self.compiled.plant.conventions),
+            "kpis": {}, "stations": {}, "products": {}, "stocks": {},
         }  # fmt: skip
         for (group, owner, name), values in self.parts.items():
             figure = interval(np.concatenate(values)) | {"unit": units.get(name, "1")}

@@ -9,6 +9,7 @@ three is left out by itself where a version of numba does not offer it; results 
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -73,6 +74,12 @@ def _index_without_wrap() -> None:
     arrayobj.fix_integer_index = fix_integer_index
 
 
+@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)
+def _not_alone(_function: object, _arguments: object) -> object:
+    """What Python reaches when it calls a part: an error instead of code that is not there."""
+    raise TypeError("this function of the kernel is compiled into its callers only; call an entry (sim.kernel.drive)")
+
+
 def _compile_parts_once() -> None:
     """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
     library, context = codegen.JITCodeLibrary, cpu.CPUContext
@@ -97,7 +104,8 @@ def _compile_parts_once() -> None:
         if not _is_part(code):
             return executable(self, code, fndesc, env)
         name = fndesc.qualname.rsplit(".", maxsplit=1)[-1]
-        return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", 0, env, (code,))
+        stub = ctypes.cast(_not_alone, ctypes.c_void_p).value
+        return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", stub, env, (code,))
 
     library.finalize, context.get_executable = finish, get_executable
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.compile import Compiled
-from sim.plant import STATES
+from sim.plant import STATES, Product
 from sim.state import Array
+from sim.value import cash_terms, kwh, weights
 
 Values = NDArray[np.float64]
 
@@ -33,42 +34,21 @@ def _ratio(a: NDArray[Any], b: NDArray[Any]) -> Values:
 
 def cost_weights(compiled: Compiled) -> tuple[Array, Values]:
     """Positions in the row and coefficients whose sum of products is the money spent less the money earned since
-    `clear_stats`.
-
-    Holding by queue and stock, backlog, orders, purchases, scrap; less revenue at shipment, or at completion where no
-    stock receives the product.
+    `clear_stats` (see `sim.value.cash_terms`).
     """
-    plant, at_ = compiled.plant, compiled.layout.at
-    terms: list[tuple[int, float]] = []
-    filled = {k.item: i for i, k in enumerate(plant.stocks) if k.source == "line"}
-    for s, station in enumerate(plant.stations):
-        terms.append((at_("q_area", s), station.holding))
-    for i, product in enumerate(plant.products):
-        at = at_("shipped", filled[product.id]) if product.id in filled else at_("finished", i)
-        terms.append((at, -product.revenue))
-        terms.append((at_("scrapped", i), product.scrap_cost))
-    for k, stock in enumerate(plant.stocks):
-        terms.append((at_("on_hand_area", k), stock.holding))
-    for i, (stock_id, which) in enumerate(compiled.lanes):
-        stock = plant.stocks[compiled.stock_index[stock_id]]
-        way = stock if which == "regular" or stock.express is None else stock.express
-        terms += [(at_("orders", i), way.order_cost), (at_("ordered", i), way.price)]
-    for demand in plant.demands:
-        terms.append((at_("backorder_area", compiled.stock_index[demand.stock]), demand.backlog))
-    terms = [(at, weight) for at, weight in terms if weight != 0.0]
-    positions = np.array([at for at, _ in terms], dtype=np.int64)
-    return positions, np.array([weight for _, weight in terms], dtype=float)
+    return weights(compiled, cash_terms(compiled.plant))
 
 
 def money(rows: Array, compiled: Compiled) -> Values:
     """Money spent less money earned since `clear_stats`, for each replica [R]; negative is profit."""
     positions, weights = cost_weights(compiled)
-    return np.asarray(rows[:, positions] @ weights, dtype=float)
+    # not a matrix product: its order of summation depends on the number of rows, and so would the last bit
+    return np.asarray((rows[:, positions] * weights).sum(axis=1), dtype=float)
 
 
 def elapsed(rows: Array, compiled: Compiled) -> Values:
     """Ticks since `clear_stats` [R]."""
-    return (rows[:, 0] - compiled.layout.view(rows, "stats_from")[:, 0]).astype(float)
+    return (rows[:, 0] - compiled.layout.view(rows, "stats_from")).astype(float)
 
 
 def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
@@ -94,12 +74,66 @@ def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
         result["fill_rate"] = _ratio(view["met"].sum(axis=1), view["demanded"].sum(axis=1))
         backorders = compiled.layout.view(rows, "backorder_area").sum(axis=1)
         result["backorders"] = _ratio(backorders, time)
+    return result | _promises(rows, compiled) | _energy(rows, compiled)
+
+
+def _promises(rows: Array, compiled: Compiled) -> dict[str, Values]:
+    """Tardiness of finished units and lateness of shipped ones (means over all of them), and the share of demand that
+    was lost; each where the plant file speaks of it.
+    """
+    view, plant, unit = compiled.layout.view, compiled.plant, ticks_per_unit(compiled)
+    result: dict[str, Values] = {}
+    if any(_dated(p) for p in plant.products):
+        finished = view(rows, "finished").sum(axis=1)
+        result["tardiness"] = _ratio(view(rows, "tardy_sum").sum(axis=1), finished * unit)
+        result["tardy"] = _ratio(view(rows, "tardy").sum(axis=1), finished)
+    if any(d.due is not None or any(o.due is not None for o in d.book) for d in plant.demands):
+        shipped = view(rows, "shipped").sum(axis=1)
+        result["lateness"] = _ratio(view(rows, "late_sum").sum(axis=1), shipped * unit)
+        result["late"] = _ratio(view(rows, "late_units").sum(axis=1), shipped)
+    if any(d.unmet == "lost" for d in plant.demands):
+        result["lost"] = _ratio(view(rows, "lost").sum(axis=1), view(rows, "demanded").sum(axis=1))
+    return result
+
+
+def _dated(product: Product) -> bool:
+    return product.due is not None or any(o.due is not None for o in product.release.orders)
+
+
+def _energy(rows: Array, compiled: Compiled) -> dict[str, Values]:
+    """Energy used since `clear_stats`, kWh and kilograms of carbon dioxide a time unit, where power is given."""
+    plant = compiled.plant
+    if not any(s.power or s.part_energy for s in plant.stations):
+        return {}
+    used = compiled.layout.view(rows, "energy").sum(axis=1) * kwh(plant)
+    time = elapsed(rows, compiled) / ticks_per_unit(compiled)
+    result = {"energy": _ratio(used, time)}
+    if plant.tariff is not None and plant.tariff.co2 > 0:
+        result["co2"] = _ratio(used * plant.tariff.co2, time)
+    return result
+
+
+def product_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
+    """Per product: finished per time unit, units in the plant, flow time and, where it has due dates, tardiness."""
+    view, unit, time = compiled.layout.view, ticks_per_unit(compiled), elapsed(rows, compiled)
+    result = {}
+    for i, product in enumerate(compiled.plant.products):
+        finished = view(rows, "finished")[:, i]
+        figures = {
+            "throughput": _ratio(finished * unit, time),
+            "wip": _ratio(view(rows, "wip_area")[:, i], time),
+            "flow_time": _ratio(view(rows, "flow_sum")[:, i], finished * unit),
+        }
+        if _dated(product):
+            figures["tardiness"] = _ratio(view(rows, "tardy_sum")[:, i], finished * unit)
+            figures["tardy"] = _ratio(view(rows, "tardy")[:, i], finished)
+        result[product.id] = figures
     return result
 
 
 def station_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
     """Per station: the fraction of its units' time in each state (sum 1), parts in the queue, operations ended per
-    time unit.
+    time unit and, where it has setups, these.
     """
     view = compiled.layout.view
     time = elapsed(rows, compiled)
@@ -110,6 +144,8 @@ def station_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]
         figures = {name: _ratio(ticks[:, i], time * station.units) for i, name in enumerate(STATES)}
         figures["queue"] = _ratio(view(rows, "q_area")[:, s], time)
         figures["rate"] = _ratio(view(rows, "ended")[:, s] * unit, time)
+        if station.setups:
+            figures["setup_rate"] = _ratio(view(rows, "set_ups")[:, s] * unit, time)
         result[station.id] = figures
     return result
 
@@ -120,13 +156,17 @@ def stock_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
     time = elapsed(rows, compiled)
     unit = ticks_per_unit(compiled)
     result = {}
+    orders = view(rows, "orders")
     for k, stock in enumerate(compiled.plant.stocks):
+        lanes = [i for i, (name, _) in enumerate(compiled.lanes) if name == stock.id]
         figures = {
             "on_hand": _ratio(view(rows, "on_hand_area")[:, k], time),
             "backorders": _ratio(view(rows, "backorder_area")[:, k], time),
-            "order_rate": _ratio(view(rows, "orders")[:, k] * unit, time),
+            "order_rate": _ratio(orders[:, lanes].sum(axis=1) * unit, time),
         }
         if any(d.stock == stock.id for d in compiled.plant.demands):
             figures["fill_rate"] = _ratio(view(rows, "met")[:, k], view(rows, "demanded")[:, k])
+        if any(d.stock == stock.id and d.unmet == "lost" for d in compiled.plant.demands):
+            figures["lost"] = _ratio(view(rows, "lost")[:, k], view(rows, "demanded")[:, k])
         result[stock.id] = figures
     return result

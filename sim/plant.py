@@ -85,7 +85,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One line of an order list: known at tick `at`, `quantity` units, wanted by tick `due` (None: no date)."""
+    """One line of an order list (`quantity` lots) or of a demand's book (`quantity` units): known at tick `at`, wanted
+    by tick `due` (None: no date).
+    """
 
     at: int
     quantity: int = 1

@@ -6,6 +6,7 @@ plant (`sim/plants/NAME.yaml`) or a path.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -14,6 +15,7 @@ from typing import Any
 
 from sim import plantread as read
 from sim.calendars import zone
+from sim.override import override
 from sim.plant import Demand, Plant, Product, Station
 from sim.plantcheck import check
 from sim.plantdraft import ALWAYS, Draft, identifier
@@ -94,22 +96,27 @@ def resolve(name_or_path: str | Path) -> Path:
     raise PlantError([f"{name}: expected a plant file or a bundled plant's name, found neither; {hint}"])
 
 
-def load(name_or_path: str | Path) -> Plant:
-    """The plant of that name or file. Raises `PlantError` with every problem."""
-    plant, problems, _ = validate(resolve(name_or_path))
+def load(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -> Plant:
+    """The plant of that name or file, with `overrides` [path -> text] in place of what the file says.
+
+    Raises `PlantError` with every problem.
+    """
+    plant, problems, _ = validate(resolve(name_or_path), overrides)
     if plant is None:
         raise PlantError(problems)
     return plant
 
 
-def validate(path: str | Path) -> tuple[Plant | None, list[str], list[str]]:
+def validate(
+    path: str | Path, overrides: Mapping[str, str] | None = None
+) -> tuple[Plant | None, list[str], list[str]]:
     """The plant (None when there are problems), the problems, and notes on what was assumed."""
     file = Path(path)
     problems = Problems(file.name)
     top = read_tree(file, problems)
     if top is None:
         return None, problems.lines(), []
-    plant = _plant(top, problems, file)
+    plant = _plant(override(top, overrides or {}), problems, file)
     errors = problems.lines()
     return (None if errors else plant), errors, problems.notes
 

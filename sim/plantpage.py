@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sim import sections as s
+from sim import sections_supply as supply
 from sim.plantexamples import BASE, features
 from sim.plantfile import CONVENTION, TOP
 from sim.plantsensor import SENSOR
@@ -19,8 +20,9 @@ END = "<!-- end of the reference -->"
 
 SECTIONS: tuple[Section, ...] = (
     *(TOP, s.PRODUCT, s.STEP, s.STATION, s.FAILS, s.MINOR, s.TOOL, s.CONDITION, s.MAINTENANCE, s.SETUP, s.BATCH),
-    *(s.POWER_STATES, s.BUFFER, s.CREW, s.POOL, s.CALENDAR, s.RELEASE, s.GROUP, s.ORDER, s.SUPPLIER, s.STOCK),
-    *(s.POLICY, s.EXPRESS, s.DEMAND, s.SEASON, s.ENERGY_SECTION, s.BAND, CONVENTION, s.CONTROL, s.LIMIT, SENSOR),
+    *(s.POWER_STATES, s.BUFFER, s.CREW, s.POOL, s.CALENDAR, s.RELEASE, s.GROUP, s.ORDER),
+    *(supply.SUPPLIER, supply.STOCK, supply.POLICY, supply.EXPRESS, supply.DEMAND, supply.SEASON),
+    *(supply.ENERGY_SECTION, supply.BAND, CONVENTION, supply.CONTROL, supply.LIMIT, SENSOR),
 )
 """All sections in the order of the reference."""
 

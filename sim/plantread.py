@@ -15,7 +15,8 @@ from sim.calendars import DAY_MINUTES, WEEK_MINUTES
 from sim.plant import Calendar, Control, Crew, Limit, Pool, Tariff
 from sim.plantdraft import ALWAYS, Draft, named
 from sim.schema import Reader, words
-from sim.sections import BAND, CALENDAR, CONTROL, CREW, ENERGY_SECTION, LIMIT, POOL
+from sim.sections import CALENDAR, CREW, POOL
+from sim.sections_supply import BAND, CONTROL, ENERGY_SECTION, LIMIT
 from sim.settings import action_class
 from sim.units import QuantityError, number, whole
 from sim.yamlfile import Item, WrongKindError, convert

@@ -39,6 +39,8 @@ def read_releases(draft: Draft, entries: dict[str, Item], grouped: set[str]) -> 
         for key in ("cap", "base_stock", "level", "arrivals", "orders"):
             if key not in _ALLOWED[policy]:
                 r.forbid((key,), f"with policy {policy}", "take it out or change the policy")
+        if policy == "orders":
+            r.forbid(("calendar",), "with policy orders", "an order list is bound to no calendar: take it out")
         if policy == "push" and not r.has("arrivals"):
             r.need("arrivals", str, "", "poisson(36/h)")
         if policy == "conwip" and not r.has("cap") and name not in grouped:

@@ -8,7 +8,7 @@ from sim.plant import Demand, Dist, Express, Stock, Supplier
 from sim.plantdraft import Draft, named
 from sim.plantrelease import read_orders
 from sim.schema import FACTOR, ONE, Reader, read_item
-from sim.sections import DEMAND, EXPRESS, POLICY, SEASON, STOCK, SUPPLIER
+from sim.sections_supply import DEMAND, EXPRESS, POLICY, SEASON, STOCK, SUPPLIER
 from sim.yamlfile import Item
 
 _TERMS = ("lead", "price", "order_cost", "min_order", "multiple")

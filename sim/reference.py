@@ -186,6 +186,11 @@ class Reference:
             or spec.operators is not None
             or any(step.needs for step in steps)
             or any(mode.planned for mode in spec.modes)
+            or any(
+                spec.id in dict(product.steps[0].eligible)
+                and (product.lot > product.transfer or len(product.steps[0].eligible) > 1)
+                for product in plant.products
+            )
             or self.shared.before_service
         )
 

@@ -11,6 +11,7 @@ from sim.reference_calendar import WorkCalendar
 from sim.reference_clock import Countdown, Level, Part, Shared, Wakeable
 from sim.reference_energy import Meter
 from sim.reference_queue import Dispatch, Door
+from sim.reference_stock import withdraw
 from sim.reference_unit import WorkUnit
 from sim.state import BLOCKED, IDLE, INFINITY, K_WAIT, NOBODY, STARVED
 from sim.tables import NO_LIMIT
@@ -259,8 +260,7 @@ class WorkCenter(Wakeable):
             self.queue.remove(part)
             part.queued = 0
         self.queued.add(-len(parts))
-        for stock, number in self.dispatch.needs(parts[0]):
-            woken |= stock.withdraw(number)
+        woken |= withdraw(self.dispatch.needs(parts[0]))
         if self.pool is not None:
             self.pool.free -= self.people
             self.asked = NOBODY

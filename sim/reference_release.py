@@ -12,6 +12,7 @@ from sim.plant import Group, Product
 from sim.reference_clock import ARRIVAL, DUE, Level, Part, Parts, Shared, Wakeable, known
 from sim.reference_demand import next_line
 from sim.reference_queue import choose
+from sim.reference_stock import withdraw
 from sim.state import INFINITY, NOBODY
 from sim.tables import NO_LIMIT
 
@@ -134,8 +135,7 @@ class ProductLine(Wakeable):
         """Put one lot before its first station. Returns whom that wakes."""
         lot = self.spec.lot
         woken: set[Wakeable] = {center, *self.who_may_follow()}
-        for stock, quantity in self.consumes:
-            woken |= stock.withdraw(quantity * lot)
+        woken |= withdraw([(stock, quantity * lot) for stock, quantity in self.consumes])
         self.count(lot)
         self.released += lot
         due = self.due_date()

@@ -21,7 +21,7 @@ _CLOCK_STREAMS = (FAIL, REPAIR)
 def to_row(model: Reference) -> Array:
     """The row of a model's present state, int64[W]."""
     layout = model.compiled.layout
-    state = State(np.zeros(layout.width, dtype=np.int64), layout)
+    state = State(layout.blank_row(), layout)
     state.now, state.seed, state.replica = model.now, model.shared.luck.seed, model.shared.luck.replica
     state.events = model.past_events + len(model.trace)
     state.next_time = model.clock.next_times()

@@ -5,7 +5,7 @@ Section "Stocks" of docs/kernel.md: claims, withdrawals that go upwards, what is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -219,11 +219,6 @@ class StockPoint:
         woken: set[Wakeable] = {*self.users, *self.needers}
         return woken if self.filler is None else woken | {self.filler}
 
-    def withdraw(self, quantity: int) -> set[Wakeable]:
-        """A release or an operation takes units that are on hand. Returns whom that wakes."""
-        self.on_hand.add(-quantity)
-        return self.drawn_on()
-
     def drawn_on(self) -> set[Wakeable]:
         """Less is on hand, or more is owed: order, here and upwards. Returns whom that wakes."""
         woken: set[Wakeable] = set() if self.filler is None else {self.filler}
@@ -296,6 +291,15 @@ class StockPoint:
 def _stocks(lane: Lane) -> list[StockPoint]:
     """The stock that supplies a lane, where it is one."""
     return [lane.source] if isinstance(lane.source, StockPoint) else []
+
+
+def withdraw(taken: Sequence[tuple[StockPoint, int]]) -> set[Wakeable]:
+    """A release or an operation takes units that are on hand: all of them before any stock orders, lest that order
+    take what is needed from another one. Returns whom that wakes.
+    """
+    for stock, quantity in taken:
+        stock.on_hand.add(-quantity)
+    return draw_on(stock for stock, _ in taken)
 
 
 def draw_on(stocks: Iterable[StockPoint]) -> set[Wakeable]:

@@ -123,6 +123,18 @@ def change_wip(row: Array, p: Array, product: int, by: int) -> None:
 
 
 @leaf
+def owed_to(row: Array, p: Array, k: int) -> int:
+    """Units ordered for stock `k` that the stocks it orders from have not yet shipped, in both lanes."""
+    owed = 0
+    regular, express = p[of_stock(p, k) + st.LANE_REGULAR], p[of_stock(p, k) + st.LANE_EXPRESS]
+    if regular >= 0:
+        owed += row[p[st.AT_LANES] + st.LANE_W * regular + st.OWED]
+    if express >= 0:
+        owed += row[p[st.AT_LANES] + st.LANE_W * express + st.OWED]
+    return owed
+
+
+@leaf
 def count_stock(row: Array, p: Array, k: int) -> None:
     """Accumulate unit-ticks of stock `k` up to now; call before anything in it changes."""
     a = stock_at(p, k)
@@ -131,10 +143,7 @@ def count_stock(row: Array, p: Array, k: int) -> None:
         row[a + st.ON_HAND_AREA] += row[a + st.ON_HAND] * spell
         row[a + st.BACKORDER_AREA] += row[a + st.BACKORDERS] * spell
         moving = row[a + st.ON_ORDER]
-        lane = p[of_stock(p, k) + st.LANE_REGULAR]
-        if lane >= 0:
-            moving -= row[p[st.AT_LANES] + st.LANE_W * lane + st.OWED]
-        row[a + st.TRANSIT_AREA] += moving * spell
+        row[a + st.TRANSIT_AREA] += (moving - owed_to(row, p, k)) * spell
         row[a + st.STOCK_LAST] = row[st.NOW]
 
 
@@ -214,7 +223,14 @@ def wake(row: Array, p: Array, entity: int) -> None:
     flag = p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG
     if row[flag] == 0:
         row[flag] = 1
-        insert(row, p, entity)
+        if row[st.WORK_LEN] == row[st.WORK_SEG]:  # the first one of this step: nobody to stand in order with
+            at = row[st.WORK_HEAD] + row[st.WORK_LEN]
+            if at >= p[st.N_ENTITIES]:
+                at -= p[st.N_ENTITIES]
+            row[p[st.AT_ENTITIES] + st.ENTITY_W * at + st.WORK_LIST] = entity
+            row[st.WORK_LEN] += 1
+        else:
+            insert(row, p, entity)
 
 
 @leaf

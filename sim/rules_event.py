@@ -100,7 +100,7 @@ def end_operation(row: Array, p: Array, u: int, s: int) -> None:
         part = row[part_at(p, part) + st.PART_NEXT]
     row[w + st.UNIT_PHASE] = st.HOLDS
     unload(row, p, u, s)
-    if p[of_unit(p, u) + st.CLOCK_TOTAL] > 0:
+    if p[a + st.COUNTS] == 1:
         count_operation(row, p, u)
 
 

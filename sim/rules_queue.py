@@ -105,8 +105,6 @@ def enqueue(row: Array, p: Array, s: int, part: int) -> None:
     count_queue(row, z)
     row[a + st.PART_NEXT] = st.NOBODY
     row[a + st.PART_QUEUED] = row[st.NOW]
-    row[a + st.PART_TARGET] = st.UNDRAWN
-    row[a + st.PART_DEST] = st.NOBODY
     tail = row[z + st.Q_TAIL]
     if tail < 0:
         row[z + st.Q_HEAD] = part

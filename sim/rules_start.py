@@ -42,7 +42,7 @@ from sim.rules_queue import (
     pick_station,
     setup_entry,
 )
-from sim.rules_supply import take
+from sim.rules_supply import take, withdrawn
 from sim.rules_unit import (
     begin_work,
     comes_before,
@@ -121,6 +121,8 @@ def take_needs(row: Array, p: Array, part: int) -> None:
     pieces = p[of_product(p, row[a + st.PART_PRODUCT]) + st.TRANSFER]
     for i in range(p[b + st.NEEDS_AT], p[b + st.NEEDS_END], 2):
         take(row, p, p[i], p[i + 1] * pieces)
+    for i in range(p[b + st.NEEDS_AT], p[b + st.NEEDS_END], 2):
+        withdrawn(row, p, p[i])
 
 
 @rare
@@ -266,6 +268,16 @@ def due_clock(row: Array, p: Array, u: int, s: int) -> int:
 @leaf
 def first_giver(row: Array, p: Array, s: int) -> int:
     """Door of `s` with the unit that has waited longest for room (ties: lowest unit), or -1."""
+    a = of_station(p, s)
+    best = s if row[p[st.AT_DOORS] + s] >= 0 else -1
+    if p[a + st.DOORS_END] - p[a + st.DOORS_AT] > 1:
+        best = first_of_doors(row, p, s)
+    return best
+
+
+@rare
+def first_of_doors(row: Array, p: Array, s: int) -> int:
+    """`first_giver` for a station with several doors."""
     a = of_station(p, s)
     best = -1
     for i in range(p[a + st.DOORS_AT], p[a + st.DOORS_END]):
@@ -422,6 +434,8 @@ def consume(row: Array, p: Array, product: int) -> None:
     b = of_product(p, product)
     for i in range(p[b + st.CONSUMES_AT], p[b + st.CONSUMES_END], 2):
         take(row, p, p[i], p[i + 1] * p[b + st.LOT])
+    for i in range(p[b + st.CONSUMES_AT], p[b + st.CONSUMES_END], 2):
+        withdrawn(row, p, p[i])
 
 
 @leaf
@@ -473,6 +487,8 @@ def create_lot(row: Array, p: Array, product: int, s: int) -> None:
             row[a + st.PART_STEP] = p[b + st.FIRST_STEP]
             row[a + st.PART_RELEASE] = row[st.NOW]
             row[a + st.PART_DUE] = due
+            row[a + st.PART_TARGET] = st.UNDRAWN
+            row[a + st.PART_DEST] = st.NOBODY
             row[product_at(p, product) + st.RELEASED] += p[b + st.TRANSFER]
             change_wip(row, p, product, p[b + st.TRANSFER])
             enqueue(row, p, s, part)

@@ -10,6 +10,7 @@ from sim.rules_base import (
     count_stock,
     duration,
     of_stock,
+    owed_to,
     scaled,
     stock_at,
     timer,
@@ -202,8 +203,7 @@ def position(row: Array, p: Array, k: int) -> int:
         for i in range(p[b + st.BELOW_AT], p[b + st.BELOW_END]):
             d = p[i]
             e = stock_at(p, d)
-            total += row[e + st.ON_HAND] - row[e + st.BACKORDERS] + row[e + st.ON_ORDER]
-            total -= row[lane_at(p, p[of_stock(p, d) + st.LANE_REGULAR]) + st.OWED]
+            total += row[e + st.ON_HAND] - row[e + st.BACKORDERS] + row[e + st.ON_ORDER] - owed_to(row, p, d)
     else:
         for i in range(p[b + st.CLAIMS_AT], p[b + st.CLAIMS_END], 2):
             if p[i] == 1:
@@ -292,40 +292,52 @@ def made_ready(row: Array, p: Array, supplier: int, quantity: int) -> int:
 
 
 @rare
-def decide(row: Array, p: Array, k: int) -> bool:
-    """Order what the policies of stock `k` ask for, express first; did the regular lane order from another stock?"""
+def decide(row: Array, p: Array, k: int) -> int:
+    """Order what the policies of stock `k` ask for, express first; from which lanes' source stocks (1 regular, 2
+    express) something was ordered.
+    """
     b = of_stock(p, k)
     express = p[b + st.LANE_EXPRESS]
+    asked = 0
     if express >= 0:
         quantity = row[stock_at(p, k) + st.EXPRESS_LEVEL] - express_position(row, p, k)
         if quantity > 0:
             order(row, p, express, quantity)
+            if p[of_lane(p, express) + st.LANE_SOURCE] >= 0:
+                asked = 2
     quantity = wanted(row, p, k)
     if quantity > 0:
         order(row, p, p[b + st.LANE_REGULAR], quantity)
-    return quantity > 0 and p[b + st.SOURCE_STOCK] >= 0
+        if p[b + st.SOURCE_STOCK] >= 0:
+            asked += 1
+    return asked
 
 
 @rare
 def withdrawn(row: Array, p: Array, k: int) -> None:
-    """Something was taken from stock `k`, or asked of it: all that this makes the chain above it do."""
+    """Something was taken from stock `k`, or asked of it: all that this makes the stocks above it do."""
     while k >= 0:
         b = of_stock(p, k)
         if p[b + st.FILLER] >= 0:
             wake_product(row, p, p[b + st.FILLER])
-        passed = False
+        asked = 0
         if p[b + st.CONTINUOUS] == 1:
-            passed = decide(row, p, k)
+            asked = decide(row, p, k)
         source = p[b + st.SOURCE_STOCK]
-        k = source if source >= 0 and (passed or p[of_stock(p, source) + st.ECHELON] == 1) else -1
+        if source >= 0 and asked & 1 == 0 and p[of_stock(p, source) + st.ECHELON] == 0:
+            source = -1
+        if asked & 2 > 0:
+            fast = p[of_lane(p, p[b + st.LANE_EXPRESS]) + st.LANE_SOURCE]
+            if fast != source:
+                withdrawn(row, p, fast)
+        k = source
 
 
 @rare
 def take(row: Array, p: Array, k: int, quantity: int) -> None:
-    """Take units that are on hand out of stock `k`."""
+    """Take units that are on hand out of stock `k`; `withdrawn` must follow when everything was taken."""
     count_stock(row, p, k)
     row[stock_at(p, k) + st.ON_HAND] -= quantity
-    withdrawn(row, p, k)
 
 
 @rare
@@ -351,8 +363,14 @@ def review(row: Array, p: Array, k: int) -> None:
     row[timer(p, p[b + st.REVIEW_SLOT])] += p[b + st.REVIEW_TICKS]
     if p[b + st.ORDER_POLICY] == st.FORECAST:
         forecast(row, p, k)
-    if decide(row, p, k):
-        withdrawn(row, p, p[b + st.SOURCE_STOCK])
+    asked = decide(row, p, k)
+    source = p[b + st.SOURCE_STOCK] if asked & 1 > 0 else -1
+    if asked & 2 > 0:
+        fast = p[of_lane(p, p[b + st.LANE_EXPRESS]) + st.LANE_SOURCE]
+        if fast != source:
+            withdrawn(row, p, fast)
+    if source >= 0:
+        withdrawn(row, p, source)
 
 
 @rare

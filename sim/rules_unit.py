@@ -159,10 +159,13 @@ def stop_clock(row: Array, p: Array, slot: int, left: int) -> None:
 def run_clocks(row: Array, p: Array, u: int) -> None:
     """Unit `u` works: its odf and condition clocks and its wear run."""
     a = of_unit(p, u)
-    for c in range(p[a + st.FIRST_CLOCK], p[a + st.FIRST_CLOCK] + p[a + st.CLOCK_TOTAL]):
+    c = p[a + st.FIRST_CLOCK]
+    end = c + p[a + st.CLOCK_TOTAL]
+    while c < end:  # a range() would divide
         kind = p[of_clock(p, c) + st.CLOCK_KIND]
         if kind == st.ODF or kind == st.BY_CONDITION:  # noqa: PLR1714
             run_clock(row, p, p[of_clock(p, c) + st.CLOCK_SLOT], clock_at(p, c) + st.CLOCK_LEFT)
+        c += 1
     if p[a + st.WEAR_SLOT] >= 0:
         run_clock(row, p, p[a + st.WEAR_SLOT], unit_at(p, u) + st.UNIT_WEAR)
 
@@ -171,10 +174,13 @@ def run_clocks(row: Array, p: Array, u: int) -> None:
 def stop_clocks(row: Array, p: Array, u: int) -> None:
     """Unit `u` no longer works: its odf and condition clocks and its wear stop."""
     a = of_unit(p, u)
-    for c in range(p[a + st.FIRST_CLOCK], p[a + st.FIRST_CLOCK] + p[a + st.CLOCK_TOTAL]):
+    c = p[a + st.FIRST_CLOCK]
+    end = c + p[a + st.CLOCK_TOTAL]
+    while c < end:  # a range() would divide
         kind = p[of_clock(p, c) + st.CLOCK_KIND]
         if kind == st.ODF or kind == st.BY_CONDITION:  # noqa: PLR1714
             stop_clock(row, p, p[of_clock(p, c) + st.CLOCK_SLOT], clock_at(p, c) + st.CLOCK_LEFT)
+        c += 1
     if p[a + st.WEAR_SLOT] >= 0:
         stop_clock(row, p, p[a + st.WEAR_SLOT], unit_at(p, u) + st.UNIT_WEAR)
 
@@ -217,8 +223,11 @@ def work_ticks(row: Array, p: Array, u: int, s: int) -> int:
     if p[table] == 0:
         ticks = pieces * scaled((p[table + 1] + 128) >> 8, scale)
     else:
-        for _ in range(pieces):
+        while True:
             ticks += scaled(quantile(p, table, draw(row, w + st.UNIT_DRAWS + 2 * WORK, entity, WORK)), scale)
+            pieces -= 1
+            if pieces == 0:
+                break
     condition = p[of_station(p, s) + st.CONDITION_AT]
     if condition >= 0:
         ticks = scaled(ticks, p[condition + 4 * row[w + st.UNIT_LEVEL] + 2])
@@ -378,6 +387,7 @@ def destination(row: Array, p: Array, u: int, s: int, part: int) -> int:
     d = row[a + st.PART_DEST]
     if d >= 0:
         row[station_at(p, d) + st.ST_RESERVED] -= 1
+        row[a + st.PART_DEST] = st.NOBODY
     else:
         d = pick_station(row, p, row[a + st.PART_STEP], s)
     return d
@@ -471,7 +481,7 @@ def scrap_all(row: Array, p: Array, u: int, s: int) -> None:
     row[w + st.UNIT_LEFT] = 0
     if p[of_station(p, s) + st.ST_POOL] >= 0:
         give_operators_back(row, p, s)
-    wake(row, p, s)
+    wake_around(row, p, s)
 
 
 @rare
@@ -674,11 +684,12 @@ def decide_next(row: Array, p: Array, u: int, s: int, part: int) -> None:
     if spoilt:
         give_place_back(row, p, part)
         row[a + st.PART_STEP] = SCRAP
+        row[a + st.PART_TARGET] = st.UNDRAWN
     elif row[a + st.PART_TARGET] != st.UNDRAWN:
         row[a + st.PART_STEP] = row[a + st.PART_TARGET]
+        row[a + st.PART_TARGET] = st.UNDRAWN
     else:
         row[a + st.PART_STEP] = next_step(row, p, u, row[a + st.PART_STEP])
-    row[a + st.PART_TARGET] = st.UNDRAWN
 
 
 @rare

@@ -186,6 +186,8 @@ def whole_of(low: int, high: int | None = None) -> Kind:
             raise QuantityError(f"a whole number in {low}..{high}", text, "correct it")
         return value
 
+    if high is None and low < 0:
+        return Kind("whole number, also below 0", _text(read))
     return Kind(f"whole number of {low} or more" if high is None else f"whole number {low}..{high}", _text(read))
 
 
@@ -231,10 +233,13 @@ def _capacity(text: str) -> int:
 
 
 def _rate_ticks(draft: Draft, item: Item) -> int:
-    ticks = round(draft.scale.mean_between(item.text()))
-    if ticks < 1:
+    exact = draft.scale.mean_between(item.text())
+    if exact < 0.5:
         raise QuantityError("a rate of at most one a tick", item.text(), "leave it out: it never binds")
-    return ticks
+    if abs(round(exact) - exact) > 0.01 * exact:
+        expected = "a rate whose time for a unit is known to 1 % in whole ticks"
+        raise QuantityError(expected, item.text(), f"set a 'tick:' below {float(draft.scale.tick_s):g} s")
+    return round(exact)
 
 
 ID = Kind("id", _text(identifier))

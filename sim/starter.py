@@ -7,6 +7,8 @@ TEXT = """\
 #
 # Every number with a dimension carries its unit: 45 s, 2 h, 30/h, 42 EUR, 0.2 EUR/h, 8 %.
 # `plantwin validate {name}` checks the file and prints what it takes for granted.
+# Setups, ovens, wear, assembly, operators, energy and more: docs/plant-file.md shows a small plant for each, and
+# `plantwin init FILE --feature NAME` writes it.
 plantwin: 1                     # the format of this file
 site: mysite                    # the three names make up the MQTT topics: ptw/v1/mysite/hall1/line1/...
 area: hall1
@@ -44,7 +46,7 @@ crews:
 calendars:
   shifts: {{open: "Mon-Fri 06:00-22:00"}}      # the only calendar is everybody's
 
-release:                        # push (arrivals), conwip (cap, base_stock) or saturated
+release:                        # push (arrivals), conwip (cap, base_stock), base_stock, saturated or orders
   widget: {{policy: conwip, cap: 8, base_stock: 40, consumes: {{blanks: 1}}}}
 
 suppliers:

@@ -367,7 +367,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "first_unit", "unit_total", "capacity", "st_calendar", "freezes", "batch_least", "batch_most", "batch_wait",
         "batch_by", "wait_slot", "picks", "eager", "st_pool", "st_people", "st_priority", "setup_at", "levels",
         "condition_at", "power_at", "part_energy", "starters_at", "starters_end", "doors_at", "doors_end",
-        "feeders_at", "feeders_end",
+        "feeders_at", "feeders_end", "counts",
     ),
     "doors": ("door_at", "door_end"),
     "pools": ("mates_at", "mates_end"),
@@ -421,7 +421,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 (
     FIRST_UNIT, UNIT_TOTAL, CAPACITY, ST_CALENDAR, FREEZES, BATCH_LEAST, BATCH_MOST, BATCH_WAIT, BATCH_BY,
     WAIT_SLOT, PICKS, EAGER, ST_POOL, ST_PEOPLE, ST_PRIORITY, SETUP_AT, LEVELS, CONDITION_AT, POWER_AT,
-    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END,
+    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS,
 ) = _table_distances("stations")  # fmt: skip
 (
     DOOR_AT, DOOR_END,
@@ -485,7 +485,7 @@ HEADER_NAMES = (
     *(f"at_{name}" for name in RECORDS),
     *(f"at_{f.name}" for f in LONG),
     *(f"to_{name}" for name in TABLES),
-    "week", "families", "before_service", "tariff_slot", "tariff_at", "tariff_end", "tariff_weekly", "powered",
+    "n_timers", "slot_block", "week", "families", "before_service", "tariff_slot", "tariff_at", "tariff_end", "tariff_weekly", "powered",
     "season_start",
 )  # fmt: skip
 """Header of the params array: how many there are, where each record begins in the row and in params, and what belongs to
@@ -498,7 +498,7 @@ HEADER = len(HEADER_NAMES)
     AT_PRODUCTS, AT_GROUPS, AT_STOCKS, AT_LANES, AT_SUPPLIERS, AT_DEMANDS, AT_BANDS, AT_ENTITIES, AT_PARTS,
     AT_PAST, AT_TRANSIT_DUE, AT_TRANSIT_QTY, AT_RING_DUE, AT_RING_QTY, TO_UNITS, TO_CLOCKS, TO_STATIONS,
     TO_DOORS, TO_POOLS, TO_CALENDARS, TO_STEPS, TO_PRODUCTS, TO_GROUPS, TO_STOCKS, TO_LANES, TO_SUPPLIERS,
-    TO_DEMANDS, TO_SLOTS, WEEK, FAMILIES, BEFORE_SERVICE, TARIFF_SLOT, TARIFF_AT, TARIFF_END, TARIFF_WEEKLY,
+    TO_DEMANDS, TO_SLOTS, N_TIMERS, SLOT_BLOCK, WEEK, FAMILIES, BEFORE_SERVICE, TARIFF_SLOT, TARIFF_AT, TARIFF_END, TARIFF_WEEKLY,
     POWERED, SEASON_START,
 ) = range(HEADER)  # fmt: skip
 
@@ -525,24 +525,36 @@ BATCH_WORDS = ("family", "product", "any")
 """Codes in params of the words of `sim.plant`."""
 
 
+SLOT_BLOCK_SIZE = 32
+"""Timers are looked through in blocks of so many; the row has whole blocks, filled up with INFINITY."""
+
+
 class Layout:
     """Where everything stands for one plant: `sizes`, `at(name, ...)`, `shape[name]`, `width` of a row."""
 
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = dict(sizes)
+        self.timers = max(-(-sizes["slots"] // SLOT_BLOCK_SIZE), 1) * SLOT_BLOCK_SIZE
+        """Places for timers, of which the first `slots` are used."""
         self.start: dict[str, int] = {}
         """Where each record's array, and each field of varying shape, begins in the row."""
         self.shape: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, ())
         at = len(SCALARS)
         for record in RECORDS:
             self.start[record] = at
-            at += sizes[record] * WIDTH[record]
+            at += self.timers if record == "slots" else sizes[record] * WIDTH[record]
         for f in FIELDS:
             self.shape[f.name] = (sizes[f.of], *(sizes[n] if isinstance(n, str) else n for n in f.shape))
         for f in LONG:
             self.start[f.name] = at
             at += math.prod(self.shape[f.name])
         self.width = at
+
+    def blank_row(self) -> Array:
+        """A row int64[W] of zeros, with INFINITY in the places for timers that no slot uses."""
+        row = np.zeros(self.width, dtype=np.int64)
+        row[self.start["slots"] + self.sizes["slots"] : self.start["slots"] + self.timers] = INFINITY
+        return row
 
     def size(self, name: str) -> int:
         """Number of int64 of a field."""

@@ -234,8 +234,10 @@ def is_eager(plant: Plant, s: Station) -> bool:
     """Can the station's room grow, or a part be refused, without a start (docs/kernel.md, handling a station)?"""
     needs = any(step.needs and s.id in dict(step.eligible) for p in plant.products for step in p.steps)
     planned = any(m.planned for m in s.modes)
+    first = [p for p in plant.products if s.id in dict(p.steps[0].eligible)]
+    lots = any(p.lot > p.transfer or len(p.steps[0].eligible) > 1 for p in first)
     special = s.batch is not None or s.operators is not None or s.kanban is not None
-    return s.capacity == 0 or special or needs or planned or before_service(plant) or kanban_control(plant, s)
+    return s.capacity == 0 or special or needs or planned or lots or before_service(plant) or kanban_control(plant, s)
 
 
 def kanban_control(plant: Plant, s: Station) -> bool:
@@ -267,6 +269,7 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         condition_at=_condition(w, s), power_at=w.put(s.power)[0] if s.power else -1,
         part_energy=round(s.part_energy * ticks_h), starters_at=starters[0], starters_end=starters[1],
         doors_at=doors[0], doors_end=doors[1], feeders_at=feeders[0], feeders_end=feeders[1],
+        counts=int(any(m.clock == "parts" for m in s.modes)),
     )  # fmt: skip
 
 
@@ -431,7 +434,8 @@ def claims(index: Index, stock: str) -> list[tuple[int, int]]:
     found = [(d.priority, 0, i) for i, d in enumerate(plant.demands) if d.stock == stock]
     for i, (name, which) in enumerate(index.lanes):
         k = plant.stocks[index.stocks[name]]
-        if which == "regular" and k.source == stock:
+        way = k if which == "regular" else k.express
+        if way is not None and way.source == stock:
             found.append((k.priority, 1, i))
     return [(kind, i) for _, kind, i in sorted(found)]
 

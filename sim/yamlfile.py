@@ -28,6 +28,11 @@ _PARENTHESES = re.compile(r"\(([^()\n\"']*)\)")
 _MAX_MERGES = 1000
 
 
+def visible(node: yaml.ScalarNode) -> str:
+    """The text of a scalar as it was written."""
+    return str(node.value).translate(_SHOWN).strip()
+
+
 @dataclass
 class Problems:
     """Errors (`file:line: what, expected, found, what to do`) and notes of one file, in the order found."""

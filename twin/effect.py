@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim import kernel
 from sim.compile import Compiled
 from sim.state import Array
-from sim.value import operating_cost, operating_terms
+from sim.value import Term, cost_between, lanes_of, operating_terms
 from twin.estimate import ensemble, rows_hash, to_tick
 from twin.log import EvidenceLog
 from twin.model import TwinState
@@ -21,12 +21,18 @@ REPLICAS = 256
 
 def measured(compiled: Compiled, state: TwinState) -> dict[str, list[float]]:
     """The accumulators that operating cost is made of, as measured since the twin's first row (areas in unit-ticks)."""
-    m, per_tick = state.meters, 1.0 / compiled.tick_ms
+    m, per_tick, plant = state.meters, 1.0 / compiled.tick_ms, compiled.plant
+    waiting = []
+    for d in plant.demands:  # backorders are counted by stock: several demands on one share them
+        share = sum(other.stock == d.stock and other.unmet == d.unmet for other in plant.demands)
+        waits = d.unmet == "backorder"
+        waiting.append(m.back_ms[compiled.stock_index[d.stock]] * per_tick / share if waits else 0.0)
     return {
         "q_area": [v * per_tick for v in m.queue_ms],
         "on_hand_area": [v * per_tick for v in m.hand_ms],
-        "backorder_area": [v * per_tick for v in m.back_ms],
-        "orders": [float(k.placed) for k in state.stocks],
+        "wip_area": [v * per_tick for v in m.wip_ms],
+        "waiting_area": waiting,
+        "orders": [float(state.stocks[compiled.stock_index[k.id]].placed * (lane is k)) for k, lane in lanes_of(plant)],
         "scrapped": [float(v) for v in m.scrapped],
         "finished": [float(v) for v in m.finished],
     }
@@ -35,8 +41,13 @@ def measured(compiled: Compiled, state: TwinState) -> dict[str, list[float]]:
 def measured_cost(compiled: Compiled, before: dict[str, list[float]], after: dict[str, list[float]]) -> float:
     """Operating cost between two measurements, in the plant's currency."""
     return sum(
-        t.coefficient * (after[t.field][t.index] - before[t.field][t.index]) for t in operating_terms(compiled.plant)
+        t.coefficient * (after[t.field][t.index] - before[t.field][t.index]) for t in measured_terms(compiled, after)
     )
+
+
+def measured_terms(compiled: Compiled, meters: dict[str, list[float]]) -> list[Term]:
+    """The terms of operating cost that a measurement holds; nobody measures setups, repairs, energy and dates yet."""
+    return [t for t in operating_terms(compiled.plant) if t.field in meters]
 
 
 def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> dict[str, Any]:
@@ -53,11 +64,11 @@ def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> d
     }
 
 
-def counterfactual(compiled: Compiled, rows: Array, until: int) -> NDArray[np.float64]:
-    """Operating cost [R] of "nothing" from the stored rows to plant time `until` (ms)."""
+def counterfactual(compiled: Compiled, rows: Array, until: int, terms: list[Term]) -> NDArray[np.float64]:
+    """Operating cost [R], of the terms given, of "nothing" from the stored rows to plant time `until` (ms)."""
     after = rows.copy()
     kernel.run(after, compiled, to_tick(compiled, until))
-    return operating_cost(rows, after, compiled)
+    return cost_between(rows, after, compiled, terms)
 
 
 def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +78,11 @@ def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: d
     `lo` and `hi` bound it by the 5 and 95 % quantiles of the counterfactual. It rests on the twin's model: says so.
     """
     rows = np.load(io.BytesIO(log.get_blob(accepted["rows"])), allow_pickle=False)
-    nothing = counterfactual(compiled, rows, state.t)
-    cost = measured_cost(compiled, accepted["meters"], measured(compiled, state))
+    now = measured(compiled, state)
+    terms = measured_terms(compiled, now)
+    nothing = counterfactual(compiled, rows, state.t, terms)
+    cost = measured_cost(compiled, accepted["meters"], now)
+    missing = sorted({t.kind for t in operating_terms(compiled.plant)} - {t.kind for t in terms})
     lo, hi = np.quantile(nothing, (0.05, 0.95))
     return {
         "value": round(float(nothing.mean()) - cost, 2),
@@ -79,4 +93,4 @@ def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: d
         "unit": compiled.plant.currency,
         "hours": round((state.t - accepted["t"]) / 3_600_000, 2),
         "label": "model-based",
-    }
+    } | ({"not_measured": missing} if missing else {})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import facts as sim_facts
 from sim.compile import Compiled
 from sim.distributions import mean
 from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, rows_from_facts
+from sim.facts_supply import mean_quantity
+from sim.plant import Station
 from sim.state import LAYOUT_VERSION
-from twin.model import DOWN, Part, StationState, StockState, TwinState, Unit
+from twin.model import DOWN, SETUP, Part, StationState, StockState, TwinState, Unit
 
 Array = NDArray[np.int64]
 
@@ -50,9 +51,7 @@ def to_facts(compiled: Compiled, state: TwinState) -> Facts:
     crews = _in_repair(compiled, state)
     for s, (spec, station) in enumerate(zip(plant.stations, state.stations, strict=True)):
         for u, unit in enumerate(station.units):
-            units[spec.id, u + 1] = _unit(
-                compiled, state, unit, repairing=(s, u) in crews, fails=spec.fails is not None
-            )
+            units[spec.id, u + 1] = _unit(compiled, state, unit, spec, repairing=(s, u) in crews)
         places = len(station.queue) if spec.capacity < 0 else spec.capacity
         queues[spec.id] = tuple(_part(compiled, part) for part in station.queue[:places])
     return Facts(
@@ -75,21 +74,34 @@ def _part(compiled: Compiled, part: Part) -> PartFacts:
     return PartFacts(product.id, product.steps[part.step].id, to_tick(compiled, part.born))
 
 
-def _unit(compiled: Compiled, state: TwinState, unit: Unit, *, repairing: bool, fails: bool) -> UnitFacts:
+def _unit(compiled: Compiled, state: TwinState, unit: Unit, spec: Station, *, repairing: bool) -> UnitFacts:
     def ticks(ms: int) -> int:
         return max(round(ms / compiled.tick_ms), 0)
 
     age = ticks(unit.worked)
     since = to_tick(compiled, unit.since)
+    repaired = ticks(state.t - unit.since) if repairing else None
     if unit.part is None:
+        if unit.state == DOWN and any(m.planned or m.clock in ("tdf", "parts") for m in spec.modes):
+            return UnitFacts("down", age=age, since=since, repaired=repaired)
         return UnitFacts(age=age, since=since)
     part = _part(compiled, unit.part)
     if unit.done:
         return UnitFacts("blocked", part, age=age, since=since)
     worked = ticks(unit.on_part)
-    if unit.state == DOWN and fails:
-        return UnitFacts("down", part, worked, age, since, ticks(state.t - unit.since) if repairing else None)
+    if unit.state == DOWN and spec.modes:
+        return UnitFacts("down", part, worked, age, since, repaired)
+    if unit.state == SETUP and spec.setups:
+        known = UnitFacts("setup", part, ticks(state.t - unit.since), age, since)
+        return known if _is_set_up(compiled, known, spec) else UnitFacts("work", part, worked, age, since)
     return UnitFacts("work", part, worked, age, since)
+
+
+def _is_set_up(compiled: Compiled, unit: UnitFacts, spec: Station) -> bool:
+    """Does the plant file know a setup for the part in hand?"""
+    assert unit.part is not None
+    product = compiled.plant.products[compiled.product_index[unit.part.product]]
+    return any(to == (product.family or product.id) for _, to, _ in spec.setups)
 
 
 def _in_repair(compiled: Compiled, state: TwinState) -> set[tuple[int, int]]:
@@ -98,12 +110,13 @@ def _in_repair(compiled: Compiled, state: TwinState) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     for s, (spec, station) in enumerate(zip(compiled.plant.stations, state.stations, strict=True)):
         for u, unit in enumerate(station.units):
-            if unit.state != DOWN or spec.fails is None:
+            if unit.state != DOWN or not spec.modes:
                 continue
-            if spec.fails.crew is None:
+            crew = (spec.fails or spec.modes[0]).crew
+            if crew is None:
                 found.add((s, u))
             else:
-                waiting.setdefault(spec.fails.crew, []).append((unit.since, s, u))
+                waiting.setdefault(crew, []).append((unit.since, s, u))
     size = {crew.id: crew.size for crew in compiled.plant.crews}
     for crew, units in waiting.items():
         found |= {(s, u) for _, s, u in sorted(units)[: size[crew]]}
@@ -124,7 +137,8 @@ def _stock(compiled: Compiled, stock: StockState, k: int, tick: int) -> StockFac
         if unknown > 0:
             orders.append(OrderFacts(unknown, placed=tick - round(mean(spec.lead) / 2)))
         orders = orders[-compiled.layout.sizes["transit"] :]
-    return StockFacts(stock.on_hand - both, stock.backorder - both, tuple(orders))
+    waits = any(d.stock == spec.id and d.unmet == "backorder" for d in compiled.plant.demands)
+    return StockFacts(stock.on_hand - both, stock.backorder - both if waits else 0, tuple(orders))
 
 
 def _demand_age(compiled: Compiled, state: TwinState) -> dict[str, int]:
@@ -144,11 +158,12 @@ def posterior(compiled: Compiled, state: TwinState) -> Posterior:
         stock = state.stocks[compiled.stock_index[spec.stock]]
         one = sum(d.stock == spec.stock for d in compiled.plant.demands) == 1
         seen = f"=demand/{compiled.stock_index[spec.stock]}" in state.channels
-        if not (one and seen) or state.started == 0:
+        if not (one and seen) or state.started == 0 or spec.arrivals is None:
             demand.append((prior, prior))
             continue
         hours = open_ticks(compiled, spec.calendar, to_tick(compiled, state.started), to_tick(compiled, state.t))
-        demand.append((prior + stock.demanded, prior + hours / mean(spec.arrivals)))
+        orders = stock.demanded / max(mean_quantity(spec.quantity), 1e-9)
+        demand.append((prior + orders, prior + hours / mean(spec.arrivals)))
     return Posterior(tuple(demand))
 
 
@@ -213,16 +228,7 @@ def _lighter(facts: Facts) -> Facts:
     longest = max(facts.queues, key=lambda s: len(facts.queues[s]))
     queues = dict(facts.queues)
     queues[longest] = queues[longest][:-1]
-    return sim_facts.Facts(
-        facts.tick,
-        facts.units,
-        queues,
-        facts.stocks,
-        facts.controls,
-        facts.pending,
-        facts.arrival_age,
-        facts.demand_age,
-    )
+    return replace(facts, queues=queues)
 
 
 def rows_hash(compiled: Compiled, rows: Array) -> str:

@@ -272,7 +272,9 @@ def _counter(f: Floor, obs: Obs) -> None:
         k = f.topology.demand_stock.get(sensor.thing, f.topology.stock.get(sensor.thing, -1))
         if k >= 0:
             f.state.channels.setdefault(f"=demand/{k}", Channel(last=0, t=f.t)).t = f.t
-            supply.demand(f.state.stocks[k], n)
+            plant = f.topology.plant
+            waits = any(d.stock == plant.stocks[k].id and d.unmet == "backorder" for d in plant.demands)
+            supply.demand(f.state.stocks[k], n, waits=waits)
 
 
 def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:

@@ -25,13 +25,13 @@ def take(stock: StockState, n: int) -> None:
     stock.on_hand = max(stock.on_hand - n, 0)
 
 
-def demand(stock: StockState, n: int) -> None:
-    """`n` customer orders of one unit; what cannot be met waits."""
+def demand(stock: StockState, n: int, *, waits: bool) -> None:
+    """`n` customer orders of one unit; what cannot be met waits, or is lost."""
     served = min(n, stock.on_hand)
     stock.demanded += n
     stock.shipped += served
     stock.on_hand -= served
-    stock.backorder += n - served
+    stock.backorder += n - served if waits else 0
 
 
 def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:

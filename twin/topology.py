@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sim.distributions import mean
 from sim.plant import DONE, SCRAP, UNLIMITED, Plant, Sensor
+from sim.settings import settings
 from twin.model import Meters, StationState, StockState, TwinState, Unit
 
 
@@ -126,17 +127,8 @@ def capacity(topology: Topology, s: int) -> int | None:
 
 def first_controls(plant: Plant) -> dict[str, int]:
     """The value of every control as the plant file has it (0 where it sets nothing yet)."""
-    found: dict[str, int] = {}
-    for control in plant.controls:
-        kind, thing, what = control.sets.split(".")
-        value: int | None = None
-        if kind == "release":
-            release = next(p.release for p in plant.products if p.id == thing)
-            value = release.cap if what == "cap" else release.base_stock
-        else:
-            value = next(s.level for s in plant.stocks if s.id == thing)
-        found[control.id] = value or 0
-    return found
+    present = settings(plant)
+    return {control.id: present.get(control.sets, 0) for control in plant.controls}
 
 
 def empty_state(topology: Topology) -> TwinState:

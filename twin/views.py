@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.distributions import mean
+from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
 from twin.check import REFUSED
 from twin.estimate import spread_of
@@ -93,6 +94,7 @@ def plant_view(plant: Plant) -> dict[str, Any]:
             for c in plant.controls
         ],
         "horizons": {"forecast_s": 8 * 3600},
+        "flow": graph(plant).as_json(),
     }
 
 
@@ -274,7 +276,11 @@ def _unseen(topology: Topology, state: TwinState, k: int) -> float:
     if f"=demand/{k}" in state.channels:
         return 1.0
     tick_ms = topology.plant.tick_s * 1000
-    orders = [mean(d.arrivals) * tick_ms for d in topology.plant.demands if topology.demand_stock[d.id] == k]
+    orders = [
+        mean(d.arrivals) * tick_ms
+        for d in topology.plant.demands
+        if topology.demand_stock[d.id] == k and d.arrivals is not None
+    ]
     return round(sum((state.t - state.started) / each for each in orders) + 1.0, 1)
 
 

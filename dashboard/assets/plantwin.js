@@ -249,15 +249,21 @@ function buildNode(svg, n, p) {
     r.order = make("text", {x: 34, y: 71, class: "figure"}, g);
     r.short = make("text", {x: 34, y: 91, class: "figure"}, g);
   } else {
-    make("text", {x: 12, y: n.h - 12, class: "note"}, g, n.kind === "supplier" ? "supplier" : "");
+    make("text", {x: 12, y: n.h - 12, class: "note"}, g, {supplier: "supplier", source: "released", exit: "finished"}[n.kind] || "");
     r.figure = make("text", {x: n.w - 12, y: n.h - 12, class: "figure", "text-anchor": "end"}, g);
   }
 }
 function buildMap(el, p) {
-  const m = p.map, svg = make("svg", {viewBox: `0 0 ${m.width} ${m.height}`, preserveAspectRatio: "xMidYMid meet", class: m.edges.length > 2.5 * m.nodes.length ? "map dense" : "map", role: "group", "aria-label": "Plant map",
+  const m = p.map, svg = make("svg", {viewBox: `0 0 ${m.width} ${m.height}`, preserveAspectRatio: "xMidYMid meet", class: "map", role: "group", "aria-label": "Plant map",
     style: `max-width:${m.width * 1.6}px;max-height:${m.height * 1.6}px`});
   defs(svg);
-  for (const e of m.edges) make("polyline", {points: e.points.map((q) => q.join(",")).join(" "), class: `flow${e.back ? " back" : ""}${e.points.length > 4 ? " far" : ""}`, "data-from": e.from, "data-to": e.to, "marker-end": "url(#tip)"}, svg);
+  /* Rare connections of a plant with too many (m.hidden) show only while one of their ends is pointed at. */
+  for (const [list, kind] of [[m.hidden || [], " rare"], [m.edges, ""]]) for (const e of list) {
+    make("polyline", {points: e.points.map((q) => q.join(",")).join(" "), class: `flow${e.back ? " back" : ""}${kind}`, "data-from": e.from, "data-to": e.to, "marker-end": "url(#tip)"}, svg);
+    if (!e.at) continue;
+    make("rect", {x: e.at[0], y: e.at[1], width: e.at[2], height: e.at[3], class: "halo"}, svg);
+    make("text", {x: e.at[0] + e.at[2] / 2, y: e.at[1] + e.at[3] - 3.5, class: "share", "text-anchor": "middle"}, svg, e.label);
+  }
   m.nodes.forEach((n) => {
     buildNode(svg, n, p);
     /* Where everything is joined to everything, a node's own connections show while it is pointed at. */
@@ -307,7 +313,7 @@ function map() {
   for (const n of p.map.nodes) {
     if (n.kind === "station") station(n, f, p);
     else if (n.kind === "stock") stock(n, f, p);
-    else {
+    else if (n.kind === "supplier" || n.kind === "demand") {
       const ids = (p.stocks || []).map((s, i) => [s, i]).filter(([s]) => (n.kind === "supplier" ? s.source === n.id : s.id === (p.demands[n.index] || {}).stock));
       const sum = ids.reduce((a, [, i]) => a + (((f.stk || [])[i] || [])[n.kind === "supplier" ? 2 : 1] || 0), 0);
       put(n.r.figure, n.kind === "supplier" ? `${num(sum)} due` : `${num(sum)} owed`);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.layout import Edge, Map, Node, fit, place
+from sim.drawing_graph import graph
+from sim.drawing_layout import arrange
+from sim.plantfile import load
 from tests.dashboard.fake_twin import plant
+from twin.views import plant_view
 
 
 @st.composite
@@ -115,3 +120,13 @@ def test_a_long_line_is_drawn_without_recursion() -> None:
     drawn = place({"stations": stations}, 12)
     assert len(drawn.nodes) == 300
     assert sum(edge.back for edge in drawn.edges) == 1
+
+
+@pytest.mark.parametrize("name", ["gearmotor", "machine_shop"])
+def test_the_map_is_the_drawing_of_plantwin_show(name: str) -> None:
+    """What the twin sends through JSON is laid out exactly as the plant file is."""
+    sent = json.loads(json.dumps(plant_view(load(name))))
+    drawn = place(sent, 8)
+    assert drawn.as_json() == arrange(graph(load(name)), 8).as_json()
+    check(drawn, {thing.key for thing in graph(load(name)).things})
+    assert {"7 %", "1.5 %"} <= {edge.label for edge in drawn.edges} or drawn.hidden

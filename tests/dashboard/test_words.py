@@ -33,6 +33,13 @@ def test_the_action_is_one_plain_sentence() -> None:
     assert words.action({"control": "cap_x", "from": 2, "to": 2}, {}) == "Keep cap x from 2 to 2"
 
 
+def test_every_kind_of_control_has_a_name() -> None:
+    sets = {"a": "buffers.wash.kanban", "b": "stations.mill.dispatch.steps_left", "c": "calendars.day.overtime"}
+    known = {"controls": [{"id": name, "sets": path} for name, path in sets.items()]}
+    said = [words.control_words(name, known) for name in sets]
+    assert said == ["kanban of wash", "dispatching weight of steps left at mill", "overtime of day"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(600, "10 min"), (5399, "90 min"), (28800, "8 h"), (9000, "2.5 h"), (604800, "7 d")]
 )

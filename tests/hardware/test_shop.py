@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +18,7 @@ from sim.plant import (
     Demand,
     Dist,
     Failure,
+    Mode,
     Plant,
     Product,
     Release,
@@ -38,12 +40,13 @@ def plant(products: tuple[Product, ...], stations: tuple[Station, ...], **more: 
     return Plant(**fields, currency="EUR", start=start, products=products, stations=stations, **more)  # type: ignore[arg-type]
 
 
-def line(works: list[Dist], release: Release, fails: Failure | None = None, places: int = UNLIMITED) -> Plant:
+def line(works: list[Dist], release: Release, fails: Mode | None = None, places: int = UNLIMITED) -> Plant:
     """Stations m0, m1, ... in a row for one product."""
     steps = tuple(
         Step(f"op{i}", f"m{i}", w, ((i + 1 if i + 1 < len(works) else DONE, 1.0),)) for i, w in enumerate(works)
     )
-    stations = tuple(Station(f"m{i}", fails=fails, capacity=UNLIMITED if i == 0 else places) for i in range(len(works)))
+    modes = () if fails is None else (fails,)
+    stations = tuple(Station(f"m{i}", modes=modes, capacity=UNLIMITED if i == 0 else places) for i in range(len(works)))
     return plant((Product("p", steps, release),), stations)
 
 
@@ -56,7 +59,7 @@ def rich() -> Plant:
     b = (Step("b1", "cut", Dist("constant", (30,)), ((1, 1.0),)), Step("b2", "test", exp(60), ((DONE, 1.0),)))
     fails = Failure("odf", exp(3000), exp(400), "fitters")
     stations = (
-        Station("cut", units=2, fails=fails, calendar="day"),
+        Station("cut", units=2, modes=(fails,), calendar="day"),
         Station("test", units=2, calendar="day", buffer="b1", capacity=3),
     )
     day = Calendar("day", tuple((d, 360, 1320) for d in range(5)))
@@ -180,3 +183,20 @@ def test_the_twist_differs_in_three_parameters_and_a_piece_of_structure() -> Non
     assert twist.structures() >= 1
     assert twist == draw_twist(rich(), 1) != draw_twist(rich(), 2)
     assert Twist().parameters() == Twist().structures() == 0
+
+
+def test_what_the_virtual_plant_does_not_run_is_refused_thing_by_thing() -> None:
+    described = rich()
+    stations = tuple(replace(s, setups=(("a", "b", exp(3)),), kanban=4) for s in described.stations)
+    demands = tuple(replace(d, unmet="lost") for d in described.demands)
+    overtime = (replace(described.calendars[0], overtime=600),)
+    with pytest.raises(ValueError, match=r"station cut: setups; station cut: a kanban.*lost orders.*day: overtime"):
+        Shop(replace(described, stations=stations, demands=demands, calendars=overtime), 1)
+    kanban = Control("cards", "buffers.b1.kanban", 1, 9, 1, 0, "release", 0.0, "operator")
+    with pytest.raises(ValueError, match=r"control cards: buffers\.b1\.kanban"):
+        Shop(replace(described, controls=(*described.controls, kanban)), 1)
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(KeyError, match="not a setting of this plant"):
+        Shop(rich(), 1).set("stations.cut.at_level", 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import sim.plantfile
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.reference import Reference
-from sim.state import EVENTS, KINDS, NOW, Array
+from sim.state import ERROR, ERRORS, EVENTS, FIELDS, KINDS, NOW, Array
 from tests.sim.random_plants import random_plant
 
 Event = tuple[int, int, int]
@@ -47,8 +47,15 @@ def horizon(compiled: Compiled, events: int) -> int:
 
 
 def kernel_events(row: Array, compiled: Compiled, until: int) -> list[Event]:
-    """Advance a row in place; its events."""
-    return [(int(t), int(slot), int(kind)) for t, slot, kind in kernel.trace(row, compiled, until)]
+    """Advance a row in place; its events, also of a row that stops with an error."""
+    found: list[Event] = []
+    out = np.empty((4096, 3), dtype=np.int64)
+    none, end = np.zeros(0, dtype=np.int64), np.array([until], dtype=np.int64)
+    while True:
+        n = kernel.drive(row[None], compiled.params, kernel.TRACE, end, none, none[None], out)
+        found += [(int(t), int(slot), int(kind)) for t, slot, kind in out[:n]]
+        if n < len(out):
+            return found
 
 
 def event_difference(compiled: Compiled, found: Sequence[Event], expected: Sequence[Event]) -> str:
@@ -68,41 +75,85 @@ def event_difference(compiled: Compiled, found: Sequence[Event], expected: Seque
 
 
 def row_difference(compiled: Compiled, found: Array, expected: Array) -> str:
-    """The fields in which two rows differ, by name; empty when they are equal."""
-    where = np.flatnonzero(found != expected)
-    named = [f"  {compiled.layout.name_at(int(i))}: kernel {found[i]}, reference {expected[i]}" for i in where[:20]]
+    """The fields in which two rows differ, by name and thing; empty when they are equal."""
+    where = [int(i) for i in np.flatnonzero(found != expected)]
+    named = [f"  {field_name(compiled, i)}: kernel {found[i]}, reference {expected[i]}" for i in where[:20]]
+    named += [f"  and {len(where) - 20} more"] if len(where) > 20 else []
     header = f"plant {compiled.plant.id}: {len(where)} numbers of the row differ at tick {expected[NOW]}"
-    return "\n".join([header, *named]) if len(where) else ""
+    return "\n".join([header, *named]) if where else ""
 
 
-def assert_same_from(model: Reference, row: Array, compiled: Compiled, until: int) -> int:
-    """Both engines go on to `until` (the row in place); all must be equal. Returns the number of events."""
+def field_name(compiled: Compiled, position: int) -> str:
+    """A position in the row in words: `unit_left[2] (st1/1)`."""
+    name = compiled.layout.name_at(position)
+    record, _, place = name.partition("[")
+    of = next((f.of for f in FIELDS if f.name == record), "")
+    plant = compiled.plant
+    things: dict[str, Sequence[object]] = {
+        "slots": [" ".join(slot) for slot in compiled.slots],
+        "units": [f"{s}/{u}" for s, u in compiled.units],
+        "clocks": [f"{s}/{u} {mode}" for s, u, mode in compiled.clocks],
+        "lanes": ["/".join(lane) for lane in compiled.lanes],
+        "doors": [" ".join(plant.stations[s].id for s in door) for door in compiled.doors],
+        "entities": [*(s.id for s in plant.stations), *(p.id for p in plant.products)],
+        **{
+            of: [thing.id for thing in getattr(plant, of)]
+            for of in ("stations", "products", "stocks", "demands", "crews", "pools", "calendars", "groups", "suppliers")
+        },
+    }
+    if of not in things:
+        return name
+    return f"{name} ({things[of][int(place.rstrip(']').split(',')[0])]})"
+
+
+def advance(model: Reference, until: int) -> bool:
+    """Run the reference; whether it got to `until` without an error."""
+    try:
+        model.run(until)
+    except OverflowError:
+        return False
+    return True
+
+
+Advance = Callable[[Array, Compiled, int], list[Event]]
+"""Advances a row in place to a tick and returns its events: `kernel_events` or `device_events`."""
+
+
+def device_events(row: Array, compiled: Compiled, until: int) -> list[Event]:
+    """As `kernel_events`, by the CUDA kernel on a device or in numba's simulator of one."""
+    from sim.cuda import trace_device
+
+    try:
+        rows, (trace,) = trace_device(row[None], compiled, until, 16384)
+    except kernel.KernelError:  # it says so, and keeps the row: events up to the error from the same rules, then
+        return kernel_events(row, compiled, until)
+    row[:] = rows[0]
+    return [(int(t), int(slot), int(kind)) for t, slot, kind in trace]
+
+
+def assert_same_from(
+    model: Reference, row: Array, compiled: Compiled, until: int, advance_row: Advance = kernel_events
+) -> int:
+    """Both engines go on to `until` (the row in place); all must be equal, and if one stops with an error, the other
+    must stop at the same event. Returns the number of events.
+    """
     before = len(model.trace)
     begin = row_difference(compiled, row, model.to_row())
     assert not begin, begin
-    model.run(until)
-    difference = event_difference(compiled, kernel_events(row, compiled, until), model.trace[before:])
+    whole = advance(model, until)
+    found, expected = advance_row(row, compiled, until), model.trace[before:]
+    difference = event_difference(compiled, found, expected)
     assert not difference, difference
-    final = row_difference(compiled, row, model.to_row())
-    assert not final, final
-    return len(model.trace) - before
+    error = int(row[ERROR])
+    assert whole == (error == 0), f"plant {compiled.plant.id}: kernel's error {ERRORS.get(error)}, reference's: {not whole}"
+    if whole:
+        final = row_difference(compiled, row, model.to_row())
+        assert not final, final
+    return len(expected)
 
 
 def overflows(compiled: Compiled, until: int, replica: int = 0) -> bool:
     """Does the kernel stop with an error before `until`?"""
     rows = kernel.new_rows(compiled, SEED, 1, replica)
-    try:
-        kernel.run(rows, compiled, until)
-    except kernel.KernelError:
-        return True
-    return False
-
-
-def middle(compiled: Compiled, until: int, choice: int, replica: int = 0) -> Array:
-    """The kernel's row at some tick before `until`: often the very tick of an event, or the one after it."""
-    events = kernel_events(kernel.new_rows(compiled, SEED, 1, replica)[0], compiled, until)
-    tick = (events[choice % len(events)][0] + choice % 2) if events else until // 2
-    rows = kernel.new_rows(compiled, SEED, 1, replica)
-    kernel.run(rows, compiled, tick)
-    row: Array = rows[0]
-    return row
+    kernel_events(rows[0], compiled, until)
+    return bool(rows[0, ERROR])

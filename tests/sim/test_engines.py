@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,14 +75,51 @@ def compiler_libraries() -> tuple[Path, Path] | None:
     return None
 
 
-def test_kernel_compiles_to_ptx(tmp_path: Path) -> None:
-    """The CUDA simulator proves wrapper and indexing, not typing for the device: compile it, which needs no device."""
+def compiled_to_ptx(folder: Path, *capabilities: str) -> dict[str, dict[str, Any]]:
+    """What `tests.sim.ptx` says of each kernel for the capabilities; skips where the compiler libraries are missing."""
     libraries = compiler_libraries()
     if libraries is None:
         pytest.skip("no CUDA compiler libraries (NVVM and libdevice) under $CUDA_HOME or /usr/local/cuda*")
-    length, entries = run_python("tests.sim.ptx", *(str(path) for path in libraries), str(tmp_path)).split()
-    assert int(length) > 10_000
-    assert int(entries) == 1
+    arguments = (*(str(path) for path in libraries), str(folder), *capabilities)
+    found: dict[str, dict[str, Any]] = json.loads(run_python("tests.sim.ptx", *arguments))["kernels"]
+    return found
+
+
+def assert_sound(found: dict[str, dict[str, Any]]) -> None:
+    """Each has one entry, is for the device asked for, and rounds every product and sum."""
+    for name, one in found.items():
+        assert one["entries"] == 1, name
+        assert one["target"], name
+        assert one["fused"] == 0, f"{name}: a fused multiply-add would round once where the CPU rounds twice"
+        assert name.startswith("fill") or one["length"] > 10_000, name
+
+
+def test_kernels_compile_to_ptx(tmp_path: Path) -> None:
+    """The CUDA simulator proves wrapper and indexing, not typing for the device: compile it, which needs no device."""
+    found = compiled_to_ptx(tmp_path, "7.5")
+    assert_sound(found)
+    assert {name.split()[0] for name in found} >= {"advance", "record", "steer", "gather", "linear"}
+    text = (tmp_path / "linear-7.5.ptx").read_text(encoding="utf-8")
+    # without .rn the assembler is free to fuse them after all
+    assert re.search(r"mul\.rn\.f64", text)
+    assert re.search(r"add\.rn\.f64", text)
+    assert not re.search(r"(mul|add)\.f64", text)
+
+
+@pytest.mark.slow
+def test_kernels_assemble_for_present_devices(tmp_path: Path) -> None:
+    found = compiled_to_ptx(tmp_path, "8.0", "9.0")
+    assert_sound(found)
+    path = os.pathsep.join([*(str(home / "bin") for home in Path("/usr/local").glob("cuda*")), os.environ["PATH"]])
+    assembler = shutil.which("ptxas", path=path)
+    if assembler is None:
+        pytest.skip("PTX was made, but there is no ptxas to assemble it")
+    for name in found:
+        kernel_name, capability = name.split()
+        source = tmp_path / f"{kernel_name}-{capability}.ptx"
+        argv = (assembler, f"-arch=sm_{capability.replace('.', '')}", str(source), "-o", str(tmp_path / "out"))
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.gpu

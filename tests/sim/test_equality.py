@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,54 +14,34 @@ from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
 from sim.reference import Reference
-from sim.state import EVENTS, INFINITY, NOW, State
+from sim.state import ERROR, EVENTS, INFINITY, KINDS, NOW, State
+from tests.sim import equality, happenings, plant_design
 from tests.sim.engines import (
     BUNDLED,
     SEED,
+    advance,
     assert_same_from,
     compiled_bundled,
     compiled_random,
     event_difference,
+    field_name,
     horizon,
-    middle,
+    kernel_events,
     overflows,
     row_difference,
 )
-from tests.sim.random_plants import plants
+from tests.sim.plant_features import features_of, pairs_of
+from tests.sim.random_plants import plants, random_plant
+from tests.sim.ways import check_all_ways, ways
 
 RANDOM = range(120)
-UNTIL = 1500
-
-
-def random_values(compiled: Compiled, seed: int) -> list[int]:
-    chooser = random.Random(seed)
-    return [chooser.randint(control.low, control.high) for control in compiled.plant.controls]
-
-
-def skip_overflow(compiled: Compiled, until: int, replica: int) -> None:
-    if overflows(compiled, until, replica):
-        pytest.skip("this plant overflows; test_both_engines_stop_at_the_same_overflow looks at such ones")
-
-
-def check_all_ways(compiled: Compiled, until: int, replica: int) -> int:
-    """From empty; from a random moment; and after a control change there. Returns the number of events compared."""
-    row = kernel.new_rows(compiled, SEED, 1, replica)[0]
-    count = assert_same_from(Reference(compiled, SEED, replica), row, compiled, until)
-    row = middle(compiled, until, replica * 31 + 5, replica)
-    count += assert_same_from(Reference.from_row(compiled, row), row, compiled, until)
-    row = middle(compiled, until, replica * 17 + 2, replica)
-    model = Reference.from_row(compiled, row)
-    values = random_values(compiled, replica)
-    model.set_controls(values)
-    kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
-    return count + assert_same_from(model, row, compiled, until)
+"""Seeds of the plants compared here; `make equality` compares those of `equality.SEEDS`."""
+UNTIL = 400
 
 
 @pytest.mark.parametrize("seed", RANDOM)
 def test_random_plant(seed: int) -> None:
-    compiled = compiled_random(seed)
-    skip_overflow(compiled, UNTIL, seed)
-    check_all_ways(compiled, UNTIL, seed)
+    check_all_ways(compiled_random(seed), UNTIL, seed)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -72,57 +53,54 @@ def test_bundled_plant(name: str) -> None:
 @given(plants(), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_plant(plant: Plant, replica: int) -> None:
-    compiled = compile_plant(plant)
-    if not overflows(compiled, 400, replica):
-        check_all_ways(compiled, 400, replica)
+    check_all_ways(compile_plant(plant), 200, replica)
 
 
-def test_random_plants_meet_every_feature() -> None:
+# --- the plants are worth comparing
+
+
+def test_every_feature_is_in_some_plant() -> None:
+    found: set[str] = set()
+    for seed in RANDOM:
+        found |= features_of(random_plant(seed))
+    assert found == set(plant_design.ALL)
+
+
+def test_every_pair_of_features_is_in_some_plant_of_the_thousand() -> None:
+    """Pairs of a station's features at one station, all others in one plant; those that the rules exclude in none."""
+    stations = set(plant_design.OF_STATION)
+    wanted = {
+        frozenset(pair)
+        for pair in combinations(plant_design.ALL, 2)
+        if not plant_design.excluded(*pair, station=stations.issuperset(pair))
+    }
+    found = set().union(*(pairs_of(random_plant(seed)) for seed in equality.SEEDS))
+    assert [sorted(pair) for pair in wanted - found] == []
+    assert [sorted(pair) for pair in found - wanted] == []
+
+
+def test_everything_happens_in_some_plant() -> None:
     """The comparison above is worth something only if what it compares happens."""
     met: set[str] = set()
     for seed in RANDOM:
         compiled = compiled_random(seed)
         row = kernel.new_rows(compiled, SEED, 1, seed)[0]
-        for tick in range(100, UNTIL, 100):
-            try:
-                events = kernel.trace(row, compiled, tick)
-            except kernel.KernelError:
+        for tick in range(10, UNTIL, 10):
+            events = kernel_events(row, compiled, tick)
+            met |= {f"event {KINDS[kind]}" for _, _, kind in events}
+            met |= {"ties"} if len({tick for tick, _, _ in events}) < len(events) else set()
+            met |= happenings.happened(State(row, compiled.layout), compiled)
+            if row[ERROR]:
                 met.add("overflow")
                 break
-            met |= {compiled.slots[slot][0] for slot in events[:, 1]}
-            met |= features(State(row, compiled.layout))
-            ticks = events[:, 0]
-            met |= {"ties"} if np.any(ticks[1:] == ticks[:-1]) else set()
-    assert met == {
-        *("work_end", "failure", "repair_end", "calendar", "delivery", "arrival", "demand", "review"),
-        *("overflow", "ties"),
-        *("idle", "work", "blocked", "starved", "down", "off", "crew queue", "several blocked", "held", "pending"),
-        *("backorders", "orders in transit", "paused arrivals", "paused demands", "scrapped", "shipped later"),
-    }
+    assert met == {*happenings.ALL, *(f"event {kind}" for kind in KINDS), "ties", "overflow"}
 
 
-def features(state: State) -> set[str]:
-    """What a row shows to have happened."""
-    ticks = state.st_ticks.sum(axis=0)
-    names = ("idle", "work", "blocked", "starved", "setup", "down", "off")
-    met = {name for name, total in zip(names, ticks, strict=True) if total}
-    facts = {
-        "crew queue": (state.crew_head >= 0).any(),
-        "several blocked": any(state.unit_link[head] >= 0 for head in state.blocked_head if head >= 0),
-        "held": state.held.any(),
-        "pending": state.pending.any(),
-        "backorders": state.backorders.any(),
-        "orders in transit": ((state.transit_qty > 0).sum(axis=1) > 1).any(),
-        "paused arrivals": (state.arrival_left >= 0).any(),
-        "paused demands": (state.demand_left >= 0).any(),
-        "scrapped": state.scrapped.any(),
-        "shipped later": (state.shipped > state.met).any(),
-    }
-    return met | {name for name, true in facts.items() if true}
+# --- the comparison itself
 
 
 def test_both_engines_stop_at_the_same_overflow() -> None:
-    seed = next(seed for seed in range(200) if overflows(compiled_random(seed), UNTIL, seed))
+    seed = next(seed for seed in RANDOM if overflows(compiled_random(seed), UNTIL, seed))
     compiled = compiled_random(seed)
     rows = kernel.new_rows(compiled, SEED, 1, seed)
     with pytest.raises(kernel.KernelError, match=r"parts in the system|orders in transit"):
@@ -133,22 +111,29 @@ def test_both_engines_stop_at_the_same_overflow() -> None:
     assert (model.now, len(model.trace)) == (rows[0, NOW], rows[0, EVENTS])
 
 
+def first_with(what: str) -> Compiled:
+    """A random plant that has some of `what` (an attribute of a plant) and stays small."""
+    return compiled_random(next(s for s in RANDOM if getattr(random_plant(s), what)))
+
+
 def test_calendar_repeats_beyond_its_table() -> None:
     """Fifty-four weeks of changes are explicit; later ones repeat the last week."""
-    compiled = compiled_random(next(s for s in range(100) if compiled_random(s).plant.calendars))
+    compiled = first_with("calendars")
     late = kernel.new_rows(compiled, SEED, 1)
     state = State(late[0], compiled.layout)
     week = round(7 * 86400 / compiled.plant.tick_s)
     for slot, (kind, _) in enumerate(compiled.slots):
         if kind != "calendar":
             state.next_time[slot] = INFINITY
-    state.pending, state.cap = 0, 0  # nothing moves but the calendars
+    state.pending, state.cap, state.arrival_left, state.demand_left = 0, 0, -1, -1
+    for p in range(len(compiled.plant.products)):  # nothing moves but the calendars
+        state.base_stock[p] = -1
     model = Reference.from_row(compiled, late[0])
     assert assert_same_from(model, late[0], compiled, 56 * week) > 54
 
 
 def test_controls_are_counted() -> None:
-    compiled = compiled_random(next(s for s in range(100) if compiled_random(s).plant.controls))
+    compiled = first_with("controls")
     model = Reference(compiled, SEED)
     before = model.to_row()
     with pytest.raises(ValueError, match=r"expected \d+ control values .* found 0"):
@@ -169,5 +154,44 @@ def test_a_difference_is_shown_with_its_neighbours() -> None:
     assert f"> 7: tick {tick} {kind} {owner} (slot {slot})" in text.split("reference:")[1]
     row = model.to_row()
     other = row.copy()
-    other[compiled.layout.offset["q_len"] + 1] += 1
-    assert "q_len[1]" in row_difference(compiled, other, row)
+    other[compiled.layout.at("q_len", 1)] += 1
+    shown = row_difference(compiled, other, row)
+    assert f"q_len[1] (st1): kernel {row[compiled.layout.at('q_len', 1)] + 1}, reference" in shown
+
+
+def test_every_position_of_a_row_has_a_name() -> None:
+    compiled = compiled_random(5)
+    names = [field_name(compiled, position) for position in range(compiled.layout.width)]
+    assert len(set(names)) == len(names)
+    assert f"next_time[0] ({' '.join(compiled.slots[0])})" in names
+
+
+def test_the_comparison_finds_where_engines_part() -> None:
+    """An engine that loses a tick in the middle is caught, at the tick where it does."""
+    compiled = compiled_random(3)
+    at = random.Random(1).randrange(100, 200)
+
+    def wrong(row: np.ndarray, compiled: Compiled, until: int) -> list[tuple[int, int, int]]:
+        passed = row[NOW] <= at < until
+        events = kernel_events(row, compiled, until)
+        if passed:
+            row[compiled.layout.at("st_ticks", 0, 1)] += 1
+        return events
+
+    with pytest.raises(AssertionError, match="from empty, replica 3") as caught:
+        check_all_ways(compiled, 300, 3, wrong)
+    assert "st_ticks[0, 1] (st0)" in str(caught.value)
+    parted = int(str(caught.value).split("they part by tick ")[1].split(":")[0])
+    model, row = ways(compiled, 300, 3)["from empty"]()
+    assert advance(model, parted - 1)
+    assert not row_difference(compiled, _run(row, compiled, parted - 1), model.to_row()) and parted > at
+
+
+def _run(row: np.ndarray, compiled: Compiled, until: int) -> np.ndarray:
+    kernel_events(row, compiled, until)
+    return row
+
+
+def test_a_range_of_seeds_is_compared_and_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert equality.main(["--seeds", "0:2", "--until", "60", "--processes", "1", "--quiet"]) == 0
+    assert "2 plants" in capsys.readouterr().out

@@ -3,32 +3,30 @@ be."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
-from sim.compile import compile_plant
+from sim.compile import Compiled, compile_plant
 from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, residuals, rows_from_facts
 from sim.kernel import new_rows, run
 from sim.plant import Dist
 from sim.plantfile import load
 from sim.quantile import table
-from sim.state import State
+from sim.state import BLOCKED, DOWN, FREE, HOLDS, IN_SETUP, IN_WORK, OFF, SETUP, State
 from tests.sim.facts_from_row import facts_from_row
+from tests.sim.rich_plants import RICH, floor, supply
+
+TWO = (PartFacts("housing", "mill"),) * 2
 
 VISIBLE = (
-    "unit_state",
-    "q_len",
-    "wip",
-    "on_hand",
-    "backorders",
-    "on_order",
-    "n_state",
-    "crew_free",
-    "cal_open",
-    "cap",
-    "level",
-    "held",
-)
+    "unit_state", "unit_phase", "unit_count", "unit_due", "unit_family", "unit_level", "q_len", "st_free", "st_held",
+    "wip", "group_wip", "pending", "held", "order_at", "order_taken", "order_done", "on_hand", "backorders", "on_order",
+    "lane_order", "owed", "past", "n_state", "crew_free", "pool_free", "cal_open", "cal_next", "cal_extra", "cap",
+    "level", "waiting", "ring_len", "ring_due", "ring_qty", "book_at", "band", "band_next", "power", "busy_until",
+)  # fmt: skip
+"""What an observer of everything visible must find again in the rows."""
 
 
 @pytest.mark.parametrize("plant", ["mm1", "line3", "line10", "gearmotor"])
@@ -44,6 +42,104 @@ def test_what_an_observer_sees_of_a_run_is_what_the_rows_say(plant: str, hours: 
         ), name
     run(rows, compiled, compiled.ticks(hours * 3600) + compiled.ticks(4 * 3600))
     assert len({row.tobytes() for row in rows}) == 16  # same state, different futures
+
+
+def check(state: State, compiled: Compiled) -> None:
+    """Counts that must agree in every state a plant can be in."""
+    plant = compiled.plant
+    transfer = np.array([p.transfer for p in plant.products])
+    parts = list(walk(state.part_next, [*state.q_head, *state.unit_part]))
+    assert len(set(parts)) == len(parts) == state.q_len.sum() + state.unit_count.sum()
+    assert (np.bincount(state.part_product[parts], minlength=len(transfer)) * transfer == state.wip).all()
+    assert (state.n_state.sum(axis=1) == [s.units for s in plant.stations]).all()
+    owners = np.array([compiled.station_index[s] for s, _ in compiled.units])
+    opened = np.array([s.calendar is None or bool(state.cal_open[0]) for s in plant.stations])
+    free = (state.unit_phase == FREE) & (state.unit_mode < 0) & opened[owners]
+    assert (np.bincount(owners, free, minlength=len(opened)) == state.st_free).all()
+    busy = np.bincount(owners, np.isin(state.unit_phase, (IN_SETUP, IN_WORK)))
+    for i, pool in enumerate(plant.pools):
+        taken = sum(int(busy[s]) * x.operators[1] for s, x in enumerate(plant.stations) if x.operators)
+        assert state.pool_free[i] == pool.size - taken
+    assert (state.transit_qty.sum(axis=1) + state.owed == state.lane_order).all()
+    for k, stock in enumerate(plant.stocks):
+        waiting = [state.waiting[d] for d, x in enumerate(plant.demands) if x.stock == stock.id]
+        assert sum(waiting) == state.backorders[k]
+        lanes = [state.lane_order[i] for i, (name, _) in enumerate(compiled.lanes) if name == stock.id]
+        assert sum(lanes) == state.on_order[k]
+    reserved = np.bincount(state.part_dest[parts][state.part_dest[parts] >= 0], minlength=len(opened))
+    assert (reserved == state.st_reserved).all()
+    assert (state.next_time >= state.now).all()
+
+
+def walk(links: np.ndarray, heads: list[int]) -> Iterator[int]:
+    for head in heads:
+        at = int(head)
+        while at >= 0:
+            yield at
+            at = int(links[at])
+
+
+@pytest.mark.parametrize("name", list(RICH))
+def test_any_moment_of_a_plant_with_everything_can_be_told_and_goes_on(name: str) -> None:
+    compiled = compile_plant(RICH[name]())
+    real = new_rows(compiled, 5, 1)
+    seen = np.zeros((7, 4), dtype=bool)
+    for tick in range(3, 900, 23):
+        run(real, compiled, tick)
+        check(State(real[0], compiled.layout), compiled)
+        rows = rows_from_facts(compiled, facts_from_row(real[0], compiled), tick, 4)
+        for field in VISIBLE:
+            found, expected = compiled.layout.view(rows, field), compiled.layout.view(real, field)
+            assert (found == expected).all(), f"tick {tick}: {field} {found[0]} instead of {expected[0]}"
+        run(rows, compiled, tick + 200)
+        for row in rows:
+            check(State(row, compiled.layout), compiled)
+        seen[State(real[0], compiled.layout).unit_state, State(real[0], compiled.layout).unit_phase] = True
+    if name == "floor":
+        for state, phase in ((SETUP, IN_SETUP), (DOWN, IN_WORK), (OFF, IN_WORK), (BLOCKED, HOLDS)):
+            assert seen[state, phase], (state, phase)
+
+
+def test_what_lasts_already_ends_sooner() -> None:
+    compiled = compile_plant(floor())
+    part = PartFacts("a", "heat")
+    units = {
+        ("oven", 1): UnitFacts("work", part, worked=10, parts=(part,)),
+        ("saw", 1): UnitFacts("setup", PartFacts("b", "cut"), worked=2, family="a"),
+        ("fit", 1): UnitFacts("down", mode="jam", repaired=0, level=1),
+        ("mill", 1): UnitFacts("free", ages={"tool": 8}, family="a"),
+    }
+    rows = rows_from_facts(compiled, Facts(500, units), 1, 300)
+    view = compiled.layout.view
+    assert (view(rows, "next_time")[:, compiled.unit_index["oven", 1]] == 502).all()  # 12 at all
+    assert (view(rows, "next_time")[:, compiled.unit_index["saw", 1]] == 501).all()  # 3 at all
+    assert (view(rows, "unit_count")[:, compiled.unit_index["oven", 1]] == 2).all()
+    assert (view(rows, "clock_left")[:, compiled.clock_index["mill", 1, "tool"]] == 1).all()  # the life of 9
+    assert (view(rows, "unit_family")[:, compiled.unit_index["saw", 1]] == compiled.families.index("b")).all()
+    repair = view(rows, "next_time")[:, compiled.slot_index["repair_end", "fit/1"]]
+    assert (repair - 500).mean() == pytest.approx(6.0, rel=0.2)
+
+
+def test_a_transfer_batch_has_the_work_of_all_its_pieces_before_it() -> None:
+    compiled = compile_plant(floor())
+    part = PartFacts("b", "cut")
+    left = {}
+    for worked in (0, 6):  # two pieces of 6 on average
+        facts = Facts(130, {("saw", 1): UnitFacts("work", part, worked=worked)})
+        rows = rows_from_facts(compiled, facts, 3, 2000)
+        left[worked] = (compiled.layout.view(rows, "next_time")[:, compiled.unit_index["saw", 1]] - 130).mean()
+    assert left[0] == pytest.approx(12.0, rel=0.06)
+    assert left[6] == pytest.approx(6.0, rel=0.06)
+
+
+def test_backorders_without_an_owner_wait_for_the_customer_served_last() -> None:
+    compiled = compile_plant(supply())
+    facts = Facts(50, stocks={"spare": StockFacts(0, 5)}, waiting={"early": 2}, dates={"early": ((48, 1),)})
+    state = State(rows_from_facts(compiled, facts, 1, 1)[0], compiled.layout)
+    early, later = compiled.demand_index["early"], compiled.demand_index["later"]
+    assert (state.waiting[early], state.waiting[later]) == (2, 3)
+    assert state.ring_due[early][:2].tolist() == [48, 54]
+    assert (state.ring_qty[later][0], state.ring_due[later][0]) == (3, 59)
 
 
 def test_rows_are_a_function_of_facts_and_addresses() -> None:
@@ -109,6 +205,10 @@ def test_a_free_machine_in_front_of_waiting_parts_starts_at_once() -> None:
         (Facts(0, units={("wash", 1): UnitFacts("down", PartFacts("housing", "wash"))}), "no `fails:`"),
         (Facts(0, queues={"mill": (PartFacts("sofa", "mill"),)}), "no such operation"),
         (Facts(0, stocks={"finished": StockFacts(-1)}), "neither can be negative"),
+        (Facts(0, stocks={"finished": StockFacts(0, 0, owed=3)}), "has none in the plant file"),
+        (Facts(0, units={("mill", 1): UnitFacts("setup", PartFacts("housing", "mill"))}), "no such setup"),
+        (Facts(0, units={("mill", 1): UnitFacts("work", PartFacts("housing", "wash"))}), "another station"),
+        (Facts(0, units={("mill", 1): UnitFacts("work", TWO[0], parts=TWO)}), "3 parts in it"),
     ],
 )
 def test_facts_that_contradict_the_plant_are_refused(facts: Facts, words: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim.distributions import KINDS
-from sim.plant import RULES
+from sim.plant import FEATURES, RULES
 from sim.plantfile import CONVENTIONS, validate
 from sim.plantpage import SECTIONS, page
 from sim.schema import PERSONAL
@@ -46,6 +46,7 @@ def test_declarations_are_complete() -> None:
 def test_every_distribution_rule_path_and_convention_is_in_the_guide() -> None:
     assert all(kind in GUIDE for kind in KINDS)
     assert all(f"`{rule}`" in GUIDE for rule in RULES if rule != "fifo")
+    assert all(f"`{feature}`" in GUIDE for feature in FEATURES)
     assert all(f"`{path}`" in GUIDE for path in PATHS)
     assert all(f"{name}: {values[0]}" in EXAMPLE for name, values in CONVENTIONS.items())
 

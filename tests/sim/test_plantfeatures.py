@@ -7,11 +7,15 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim.plant import DONE, FEATURES, SCRAP, STATES, UNLIMITED, Batch, Dist, Express, Mode, Order, Plant, Pool
 from sim.plantexamples import Example, examples, features, whole
 from sim.plantfile import validate
-from sim.report import untabled, warnings
+from sim.report import as_json, untabled, warnings
+from sim.settings import PATHS
+from sim.settings import settings as settings_of
 from sim.traffic import traffic
 
 EXAMPLES = examples()
@@ -50,19 +54,19 @@ def test_every_example_is_valid_and_unquestionable(tmp_path: Path, name: str) ->
 @of("alternatives")
 def test_alternatives(plant: Plant) -> None:
     cut = plant.products[0].steps[0]
-    assert cut.eligible == (("old", Dist("constant", (90_000.0,))), ("new", Dist("constant", (50_000.0,))))
+    assert cut.eligible == (("new", Dist("constant", (50_000.0,))), ("old", Dist("constant", (90_000.0,))))
     loads = {load.station: load.utilisation for load in traffic(plant).loads}
     assert loads["old"] == pytest.approx(loads["new"])
     assert loads["old"] == pytest.approx(30 / 3600 / (1 / 90 + 1 / 50))
 
 
 def test_alternatives_as_a_list_take_the_stations_own_times(tmp_path: Path) -> None:
-    text = EXAMPLES["alternatives"].replace("{old: 90 s, new: 50 s}", "[old, new]")
+    text = EXAMPLES["alternatives"].replace("{new: 50 s, old: 90 s}", "[new, old]")
     text = text.replace("old: {units: 1}", "old: {work: 70 s}").replace("new: {units: 1}", "new: {work: {nut: 20 s}}")
     found, problems, _ = read(tmp_path, text)
     assert problems == []
     assert found is not None
-    assert [dist.args for _, dist in found.products[0].steps[0].eligible] == [(70_000.0,), (20_000.0,)]
+    assert [dist.args for _, dist in found.products[0].steps[0].eligible] == [(20_000.0,), (70_000.0,)]
 
 
 @of("assembly")
@@ -182,6 +186,7 @@ def test_calendars(plant: Plant) -> None:
     assert day.overtime_cost == pytest.approx(120 / HOUR)
     control = plant.controls[0]
     assert (control.low, control.high, control.step, control.klass) == (0, 2 * HOUR, 30 * MIN, "capacity")
+    assert plant.limits[0].value == HOUR
 
 
 @of("energy")
@@ -246,9 +251,9 @@ def test_echelon_policies(plant: Plant) -> None:
 @of("reorder")
 def test_reorder_policies(plant: Plant) -> None:
     rods, boxes, labels = plant.stocks
-    assert (rods.policy, rods.reorder, rods.level, rods.review) == ("s_S", 2500, 5000, DAY)
+    assert (rods.policy, rods.reorder, rods.level, rods.review) == ("s_S", 4500, 7000, DAY)
     assert (boxes.policy, boxes.reorder, boxes.quantity, boxes.level, boxes.review) == ("r_Q", 2200, 1500, None, None)
-    assert (labels.policy, labels.window, labels.cover, labels.safety, labels.level) == ("forecast", 7, 3.0, 900, None)
+    assert (labels.policy, labels.window, labels.cover, labels.safety, labels.level) == ("forecast", 3, 3.0, 3000, None)
     assert [k.order_cost for k in plant.stocks] == [60.0] * 3, "the supplier's"
 
 
@@ -312,11 +317,11 @@ def test_the_only_calendar_is_not_that_of_a_season_or_book(tmp_path: Path) -> No
 
 # (example, what is replaced, by what, part of the message)
 WRONG = [
-    ("alternatives", "{old: 90 s, new: 50 s}", "{old: 90 s, nwe: 50 s}", "did you mean 'new'?"),
-    ("alternatives", "{old: 90 s, new: 50 s}", "[]", "expected at least one station"),
-    ("alternatives", "{old: 90 s, new: 50 s}", "[old, old]", "each station once"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "{nwe: 50 s, old: 90 s}", "did you mean 'new'?"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "[]", "expected at least one station"),
+    ("alternatives", "{new: 50 s, old: 90 s}", "[old, old]", "each station once"),
     ("alternatives", "{step: cut, stations", "{stations", "expected the key 'step'"),
-    ("alternatives", "stations: {old", "station: old, stations: {old", "'station' or 'stations'"),
+    ("alternatives", "stations: {new", "station: old, stations: {new", "'station' or 'stations'"),
     ("alternatives", "new: {units: 1}", "new: {units: 1, yield: 90 %}", "one yield for all stations of a step"),
     ("assembly", "nuts: 2", "nut: 2", "did you mean 'nuts'?"),
     ("assembly", "nuts: 2", "nuts: 0", "whole number of 1 or more"),
@@ -378,6 +383,8 @@ WRONG = [
     ("calendars", "at_close: freeze", "at_close: stop", "finish or freeze"),
     ("calendars", "to: 2 h", "to: 200 h", "'to' of at most 604800000"),
     ("calendars", "to: 2 h", "to: 2", "write the unit"),
+    ("calendars", "overtime <= 1 h", "overtime <= 1 x", "a number after the comparison"),
+    ("calendars", "overtime <= 1 h", "overtime <= 0 h", None),
     ("energy", "idle: 3 kW, ", "", "expected the key 'idle'"),
     ("energy", "work: 12 kW", "work: 12", "a power such as '12 kW'"),
     ("energy", "0.4 kWh", "0.4 kW", "an energy such as '0.4 kWh'"),
@@ -392,6 +399,7 @@ WRONG = [
     ("groups", "all: {cap", "more: {cap: 5, mix: {nut: 1}}\n  all: {cap", "each product in one group"),
     ("groups", "groups:\n  all: {cap: 12, mix: {nut: 2, bolt: 1}}", "", "expected the key 'cap'"),
     ("groups", "nut: {routing: [cut, pack]}", "nut: {routing: [cut, pack], lot: 13}", "at least the lot of nut (13)"),
+    ("orders", "policy: orders", "policy: orders\n    calendar: always", "no 'calendar' with policy orders"),
     ("orders", "at: 2 h", "at: 9 h", "lines in rising order of 'at'"),
     ("orders", "due: 2 h", "due: 2", "write the unit"),
     ("orders", "at: 2 h, quantity: 60, due: 9 h", "at: 2 h, quantity: 60, due: 1 h", "a due date not before 'at'"),
@@ -399,6 +407,8 @@ WRONG = [
     ("suppliers", "late: gamma(mean=1 d, cv=0.5), ", "", "'late' beside a reliability below 100 %"),
     ("suppliers", "reliability: 92 %, ", "", "'reliability' below 100 % beside it"),
     ("suppliers", "capacity: 900/d", "capacity: 900", "write '/'"),
+    ("suppliers", "time_unit: h", "time_unit: h\ntick: 20 s", "set a 'tick:' below 20 s"),
+    ("suppliers", "capacity: 900/d", "capacity: 1/us", "a rate of at most one a tick"),
     ("suppliers", "express: {from: express", "express: {from: expres", "did you mean 'express'?"),
     ("suppliers", "lead: constant(2 d), ", "", "expected the key 'lead'"),
     ("suppliers", "{from: express, level", "{from: line, level", "a supplier or a stock, found 'line'"),
@@ -407,8 +417,8 @@ WRONG = [
     ("echelons", "north: {item: nut, from: out", "north: {item: nut, from: north", "a circle back to itself"),
     ("echelons", "reorder: 60", "reorder: 150", "a reorder point below 'level' (150)"),
     ("reorder", "quantity: 1500", "level: 9", "no 'level' with policy r_Q"),
-    ("reorder", "safety: 900, every: 1 d", "safety: 900", "expected the key 'every'"),
-    ("reorder", "window: 7", "window: 0", "whole number of 1 or more"),
+    ("reorder", "safety: 3000, every: 1 d", "safety: 3000", "expected the key 'every'"),
+    ("reorder", "window: 3", "window: 0", "whole number of 1 or more"),
     ("reorder", "kind: s_S", "kind: sS", "did you mean 's_S'?"),
     ("lost-sales", "lost_cost: 4 EUR", "lost_cost: 4 EUR, backlog: 3 EUR/h", "no 'backlog' where unmet demand is lost"),
     ("lost-sales", "unmet: lost", "unmet: backorder", "no 'lost_cost' where unmet demand waits"),
@@ -421,7 +431,7 @@ WRONG = [
     ("book", "backlog: 3 EUR/h", "arrivals: poisson(3/h)", "no 'arrivals' beside a book"),
     ("book", "due: 4 h, ", "", "'due' beside 'tardiness'"),
     ("book", "at: 6 h", "at: 0 h", "lines in rising order"),
-    ("conventions", "pack: {work: 45 s}", "pack: {work: 45 s, batch: {max: 2}}", "no batch with blocking before_service"),
+    ("conventions", "pack: {work: 45 s}", "pack: {work: 45 s, batch: {max: 2}}", "no batch with blocking"),
     ("conventions", "routing: [cut, pack]", "routing: [{step: a, stations: [cut, pack]}]", "one station a step"),
     ("conventions", "charged", "sometimes", "not_charged or charged"),
 ]  # fmt: skip
@@ -491,6 +501,21 @@ def test_a_cycle_without_time_is_refused(tmp_path: Path) -> None:
     assert any("work that takes time in every cycle, found none at look, again" in p for p in problems), problems
 
 
+def test_every_form_of_a_setting_occurs_and_no_other(tmp_path: Path) -> None:
+    forms = {re.sub(r"[A-Z]+", "([a-z0-9_-]+)", form.replace(".", r"\.")): form for form in PATHS}
+    found = set()
+    for name, text in EXAMPLES.items():
+        plant, _, _ = read(tmp_path, text)
+        assert plant is not None
+        current = settings_of(plant)
+        assert all(current[c.sets] in range(c.low, c.high + 1, c.step) for c in plant.controls), name
+        for path in current:
+            matching = [form for pattern, form in forms.items() if re.fullmatch(pattern, path)]
+            assert len(matching) == 1, path
+            found.add(matching[0])
+    assert found == set(PATHS)
+
+
 def test_rules_that_look_at_what_nobody_has_are_warned_about(tmp_path: Path) -> None:
     for rule, word in (("edd", "due dates"), ("cmu", "holding costs"), ("setup", "setup times")):
         text = EXAMPLES["kanban"].replace("pack: {work: 45 s}", f"pack: {{work: 45 s, dispatch: {rule}}}")
@@ -506,3 +531,50 @@ def test_every_feature_of_parts_can_be_weighted(tmp_path: Path) -> None:
     assert problems == []
     assert found is not None
     assert dict(found.stations[0].dispatch) == {name: n - 5 for n, name in enumerate(FEATURES, 1) if n != 5}
+
+
+def test_incomplete_batches_that_use_up_a_common_cap_are_warned_about(tmp_path: Path) -> None:
+    text = EXAMPLES["groups"].replace("pack: {work: 45 s}", "pack: {work: 45 s, batch: {min: 7, max: 8}}")
+    text = text.replace(", cap: 6}", "}").replace("capacity: 10", "capacity: unlimited")
+    _, problems, notes = read(tmp_path, text.replace("cap: 12", "cap: 10"))
+    assert problems == []
+    assert any("6 parts of each of nut, bolt can use up the cap of group all (10)" in n for n in notes), notes
+    assert not any("use up" in n for n in read(tmp_path, text.replace("cap: 12", "cap: 13"))[2])
+
+
+BITS = (
+    "",
+    "[]",
+    "{}",
+    "[a]",
+    "{a: b}",
+    "0",
+    "-1",
+    "nan",
+    "always",
+    "cut",
+    "5 s",
+    "~",
+    "[[1]]",
+    "{empirical: [1]}",
+    "rest",
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_no_mutilated_feature_crashes_the_reader(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Values replaced, lines lost or brought in from elsewhere: either it is still a plant, or there are problems."""
+    text = EXAMPLES[data.draw(st.sampled_from(sorted(EXAMPLES)))]
+    match = data.draw(st.sampled_from(list(PAIRS.finditer(text))))
+    text = text[: match.start(2)] + data.draw(st.sampled_from(BITS)) + text[match.end(2) :]
+    lines = text.splitlines()
+    other = EXAMPLES[data.draw(st.sampled_from(sorted(EXAMPLES)))].splitlines()
+    if data.draw(st.booleans()):
+        del lines[data.draw(st.integers(0, len(lines) - 1))]
+    if data.draw(st.booleans()):
+        lines.insert(data.draw(st.integers(0, len(lines))), data.draw(st.sampled_from(other)))
+    plant, problems, notes = read(tmp_path_factory.mktemp("m"), "\n".join(lines))
+    assert (plant is None) == bool(problems)
+    if plant is not None:
+        assert as_json(plant, notes)["valid"]

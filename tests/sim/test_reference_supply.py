@@ -46,7 +46,7 @@ class Bench:
 
     def write(self) -> State:
         """The supply half of the row, and the slots."""
-        row = State(np.zeros(self.compiled.layout.width, dtype=np.int64), self.compiled.layout)
+        row = State(self.compiled.layout.blank_row(), self.compiled.layout)
         row.now = self.clock.now
         row.next_time = self.clock.next_times()
         self.supply.write(row)

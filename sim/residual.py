@@ -1,0 +1,102 @@
+"""What remains of a duration of which part has passed already, drawn conditionally on that.
+
+The words come from the kernel's own streams (seed, replica, entity, purpose), from count `FROM_PRESENT` on, so that no
+run ever meets them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import state as st
+from sim.compile import Compiled
+from sim.draws import ONE, block
+from sim.jit import entry
+from sim.quantile import FINE, LENGTH, drawn
+from sim.state import Array
+
+FROM_PRESENT = 1 << 40
+"""First count of the conditional draws in each stream; no run draws as often."""
+OVERDUE = 0.1
+"""What lasts longer than its distribution allows gets this part of a fresh draw as its residual: the model is wrong
+there, and neither "ends now" nor "starts again" would be honest."""
+
+
+@entry
+def _words(seed: int, first: int, counter: int, count: int, out: Array) -> None:
+    for i in range(out.shape[0]):
+        a, b = block(seed, first + i, counter, count >> 1)
+        out[i] = b if count & 1 else a
+
+
+def residuals(table: Array, age: float, words: Array) -> NDArray[np.float64]:
+    """Ticks that remain of a duration that has lasted `age` ticks already, one for each 64-bit word.
+
+    A table is a mixture of uniforms; what lies below the age is cut off. Upper half of a word: which uniform; lower
+    half: where in it.
+    """
+    low, width, weight = drawn(table)
+    bottom, top = low / FINE, (low + width) / FINE
+    share = np.clip((top - age) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0)
+    kept = np.where(top > bottom, share, bottom >= age)
+    ends = np.cumsum(weight * kept)  # in order, so that every machine gets the same sums
+    if ends[-1] <= 0.0:
+        return OVERDUE * residuals(table, 0.0, words)
+    u = ((words >> 32) & 0xFFFFFFFF) / 2.0**32
+    v = (words & 0xFFFFFFFF) / 2.0**32
+    piece = np.searchsorted(ends, u * ends[-1], side="right")
+    begin = np.maximum(bottom[piece], age)
+    return np.asarray(begin + v * (top[piece] - begin) - age, dtype=float)
+
+
+class Drawer:
+    """Conditional draws of all replicas at once."""
+
+    def __init__(self, compiled: Compiled, seed: int, first: int, replicas: int) -> None:
+        self.params = compiled.params
+        self.to = {
+            name: (int(compiled.params[st.HEADER_NAMES.index(f"to_{name}")]), {c: j for j, c in enumerate(columns)})
+            for name, columns in st.TABLES.items()
+        }
+        self.seed, self.first, self.replicas = seed, first, replicas
+
+    def of(self, table: str, i: int, column: str) -> int:
+        """A number of record `i` of a table of the params array."""
+        at, columns = self.to[table]
+        return int(self.params[at + i * len(columns) + columns[column]])
+
+    def listed(self, table: str, i: int, name: str) -> list[int]:
+        """The list that a record delimits by `NAME_at` and `NAME_end`."""
+        return [int(v) for v in self.params[self.of(table, i, f"{name}_at") : self.of(table, i, f"{name}_end")]]
+
+    def words(self, entity: int, purpose: int, count: int = 0) -> Array:
+        """Word number `count` from the present on of a stream, for every replica [R]."""
+        out = np.empty(self.replicas, dtype=np.int64)
+        _words(self.seed, self.first, entity * 16 + purpose, FROM_PRESENT + count, out)
+        return out
+
+    def chances(self, entity: int, purpose: int, count: int = 0) -> Array:
+        """The upper 32 bits of those words: numbers of [0, 2^32) to compare with thresholds."""
+        return (self.words(entity, purpose, count) >> 32) & 0xFFFFFFFF
+
+    def left(self, at: int, age: float, stream: tuple[int, int], scale: Array | None = None, count: int = 0) -> Array:
+        """Residual ticks [R] of the duration with the table at `at` of params, through the scale 2^-16 [R] (None: 1);
+        `stream` is (entity, purpose).
+        """
+        words, table = self.words(*stream, count), self.params[at : at + LENGTH]
+        factor = np.ones(self.replicas) if scale is None else scale / ONE
+        if np.all(factor == factor[0]):
+            ticks = residuals(table, age / factor[0], words) * factor[0]
+        else:
+            ticks = np.array([residuals(table, age / f, words[i : i + 1])[0] * f for i, f in enumerate(factor)])
+        return np.maximum(np.rint(ticks), 0).astype(np.int64)
+
+    def mean(self, at: int) -> float:
+        """Mean ticks of the duration with the table at `at` of params."""
+        low, width, weight = drawn(self.params[at : at + LENGTH])
+        return float((weight * (low + width / 2)).sum() / weight.sum() / FINE)
+
+    def fresh(self, at: int, stream: tuple[int, int], scale: Array | None = None, count: int = 0) -> Array:
+        """Ticks [R] of a duration that begins."""
+        return self.left(at, 0.0, stream, scale, count)
