@@ -110,7 +110,7 @@ class SupplyMaker:
     def demand(self, number: int, stocks: list[Stock]) -> Demand:
         book: tuple[Order, ...] = ()
         if self.maybe(0.25):
-            ticks = [self.random.randrange(0, 150, 3) for _ in range(12)]
+            ticks = sorted(self.random.randrange(0, 150, 3) for _ in range(12))
             book = tuple(Order(t, self.pick(1, 2, 4), self.pick(None, t + self.pick(0, 6, 20))) for t in ticks)
         plain = self.maybe(0.6)
         return Demand(

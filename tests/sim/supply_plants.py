@@ -44,8 +44,10 @@ def lumpy(*pairs: float) -> Dist:
 
 
 def plant(name: str, **parts: Any) -> Plant:
-    """A plant of one minute ticks with whatever is given."""
-    parts = {"products": (), "stations": (), "suppliers": (Supplier("acme"),), "unlimited": 400, **parts}
+    """A plant of one minute ticks with whatever is given, and where no product is, one that never enters."""
+    step = Step("rest", "yard", constant(1), ((DONE, 1.0),))
+    floor = {"products": (Product("none", (step,), Release("conwip", cap=0)),), "stations": (Station("yard"),)}
+    parts = {**floor, "suppliers": (Supplier("acme"),), "unlimited": 400, **parts}
     return Plant(name, "site", "area", "line", "UTC", 60.0, "h", "EUR", datetime(2026, 1, 7, 5, 30), **parts)
 
 
