@@ -12,7 +12,8 @@ from typing import Any
 import numba
 import numba.cuda
 
-from sim.kernel import gather_rows, run_row, steer_rows, trace_row
+from sim.kernel import flush, gather_rows, run_row, steer_row, trace_row
+from sim.rules_event import settle
 from sim.state import NOW
 
 cuda: Any = numba.cuda  # its types are incomplete
@@ -64,7 +65,10 @@ def steer_replica(rows: Any, params: Any, positions: Any, values: Any) -> None:
     """Set the controls at positions[C] to values[R, C]; the plant reacts."""
     replica = cuda.grid(1)
     if replica < rows.shape[1]:
-        steer_rows(rows[:, replica : replica + 1].T, params, positions, values[replica : replica + 1])
+        row = rows[:, replica]
+        steer_row(row, params, positions, values[replica])
+        settle(row, params)
+        flush(row, params)
 
 
 def gather_replica(rows: Any, positions: Any, scales: Any, out: Any) -> None:

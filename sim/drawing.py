@@ -147,7 +147,7 @@ def _work(plant: Plant, s: Station) -> str:
 
 
 def _failing(plant: Plant, s: Station) -> str:
-    if s.fails is None:
+    if s.fails is None or s.fails.after is None:
         return ""
     return f"fails {duration(_mean(plant, s.fails.after))} / {duration(_mean(plant, s.fails.repair))}"
 
@@ -166,7 +166,7 @@ def _stock(n: Node, plant: Plant) -> str:
 
 def _demand(n: Node, plant: Plant) -> str:
     d = plant.demands[n.index]
-    every = f"one in {duration(_mean(plant, d.arrivals))}"
+    every = f"one in {duration(_mean(plant, d.arrivals))}" if d.arrivals else "order book"
     return words(fitting(every, 12, n.w - 18), 11, 42, 12, class_="muted")
 
 

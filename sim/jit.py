@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import sim.cache  # sets the folder of compiled code; must come before numba
 
-from numba import njit, types, _dynfunc  # isort: skip
+from numba import njit, types, _dynfunc  # type: ignore[attr-defined]  # isort: skip
 from numba.core import codegen, config, cpu
 from numba.np import arrayobj
 
@@ -73,7 +73,7 @@ def _index_without_wrap() -> None:
     arrayobj.fix_integer_index = fix_integer_index
 
 
-@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)
+@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)  # type: ignore[no-untyped-call]
 def _not_alone(_function: object, _arguments: object) -> object:
     """What Python reaches when it calls a part: an error instead of code that is not there."""
     raise TypeError("this function of the kernel is compiled into its callers only; call an entry (sim.kernel.drive)")
@@ -82,14 +82,16 @@ def _not_alone(_function: object, _arguments: object) -> object:
 def _compile_parts_once() -> None:
     """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
     library, context = codegen.JITCodeLibrary, cpu.CPUContext
-    finalize, executable = library.finalize, context.get_executable
+    finalize: Any = library.finalize
+    executable: Any = context.get_executable
 
     def finish(self: Any) -> None:
         if _is_part(self):
             self._raise_if_finalized()
             self._finalized = True
             return
-        waiting, found = list(self._linking_libraries), {}
+        waiting: list[Any] = list(self._linking_libraries)
+        found: dict[Any, None] = {}
         while waiting:
             other = waiting.pop()
             if other not in found:
@@ -106,7 +108,8 @@ def _compile_parts_once() -> None:
         stub = ctypes.cast(_not_alone, ctypes.c_void_p).value
         return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", stub, env, (code,))
 
-    library.finalize, context.get_executable = finish, get_executable
+    setattr(library, "finalize", finish)  # noqa: B010 - a method is replaced on purpose
+    setattr(context, "get_executable", get_executable)  # noqa: B010
 
 
 _index_without_wrap()

@@ -49,9 +49,9 @@ class KernelError(RuntimeError):
 def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest.
 
-    Written for vector instructions: the least time of each block, then the place of the least in the block that has it,
-    both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are whole: the
-    row is padded with INFINITY.
+    Written for vector instructions: the least time of each block, then the place of the least in the block that has
+    it, both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are whole:
+    the row is padded with INFINITY.
     """
     at = p[st.AT_SLOTS]
     block = p[st.SLOT_BLOCK]
@@ -168,7 +168,7 @@ def steer_row(row: Array, p: Array, positions: Array, values: Array) -> None:
 
 
 RUN, TRACE, BEGIN, STEER, SETTLE = range(5)
-"""What `drive` does with each row: run it to its tick; the same, noting events; begin it; set controls; let it react."""
+"""What `drive` does with a row: run it to its tick; the same, noting events; begin it; set controls; let it react."""
 _NO_CONTROLS = np.zeros(0, dtype=np.int64)
 _NO_VALUES = np.zeros((1, 0), dtype=np.int64)
 _NO_EVENTS = np.zeros((0, 3), dtype=np.int64)
@@ -178,8 +178,8 @@ _NO_EVENTS = np.zeros((0, 3), dtype=np.int64)
 def drive(rows: Array, p: Array, task: int, until: Array, positions: Array, values: Array, out: Array) -> int:
     """The one compiled entry to the rules, so that they are compiled once.
 
-    rows [R, W]; until [R] or [1] for all; positions [C] and values [R, C] of controls (`STEER`); out [N, 3] for the events
-    of one row (`TRACE`). Returns the number of events noted.
+    rows [R, W]; until [R] or [1] for all; positions [C] and values [R, C] of controls (`STEER`); out [N, 3] for the
+    events of one row (`TRACE`). Returns the number of events noted.
     """
     noted = 0
     for i in range(rows.shape[0]):
@@ -260,7 +260,8 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
     rows[:, st.REPLICA] = np.arange(first, first + replicas)
     rows[:, st.PART_FREE] = NOBODY
     for name in (
-        "unit_part", "unit_link", "unit_mode", "unit_family", "q_head", "q_tail", "st_asked", "blocked_head", "crew_head",
+        "unit_part", "unit_link", "unit_mode", "unit_family", "q_head", "q_tail", "st_asked", "blocked_head",
+        "crew_head",
         "arrival_left", "demand_left",
     ):  # fmt: skip
         put(name, NOBODY)
@@ -320,7 +321,8 @@ def _forward(rows: Array, until: Array) -> None:
     if len(rows) and bool(np.any(rows[:, NOW] > until)):
         late = int(np.argmax(rows[:, NOW] > until))
         raise ValueError(
-            f"run until tick {int(until[min(late, len(until) - 1)])}: a replica stands at tick {int(rows[late, NOW])} already"
+            f"run until tick {int(until[min(late, len(until) - 1)])}: "
+            f"a replica stands at tick {int(rows[late, NOW])} already"
         )
 
 

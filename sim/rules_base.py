@@ -1,8 +1,8 @@
 """Rules, ground floor: accounting of time, drawing, the worklist of zero-time consequences (see docs/kernel.md).
 
-Everywhere in the rules: `u`, `c`, `s`, `k` are indices of a unit, clock, station, stock; a record's place in the row is
-`AT_X + X_W * index`, in the params `TO_X + X_PW * index`. Loops and ifs on integers only; nothing here allocates, recurses
-or closes over anything, so that the same functions compile for the CPU and for CUDA. (`a if b < c else b` is written
+Everywhere in the rules: `u`, `c`, `s`, `k` are indices of a unit, clock, station, stock; a record's place in the row
+is `AT_X + X_W * index`, in the params `TO_X + X_PW * index`. Loops and ifs on integers only; nothing here allocates,
+recurses or closes over anything, so that the same functions compile for the CPU and for CUDA. (`a if b < c else b` is written
 out: a min() of integers does not compile for CUDA.)
 """
 
@@ -223,11 +223,13 @@ def wake(row: Array, p: Array, entity: int) -> None:
     flag = p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG
     if row[flag] == 0:
         row[flag] = 1
-        if row[st.WORK_LEN] == row[st.WORK_SEG]:  # the first one of this step: nobody to stand in order with
-            at = row[st.WORK_HEAD] + row[st.WORK_LEN]
-            if at >= p[st.N_ENTITIES]:
-                at -= p[st.N_ENTITIES]
-            row[p[st.AT_ENTITIES] + st.ENTITY_W * at + st.WORK_LIST] = entity
+        ring = p[st.AT_ENTITIES] + st.WORK_LIST
+        at = row[st.WORK_HEAD] + row[st.WORK_LEN]
+        if at >= p[st.N_ENTITIES]:
+            at -= p[st.N_ENTITIES]
+        before = at - 1 if at > 0 else p[st.N_ENTITIES] - 1
+        if row[st.WORK_LEN] == row[st.WORK_SEG] or row[ring + st.ENTITY_W * before] < entity:
+            row[ring + st.ENTITY_W * at] = entity  # behind all others of this step
             row[st.WORK_LEN] += 1
         else:
             insert(row, p, entity)

@@ -54,7 +54,7 @@ def place_in_queue(row: Array, p: Array, s: int, part: int) -> int:
 
 @rare
 def next_of_batch(row: Array, p: Array, s: int, key: int, after: int, place: int) -> int:
-    """Of the parts with this batch key that follow (dispatching key `after`, place) in order, the first; -1 for none."""
+    """Of the parts with this batch key that follow (dispatching key `after`, place) in order the first, or -1."""
     a = of_station(p, s)
     best = st.NOBODY
     least = 0
@@ -275,7 +275,7 @@ def first_of_doors(row: Array, p: Array, s: int) -> int:
     return best
 
 
-@rare
+@leaf
 def hand_over(row: Array, p: Array, s: int, door: int) -> bool:
     """The first unit before the door gives its first part to station `s`, if there is room for it."""
     head = p[st.AT_DOORS] + door

@@ -78,13 +78,13 @@ def lateness(row: Array, p: Array, lane: int, in_time: int, table: int, scale: i
     late = 0
     entity = p[of_lane(p, lane) + st.LANE_ENTITY]
     stream = lane_at(p, lane) + st.LATE_DRAWS
-    if in_time < 1 << 32 and is_late(row, p, stream, entity, in_time):
+    if in_time < 1 << 32 and is_late(row, stream, entity, in_time):
         late = scaled(duration(row, p, table, stream + 2, entity, LATENESS), scale)
     return late
 
 
 @leaf
-def is_late(row: Array, p: Array, stream: int, entity: int, in_time: int) -> bool:
+def is_late(row: Array, stream: int, entity: int, in_time: int) -> bool:
     from_word = draw(row, stream, entity, LATE)
     return upper(from_word) >= in_time
 

@@ -258,8 +258,8 @@ def wake_around(row: Array, p: Array, s: int) -> None:
 
 
 @leaf
-def destination(row: Array, p: Array, u: int, s: int, part: int) -> int:
-    """The station that takes the ended part of unit `u` now, or -1: its reserved one, else one with room."""
+def destination(row: Array, p: Array, s: int, part: int) -> int:
+    """The station that takes an ended part of a unit of `s` now, or -1: its reserved one, else one with room."""
     a = part_at(p, part)
     d = row[a + st.PART_DEST]
     if d >= 0:
@@ -274,14 +274,18 @@ def destination(row: Array, p: Array, u: int, s: int, part: int) -> int:
 def unload(row: Array, p: Array, u: int, s: int) -> None:
     """Send the ended parts of unit `u` on, as far as there is room for them."""
     w = unit_at(p, u)
+    taker = st.NOBODY  # woken after the unit's own station: most lie behind it in the file, so nothing is sorted
     while row[w + st.UNIT_PART] >= 0:
+        if taker >= 0:
+            wake(row, p, taker)
+            taker = st.NOBODY
         part = row[w + st.UNIT_PART]
         target = row[part_at(p, part) + st.PART_STEP]
         if target < 0:
             pop_part(row, p, u)
             leave_line(row, p, part, target)
         else:
-            d = destination(row, p, u, s, part)
+            d = destination(row, p, s, part)
             if d < 0:
                 if row[w + st.UNIT_STATE] != st.BLOCKED:
                     set_state(row, p, u, s, st.BLOCKED)
@@ -289,10 +293,12 @@ def unload(row: Array, p: Array, u: int, s: int) -> None:
                 break
             pop_part(row, p, u)
             enqueue(row, p, d, part)
-            wake(row, p, d)
+            taker = d
     if row[w + st.UNIT_PART] < 0:
         become_free(row, p, u, s)
         wake_around(row, p, s)
+    if taker >= 0:
+        wake(row, p, taker)
 
 
 # --- the end of an operation --------------------------------------------------------------------------------------

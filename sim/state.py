@@ -62,7 +62,7 @@ orders in a lane; ring: places of late orders of a demand; periods: demand perio
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the row: the record it belongs to, its shape within the record (numbers or `SIZES`), unit, meaning."""
+    """One field of the row: the record it belongs to, its shape in it (numbers or `SIZES`), unit, meaning."""
 
     name: str
     of: str
@@ -371,15 +371,17 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "doors": ("door_at", "door_end"),
     "pools": ("mates_at", "mates_end"),
-    "calendars": ("calendar_slot", "changes_at", "changes_end", "changes_weekly", "cal_stations_at", "cal_stations_end"),
+    "calendars": (
+        "calendar_slot", "changes_at", "changes_end", "changes_weekly", "cal_stations_at", "cal_stations_end",
+    ),
     "steps": (
         "step_station", "step_table", "step_door", "choices_at", "choices_end", "route_at", "route_end", "needs_at",
         "needs_end", "mean_left", "steps_left",
     ),
     "products": (
         "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
-        "consumes_at", "consumes_end", "family", "lot", "transfer", "due_table", "part_priority", "product_group", "mix",
-        "list_at", "list_end",
+        "consumes_at", "consumes_end", "family", "lot", "transfer", "due_table", "part_priority", "product_group",
+        "mix", "list_at", "list_end",
     ),
     "groups": ("members_at", "members_end"),
     "stocks": (
@@ -400,9 +402,9 @@ TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Records of the params array. X_at and X_end delimit a list that belongs to the thing, as positions in params. Lists:
 starters, feeders, mates, users, needers, members, below, cal_stations, door: indices; doors: doors that contain the
-station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes: (stock,
-quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last `changes_weekly` of which
-repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season: factors 2^-16 of 168
+station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes:
+(stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
+`changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season: factors 2^-16 of 168
 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition: for each level wear table,
 failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
 
@@ -485,11 +487,12 @@ HEADER_NAMES = (
     *(f"at_{name}" for name in RECORDS),
     *(f"at_{f.name}" for f in LONG),
     *(f"to_{name}" for name in TABLES),
-    "n_timers", "slot_block", "week", "families", "before_service", "tariff_slot", "tariff_at", "tariff_end", "tariff_weekly", "powered",
+    "n_timers", "slot_block", "week", "families", "before_service",
+    "tariff_slot", "tariff_at", "tariff_end", "tariff_weekly", "powered",
     "season_start",
 )  # fmt: skip
-"""Header of the params array: how many there are, where each record begins in the row and in params, and what belongs to
-the plant as a whole. season_start: ticks of the local week that had passed at tick 0."""
+"""Header of the params array: how many there are, where each record begins in the row and in params, and what belongs
+to the plant as a whole. season_start: ticks of the local week that had passed at tick 0."""
 HEADER = len(HEADER_NAMES)
 (
     N_UNITS, N_CLOCKS, N_STATIONS, N_DOORS, N_CREWS, N_POOLS, N_CALENDARS, N_PRODUCTS, N_GROUPS, N_STOCKS,
@@ -498,17 +501,20 @@ HEADER = len(HEADER_NAMES)
     AT_PRODUCTS, AT_GROUPS, AT_STOCKS, AT_LANES, AT_SUPPLIERS, AT_DEMANDS, AT_BANDS, AT_ENTITIES, AT_PARTS,
     AT_PAST, AT_TRANSIT_DUE, AT_TRANSIT_QTY, AT_RING_DUE, AT_RING_QTY, TO_UNITS, TO_CLOCKS, TO_STATIONS,
     TO_DOORS, TO_POOLS, TO_CALENDARS, TO_STEPS, TO_PRODUCTS, TO_GROUPS, TO_STOCKS, TO_LANES, TO_SUPPLIERS,
-    TO_DEMANDS, TO_SLOTS, N_TIMERS, SLOT_BLOCK, WEEK, FAMILIES, BEFORE_SERVICE, TARIFF_SLOT, TARIFF_AT, TARIFF_END, TARIFF_WEEKLY,
+    TO_DEMANDS, TO_SLOTS, N_TIMERS, SLOT_BLOCK, WEEK, FAMILIES, BEFORE_SERVICE, TARIFF_SLOT,
+    TARIFF_AT, TARIFF_END, TARIFF_WEEKLY,
     POWERED, SEASON_START,
 ) = range(HEADER)  # fmt: skip
 
 # --- codes --------------------------------------------------------------------------------------------------------
 
 KINDS = (
-    "work_end", "failure", "repair_end", "wear", "wait", "calendar", "tariff", "delivery", "arrival", "demand", "review",
+    "work_end", "failure", "repair_end", "wear", "wait", "calendar", "tariff", "delivery", "arrival", "demand",
+    "review",
 )  # fmt: skip
 (
-    K_WORK_END, K_FAILURE, K_REPAIR_END, K_WEAR, K_WAIT, K_CALENDAR, K_TARIFF, K_DELIVERY, K_ARRIVAL, K_DEMAND, K_REVIEW,
+    K_WORK_END, K_FAILURE, K_REPAIR_END, K_WEAR, K_WAIT, K_CALENDAR, K_TARIFF, K_DELIVERY, K_ARRIVAL, K_DEMAND,
+    K_REVIEW,
 ) = range(11)  # fmt: skip
 IDLE, WORKING, BLOCKED, STARVED, SETUP, DOWN, OFF = range(7)
 FREE, IN_SETUP, IN_WORK, HOLDS = range(4)
@@ -597,10 +603,11 @@ class Layout:
                 (f.name for f in FIELDS if f.of == name and PLACE.get(f.name, WIDTH[name]) <= inside),
                 key=PLACE.__getitem__,
             )
-            index = (record, *np.unravel_index(inside - PLACE[name], self.shape[name][1:] or (1,)))
+            index: tuple[Any, ...] = (record, *np.unravel_index(inside - PLACE[name], self.shape[name][1:] or (1,)))
         else:
             index = np.unravel_index(inside, self.shape[name])
-        return f"{name}[{', '.join(str(int(i)) for i in index[: len(self.shape[name])])}]"
+        places = [int(i) for i in index[: len(self.shape[name])]]
+        return f"{name}[{', '.join(map(str, places))}]"
 
     def _extent(self, name: str) -> int:
         return self.sizes[name] * WIDTH[name] if name in WIDTH else self.size(name)

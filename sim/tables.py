@@ -457,7 +457,8 @@ def _write_stock(w: Writer, k: Stock, i: int, lane: dict[tuple[str, str], int]) 
     w.record(
         "stocks", i, stock_entity=entity_number(k.id), filler=-1 if supplied else index.products.get(k.item, -1),
         users_at=users[0], users_end=users[1], needers_at=needers[0], needers_end=needers[1], claims_at=served[0],
-        claims_end=served[1], lane_regular=lane.get((k.id, "regular"), -1), lane_express=lane.get((k.id, "express"), -1),
+        claims_end=served[1], lane_regular=lane.get((k.id, "regular"), -1),
+        lane_express=lane.get((k.id, "express"), -1),
         review_slot=index.slot.get(("review", k.id), -1), review_ticks=k.review or 0,
         order_policy=st.ORDER_WORDS.index(k.policy), order_quantity=k.quantity or 1, echelon=int(k.echelon),
         below_at=below[0], below_end=below[1], source_stock=index.stocks.get(k.source, -1), window=max(k.window, 1),

@@ -13,8 +13,9 @@ from sim.compile import Compiled, compile_plant
 from sim.plant import STATES
 from sim.reference import Reference
 from sim.state import FREE, HOLDS, State
-from tests.sim.engines import SEED, assert_same_from, middle
+from tests.sim.engines import SEED, assert_same_from
 from tests.sim.floor_plants import PLANTS
+from tests.sim.ways import middle
 
 UNTIL = 600
 SCALES = ("work_scale", "fail_scale", "repair_scale", "arrival_scale", "demand_scale", "lead_scale")
