@@ -301,11 +301,12 @@ def control_field(plant: Plant, sets: str) -> tuple[str, tuple[int, ...]]:
     """
     where, _, rest = sets.partition(".")
     owner, _, what = rest.partition(".")
-    ids = {
+    owners: dict[str, list[str | None]] = {
         "release": [p.id for p in plant.products], "groups": [g.id for g in plant.groups],
         "stocks": [k.id for k in plant.stocks], "buffers": [s.buffer for s in plant.stations],
         "stations": [s.id for s in plant.stations], "calendars": [c.id for c in plant.calendars],
-    }.get(where, [])  # fmt: skip
+    }  # fmt: skip
+    ids = owners.get(where, [])
     name = CONTROL_FIELDS.get((where, what))
     feature = what.removeprefix("dispatch.")
     if where == "stations" and feature in FEATURES and what != feature and owner in ids:
