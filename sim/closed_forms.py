@@ -141,11 +141,12 @@ def _place(plant: Plant, station: Station, rates: dict[str, float]) -> _Place | 
     second = sum(s * (variance(w) + mean(w) ** 2) for s, w in zip(shares, works, strict=True)) / rate
     scv = second / work**2 - 1
     form = all(w.kind == "exponential" and w.args == works[0].args for w in works) and station.fails is None
-    if station.fails is None or station.fails.after is None:
-        return _Place(station, rate, work, scv, form, exact=True)
     fails = station.fails
-    work, scv = analytic.with_outages(work, scv, mean(fails.after), mean(fails.repair), _scv(fails.repair))
-    return _Place(station, rate, work, scv, form, exact=fails.after.kind == "exponential" and fails.crew is None)
+    if fails is None or fails.after is None:
+        return _Place(station, rate, work, scv, form, exact=True)
+    up = fails.after
+    work, scv = analytic.with_outages(work, scv, mean(up), mean(fails.repair), _scv(fails.repair))
+    return _Place(station, rate, work, scv, form, exact=up.kind == "exponential" and fails.crew is None)
 
 
 def _open(plant: Plant) -> Iterator[Theory]:

@@ -205,7 +205,7 @@ def _sizes(plant: Plant, index: Index) -> dict[str, int]:
 
 
 def _calendars(w: Writer, start: datetime) -> tuple[list[int], list[int]]:
-    """Calendar records; (open at tick 0, tick of the first change) of each. Tick 0 is after a change at it."""
+    """Calendar records; (open at tick 0, tick of the first change) of each. Tick 0 counts as after a change at tick 0."""
     plant = w.plant
     week = round(7 * 86400 / plant.tick_s)
     opened, firsts = [], []
@@ -301,12 +301,12 @@ def control_field(plant: Plant, sets: str) -> tuple[str, tuple[int, ...]]:
     """
     where, _, rest = sets.partition(".")
     owner, _, what = rest.partition(".")
-    things: dict[str, list[str | None]] = {
+    owners: dict[str, list[str | None]] = {
         "release": [p.id for p in plant.products], "groups": [g.id for g in plant.groups],
         "stocks": [k.id for k in plant.stocks], "buffers": [s.buffer for s in plant.stations],
         "stations": [s.id for s in plant.stations], "calendars": [c.id for c in plant.calendars],
     }  # fmt: skip
-    ids = things.get(where, [])
+    ids = owners.get(where, [])
     name = CONTROL_FIELDS.get((where, what))
     feature = what.removeprefix("dispatch.")
     if where == "stations" and feature in FEATURES and what != feature and owner in ids:
@@ -347,10 +347,8 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     w.header |= {
         **{f"n_{name}": n for name, n in sizes.items()},
         **{f"at_{name}": at for name, at in layout.start.items()},
-        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE,
-        "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
-        "before_service": int(before_service(plant)),
-        "powered": int(any(s.power or s.part_energy for s in plant.stations)),
+        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE, "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
+        "before_service": int(before_service(plant)), "powered": int(any(s.power or s.part_energy for s in plant.stations)),
         "season_start": season_start,
     }  # fmt: skip
     initial = _initial(w, opened, firsts, changes[0][0] if changes else st.INFINITY)

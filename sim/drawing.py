@@ -147,9 +147,10 @@ def _work(plant: Plant, s: Station) -> str:
 
 
 def _failing(plant: Plant, s: Station) -> str:
-    if s.fails is None or s.fails.after is None:
+    fails = s.fails
+    if fails is None or fails.after is None:
         return ""
-    return f"fails {duration(_mean(plant, s.fails.after))} / {duration(_mean(plant, s.fails.repair))}"
+    return f"fails {duration(_mean(plant, fails.after))} / {duration(_mean(plant, fails.repair))}"
 
 
 def _stock(n: Node, plant: Plant) -> str:
@@ -166,7 +167,7 @@ def _stock(n: Node, plant: Plant) -> str:
 
 def _demand(n: Node, plant: Plant) -> str:
     d = plant.demands[n.index]
-    every = f"one in {duration(_mean(plant, d.arrivals))}" if d.arrivals else "order book"
+    every = "by its book of orders" if d.arrivals is None else f"one in {duration(_mean(plant, d.arrivals))}"
     return words(fitting(every, 12, n.w - 18), 11, 42, 12, class_="muted")
 
 

@@ -27,7 +27,7 @@ def station(name: str, capacity: int = UNLIMITED, **more: Any) -> Station:
 
 
 def failing(name: str, up: float, repair: float, crew: str | None = None) -> Station:
-    return Station(name, fails=Failure("odf", const(up), const(repair), crew))
+    return Station(name, modes=(Failure("odf", const(up), const(repair), crew),))
 
 
 def product(name: str, steps: list[tuple[str, float]], release: Release) -> Product:

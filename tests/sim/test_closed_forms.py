@@ -50,9 +50,9 @@ def test_each_form_where_its_assumptions_hold() -> None:
     erlang = Release("push", arrivals=Dist("erlang", (1000.0, 2.0)))
     assert forms(one_station(units=2)) == {("M/M/2", True)}
     assert forms(one_station(gamma)) == {("M/G/1", True)}
-    assert forms(one_station(fails=broken)) == {("M/G/1", True)}
-    assert forms(one_station(fails=ageing)) == {("VUT", False)}
-    assert forms(one_station(fails=replace(broken, crew="fitters"))) == {("VUT", False)}
+    assert forms(one_station(modes=(broken,))) == {("M/G/1", True)}
+    assert forms(one_station(modes=(ageing,))) == {("VUT", False)}
+    assert forms(one_station(modes=(replace(broken, crew="fitters"),))) == {("VUT", False)}
     assert forms(one_station(gamma, units=2)) == {("VUT", False)}
     assert forms(one_station(release=erlang)) == {("VUT", False)}
     assert forms(one_station(release=conwip(3))) == {("MVA", True)}
@@ -78,8 +78,8 @@ def test_mg1_with_two_products_is_that_of_the_mixture() -> None:
         one_station(release=conwip(3, base_stock=4)),
         one_station(Dist("gamma", (600.0, 0.5)), release=conwip(3)),
         one_station(EXPONENTIAL, release=conwip(3), units=2),
-        one_station(release=SATURATED, fails=Failure("odf", EXPONENTIAL, const(60.0), "fitters")),
-        one_station(fails=Failure("tdf", EXPONENTIAL, const(60.0))),
+        one_station(release=SATURATED, modes=(Failure("odf", EXPONENTIAL, const(60.0), "fitters"),)),
+        one_station(modes=(Failure("tdf", EXPONENTIAL, const(60.0)),)),
         plant([station("a"), station("b", 1)], [product("x", [("a", 5), ("b", 5)], conwip(3))]),
         plant([], []),
     ],

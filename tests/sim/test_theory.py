@@ -89,7 +89,7 @@ def test_a_machine_that_fails_while_working() -> None:
     """A saturated machine makes 1 / (work * (1 + repair / up)) parts a tick, whatever the distributions."""
     broken = Failure("odf", Dist("weibull", (5000.0, 1.5)), Dist("lognormal", (700.0, 0.9)))
     one = Step("op", "a", Dist("gamma", (100.0, 0.3)), ((-1, 1.0),))
-    compiled = compile_plant(plant([Station("a", fails=broken)], [Product("x", (one,), Release("saturated"))]))
+    compiled = compile_plant(plant([Station("a", modes=(broken,))], [Product("x", (one,), Release("saturated"))]))
     up = 5000.0 * 0.9027452929509336  # mean of a Weibull with shape 1.5: scale * gamma(1 + 1 / 1.5)
     found = replicate(compiled, 100_000, 10_100_000, 20)
     assert_within(found["throughput"], 1 / (100.0 * (1 + 700.0 / up)))
