@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.jit import JIT, leaf, rule
+from sim.jit import JIT, entry, leaf, rule
 from sim.state import REPLICA, SEED
 
 (
@@ -131,6 +131,12 @@ def quantile(params: NDArray[np.int64], table: int, word: int) -> int:
 # --- for the SimPy reference, tests and tools: the same numbers, one at a time -------------------------------------
 
 
+@entry
+def pair(k0: int, k1: int, c0: int, c1: int) -> tuple[int, int]:
+    """`block` for callers in Python: a part of the kernel cannot be called from there."""
+    return block(k0, k1, c0, c1)
+
+
 def signed(word: int) -> int:
     """The signed 64-bit integer with the bits of `word`."""
     return ((int(word) + _SIGN) & ((1 << 64) - 1)) - _SIGN
@@ -138,8 +144,8 @@ def signed(word: int) -> int:
 
 def word(seed: int, replica: int, entity: int, purpose: int, count: int) -> int:
     """Draw number `count` of a stream as an unsigned 64-bit Python int."""
-    pair = block(seed, replica, entity * 16 + purpose, count >> 1)
-    return int(pair[count & 1]) & ((1 << 64) - 1)
+    words = pair(seed, replica, entity * 16 + purpose, count >> 1)
+    return int(words[count & 1]) & ((1 << 64) - 1)
 
 
 def sample(table: NDArray[np.int64], value: int) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sim import state as st
 from sim.compile import Compiled
-from sim.draws import ONE, block
+from sim.draws import ONE, pair
 from sim.jit import entry
 from sim.kernel import blank_rows, check, flush, wake_everything
 from sim.quantile import FINE, LENGTH, drawn
@@ -96,7 +96,7 @@ class Facts:
 @rule
 def _words(seed: int, first: int, entity: int, purpose: int, count: int, out: Array) -> None:
     for i in range(out.shape[0]):
-        a, b = block(seed, first + i, entity * 16 + purpose, count >> 1)
+        a, b = pair(seed, first + i, entity * 16 + purpose, count >> 1)
         out[i] = b if count & 1 else a
 
 
