@@ -68,7 +68,7 @@ def money(rows: Array, compiled: Compiled) -> Values:
 
 def elapsed(rows: Array, compiled: Compiled) -> Values:
     """Ticks since `clear_stats` [R]."""
-    return (rows[:, 0] - compiled.layout.view(rows, "stats_from")[:, 0]).astype(float)
+    return (rows[:, 0] - compiled.layout.view(rows, "stats_from")).astype(float)
 
 
 def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
