@@ -90,6 +90,12 @@ def _show(report: dict[str, Any]) -> None:
             shown = "" if fill is None else f"{100 * fill:.1f} %"
             table.add_row(stock, f"{figures['on_hand']['mean']:.2f}", f"{figures['backorders']['mean']:.2f}", shown)
         console.print(table)
+    if stuck := report.get("stuck"):
+        console.print(
+            f"[bold red]deadlock[/] in {stuck['replicas']} of {stuck['looked_at']} replications looked at: these parts can "
+            "never move again, so the figures mean little"
+        )
+        console.print(stuck["first"], highlight=False, markup=False)
     for group in ("stations", "stocks"):
         for owner, figures in told.get(group, {}).items():
             values = ", ".join(f"{name} {_theory(figure)}" for name, figure in figures.items())

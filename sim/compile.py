@@ -205,7 +205,7 @@ def _sizes(plant: Plant, index: Index) -> dict[str, int]:
 
 
 def _calendars(w: Writer, start: datetime) -> tuple[list[int], list[int]]:
-    """Calendar records; (open at tick 0, tick of the first change) of each. Tick 0 counts as after a change at tick 0."""
+    """Calendar records; (open at tick 0, tick of the first change) of each. Tick 0 is after a change at it."""
     plant = w.plant
     week = round(7 * 86400 / plant.tick_s)
     opened, firsts = [], []
@@ -347,8 +347,10 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     w.header |= {
         **{f"n_{name}": n for name, n in sizes.items()},
         **{f"at_{name}": at for name, at in layout.start.items()},
-        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE, "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
-        "before_service": int(before_service(plant)), "powered": int(any(s.power or s.part_energy for s in plant.stations)),
+        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE,
+        "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
+        "before_service": int(before_service(plant)),
+        "powered": int(any(s.power or s.part_energy for s in plant.stations)),
         "season_start": season_start,
     }  # fmt: skip
     initial = _initial(w, opened, firsts, changes[0][0] if changes else st.INFINITY)

@@ -88,14 +88,6 @@ else:
             return _block(k0, k1, c0, c1)
 
 
-@entry
-def words(seed: int, first: int, entity: int, purpose: int, count: int, out: NDArray[np.int64]) -> None:
-    """out[i] = draw number `count` of the stream of replica `first` + i, as a signed word."""
-    for i in range(out.shape[0]):
-        a, b = block(seed, first + i, entity * 16 + purpose, count >> 1)
-        out[i] = b if count & 1 else a
-
-
 @leaf
 def draw(row: NDArray[np.int64], at: int, entity: int, purpose: int) -> int:
     """Next word (signed 64-bit) of the stream whose count stands at `row[at]` and cached word at `row[at + 1]`."""
@@ -139,6 +131,12 @@ def quantile(params: NDArray[np.int64], table: int, word: int) -> int:
 # --- for the SimPy reference, tests and tools: the same numbers, one at a time -------------------------------------
 
 
+@entry
+def pair(k0: int, k1: int, c0: int, c1: int) -> tuple[int, int]:
+    """`block` for callers in Python: a part of the kernel cannot be called from there."""
+    return block(k0, k1, c0, c1)
+
+
 def signed(word: int) -> int:
     """The signed 64-bit integer with the bits of `word`."""
     return ((int(word) + _SIGN) & ((1 << 64) - 1)) - _SIGN
@@ -146,9 +144,8 @@ def signed(word: int) -> int:
 
 def word(seed: int, replica: int, entity: int, purpose: int, count: int) -> int:
     """Draw number `count` of a stream as an unsigned 64-bit Python int."""
-    out = np.empty(1, dtype=np.int64)
-    words(seed, replica, entity, purpose, count, out)
-    return int(out[0]) & ((1 << 64) - 1)
+    words = pair(seed, replica, entity * 16 + purpose, count >> 1)
+    return int(words[count & 1]) & ((1 << 64) - 1)
 
 
 def sample(table: NDArray[np.int64], value: int) -> int:

@@ -14,10 +14,13 @@ from sim import kpi
 from sim.compile import Compiled
 from sim.kernel import clear_stats, new_rows, run, trace
 from sim.state import EVENTS, KINDS, Array
+from sim.stuck import first_stuck
 
 ENGINES = ("kernel", "simpy", "cuda")
 CHUNK_BYTES = 64 << 20
 """Rows simulated at once: keeps memory flat and lets progress show."""
+LOOKED_AT = 64
+"""Replicas that are looked through for deadlocks at their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,9 @@ class Collector:
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
         self.parts: dict[tuple[str, str, str], list[kpi.Values]] = {}
+        self.stuck = [0, 0]
+        """Replicas that ended in a deadlock, and replicas looked at."""
+        self.first_stuck = ""
 
     def add(self, rows: Array) -> None:
         """Take in the rows of a chunk."""
@@ -148,6 +154,9 @@ class Collector:
             self._put("products", product, figures)
         for stock, figures in kpi.stock_kpis(rows, self.compiled).items():
             self._put("stocks", stock, figures)
+        bad, looked, told = first_stuck(rows, self.compiled, LOOKED_AT - self.stuck[1])
+        self.stuck = [self.stuck[0] + bad, self.stuck[1] + looked]
+        self.first_stuck = self.first_stuck or told
 
     def _put(self, group: str, owner: str, figures: dict[str, kpi.Values]) -> None:
         for name, values in figures.items():
@@ -167,6 +176,8 @@ class Collector:
             figure = interval(np.concatenate(values)) | {"unit": units.get(name, "1")}
             target = report[group] if not owner else report[group].setdefault(owner, {})
             target[name] = figure
+        if self.first_stuck:
+            report["stuck"] = {"replicas": self.stuck[0], "looked_at": self.stuck[1], "first": self.first_stuck}
         return report
 
 

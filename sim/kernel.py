@@ -287,11 +287,14 @@ def check(rows: Array, compiled: Compiled) -> None:
     bad = np.flatnonzero(rows[:, ERROR])
     if bad.size:
         row = rows[bad[0]]
+        from sim.stuck import explain  # it reads rows by name, which needs this module's callers to be there first
+
         now = compiled.start_ms + int(row[NOW]) * compiled.tick_ms
+        waits = explain(row, compiled)
         raise KernelError(
             f"plant {compiled.plant.id}: replica {int(row[st.REPLICA])} of seed {int(row[st.SEED])} stopped at tick "
             f"{int(row[NOW])} (plant time {now:.0f} ms): {ERRORS[int(row[ERROR])]}"
-            f" ({bad.size} of {len(rows)} replicas)"
+            f" ({bad.size} of {len(rows)} replicas)" + (f"; these parts can never move again:\n{waits}" if waits else "")
         )
 
 

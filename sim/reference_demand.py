@@ -35,7 +35,7 @@ class Season:
             left = self.hour - into
             rest_of_hour = (left * factor) >> 16
             if worth < rest_of_hour:
-                return now + (worth << 16) // factor
+                return now - (-worth << 16) // factor  # rounded up
             worth -= rest_of_hour
             now += left
 

@@ -250,7 +250,8 @@ def in_season(row: Array, p: Array, season: int, rest: int) -> int:
         now += left
         left = hour
         number += 1
-    return now + (rest << 16) // p[season + number % 168]
+    factor = p[season + number % 168]
+    return now + ((rest << 16) + factor - 1) // factor
 
 
 @leaf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.draws import block, draw, entity_number, sample, signed, word
+from sim.draws import draw, entity_number, pair, sample, signed, word
 from sim.plant import Dist
 from sim.quantile import table
 from sim.state import REPLICA, SEED
@@ -26,7 +26,7 @@ VECTORS = [
 def test_threefry_gives_its_published_answers(
     counter: tuple[int, int], key: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    found = block(*(signed(k) for k in key), *(signed(c) for c in counter))
+    found = pair(*(signed(k) for k in key), *(signed(c) for c in counter))
     assert tuple(int(x) & (2**64 - 1) for x in found) == expected
 
 
