@@ -63,7 +63,7 @@ def _is_part(library: Any) -> bool:
 
 def _index_without_wrap() -> None:
     """Leave out the test for negative indices in the kernel's functions, and in no other."""
-    usual = arrayobj.fix_integer_index
+    usual: Any = arrayobj.fix_integer_index
 
     def fix_integer_index(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
         if builder.function.name.startswith("_ZN3sim"):
@@ -73,7 +73,7 @@ def _index_without_wrap() -> None:
     arrayobj.fix_integer_index = fix_integer_index
 
 
-@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)  # type: ignore[no-untyped-call]
+@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)
 def _not_alone(_function: object, _arguments: object) -> object:
     """What Python reaches when it calls a part: an error instead of code that is not there."""
     raise TypeError("this function of the kernel is compiled into its callers only; call an entry (sim.kernel.drive)")

@@ -50,8 +50,8 @@ def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest.
 
     Written for vector instructions: the least time of each block, then the place of the least in the block that has
-    it, both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are whole:
-    the row is padded with INFINITY.
+    it, both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are
+    whole: the row is padded with INFINITY.
     """
     at = p[st.AT_SLOTS]
     block = p[st.SLOT_BLOCK]
@@ -294,7 +294,8 @@ def check(rows: Array, compiled: Compiled) -> None:
         raise KernelError(
             f"plant {compiled.plant.id}: replica {int(row[st.REPLICA])} of seed {int(row[st.SEED])} stopped at tick "
             f"{int(row[NOW])} (plant time {now:.0f} ms): {ERRORS[int(row[ERROR])]}"
-            f" ({bad.size} of {len(rows)} replicas)" + (f"; these parts can never move again:\n{waits}" if waits else "")
+            f" ({bad.size} of {len(rows)} replicas)"
+            + (f"; these parts can never move again:\n{waits}" if waits else "")
         )
 
 

@@ -2,8 +2,8 @@
 
 Everywhere in the rules: `u`, `c`, `s`, `k` are indices of a unit, clock, station, stock; a record's place in the row
 is `AT_X + X_W * index`, in the params `TO_X + X_PW * index`. Loops and ifs on integers only; nothing here allocates,
-recurses or closes over anything, so that the same functions compile for the CPU and for CUDA. (`a if b < c else b` is written
-out: a min() of integers does not compile for CUDA.)
+recurses or closes over anything, so that the same functions compile for the CPU and for CUDA. (`a if b < c else b` is
+written out: a min() of integers does not compile for CUDA.)
 """
 
 from __future__ import annotations

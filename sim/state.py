@@ -404,8 +404,8 @@ TABLES: dict[str, tuple[str, ...]] = {
 starters, feeders, mates, users, needers, members, below, cal_stations, door: indices; doors: doors that contain the
 station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes:
 (stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
-`changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season: factors 2^-16 of 168
-hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition: for each level wear table,
+`changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season:
+factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition: for each level wear table,
 failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
 
 
