@@ -209,7 +209,7 @@ def dispatch_key(row: Array, p: Array, s: int, part: int) -> int:
     key = row[z] * p[entry + 2] + row[z + 1] * left + row[z + 2] * p[of_step(p, step) + st.STEPS_LEFT]
     key += row[z + 3] * (row[st.NOW] - row[a + st.PART_QUEUED]) + row[z + 4] * due + row[z + 5] * (due - left)
     if row[z + 6] != 0:
-        key += row[z + 6] * held_within((due << 10) // (max(1, left)))
+        key += row[z + 6] * held_within((due << 10) // (left if left > 1 else 1))  # noqa: FURB136
     if row[z + 7] != 0 and p[of_station(p, s) + st.SETUP_AT] >= 0:
         family = family_of(row, p, part)
         key += row[z + 7] * p[setup_entry(row, p, s, nearest_unit(row, p, s, family), family) + 1]
