@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sim import kernel
 from sim.compile import Compiled, compile_plant
-from sim.plant import SCRAP, UNLIMITED, Plant
-from sim.state import BLOCKED, DOWN, INFINITY, OFF, WORKING, State
+from sim.plant import SCRAP, UNLIMITED, Calendar, Plant, Station
+from sim.state import BLOCKED, DOWN, FREE, IN_SETUP, IN_WORK, INFINITY, State
 from tests.sim.engines import BUNDLED, SEED, compiled_bundled, horizon
 from tests.sim.random_plants import plants
 
@@ -26,18 +26,23 @@ def chain(links: np.ndarray, head: int) -> list[int]:
 def check_parts(state: State, compiled: Compiled) -> None:
     """Parts are in a queue or in a unit, and each product's were released and have not left."""
     queued = [part for head in state.q_head for part in chain(state.part_next, head)]
-    held = [int(part) for part in state.unit_part if part >= 0]
+    held = [part for head in state.unit_part for part in chain(state.part_next, head)]
+    assert [len(chain(state.part_next, head)) for head in state.unit_part] == state.unit_count.tolist()
     parts = queued + held
     assert len(set(parts)) == len(parts)
     assert [len(chain(state.part_next, head)) for head in state.q_head] == state.q_len.tolist()
     free = chain(state.part_next, state.part_free)
     assert sorted(parts + free) == list(range(state.part_used))
-    of_product = np.bincount(state.part_product[parts], minlength=len(compiled.plant.products))
+    transfer = np.array([product.transfer for product in compiled.plant.products])
+    of_product = np.bincount(state.part_product[parts], minlength=len(transfer)) * transfer
     assert of_product.tolist() == state.wip.tolist()
     assert (state.released == state.finished + state.scrapped + state.wip).all()
     for i, product in enumerate(compiled.plant.products):
         if all(target != SCRAP for step in product.steps for target, _ in step.next):
             ages = sum(state.now - int(state.part_release[part]) for part in parts if state.part_product[part] == i)
+            ages *= product.transfer
+            if state.scrapped[i]:
+                continue  # worn machines spoil parts, whose time is in no flow time
             assert state.wip_area[i] == state.flow_sum[i] + ages  # Little's law, exactly
 
 
@@ -46,25 +51,33 @@ def check_stations(state: State, compiled: Compiled) -> None:
     at = 0
     for s, station in enumerate(compiled.plant.stations):
         states = state.unit_state[at : at + station.units]
-        parts = state.unit_part[at : at + station.units]
+        here = slice(at, at + station.units)
+        phases, downs, counts = state.unit_phase[here], state.unit_mode[here] >= 0, state.unit_count[here]
         at += station.units
         assert np.bincount(states, minlength=7).tolist() == state.n_state[s].tolist()
         assert state.st_ticks[s].sum() == station.units * state.now
-        assert station.capacity == UNLIMITED or state.q_len[s] <= station.capacity
-        busy = np.isin(states, (WORKING, BLOCKED, DOWN))
-        assert (busy == (parts >= 0)).all()
-        assert state.q_len[s] == 0 or busy.all() or (states[~busy] == OFF).all()
-        assert state.started[s] - state.ended[s] == np.isin(states, (WORKING, DOWN)).sum()
-        blockers = chain(state.unit_link, state.blocked_head[s])
-        assert all(state.unit_state[unit] == BLOCKED for unit in blockers)
+        open_ = station.calendar is None or state.cal_open[compiled.plant.calendars.index(_calendar(compiled, station))]
+        assert state.st_free[s] == (((phases == FREE) & ~downs).sum() if open_ else 0)
+        assert station.capacity == UNLIMITED or state.q_len[s] <= station.capacity + state.st_free[s]
+        assert ((phases == FREE) == (counts == 0)).all()
+        assert ((states == DOWN) == downs).all()
+        scrapping = any(m.part == "scrapped" for m in station.modes)
+        begun = counts[np.isin(phases, (IN_SETUP, IN_WORK))].sum()
+        assert scrapping or state.started[s] - state.ended[s] == begun
+    for head in state.blocked_head:
+        assert all(state.unit_state[unit] == BLOCKED for unit in chain(state.unit_link, head))
     for c, crew in enumerate(compiled.plant.crews):
-        served = [
-            s.fails is not None and s.fails.crew == crew.id for s in compiled.plant.stations for _ in range(s.units)
-        ]
-        down = int((state.unit_state[np.array(served)] == DOWN).sum()) if any(served) else 0
+        modes = {(s.id, m.id): m for s in compiled.plant.stations for m in s.modes}
+        down = sum(
+            modes[compiled.clocks[k][0], compiled.clocks[k][2]].crew == crew.id for k in state.unit_mode if k >= 0
+        )
         waiting = len(chain(state.unit_link, state.crew_head[c]))
         assert state.crew_free[c] + down - waiting == crew.size
         assert state.crew_free[c] == 0 or waiting == 0
+
+
+def _calendar(compiled: Compiled, station: Station) -> Calendar:
+    return next(c for c in compiled.plant.calendars if c.id == station.calendar)
 
 
 def check_stocks(state: State, compiled: Compiled) -> None:
@@ -76,12 +89,22 @@ def check_stocks(state: State, compiled: Compiled) -> None:
             for name, quantity in product.release.consumes
             if name == stock.id
         )
-        assert stock.initial + state.received[k] - state.shipped[k] - consumed == state.on_hand[k]
-        assert state.demanded[k] - state.shipped[k] == state.backorders[k]
+        sent = sum(
+            int(state.lane_order[i] - state.owed[i] - state.transit_qty[i].sum()) for i in range(len(compiled.lanes))
+        )
+        assert sent == 0
+        left = stock.initial + state.received[k] - state.shipped[k] - consumed - state.on_hand[k]
+        feeds = any(other.source == stock.id or (other.express and other.express.source == stock.id)
+                    for other in compiled.plant.stocks)  # fmt: skip
+        needed = any(name == stock.id for p in compiled.plant.products for step in p.steps for name, _ in step.needs)
+        assert left >= 0 if feeds or needed else left == 0
+        assert state.demanded[k] - state.shipped[k] - state.lost[k] == state.backorders[k]
         assert min(state.on_hand[k], state.backorders[k]) == 0
-        assert state.ordered[k] - (0 if stock.source == "line" else state.received[k]) == state.on_order[k]
-        assert state.transit_qty[k].sum() == state.on_order[k]
-        assert ((state.transit_due[k] == INFINITY) == (state.transit_qty[k] == 0)).all()
+        lanes = [i for i, (name, _) in enumerate(compiled.lanes) if name == stock.id]
+        ordered = state.ordered[lanes].sum()
+        assert ordered - (0 if stock.source == "line" else state.received[k]) == state.on_order[k]
+        for i in lanes:
+            assert ((state.transit_due[i] == INFINITY) == (state.transit_qty[i] == 0)).all()
         if stock.source == "line":
             assert state.received[k] == state.finished[compiled.product_index[stock.item]]
 
