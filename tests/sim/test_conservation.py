@@ -151,7 +151,7 @@ def check_all(compiled: Compiled, until: int, replica: int) -> None:
 
 
 @given(plants(), st.integers(0, 1000))
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nothing_is_lost(plant: Plant, replica: int) -> None:
     check_all(compile_plant(plant), 500, replica)
 
