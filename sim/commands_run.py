@@ -92,8 +92,8 @@ def _show(report: dict[str, Any]) -> None:
         console.print(table)
     if stuck := report.get("stuck"):
         console.print(
-            f"[bold red]deadlock[/] in {stuck['replicas']} of {stuck['looked_at']} replications looked at: these parts can "
-            "never move again, so the figures mean little"
+            f"[bold red]deadlock[/] in {stuck['replicas']} of {stuck['looked_at']} replications looked at: these parts "
+            "can never move again, so the figures mean little"
         )
         console.print(stuck["first"], highlight=False, markup=False)
     for group in ("stations", "stocks"):

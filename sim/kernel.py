@@ -36,6 +36,7 @@ from sim.rules_event import fire, next_demand, pause, settle
 from sim.rules_release import first_arrival
 from sim.rules_supply import demand_at, of_demand
 from sim.state import ACCUMULATED, ERROR, ERRORS, INFINITY, NOBODY, NOW, SINCE, Array
+from sim.stuck import explain
 
 
 class KernelError(RuntimeError):
@@ -287,8 +288,6 @@ def check(rows: Array, compiled: Compiled) -> None:
     bad = np.flatnonzero(rows[:, ERROR])
     if bad.size:
         row = rows[bad[0]]
-        from sim.stuck import explain  # it reads rows by name, which needs this module's callers to be there first
-
         now = compiled.start_ms + int(row[NOW]) * compiled.tick_ms
         waits = explain(row, compiled)
         raise KernelError(

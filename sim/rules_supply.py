@@ -315,7 +315,13 @@ def decide(row: Array, p: Array, k: int) -> int:
 
 @rare
 def withdrawn(row: Array, p: Array, k: int) -> None:
-    """Something was taken from stock `k`, or asked of it: all that this makes the stocks above it do."""
+    """Something was taken from stock `k`, or asked of it: all that this makes the stocks above it do.
+
+    Where both lanes ask stocks, the regular one's waits in `later`, a stack of digits (a device knows no recursion).
+    There is one for each stock on the way up that has two such lanes; six fit for a thousand stocks.
+    """
+    base = p[st.N_STOCKS] + 1
+    later = 0
     while k >= 0:
         b = of_stock(p, k)
         if p[b + st.FILLER] >= 0:
@@ -329,7 +335,12 @@ def withdrawn(row: Array, p: Array, k: int) -> None:
         if asked & 2 > 0:
             fast = p[of_lane(p, p[b + st.LANE_EXPRESS]) + st.LANE_SOURCE]
             if fast != source:
-                withdrawn(row, p, fast)
+                if source >= 0:
+                    later = later * base + source + 1
+                source = fast
+        if source < 0 and later > 0:
+            source = later % base - 1
+            later = later // base
         k = source
 
 

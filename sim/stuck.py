@@ -123,16 +123,16 @@ class Stuck:
         return not any(True for _ in self._lacks(s, part))
 
     def _lacks(self, s: int, part: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """What a part in the queue of `s` lacks and will not get: in words, and the stations where it would come from."""
+        """What a part in the queue of `s` lacks and will not get: in words, and the stations it would come from."""
         state, station = self.state, self.plant.stations[s]
         product = self.plant.products[state.part_product[part]]
         for name, n in self._needs(product, part):
             stock = self.compiled.stock_index[name]
             if state.on_hand[stock] < n and not self._comes(name):
                 yield f"{n} {name} ({state.on_hand[stock]} on hand)", self._makers(name)
-        if station.batch is not None and station.batch.wait is None and self._alike(s, part) < station.batch.least:
-            if not self._more_come():
-                yield f"{station.batch.least} parts of one {station.batch.by}, of which {self._alike(s, part)} are here", ()
+        batch, here = station.batch, self._alike(s, part)
+        if batch is not None and batch.wait is None and here < batch.least and not self._more_come():
+            yield f"{batch.least} parts of one {batch.by}, of which {here} are here", ()
         if station.operators is not None:
             pool, n = station.operators
             there = int(state.pool_free[[p.id for p in self.plant.pools].index(pool)])
@@ -201,9 +201,8 @@ class Stuck:
         for u, head in enumerate(state.unit_part):
             if u not in self.dead_units and any(state.part_product[i] in numbers for i in self._chain(int(head))):
                 return True
-        return any(
-            self._moves(s) and any(state.part_product[i] in numbers for i in queue) for s, queue in enumerate(self.queues)
-        )
+        moving = [queue for s, queue in enumerate(self.queues) if self._moves(s)]
+        return any(state.part_product[i] in numbers for queue in moving for i in queue)
 
     def _released(self, product: Product) -> bool:
         """May a part of the product ever be released?"""
@@ -237,12 +236,11 @@ class Stuck:
         stock = self.plant.stocks[self.compiled.stock_index[name]]
         for p in self.plant.products:
             if stock.source == "line" and p.id == stock.item:
-                number, state = self.compiled.product_index[p.id], self.state
-                places = [
-                    self.compiled.units[u][0] for u in self.dead_units if state.part_product[state.unit_part[u]] == number
-                ]
-                places += [s.id for s, q in zip(self.plant.stations, self.queues, strict=True)
-                           if any(state.part_product[i] == number for i in q)]  # fmt: skip
+                number, of = self.compiled.product_index[p.id], self.state.part_product
+                dead = sorted(self.dead_units)
+                places = [self.compiled.units[u][0] for u in dead if of[self.state.unit_part[u]] == number]
+                queues = zip(self.plant.stations, self.queues, strict=True)
+                places += [s.id for s, queue in queues if any(of[i] == number for i in queue)]
                 return tuple(dict.fromkeys(places)) or tuple(s for s, _ in p.steps[0].eligible)
         return ()
 

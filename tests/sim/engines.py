@@ -98,7 +98,9 @@ def field_name(compiled: Compiled, position: int) -> str:
         "entities": [*(s.id for s in plant.stations), *(p.id for p in plant.products)],
         **{
             of: [thing.id for thing in getattr(plant, of)]
-            for of in ("stations", "products", "stocks", "demands", "crews", "pools", "calendars", "groups", "suppliers")
+            for of in (
+                *("stations", "products", "stocks", "demands", "crews", "pools", "calendars", "groups", "suppliers"),
+            )
         },
     }
     if of not in things:
@@ -145,7 +147,8 @@ def assert_same_from(
     difference = event_difference(compiled, found, expected)
     assert not difference, difference
     error = int(row[ERROR])
-    assert whole == (error == 0), f"plant {compiled.plant.id}: kernel's error {ERRORS.get(error)}, reference's: {not whole}"
+    errors = f"plant {compiled.plant.id}: error of the kernel {ERRORS.get(error)}, of the reference {not whole}"
+    assert whole == (error == 0), errors
     if whole:
         final = row_difference(compiled, row, model.to_row())
         assert not final, final

@@ -10,9 +10,11 @@ from sim.state import FREE, HOLDS, IN_SETUP, IN_WORK, OFF, State
 
 ON_THE_FLOOR = (
     *STATES,
-    *("down without a part", "down with ended parts", "down in setup", "interrupted", "frozen", "maintenance due", "worn"),
+    *("down without a part", "down with ended parts", "down in setup", "interrupted", "frozen"),
+    *("maintenance due", "worn"),
     *("crew queue", "several blocked", "blocked before several stations", "barred", "place reserved"),
-    *("operators waited for", "batch", "batch after waiting", "waits for components", "scrapped by a failure", "set up"),
+    *("operators waited for", "batch", "batch after waiting", "waits for components"),
+    *("scrapped by a failure", "set up"),
     *("maintained", "scrapped", "tardy", "part of a lot done", "overtime", "energy in several bands"),
 )
 IN_TRADE = (

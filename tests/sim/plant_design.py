@@ -13,7 +13,8 @@ from sim.plant import FEATURES
 from sim.settings import PATHS
 
 ROUTES = ("rework", "self loop", "scrap", "early end", "no work", "alternatives", "needs", "lots", "transfer")
-RELEASES = ("push", "conwip", "saturated", "orders", "base stock", "no cap", "release hours", "consumes", "group", "mix")
+POLICIES = ("push", "conwip", "saturated", "orders")
+RELEASES = (*POLICIES, "base stock", "no cap", "release hours", "consumes", "group", "mix")
 DATES = ("due", "dates of orders", "priority", "holding")
 QUEUES = ("parallel", "finite", "no queue", "kanban", "setups", "first setup", "batch wait")
 BATCHES = ("batch by family", "batch by product", "batch by any")
@@ -38,7 +39,10 @@ ALL = (
 )  # fmt: skip
 """Every feature."""
 
-OF_STATION = (*QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *CONDITION, *PEOPLE, "finish at close", "freeze", *ENERGY[:2])
+OF_STATION = (
+    *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *CONDITION, *PEOPLE,
+    "finish at close", "freeze", "power", "part energy",
+)  # fmt: skip
 """Those that a station has: their pairs must meet at one station, not only in one plant."""
 
 IMPLIED = {

@@ -10,10 +10,26 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
-from sim.plant import DONE, SCRAP, Calendar, Control, Crew, Group, Plant, Pool, Product, Release, Step, Stock, Tariff
+from sim.plant import (
+    DONE,
+    SCRAP,
+    Calendar,
+    Control,
+    Crew,
+    Dist,
+    Group,
+    Plant,
+    Pool,
+    Product,
+    Release,
+    Step,
+    Stock,
+    Tariff,
+)
 from sim.settings import settings
 from tests.sim.plant_design import ALL, BLOCKING, REVIEW_ORDERS, close, design
 from tests.sim.random_choices import GAPS, TIMES, ZERO, Choices, lines
@@ -89,12 +105,13 @@ class Maker(Choices):
         spans[-1] = (spans[-1][0], min(spans[-1][1], 1440 + spans[0][0]))
         spans = [(first, end) for first, end in spans if end > first]
         breaks = ((9, 10), (10, 30)) if self.has("breaks") else ()
+        freezes = self.has("freeze") and (name == "cal0" or not self.has("finish at close"))
         stop = date(2026, 3, 30) if self.has("summer time") else date(2026, 1, 6)
         busy = (5, 6) if self.has("summer time") else (0, 1)
         return Calendar(
             name,
             tuple((day, first, end) for day in range(7) for first, end in (spans if day in busy else spans[:1])),
-            at_close="freeze" if self.has("freeze") and (name == "cal0" or not self.has("finish at close")) else "finish",
+            at_close="freeze" if freezes else "finish",
             breaks=tuple((day, a + first, a + end) for day in busy for a, b in spans[:3] for first, end in breaks
                          if a + end < b),
             closed=((stop, stop),) if self.has("planned stop") else (),
@@ -148,7 +165,7 @@ class Maker(Choices):
         targets = [(onward, 1.0 - odds * len(others)), *((target, odds) for target in others)]
         self.random.shuffle(targets)
         station = self.pick(*self.stations)
-        eligible: tuple[tuple[str, object], ...] = ()
+        eligible: tuple[tuple[str, Dist], ...] = ()
         if self.rather("alternatives") and "before_service" not in self.wishes:
             rest = [name for name in self.stations if name != station]
             eligible = tuple((name, self.time(TIMES)) for name in self.random.sample(rest, self.pick(1, len(rest))))
@@ -157,13 +174,13 @@ class Maker(Choices):
             count_needs = self.pick(1, min(2, len(parts)))
             needs = tuple((name, self.pick(1, 1, 2)) for name in self.random.sample(parts, count_needs))
         work = ZERO if i > 0 and self.rather("no work") else self.time(TIMES)
-        return Step(f"op{i}", station, work, tuple(targets), eligible, needs)  # type: ignore[arg-type]
+        return Step(f"op{i}", station, work, tuple(targets), eligible, needs)
 
     def _release(self, lot: int, parts: list[str], has_goods: bool, first: bool) -> Release:
         policies = [name for name in ("push", "push", "conwip", "saturated", "orders") if self.has(name)] or ["conwip"]
         policy = "conwip" if self.has("mix") and first else self.pick(*policies)
         count = self.pick(1, min(2, len(parts))) if parts and self.rather("consumes") else 0
-        common = {
+        common: dict[str, Any] = {
             "policy": policy,
             "consumes": tuple((name, self.pick(1, 1, 2)) for name in self.random.sample(parts, count)),
             "calendar": self.pick(*self.calendars).id if self.calendars and self.rather("release hours") else None,
@@ -196,7 +213,7 @@ class Maker(Choices):
 
     def _controls(self, plant: Plant) -> tuple[Control, ...]:
         """Some settings of each form that is wished."""
-        made = []
+        made: list[Control] = []
         for path, value in settings(plant).items():
             form = form_of(path)
             often = 0.05 if "dispatch" in form else 0.6

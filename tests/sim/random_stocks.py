@@ -58,9 +58,8 @@ class TradeMaker:
         express = None
         if c.rather("express", 0.7):
             fast = c.pick(*above) if above and c.has("express from stock") else c.pick("dear", "acme")
-            express = Express(
-                fast, c.time(LEADS), c.pick(1, 4), least=self._least(), multiple=c.pick(2, 3) if c.has("multiple") else 1
-            )
+            multiple = c.pick(2, 3) if c.has("multiple") else 1
+            express = Express(fast, c.time(LEADS), c.pick(1, 4), least=self._least(), multiple=multiple)
         forecast = policy == "forecast"
         return Stock(
             name,
@@ -114,5 +113,5 @@ class TradeMaker:
             quantity=nobody if not dated and c.rather("nobody") else quantity,
             priority=rank,
             due=c.pick(0, 8, 30) if dated else None,
-            season=tuple(c.pick(0.0, 0.5, 1.0, 2.5) for _ in range(167)) + (1.0,) if season else (),
+            season=(*(c.pick(0.0, 0.5, 1.0, 2.5) for _ in range(167)), 1.0) if season else (),
         )

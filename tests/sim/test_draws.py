@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from sim.draws import draw, entity_number, pair, sample, signed, word
+from sim.jit import entry
 from sim.plant import Dist
 from sim.quantile import table
-from sim.state import REPLICA, SEED
+from sim.state import REPLICA, SEED, Array
 
 # Known answers of the Random123 distribution, threefry2x64 with 13 rounds: counter, key, result.
 VECTORS = [
@@ -30,12 +31,19 @@ def test_threefry_gives_its_published_answers(
     assert tuple(int(x) & (2**64 - 1) for x in found) == expected
 
 
+@entry
+def take_words(row: Array, at: int, entity: int, purpose: int, out: Array) -> None:
+    for i in range(out.shape[0]):
+        out[i] = draw(row, at, entity, purpose)
+
+
 def test_a_stream_gives_the_words_of_its_addresses() -> None:
     row = np.zeros(12, dtype=np.int64)
     row[SEED], row[REPLICA] = 99, 3
     entity = entity_number("mill/1")
-    drawn = [draw(row, 10, entity, 2) & (2**64 - 1) for _ in range(7)]
-    assert drawn == [word(99, 3, entity, 2, n) for n in range(7)]
+    drawn = np.zeros(7, dtype=np.int64)
+    take_words(row, 10, entity, 2, drawn)
+    assert [int(x) & (2**64 - 1) for x in drawn] == [word(99, 3, entity, 2, n) for n in range(7)]
     assert row[10] == 7
 
 

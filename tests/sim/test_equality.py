@@ -184,7 +184,8 @@ def test_the_comparison_finds_where_engines_part() -> None:
     parted = int(str(caught.value).split("they part by tick ")[1].split(":")[0])
     model, row = ways(compiled, 300, 3)["from empty"]()
     assert advance(model, parted - 1)
-    assert not row_difference(compiled, _run(row, compiled, parted - 1), model.to_row()) and parted > at
+    assert not row_difference(compiled, _run(row, compiled, parted - 1), model.to_row())
+    assert parted > at
 
 
 def _run(row: np.ndarray, compiled: Compiled, until: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def test_a_batch_that_never_fills() -> None:
         plant([station("b", 0), station("a", modes=(Failure("odf", const(3), const(9000), "fitters"),), capacity=0)],
               [product("x", [("b", 1), ("a", 5)], SATURATED)], crews=(Crew("fitters", 1),)),
         plant([station("a", operators=("staff", 1)), station("b", operators=("staff", 1))],
-              [product("x", [("a", 9000)], push(5)), product("y", [("b", 9000)], push(500))], pools=(Pool("staff", 1),)),
+              [product("x", [("a", 9000)], push(5)), product("y", [("b", 9)], push(500))], pools=(Pool("staff", 1),)),
         plant([station("oven", batch=Batch(3, 3))], [product("rod", [("oven", 5)], push(20))]),
     ],
     ids=["closed", "in repair", "operators busy", "batch fills slowly"],
@@ -112,7 +112,7 @@ def test_no_bundled_plant_is_stuck(name: str) -> None:
     assert first_stuck(rows, compiled)[0] == 0
 
 
-@pytest.mark.parametrize("seed", range(0, 60))
+@pytest.mark.parametrize("seed", range(60))
 def test_what_is_called_stuck_never_moves_again(seed: int) -> None:
     """Units that are stuck hold the same parts long after; stations that are stuck start nothing."""
     compiled = compiled_random(seed)
@@ -147,4 +147,3 @@ def test_an_overflow_of_a_stuck_line_says_what_it_waits_for() -> None:
     rows = kernel.new_rows(compiled, SEED, 1)
     with pytest.raises(kernel.KernelError, match=r"more parts in the system[^$]*can never move again[^$]*cut -> check"):
         kernel.run(rows, compiled, 5000)
-

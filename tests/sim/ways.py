@@ -57,7 +57,7 @@ def change_scales(compiled: Compiled, row: Array, chooser: random.Random) -> Non
 
 
 def ways(compiled: Compiled, until: int, replica: int) -> dict[str, Begin]:
-    """From empty; from a random moment; after a control change at one; and from one with other scales and statistics."""
+    """From empty; from a random moment; after a control change at one; from one with other scales and statistics."""
 
     def empty() -> tuple[Reference, Array]:
         return Reference(compiled, SEED, replica), kernel.new_rows(compiled, SEED, 1, replica)[0]
