@@ -49,7 +49,7 @@ def failing() -> Plant:
     """M/G/1: gamma work that failures interrupt."""
     fails = Failure("odf", exponential(5000.0), Dist("lognormal", (800.0, 0.7)))
     step = Step("cut", "a", Dist("gamma", (700.0, 0.6)), ((DONE, 1.0),))
-    return plant([Station("a", fails=fails)], [Product("one", (step,), poisson(1500.0))])
+    return plant([Station("a", modes=(fails,))], [Product("one", (step,), poisson(1500.0))])
 
 
 def constant(cap: int) -> Plant:
