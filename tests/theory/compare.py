@@ -25,8 +25,7 @@ import numpy as np
 from sim import plantfile
 from sim.compile import Compiled, compile_plant
 from sim.experiment import Collector, Run, replicate
-from sim.kpi import Values, elapsed, ticks_per_unit
-from sim.state import Array
+from sim.kpi import Values
 
 SHARP = 0.005
 """Relative precision asked of a figure where nothing else is said."""
@@ -73,23 +72,12 @@ def compiled(text: str) -> Compiled:
 
 
 def figures(plant: Compiled, plan: Run) -> dict[str, Values]:
-    """Every figure of every replication: plant, stations, stocks, and flow time and WIP by product."""
+    """Every figure of every replication: plant, stations, products, stocks."""
     collector = Collector(plant)
     for rows in replicate(plant, plan):
         collector.add(rows)
-        for product, values in by_product(rows, plant).items():
-            collector.parts.setdefault(("products", *product), []).append(values)
     parts = collector.parts.items()
     return {f"{owner}.{name}" if owner else name: np.concatenate(found) for (_, owner, name), found in parts}
-
-
-def by_product(rows: Array, plant: Compiled) -> dict[tuple[str, str], Values]:
-    """Flow time (`time_unit`) and WIP of each product, from the integers of the rows."""
-    view, unit = plant.layout.view, ticks_per_unit(plant)
-    flow = view(rows, "flow_sum") / np.maximum(view(rows, "finished"), 1) / unit
-    wip = view(rows, "wip_area") / elapsed(rows, plant)[:, None]
-    products = enumerate(plant.plant.products)
-    return {(p.id, name): values[:, i] for i, p in products for name, values in (("flow_time", flow), ("wip", wip))}
 
 
 def estimate(values: Values) -> Estimate:

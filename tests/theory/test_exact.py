@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_priorities, cases_queues
+from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_priorities, cases_queues, cases_supply
 from tests.theory.compare import Case, assert_case, estimates
 
 CASES = (
@@ -18,6 +18,7 @@ CASES = (
     *cases_lines.CASES,
     *cases_maintenance.CASES,
     *cases_priorities.CASES,
+    *cases_supply.CASES,
 )
 
 
