@@ -105,7 +105,8 @@ def field_name(compiled: Compiled, position: int) -> str:
     }
     if of not in things:
         return name
-    return f"{name} ({things[of][int(place.rstrip(']').split(',')[0])]})"
+    number = int(place.rstrip("]").split(",")[0])
+    return f"{name} ({things[of][number]})" if number < len(things[of]) else f"{name} (no slot: fills the block up)"
 
 
 def advance(model: Reference, until: int) -> bool:
