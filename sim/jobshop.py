@@ -22,7 +22,9 @@ RULES = {
 
 def read(text: str) -> Jobs:
     """The jobs of an instance. ValueError, with the line, where the text is not one."""
-    rows = [(n, line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"]
+    rows = [
+        (n, line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"
+    ]
     numbers = []
     for n, words in rows:
         if not all(word.isdecimal() for word in words):

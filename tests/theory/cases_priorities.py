@@ -45,7 +45,7 @@ def interrupted(part: str) -> Case:
         "release: {part: {policy: saturated}}",
     )
     good = 1 / q.with_repeats(exp(-5 / 20), 1 / 20, 4.0)
-    return Case(f"interrupted_{part}", text, {"throughput": good, "a.down": 4.0 / 24.0}, 60_000, 500, {"a.down": 0.01})
+    return Case(f"interrupted_{part}", text, {"throughput": good, "a.down": 4.0 / 24.0}, 90_000, 500, {"a.down": 0.01})
 
 
 def lost_sales(base_stock: int) -> Case:

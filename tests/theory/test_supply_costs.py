@@ -51,7 +51,7 @@ def test_lost_sales_cost_what_zipkin_says() -> None:
     orders = lost_sales.capped_base_stock(model, 16, 16)
     assert lost_sales.best_base_stock(model)[0] == 16
     assert lost_sales.best(model)[0] == pytest.approx(4.40, abs=0.0051)
-    missed, found = lost_sales.lost(model, orders), run(bundled("lost_sales"), 4000)
+    missed, found = lost_sales.lost(model, orders), run(bundled("lost_sales"), 7000)
     assert_agrees(estimate(found["cost_rate"]), lost_sales.cost(model, orders), 0.005)
     assert_agrees(estimate(found["shelf.lost"]), missed / model.mean, 0.02)
     assert_agrees(estimate(found["shelf.on_hand"]), lost_sales.cost(model, orders) - 4.0 * missed, 0.01)
@@ -78,7 +78,7 @@ def test_serial_supply_has_the_best_levels() -> None:
 @pytest.mark.parametrize(("lead", "window"), [(0, 4), (2, 4), (2, 12)])
 def test_forecasts_make_orders_vary_more_than_demand(lead: int, window: int) -> None:
     """Order-up-to with a moving average: variance of the orders of a day over that of the demand of a day."""
-    mean, days, warmup = 100, 200, 40
+    mean, days, warmup = 100, 400, 40
     text = supplied(
         f"kind: forecast, window: {window}, cover: {lead + 1}, safety: 50, every: 1 d",
         f"arrivals: constant(1 d), quantity: poisson({mean})",
@@ -87,7 +87,7 @@ def test_forecasts_make_orders_vary_more_than_demand(lead: int, window: int) -> 
     )
     built = compiled(text)
     day, ordered = built.ticks(86_400.0), []
-    rows = kernel.new_rows(built, SEED, 400)
+    rows = kernel.new_rows(built, SEED, 800)
     for n in range(warmup, warmup + days + 1):
         kernel.run(rows, built, n * day + 1)
         ordered.append(built.layout.view(rows, "ordered").sum(axis=1).astype(float))
