@@ -1,9 +1,9 @@
 """Classical job shops as plant files.
 
 An instance is the usual text: a line `jobs machines`, then a line a job of (machine, time) pairs in the order of its
-operations, machines from 0; lines that begin with # are remarks. In the plant each job is a product of which one unit is
-made, and all of them enter in one drain at tick 0: CONWIP with cap 1 and a base stock of 1, which the finished unit fills for
-good. An operation takes its time in minutes, exactly.
+operations, machines from 0; lines that begin with # are remarks. In the plant each job is a product of which one unit
+is made, and all of them enter in one drain at tick 0: CONWIP with cap 1 and a base stock of 1, which the finished unit
+fills for good. An operation takes its time in minutes, exactly.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 2:
         print("usage: python -m sim.jobshop INSTANCE [RULE]", file=sys.stderr)
         return 2
-    path = Path(arguments[0])
+    path, rule = Path(arguments[0]), arguments[1] if len(arguments) > 1 else "FIFO"
     try:
-        told = plant_text(path.read_text(encoding="utf-8"), *arguments[1:], line=path.stem)
+        told = plant_text(path.read_text(encoding="utf-8"), rule, path.stem)
     except (OSError, ValueError) as error:
         print(f"{path}: {error}", file=sys.stderr)
         return 2

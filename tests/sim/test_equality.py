@@ -47,7 +47,9 @@ def test_random_plant(seed: int) -> None:
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_plant(name: str) -> None:
     compiled = compiled_bundled(name)
-    assert check_all_ways(compiled, horizon(compiled, 1500), 3) > 1500
+    until = horizon(compiled, 1500)
+    runs_dry = until == 1 << 40  # a job shop whose last job is done
+    assert check_all_ways(compiled, until, 3) > (60 if runs_dry else 1500)
 
 
 @given(plants(), st.integers(0, 1000))

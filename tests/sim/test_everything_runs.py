@@ -1,4 +1,4 @@
-"""Every example of the plant file and every bundled plant runs, in the way of `plantwin simulate`, and says something."""
+"""Every example of the plant file and every bundled plant runs, in the way of `plantwin simulate`."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def test_the_bundled_ft06_is_the_instance() -> None:
     instance, text = load("ft06"), bundled("ft06")
     comment = text.replace("\n# ", " ")
     words = {
-        "FIFO": "served takes", "SPT": "the shortest operation first", "MWKR": "most work left", "MOR": "operations left",
+        "FIFO": "served takes", "SPT": "the shortest operation first", "MWKR": "most work left",
+        "MOR": "operations left",
     }  # fmt: skip
     head, _, _ = text.partition("controls:")
     for rule, said in words.items():
