@@ -40,3 +40,9 @@ def test_every_example_runs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", bundled())
 def test_every_bundled_plant_runs(name: str) -> None:
     run(name, 2)
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_every_bundled_plant_is_listed_with_its_question(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plant-file.md").read_text(encoding="utf-8")
+    assert f"| `{name}` | {load(name).question} |" in page
