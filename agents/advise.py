@@ -193,7 +193,8 @@ class Advisor:
     @staticmethod
     def _with_controls(rows: Rows, compiled: Compiled, present: dict[str, int]) -> Rows:
         """Presents whose setpoints are those read back from the plant."""
-        from sim.kernel import get_controls, set_controls
+        from sim.engine import set_controls
+        from sim.kernel import get_controls
 
         values = Grid(compiled.plant).vector(present)
         if not (get_controls(rows, compiled) == values).all():

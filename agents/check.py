@@ -8,9 +8,10 @@ import numpy as np
 
 from agents.env import PlantEnv, PlantVectorEnv
 from agents.errors import AgentError
+from sim.compile import Compiled
 
 
-def describe(plant: str) -> dict[str, Any]:
+def describe(plant: str | Compiled) -> dict[str, Any]:
     """What an environment of this plant shows and takes."""
     env = PlantVectorEnv(1, plant)
     p = env.compiled.plant
@@ -27,7 +28,7 @@ def describe(plant: str) -> dict[str, Any]:
     }
 
 
-def check(plant: str, steps: int = 200, lanes: int = 3, seed: int = 7) -> str:
+def check(plant: str | Compiled, steps: int = 200, lanes: int = 3, seed: int = 7) -> str:
     """Play random actions; `AgentError` unless everything is finite, in spec, repeatable by seed, and equal alone
     and in a batch.
     """
@@ -36,18 +37,18 @@ def check(plant: str, steps: int = 200, lanes: int = 3, seed: int = 7) -> str:
     actions = rng.integers(0, batch.grid.counts, size=(steps, lanes, batch.grid.size))
     first = _play(batch, actions, seed)
     if not all(np.array_equal(x, y) for x, y in zip(first, _play(batch, actions, seed), strict=True)):
-        raise AgentError(f"{plant}: the same seed and actions gave another episode; please report this")
+        raise AgentError(f"{batch.compiled.plant.id}: the same seed and actions gave another episode; please report this")
     single = PlantEnv(plant, first=lanes - 1, max_episode_steps=batch.limit_steps)
     observation, _ = single.reset(seed=seed)
     for k in range(batch.limit_steps):
         if not np.array_equal(observation, first[0][k, -1]):
             raise AgentError(
-                f"{plant}: the environment alone differs from its place in a batch at step {k}; please report this"
+                f"{batch.compiled.plant.id}: the environment alone differs from its place in a batch at step {k}; please report this"
             )
         observation, reward, _, truncated, _ = single.step(actions[k, -1])
         if reward != first[1][k, -1] or truncated != bool(first[2][k, -1]):
             raise AgentError(
-                f"{plant}: reward or end of the environment alone differ from the batch at step {k}; please report this"
+                f"{batch.compiled.plant.id}: reward or end of the environment alone differ from the batch at step {k}; please report this"
             )
     return f"{steps} random steps of {lanes} replicas: finite, in spec, repeatable by seed, equal alone and in a batch"
 

@@ -19,25 +19,31 @@ if TYPE_CHECKING:
 PlantArg = Annotated[str, typer.Argument(help="A bundled plant's name or the path of a plant file.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the kernel (and of torch).")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Let the plant's own rules run (engine: simpy): code from its file.")
+]
 
 
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn this package's errors into one sentence and exit code 1."""
     from agents.errors import AgentError
+    from sim.compile import CompileError
+    from sim.kernel import KernelError
 
     try:
         yield
-    except AgentError as e:
+    except (AgentError, CompileError, KernelError) as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(1) from e
 
 
-def _compiled(plant: str) -> Compiled:
+def _compiled(plant: str, allow_code: bool = False) -> Compiled:
     from sim.compile import compile_plant
+    from sim.ownrules import allow
     from sim.plantfile import load
 
-    return compile_plant(load(plant))
+    return compile_plant(allow(load(plant)) if allow_code else load(plant))
 
 
 def seconds(text: str) -> float:
@@ -57,6 +63,7 @@ def env(
     plant: PlantArg,
     json_: JsonFlag = False,
     steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
+    allow_code: AllowCode = False,
 ) -> None:
     """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the
     same seed.
@@ -64,8 +71,9 @@ def env(
     with _told():
         from agents.check import check, describe
 
-        about = describe(plant)
-        about["check"] = check(plant, steps)
+        compiled = _compiled(plant, allow_code)
+        about = describe(compiled)
+        about["check"] = check(compiled, steps)
     if json_:
         typer.echo(json.dumps(about))
         return
@@ -87,6 +95,7 @@ def tune(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Threads = 1,
     json_: JsonFlag = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Tune base stock and CONWIP setpoints, and boosts while customers wait, on common random numbers."""
     with _told():
@@ -94,7 +103,7 @@ def tune(
         from agents.tune import Effort
         from agents.tune import tune as search
 
-        compiled = _compiled(plant)
+        compiled = _compiled(plant, allow_code)
         effort = Effort(candidates, max(replicas // 16, 2), replicas, seed, threads)
         result = search(compiled, effort, lambda text: typer.echo(text, err=True))
         if out is not None:
@@ -132,13 +141,14 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Threads = 1,
     json_: JsonFlag = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare two controllers on the same random numbers: mean difference with its interval, P(worse), worst decile."""
     with _told():
         from agents.controllers import controller
         from agents.evaluate import Trial, compare
 
-        compiled = _compiled(plant)
+        compiled = _compiled(plant, allow_code)
         verdict = compare(
             controller(a, compiled), controller(against, compiled), compiled, Trial(pairs, seed, threads=threads)
         )
@@ -165,6 +175,7 @@ def train(
     lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1024,
     threads: Threads = 1,
     json_: JsonFlag = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Train a policy with PPO, starting from the tuned rule, and write it as a bundle with its evidence."""
     if device not in {"auto", "cpu", "cuda"}:
@@ -173,7 +184,7 @@ def train(
         from agents.learning import Config, check_learnable
         from agents.training import bar, rule_for
 
-        compiled = _compiled(plant)
+        compiled = _compiled(plant, allow_code)
         check_learnable(compiled)
         start = rule_for(compiled, rule, threads, out)
         from agents.train import Job
@@ -217,6 +228,7 @@ def advise(
     ] = None,
     rule: Annotated[str | None, typer.Option(help="File of a rule; default: the one shipped for the plant.")] = None,
     threads: Threads = 1,
+    allow_code: AllowCode = False,
 ) -> None:
     """Look for a better setpoint at each decision moment and post what is surely better, or that nothing is."""
     stopping: list[int] = []
@@ -230,10 +242,12 @@ def advise(
         signal.signal(number, stop)
     with _told():
         from agents.advise import Options, serve
+        from sim.ownrules import allow
         from sim.plantfile import load
 
         address = twin or _address(data)
-        serve(Options(load(plant), address, data, every, threads, policy=policy, rule=rule), lambda: bool(stopping))
+        described = allow(load(plant)) if allow_code else load(plant)
+        serve(Options(described, address, data, every, threads, policy=policy, rule=rule), lambda: bool(stopping))
 
 
 def _address(data: Path) -> str:

@@ -23,6 +23,7 @@ from agents.rollout import default_epoch, ticks
 from agents.schema import CLIP, Floats, Observer, Rows
 from agents.seeds import TRAIN, WARM, Spread, block_seed, spread_parameters
 from sim.compile import Compiled, compile_plant
+from sim.ownrules import allow
 from sim.plant import Plant
 
 WEEK_S = 7 * 86_400.0
@@ -36,7 +37,8 @@ class Settings:
     four weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
     environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
     episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
-    observation arrays in turn, so that the one before last is overwritten.
+    observation arrays in turn, so that the one before last is overwritten;
+    `allow_code`: rules of the plant's own (engine: simpy) may run.
     """
 
     epoch_s: float | None = None
@@ -48,29 +50,34 @@ class Settings:
     spread: Spread | None = None
     reward_unit: float | None = None
     copy: bool = True
+    allow_code: bool = False
 
 
-def compiled_plant(plant: str | Plant | Compiled) -> Compiled:
-    """A compiled plant from a bundled name, a path, a plant or one already compiled."""
+def compiled_plant(plant: str | Plant | Compiled, allow_code: bool = False) -> Compiled:
+    """A compiled plant from a bundled name, a path, a plant or one already compiled.
+
+    `allow_code`: may rules of the plant's own run? Raises `CompileError` where it has some and they may not.
+    """
     if isinstance(plant, Compiled):
         return plant
     if isinstance(plant, str):
         from sim.plantfile import load
 
         plant = load(plant)
-    return compile_plant(plant)
+    return compile_plant(allow(plant) if allow_code else plant)
 
 
 def typical_cost(compiled: Compiled, epoch: int) -> float:
-    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks; 1 where
-    nothing costs.
+    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks (two
+    replicas, one week where rules of the plant's own, which are slow, run); 1 where nothing costs.
     """
-    from sim.kernel import new_rows, run
+    from sim.engine import new_rows, run
     from sim.value import operating_cost
 
-    rows = new_rows(compiled, block_seed(WARM, 0), 8)
+    replicas, weeks = (8, 4) if compiled.own is None else (2, 1)
+    rows = new_rows(compiled, block_seed(WARM, 0), replicas)
     before = rows.copy()
-    length = ticks(compiled, 4 * WEEK_S)
+    length = ticks(compiled, weeks * WEEK_S)
     run(rows, compiled, length)
     mean = float(np.abs(operating_cost(before, rows, compiled)).mean()) * epoch / length
     return mean if mean > 0.0 else 1.0
@@ -97,7 +104,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.settings = Settings(**settings)
         if self.settings.autoreset not in {"same_step", "disabled"}:
             raise ValueError(f"autoreset {self.settings.autoreset!r}: expected same_step or disabled")
-        self.compiled = compiled_plant(plant)
+        self.compiled = compiled_plant(plant, self.settings.allow_code)
         self.grid, self.observer = Grid(self.compiled.plant), Observer(self.compiled)
         if self.grid.size == 0:
             raise SchemaError(
@@ -167,7 +174,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""
-        from sim.kernel import new_rows
+        from sim.engine import new_rows
 
         assert self._kernel_seed is not None, "call reset() before step()"
         if state is not None:
@@ -201,7 +208,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """Apply actions; how many controls a limit moved, and how many were kept by their `every`, for each
         environment.
         """
-        from sim.kernel import get_controls, set_controls
+        from sim.engine import set_controls
+        from sim.kernel import get_controls
 
         present = get_controls(self.rows, self.compiled)
         wanted = self.grid.decode(np.asarray(actions, dtype=np.int64))

@@ -109,7 +109,7 @@ def _span(compiled: Compiled, trial: Trial) -> Span:
 
 
 def _cost(who: Controller, compiled: Compiled, trial: Trial, span: Span, which: tuple[int, int]) -> Costs:
-    from sim.kernel import new_rows
+    from sim.engine import new_rows
 
     first, n = which
     rows = new_rows(compiled, block_seed(TEST, trial.seed), n, first)

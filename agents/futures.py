@@ -55,7 +55,8 @@ def play(
     """Hold setpoints [K, C] or [K, R, C] for the lease, return to those in force now, go on to the horizon, on the
     `first` replicas of the block (None: all).
     """
-    from sim.kernel import get_controls, run, set_controls
+    from sim.engine import run, set_controls
+    from sim.kernel import get_controls
 
     rows = presents.rows if first is None else presents.rows[:first]
     k, r = len(values), len(rows)

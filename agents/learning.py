@@ -128,7 +128,7 @@ class Judge:
         return self._run(RuleController(rule, self.compiled, self.grid).act)
 
     def _run(self, act: Any) -> float:
-        from sim.kernel import new_rows, run, set_controls
+        from sim.engine import new_rows, run, set_controls
 
         rows = new_rows(self.compiled, block_seed(SELECT, 1), self.replicas)
         before = rows

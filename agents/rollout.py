@@ -47,7 +47,7 @@ def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: 
     """Run rows [R, W], which stand at one common time, to tick `until` in place, asking `who` at the start and every
     `epoch` ticks.
     """
-    from sim.kernel import run, set_controls
+    from sim.engine import run, set_controls
 
     grid = Grid(compiled.plant)
     now = int(rows[0, compiled.layout.at("now")])
@@ -64,7 +64,7 @@ def cost_of(who: Controller, compiled: Compiled, span: Span, seed: int, replicas
     """Operating cost [replicas] of `span.length` ticks after the warm-up, from an empty plant, at addresses (seed,
     0...).
     """
-    from sim.kernel import new_rows
+    from sim.engine import new_rows
 
     rows = new_rows(compiled, seed, replicas)
     operate(rows, compiled, who, span.warmup, span.epoch, threads)

@@ -78,7 +78,7 @@ class _Search:
 
     def fixed(self, values: Values, replicas: int) -> Costs:
         """Costs [K, replicas] of setpoints [K, C] held throughout, all in one batch of rows."""
-        from sim.kernel import new_rows, run, set_controls
+        from sim.engine import new_rows, run, set_controls
 
         k = len(values)
         rows = np.tile(new_rows(self.compiled, self.seed, replicas), (k, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.compile import Compiled
-from sim.kernel import run
+from sim.engine import run
 from sim.state import Array
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.commands_run import AllowCode
+
 if TYPE_CHECKING:
     from sim.study import Spec, Study
 
@@ -56,7 +58,7 @@ def experiment(
     warmup: Annotated[str | None, typer.Option(help="what is forgotten at the beginning, or auto (MSER-5)")] = None,
     replications: Annotated[int | None, typer.Option(min=2, help="of each scenario; 20 by default")] = None,
     seed: int | None = None,
-    engine: Annotated[str | None, typer.Option(help="kernel or simpy")] = None,
+    engine: Annotated[str | None, typer.Option(help="kernel or simpy; by default the plant's")] = None,
     baseline: Annotated[str | None, typer.Option(help="scenario to compare with; base is the file as it is")] = None,
     level: Annotated[float | None, typer.Option(help="confidence, 0.95 by default")] = None,
     simultaneous: Annotated[
@@ -78,6 +80,7 @@ def experiment(
         str | None, typer.Option(help="also pictures in --out: html, png, svg, separated by commas")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare scenarios of a plant on the same random numbers, find the best one and what matters."""
     from sim.work import executor as workers_of
@@ -89,6 +92,7 @@ def experiment(
             "outputs": tuple(outputs or ()), "until": until, "warmup": warmup, "replications": replications,
             "seed": seed, "engine": engine, "baseline": baseline, "level": level, "simultaneous": simultaneous,
             "method": method, "batches": batches, "goal": _goal(maximise, minimise, delta, most),
+            "allow_code": allow_code or None,
         }  # fmt: skip
         spec = _spec(file, given)
         _require(kinds, parquet, out)

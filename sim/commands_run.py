@@ -14,13 +14,19 @@ import typer
 if TYPE_CHECKING:
     from sim.compile import Compiled
 
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="let the plant's own rules run (engine: simpy): code from its file")
+]
 
-def _compiled(plant: str) -> Compiled:
+
+def _compiled(plant: str, allow_code: bool = False) -> Compiled:
     from sim.compile import CompileError, compile_plant
+    from sim.ownrules import allow
     from sim.plantfile import PlantError, load
 
     try:
-        return compile_plant(load(plant))
+        read = load(plant)
+        return compile_plant(allow(read) if allow_code else read)
     except (PlantError, CompileError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -113,20 +119,25 @@ def simulate(
     warmup: Annotated[str, typer.Option(help="what is forgotten at the beginning")] = "0 s",
     replications: Annotated[int, typer.Option(min=1)] = 100,
     seed: int = 7,
-    engine: Annotated[str, typer.Option(help="kernel, simpy or cuda")] = "kernel",
+    engine: Annotated[str | None, typer.Option(help="kernel, simpy or cuda; by default what the plant asks for")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
     gantt: Annotated[Path | None, typer.Option(help="also write replica 0 as a state chart, .svg or .html")] = None,
     gantt_from: Annotated[str, typer.Option(help="begin of the chart, as `2d 6h` or time units")] = "0 s",
     gantt_until: Annotated[str | None, typer.Option(help="its end; by default when there is enough to see")] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Simulate a plant and print its figures with 95 % intervals."""
     from rich.console import Console
     from rich.progress import Progress
 
     from sim import closed_forms, experiment
+    from sim.engine import engine_of
     from sim.kernel import KernelError
 
-    compiled = _compiled(plant)
+    compiled = _compiled(plant, allow_code)
+    if gantt is not None and compiled.own is not None:
+        typer.echo("--gantt: expected a plant without rules of its own (engine: simpy), found some; leave it out", err=True)
+        raise typer.Exit(2)
     if gantt is not None:
         from sim.commands_show import state_chart
 
@@ -137,14 +148,15 @@ def simulate(
         forgotten, day = _ticks(compiled, warmup, "--warmup"), _ticks(compiled, "1 d", "--until")
         plan = experiment.Run(
             until=forgotten + day if until is None else _ticks(compiled, until, "--until"), warmup=forgotten,
-            replications=replications, seed=seed, engine=engine, threads=os.cpu_count() or 1,
+            replications=replications, seed=seed, engine=engine_of(compiled, engine), threads=os.cpu_count() or 1,
         )  # fmt: skip
         if until is None:
             plan = replace(plan, until=forgotten + experiment.usual_end(compiled, plan, day))
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             task = progress.add_task("replications", total=replications)
             report = experiment.simulate(compiled, plan, lambda n: progress.advance(task, n))
-        told = closed_forms.as_json(closed_forms.theory(compiled.plant))
+        # closed forms are of the plant file's rules: nothing to compare others with
+        told = {} if compiled.own else closed_forms.as_json(closed_forms.theory(compiled.plant))
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -161,18 +173,20 @@ def simulate(
 
 def trace(
     plant: Annotated[str, typer.Argument(help="bundled plant or path of a plant file")],
-    engine: Annotated[str, typer.Option(help="kernel or simpy")] = "kernel",
+    engine: Annotated[str | None, typer.Option(help="kernel or simpy; by default what the plant asks for")] = None,
     seed: int = 7,
     until: Annotated[str, typer.Option(help="end, as `1 h` or a number of the plant's time units")] = "1 h",
     as_hash: Annotated[bool, typer.Option("--hash", help="only the SHA-256 of the lines")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Print the events of replica 0, one `tick slot kind` a line."""
     from sim import experiment
+    from sim.engine import engine_of
     from sim.kernel import KernelError
 
-    compiled = _compiled(plant)
+    compiled = _compiled(plant, allow_code)
     try:
-        lines = experiment.trace_lines(compiled, engine, seed, _ticks(compiled, until, "--until"))
+        lines = experiment.trace_lines(compiled, engine_of(compiled, engine), seed, _ticks(compiled, until, "--until"))
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

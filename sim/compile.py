@@ -13,6 +13,7 @@ import numpy as np
 from sim import state as st
 from sim import tariff
 from sim.calendars import transitions
+from sim.ownrules import Loaded, OwnRulesError, load
 from sim.plant import FEATURES, UNLIMITED, Plant, Station
 from sim.state import Array, Layout
 from sim.tables import (
@@ -75,6 +76,8 @@ class Compiled:
     tariff_weekly: int
     season_start: int
     """Ticks of the local week that had passed at tick 0."""
+    own: Loaded | None = None
+    """Rules of the plant's own: only the SimPy model knows them."""
 
     @cached_property
     def station_index(self) -> dict[str, int]:
@@ -134,7 +137,8 @@ class Compiled:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over layout version and params: two equal hashes mean the same physics."""
-        return hashlib.sha256(st.LAYOUT_VERSION.to_bytes(4, "big") + self.params.tobytes()).hexdigest()
+        own = b"" if self.own is None else f"{self.own.sha256} {self.own.model.__name__} {self.layout.sizes['own']}".encode()
+        return hashlib.sha256(st.LAYOUT_VERSION.to_bytes(4, "big") + self.params.tobytes() + own).hexdigest()
 
     def ticks(self, seconds: float) -> int:
         return round(seconds / self.plant.tick_s)
@@ -200,7 +204,7 @@ def _sizes(plant: Plant, index: Index) -> dict[str, int]:
         "demands": len(plant.demands), "parts": _max_parts(plant), "slots": len(index.slots),
         "entities": len(plant.stations) + len(plant.products), "steps": sum(len(p.steps) for p in plant.products),
         "bands": len(plant.tariff.prices) if plant.tariff else 1, "transit": transit, "ring": RING if dated else 0,
-        "periods": max([k.window for k in plant.stocks], default=0),
+        "periods": max([k.window for k in plant.stocks], default=0), "own": plant.rules.state if plant.rules else 0,
     }  # fmt: skip
 
 
@@ -329,7 +333,15 @@ CONTROL_FIELDS = {
 
 
 def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
-    """Compile a plant; tick 0 is `start` (aware datetime; default the plant's own start, in its time zone)."""
+    """Compile a plant; tick 0 is `start` (aware datetime; default the plant's own start, in its time zone).
+
+    Raises `CompileError`, also where the plant has rules of its own that may not run (`sim.ownrules.allow`) or are
+    broken.
+    """
+    try:
+        own = load(plant)
+    except OwnRulesError as error:
+        raise CompileError(str(error)) from error
     begin = start or plant.start
     if begin.tzinfo is None:
         begin = begin.replace(tzinfo=ZoneInfo(plant.timezone))
@@ -345,8 +357,8 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     _write_slots(w, plant)
     season_start = _week_ticks(begin, plant)
     w.header |= {
-        **{f"n_{name}": n for name, n in sizes.items()},
-        **{f"at_{name}": at for name, at in layout.start.items()},
+        **{f"n_{name}": n for name, n in sizes.items() if name != "own"},
+        **{f"at_{name}": at for name, at in layout.start.items() if name != "own"},
         "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE,
         "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
         "before_service": int(before_service(plant)),
@@ -357,7 +369,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     initial["power"] = np.array(_powers(plant, initial), dtype=np.int64)
     initial["band"] = np.array(band, dtype=np.int64)
     positions = [layout.at(name, *place) for name, place in (control_field(plant, c.sets) for c in plant.controls)]
-    return Compiled(
+    compiled = Compiled(
         plant=plant,
         params=w.finish(),
         layout=layout,
@@ -374,7 +386,14 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
         tariff_changes=tuple(changes),
         tariff_weekly=weekly,
         season_start=season_start,
+        own=own,
     )
+    if own is not None:
+        try:
+            initial["own"] = own.model.first_own(compiled)
+        except Exception as error:
+            raise CompileError(f"plant {plant.id}: {own.blame(error)}") from error
+    return compiled
 
 
 def _week_ticks(start: datetime, plant: Plant) -> int:

@@ -12,8 +12,9 @@ from scipy.stats import t as student
 
 from sim import kpi
 from sim.compile import Compiled
-from sim.kernel import clear_stats, new_rows, run, trace
-from sim.state import EVENTS, KINDS, Array
+from sim.engine import engine_of, new_rows, run, simpy_trace
+from sim.kernel import clear_stats, trace
+from sim.state import EVENTS, K_OWN, KINDS, Array
 from sim.stuck import first_stuck
 
 ENGINES = ("kernel", "simpy", "cuda")
@@ -58,7 +59,7 @@ def usual_end(compiled: Compiled, plan: Run, day: int) -> int:
     """
     budget = EVENT_BUDGET[plan.engine]
     for days in (1, 7):
-        rows = _kernel(compiled, Run(days * day, seed=plan.seed), 0, 1)
+        rows = _rows(compiled, Run(days * day, seed=plan.seed), 0, 1)
         a_day = int(rows[0, EVENTS]) / days
         if a_day * USUAL_DAYS * plan.replications > budget:
             break
@@ -66,7 +67,8 @@ def usual_end(compiled: Compiled, plan: Run, day: int) -> int:
     return day * min(USUAL_DAYS, max(1, allowed))
 
 
-def _kernel(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
+def _rows(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
+    """Rows advanced as the plant asks: by the kernel, or by its own rules."""
     rows = new_rows(compiled, plan.seed, count, first)
     if plan.warmup:
         run(rows, compiled, plan.warmup, plan.threads)
@@ -103,9 +105,9 @@ def _cuda(compiled: Compiled, plan: Run, first: int, count: int) -> Array:
 
 def replicate(compiled: Compiled, plan: Run) -> Iterator[Array]:
     """Rows of the replications, chunk by chunk in order of replica number."""
-    engine: Callable[[Compiled, Run, int, int], Array] = {"kernel": _kernel, "simpy": _simpy, "cuda": _cuda}[
-        plan.engine
-    ]
+    engine: Callable[[Compiled, Run, int, int], Array] = {
+        "kernel": _rows, "simpy": _simpy if compiled.own is None else _rows, "cuda": _cuda,
+    }[engine_of(compiled, plan.engine)]  # fmt: skip
     size = max(1, min(CHUNK_BYTES // (8 * compiled.layout.width), -(-plan.replications // 4)))
     for first in range(0, plan.replications, size):
         yield engine(compiled, plan, first, min(size, plan.replications - first))
@@ -192,18 +194,15 @@ def simulate(compiled: Compiled, plan: Run, progress: Callable[[int], None] = la
 
 def trace_lines(compiled: Compiled, engine: str, seed: int, until: int) -> str:
     """Events of replica 0 as `tick slot kind` lines, each ended by a line feed."""
+    engine = engine_of(compiled, engine)
     if engine == "kernel":
         rows = new_rows(compiled, seed, 1)
         events = [(int(t), int(s), int(k)) for t, s, k in trace(rows[0], compiled, until)]
     elif engine == "simpy":
-        from sim.reference import Reference
-
-        model = Reference(compiled, seed, 0)
-        model.run(until)
-        events = [(int(t), int(s), int(k)) for t, s, k in model.trace]
+        events = simpy_trace(compiled, seed, until)
     else:
         raise ValueError(f"engine {engine!r}: a trace comes from kernel or simpy")
-    return "".join(f"{t} {s} {KINDS[k]}\n" for t, s, k in events)
+    return "".join(f"{t} {s} {'own' if k == K_OWN else KINDS[k]}\n" for t, s, k in events)
 
 
 def trace_hash(lines: str) -> str:

@@ -15,7 +15,8 @@ from sim.facts_floor import FloorWriter
 from sim.facts_supply import SupplyWriter
 from sim.facts_time import TimeWriter
 from sim.factsheet import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts
-from sim.kernel import blank_rows, check, react
+from sim.engine import react
+from sim.kernel import blank_rows, check
 from sim.residual import FROM_PRESENT, OVERDUE, Drawer, residuals
 from sim.state import Array
 

@@ -222,6 +222,7 @@ def note(row: Array, p: Array, slot: int, out: Array, n: int) -> None:
 
 def react(rows: Array, compiled: Compiled) -> None:
     """Wake everything in rows [R, W] that were written from outside, and let it act at its present tick."""
+    only_known_rules(compiled)
     drive(rows, compiled.params, SETTLE, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
 
 
@@ -277,10 +278,20 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
 
 def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
     """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
+    only_known_rules(compiled)
     rows = blank_rows(compiled, seed, replicas, first)
     drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
     check(rows, compiled)
     return rows
+
+
+def only_known_rules(compiled: Compiled) -> None:
+    """Raise ValueError for a plant with rules of its own: the kernel would quietly run it without them."""
+    if compiled.own is not None:
+        raise ValueError(
+            f"plant {compiled.plant.id}: expected a plant without rules of its own, found {compiled.own.file.name}, which "
+            "the compiled kernel and what is built on it do not know; use the engine simpy (sim.engine in Python)"
+        )
 
 
 def check(rows: Array, compiled: Compiled) -> None:
@@ -303,8 +314,9 @@ def run(rows: Array, compiled: Compiled, until: int | Array, threads: int = 1) -
 
     Raises `KernelError` on overflow, `ValueError` when a replica is past `until` already.
     """
+    only_known_rules(compiled)
     ends = np.atleast_1d(np.asarray(until, dtype=np.int64))
-    _forward(rows, ends)
+    forward(rows, ends)
     if threads <= 1 or len(rows) < 2 * threads:
         _run(rows, compiled.params, ends)
     else:
@@ -319,8 +331,8 @@ def _run(rows: Array, params: Array, until: Array) -> None:
     drive(rows, params, RUN, until, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
 
 
-def _forward(rows: Array, until: Array) -> None:
-    """Time never runs backwards."""
+def forward(rows: Array, until: Array) -> None:
+    """Time never runs backwards: raise ValueError for a row beyond its `until` ([1] or [R])."""
     if len(rows) and bool(np.any(rows[:, NOW] > until)):
         late = int(np.argmax(rows[:, NOW] > until))
         raise ValueError(
@@ -331,8 +343,9 @@ def _forward(rows: Array, until: Array) -> None:
 
 def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Array:
     """Advance one row [W] in place to `until`; the events as int64[n, 3] of tick, slot, kind."""
+    only_known_rules(compiled)
     end = np.array([until], dtype=np.int64)
-    _forward(row[None], end)
+    forward(row[None], end)
     parts: list[Array] = []
     while True:
         out = np.empty((block, 3), dtype=np.int64)
@@ -346,6 +359,7 @@ def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Arr
 
 def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:
     """Set all controls, values [R, C] or [C] in the order of the plant file; the plant reacts at its present tick."""
+    only_known_rules(compiled)
     wanted = np.ascontiguousarray(
         np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls)))
     )

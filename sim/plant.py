@@ -429,6 +429,19 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRules:
+    """Rules of the plant's own, written in SimPy: class `name` of `file` (a path), with `state` int64 in the row.
+
+    `allowed`: has the user said that code of this file may run? A plant file cannot say so (`sim.ownrules.allow`).
+    """
+
+    file: Path
+    name: str
+    state: int
+    allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """A whole plant file. `start` is local time of tick 0 unless a run says otherwise (default Monday 2026-01-05
     00:00).
@@ -461,3 +474,4 @@ class Plant:
     unlimited: int = 10_000
     question: str = ""  # first comment of the file: what it is for
     path: Path | None = None
+    rules: OwnRules | None = None

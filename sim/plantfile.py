@@ -19,6 +19,7 @@ from sim.override import override
 from sim.plant import Demand, Plant, Product, Station
 from sim.plantcheck import check
 from sim.plantdraft import ALWAYS, Draft, identifier
+from sim.plantengine import read_engine
 from sim.plantrelease import read_groups, read_releases
 from sim.plantroute import read_products
 from sim.plantsensor import check_sensors, read_sensors
@@ -166,6 +167,7 @@ def _plant(top: Item, problems: Problems, file: Path) -> Plant:
         unlimited=r["unlimited"],
         question=_question(file),
         path=file,
+        rules=read_engine(draft, r, BUNDLED),
     )
     plant = replace(_default_calendar(plant, problems), start=plant.start.replace(tzinfo=zone(plant.timezone)))
     check(plant, draft)
@@ -281,7 +283,7 @@ TOP = Section(
             ("release", "how each product enters"), ("groups", "CONWIP caps over several products"),
             ("suppliers", "who delivers"), ("stocks", "stock points"), ("demand", "customers"),
             ("energy", "tariff and CO2"), ("conventions", "named choices"),
-            ("controls", "numbers that may be changed"), ("limits", "rules no command may break"),
+            ("engine", "rules of your own, in SimPy"), ("controls", "numbers that may be changed"), ("limits", "rules no command may break"),
             ("sensors", "tags"))),
     ),
     {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sim import sections as s
 from sim import sections_supply as supply
+from sim.plantengine import ENGINE
 from sim.plantexamples import BASE, features
 from sim.plantfile import CONVENTION, TOP
 from sim.plantsensor import SENSOR
@@ -22,7 +23,7 @@ SECTIONS: tuple[Section, ...] = (
     *(TOP, s.PRODUCT, s.STEP, s.STATION, s.FAILS, s.MINOR, s.TOOL, s.CONDITION, s.MAINTENANCE, s.SETUP, s.BATCH),
     *(s.POWER_STATES, s.BUFFER, s.CREW, s.POOL, s.CALENDAR, s.RELEASE, s.GROUP, s.ORDER),
     *(supply.SUPPLIER, supply.STOCK, supply.POLICY, supply.EXPRESS, supply.DEMAND, supply.SEASON),
-    *(supply.ENERGY_SECTION, supply.BAND, CONVENTION, supply.CONTROL, supply.LIMIT, SENSOR),
+    *(supply.ENERGY_SECTION, supply.BAND, CONVENTION, supply.CONTROL, supply.LIMIT, SENSOR, ENGINE),
 )
 """All sections in the order of the reference."""
 

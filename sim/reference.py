@@ -7,28 +7,35 @@ from the start of a run and from any row taken in the middle of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
+from sim import draws
 from sim import state as st
 from sim.compile import Compiled
 from sim.plant import FEATURES
 from sim.reference_calendar import WorkCalendar
-from sim.reference_clock import Clock, Luck, Parts, Shared, Worklist
+from sim.reference_clock import Clock, Life, Luck, Parts, Shared, Timer, Wakeable, Worklist
 from sim.reference_energy import Meter, TariffClock
 from sim.reference_floor import OperatorPool, WorkCenter
 from sim.reference_queue import Door, Route
+from sim.reference_release import ProductLine
 from sim.reference_repair import Crew
 from sim.reference_row import fill, to_row
+from sim.reference_rules import Rules
+from sim.reference_stock import StockPoint
 from sim.reference_supply import Supply
 from sim.reference_unit import WorkUnit
 from sim.state import KINDS, Array, State
 
+OWN_NUMBERS = 1024
+"""How many timers of own rules may wait for one tick."""
 
-class Reference:
-    """One replica of a plant in SimPy.
+
+class Reference(Rules):
+    """One replica of a plant in SimPy; rules of a plant's own are a subclass that overrides hooks of `Rules`.
 
     `trace` is the list of (tick, slot, kind) of the timed events so far. `calendars`, `centers`, `units`, `crews`,
     `pools`, `doors`, `products` and `stocks` are the model's things, in file order (doors: of the row).
@@ -45,8 +52,7 @@ class Reference:
             unit.upkeep.draw_all()
         self.supply.draw_first()
         self._begin()
-        self.shared.worklist.settle([*self.centers, *self.products])
-        self.clock.flush()
+        self.react()
 
     @classmethod
     def from_row(cls, compiled: Compiled, row: Array) -> Reference:
@@ -55,6 +61,7 @@ class Reference:
         state = State(np.array(row, dtype=np.int64), compiled.layout)
         model._build(compiled, state.now, state.seed, state.replica)
         fill(model, state)
+        model.load(state.own.copy())
         model._begin()
         model.clock.flush()
         return model
@@ -75,7 +82,64 @@ class Reference:
 
     def to_row(self) -> Array:
         """The kernel's row of this state, int64[W]."""
-        return to_row(self)
+        row = to_row(self)
+        self.save(self.compiled.layout.view(row, "own"))
+        return row
+
+    @classmethod
+    def first_own(cls, compiled: Compiled) -> Array:
+        """Own state of the rules in a plant of which they know nothing yet, int64[own]."""
+        model, own = cls.__new__(cls), np.zeros(compiled.layout.sizes["own"], dtype=np.int64)
+        model._build(compiled, 0, 0, 0)
+        model.save(own)
+        return own
+
+    def react(self) -> None:
+        """Let everything look at what it can do now."""
+        self.shared.settle([*self.centers, *self.products])
+        self.clock.flush()
+
+    # --- what rules of a plant's own may use
+
+    def station(self, name: str) -> WorkCenter:
+        """The station of that id."""
+        return self.center[name]
+
+    def product(self, name: str) -> ProductLine:
+        """The product of that id."""
+        return self.supply.product[name]
+
+    def stock(self, name: str) -> StockPoint:
+        """The stock of that id."""
+        return self.supply.stock[name]
+
+    def process(self, life: Life) -> None:
+        """Start a SimPy process: a generator that yields what `at` gives."""
+        self.clock.env.process(life)
+
+    def at(self, tick: int, number: int = 0) -> Timer:
+        """What a process yields to go on at `tick` (now or later), after the plant's own events of that tick.
+
+        Of several at one tick the one with the lowest `number`, 0..1023, comes first; no two may have the same one.
+        Raises ValueError for a tick that has passed and for other numbers.
+        """
+        if tick < self.now or not 0 <= number < OWN_NUMBERS:
+            raise ValueError(
+                f"at: expected a tick from {self.now} on and a number in 0..{OWN_NUMBERS - 1}, found {tick} and {number}"
+            )
+        return self.clock.timer(len(self.compiled.slots), tick - self.now, number / OWN_NUMBERS)
+
+    def wake(self, things: Iterable[Wakeable]) -> None:
+        """In a process: let stations and products look again at what they can do, with all that follows."""
+        self.shared.settle(things)
+
+    def uniform(self, count: int, stream: int = 0) -> float:
+        """Random number `count` (0, 1, ...) of a stream, in [0, 1): of this seed and replica, always the same one.
+
+        How many were used is own state of the rules.
+        """
+        luck = self.shared.luck
+        return (draws.word(luck.seed, luck.replica, draws.entity_number(f"own/{stream}"), 0, count) >> 11) * 2.0**-53
 
     def set_controls(self, values: Sequence[int]) -> None:
         """Set all controls, in the order of the plant file, and let the plant react.
@@ -90,8 +154,7 @@ class Reference:
             )
         for control, value in zip(controls, values, strict=True):
             self._set(control.sets, int(value))
-        self.shared.worklist.settle([*self.centers, *self.products])
-        self.clock.flush()
+        self.react()
 
     def _set(self, sets: str, value: int) -> None:
         """Set one setting by its path."""
@@ -116,6 +179,7 @@ class Reference:
         self.clock = Clock(kinds, now)
         slots = {(KINDS.index(kind), owner): slot for slot, (kind, owner) in enumerate(compiled.slots)}
         self.shared = Shared(self.clock, Luck(seed, replica), Worklist(), slots)
+        self.shared.rules = self
         self.shared.before_service = compiled.plant.conventions.get("blocking") == "before_service"
         self.parts = Parts(self.clock, compiled.layout.sizes["parts"])
         self.past_events = 0
@@ -132,6 +196,7 @@ class Reference:
         self._build_routes()
         for center in self.centers:
             center.eager = self._is_eager(center)
+        self.prepare()
 
     def _build_floor(self) -> None:
         plant = self.compiled.plant
@@ -203,6 +268,7 @@ class Reference:
         if self.tariff is not None:
             self.tariff.begin()
         self.supply.begin()
+        self.start_own()
 
 
 def number_and_weeks(number: int, length: int, weekly: int) -> tuple[int, int]:

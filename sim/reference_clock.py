@@ -15,7 +15,8 @@ from simpy.events import EventPriority
 from sim import draws, quantile
 from sim.draws import ONE
 from sim.plant import Dist, Step
-from sim.state import INFINITY
+from sim.reference_rules import Rules
+from sim.state import INFINITY, K_OWN
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
@@ -63,7 +64,7 @@ class Timer(simpy.Event):
     def _fire(self, _: simpy.Event) -> None:
         if not self.cancelled:
             self._clock.running.discard(self)
-            self._clock.trace.append((self.at, self.slot, self._clock.kinds[self.slot]))
+            self._clock.trace.append((self.at, self.slot, self._clock.kind(self.slot)))
 
     def cancel(self) -> int:
         """Stop the timer and return the ticks it had left. SimPy still pops it, to no effect."""
@@ -86,6 +87,10 @@ class Clock:
         """Present tick."""
         return int(self.env.now)
 
+    def kind(self, slot: int) -> int:
+        """Kind of a slot; behind the last one stands that of own rules' timers, which the row does not have."""
+        return self.kinds[slot] if slot < len(self.kinds) else K_OWN
+
     def timer(self, slot: int, delay: int, place: float = 0.0) -> Timer:
         """Start a timer of `slot` that fires in `delay` ticks."""
         return Timer(self, slot, delay, place)
@@ -93,7 +98,7 @@ class Clock:
     def next_times(self) -> list[int]:
         """Next tick of every slot (INFINITY where nothing is due)."""
         times = [INFINITY] * len(self.kinds)
-        for timer in self.running:
+        for timer in (timer for timer in self.running if timer.slot < len(times)):
             times[timer.slot] = min(times[timer.slot], timer.at)
         return times
 
@@ -294,6 +299,13 @@ class Shared:
     """Does a unit start only when there is room for its part behind it?"""
     routes: dict[str, Route] = field(default_factory=dict)
     """Where each product (by id) goes."""
+    rules: Rules = field(default_factory=Rules)
+    """Who decides where a decision is open."""
+
+    def settle(self, woken: Iterable[Wakeable]) -> None:
+        """Let those who are woken by an event react, with all that follows, then whom the plant's own rules wake."""
+        self.worklist.settle(woken)
+        self.worklist.settle(self.rules.after_event())
 
     def countdown(self, kind: int, owner: str) -> Countdown:
         """The timer of a slot."""
@@ -306,7 +318,7 @@ class Shared:
     def _live(self, countdown: Countdown, happen: Callable[[], Iterable[Wakeable]]) -> Life:
         while True:
             yield countdown.over
-            self.worklist.settle(happen())
+            self.settle(happen())
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ from sim.state import INFINITY
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
+    from sim.reference_release import ProductLine
     from sim.reference_stock import StockPoint
     from sim.reference_unit import WorkUnit
 
@@ -27,13 +28,26 @@ def within(value: int) -> int:
     return max(-FAR, min(FAR, value))
 
 
-def choose(centers: Sequence[WorkCenter], giver: WorkUnit | None = None) -> WorkCenter | None:
-    """The station with room and the fewest parts a unit, ties in the order given; None where there is no room.
+def least_loaded(centers: Sequence[WorkCenter]) -> WorkCenter:
+    """The station with the fewest parts a unit, ties in the order given."""
+    return min(centers, key=lambda center: Fraction(center.load, len(center.units)))
+
+
+def choose(
+    what: Part | ProductLine, centers: Sequence[WorkCenter], giver: WorkUnit | None = None
+) -> WorkCenter | None:
+    """Where a part, or the next lot of a product, goes among the stations with room; None where there is no room.
 
     `giver` is the unit that the part comes from.
     """
     able = [center for center in centers if center.has_room(giver=giver)]
-    return min(able, key=lambda center: Fraction(center.load, len(center.units)), default=None)
+    if not able:
+        return None
+    chosen = able[0].shared.rules.choose_station(what, able)
+    if chosen not in able:
+        names = ", ".join(center.spec.id for center in able)
+        raise ValueError(f"choose_station: expected one of the stations with room ({names}), found {chosen!r}")
+    return chosen
 
 
 class Door:
@@ -161,7 +175,9 @@ class Dispatch:
 
     def candidates(self) -> list[Part]:
         """The parts that would start now: the first ready one, in a batch also those that go with it."""
-        order = self.order()
+        order = self.center.shared.rules.order_queue(self.center)
+        if any(part not in self.center.queue for part in order):
+            raise ValueError(f"order_queue: expected parts that wait at {self.center.spec.id}, found another one")
         for place, part in enumerate(order):
             if self.is_ready(part):
                 batch = self.center.spec.batch

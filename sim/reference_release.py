@@ -97,6 +97,10 @@ class ProductLine(Wakeable):
         return self.is_open() and self.is_supplied() and self.is_below_limits()
 
     def decision_allows(self) -> bool:
+        """Is one more lot allowed by decision: by the plant file's policy, or by rules of the plant's own?"""
+        return self.shared.rules.may_release(self)
+
+    def policy_allows(self) -> bool:
         """Do cap and base stock, its own and its group's, allow one more lot?"""
         if self.spec.release.policy != "conwip":
             return True
@@ -104,7 +108,7 @@ class ProductLine(Wakeable):
 
     def place_for_lot(self) -> WorkCenter | None:
         """The first station of the next lot, if it can take all of it."""
-        center = choose(self.first)
+        center = choose(self, self.first)
         return center if center is not None and center.has_room(self.spec.lot // self.spec.transfer) else None
 
     def may_enter(self, center: WorkCenter) -> bool:

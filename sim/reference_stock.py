@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Protocol
 
 from sim import distributions
@@ -146,7 +147,7 @@ class Lane:
         self.transit[place] = None
         self.on_order -= order.quantity
         self.stock.in_transit.add(-order.quantity)
-        self.shared.worklist.settle(self.stock.receive(order.quantity))
+        self.shared.settle(self.stock.receive(order.quantity))
 
 
 class StockPoint:
@@ -238,7 +239,7 @@ class StockPoint:
             self.next_review = clock.now + period
             if self.spec.policy == "forecast":
                 self.forecast()
-            self.shared.worklist.settle(draw_on(self.replenish()))
+            self.shared.settle(draw_on(self.replenish()))
 
     def forecast(self) -> None:
         """Set the level from the mean demand of the last periods."""
@@ -253,7 +254,7 @@ class StockPoint:
         asked: list[StockPoint] = []
         if self.express is not None and self.express.order(self.express_wish()):
             asked += _stocks(self.express)
-        if self.regular is not None and self.regular.order(self.wish()):
+        if self.regular is not None and self.regular.order(index(self.shared.rules.order_quantity(self))):
             asked += [stock for stock in _stocks(self.regular) if stock not in asked]
         return asked
 
@@ -271,7 +272,7 @@ class StockPoint:
             total += stock.on_hand.value + coming - stock.backorders.value
         return total
 
-    def wish(self) -> int:
+    def policy_wish(self) -> int:
         """Units that the policy wants to order in the regular lane (none where 0 or below)."""
         position = self.position()
         if self.spec.policy == "s_S":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING
 
 from sim.plant import DONE, SCRAP, Condition
@@ -135,7 +136,10 @@ class WorkUnit:
         ticks = sum(luck.duration(work, self.name, WORK, scale) for _ in range(part.quantity))
         if condition is not None:
             ticks = (ticks * round(condition.slow[self.upkeep.level] * 2**16) + (1 << 15)) >> 16
-        return ticks
+        chosen = index(self.shared.rules.work_ticks(self, self.parts, ticks))
+        if chosen < 0:
+            raise ValueError(f"work_ticks: expected 0 ticks or more on {self.name}, found {chosen}")
+        return chosen
 
     def task_over(self) -> set[Wakeable]:
         """The setup or the operation has ended. Returns whom that wakes."""
@@ -177,7 +181,7 @@ class WorkUnit:
                 woken |= self.leave_plant(self.parts.pop(0))
                 continue
             route = self.shared.routes[part.product.spec.id]
-            place = choose(route.centers[part.step], giver=self) if part.dest is None else part.dest
+            place = choose(part, route.centers[part.step], giver=self) if part.dest is None else part.dest
             if place is None:
                 route.doors[part.step].ask(self)
                 self.refresh()

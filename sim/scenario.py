@@ -10,6 +10,7 @@ from sim.compile import CompileError, compile_plant
 from sim.design import Run
 from sim.factors import Factor, parse
 from sim.override import OverrideError, written
+from sim.ownrules import allow
 from sim.plant import Plant
 from sim.plantfile import PlantError, load, resolve
 from sim.units import QuantityError, suggestion
@@ -78,6 +79,7 @@ def plan(
     runs: Sequence[Run],
     named: Mapping[str, Mapping[str, str]],
     baseline: str,
+    allow_code: bool = False,
 ) -> Plan:
     """The scenarios of a design's runs and of `named` ones; the file as it is comes first where it is the baseline.
 
@@ -101,18 +103,18 @@ def plan(
         of_run.append(add(" ".join(f"{short[p]}={v}" for p, v in given.items()), given))
     for name, values in named.items():
         add(name, dict(values))
-    check(plant, scenarios)
+    check(plant, scenarios, allow_code)
     return Plan(tuple(scenarios), tuple(runs), tuple(of_run))
 
 
-def check(plant: str | Path, scenarios: Sequence[Scenario]) -> None:
+def check(plant: str | Path, scenarios: Sequence[Scenario], allow_code: bool = False) -> None:
     """Read and compile every scenario's plant. Raises `PlantError` with all that is wrong."""
     first: Plant | None = None
     problems: dict[str, None] = {}
     for scenario in scenarios:
         try:
             read = load(plant, dict(scenario.overrides))
-            compile_plant(read)
+            compile_plant(allow(read) if allow_code else read)
         except CompileError as error:
             problems[f"scenario {scenario.name}: {error}"] = None
             continue

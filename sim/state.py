@@ -53,11 +53,12 @@ ERRORS = {
 SIZES = (
     "units", "clocks", "stations", "doors", "crews", "pools", "calendars", "products", "groups", "stocks", "lanes",
     "suppliers", "demands", "parts", "slots", "entities", "steps", "bands", "transit", "ring", "periods",
+    "own",
 )  # fmt: skip
 """How many there are: a *clock* is one mode of one unit; a *door* is a set of stations between which a part may choose
 (first those of one station each, in order, then the others); a *lane* is one way of supply to a stock (first the
 regular lanes in the order of stocks, then the express ones); an *entity* is a station or a product; transit: places of
-orders in a lane; ring: places of late orders of a demand; periods: demand periods kept for forecasts."""
+orders in a lane; ring: places of late orders of a demand; periods: demand periods kept for forecasts; own: numbers that rules written in SimPy keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,7 @@ FIELDS: tuple[Field, ...] = (
         ("part_dest", "station", "station whose place it has reserved (before_service), else -1"),
         ("part_next", "part", "next part in its queue, unit or list of free records, or -1"),
     ),
+    *_fields("own", ("own", "as the rules say", "state of the plant's own rules, written in SimPy; the kernel has none")),
 )
 
 RECORDS = tuple(dict.fromkeys(f.of for f in FIELDS))
@@ -483,8 +485,8 @@ SLOT_PW = len(TABLES["slots"])
 
 
 HEADER_NAMES = (
-    *(f"n_{name}" for name in SIZES),
-    *(f"at_{name}" for name in RECORDS),
+    *(f"n_{name}" for name in SIZES if name != "own"),
+    *(f"at_{name}" for name in RECORDS if name != "own"),
     *(f"at_{f.name}" for f in LONG),
     *(f"to_{name}" for name in TABLES),
     "n_timers", "slot_block", "week", "families", "before_service",
@@ -492,7 +494,8 @@ HEADER_NAMES = (
     "season_start",
 )  # fmt: skip
 """Header of the params array: how many there are, where each record begins in the row and in params, and what belongs
-to the plant as a whole. season_start: ticks of the local week that had passed at tick 0."""
+to the plant as a whole (nothing of `own`: the kernel never runs such a plant). season_start: ticks of the local week
+that had passed at tick 0."""
 HEADER = len(HEADER_NAMES)
 (
     N_UNITS, N_CLOCKS, N_STATIONS, N_DOORS, N_CREWS, N_POOLS, N_CALENDARS, N_PRODUCTS, N_GROUPS, N_STOCKS,
@@ -516,6 +519,8 @@ KINDS = (
     K_WORK_END, K_FAILURE, K_REPAIR_END, K_WEAR, K_WAIT, K_CALENDAR, K_TARIFF, K_DELIVERY, K_ARRIVAL, K_DEMAND,
     K_REVIEW,
 ) = range(11)  # fmt: skip
+K_OWN = len(KINDS)
+"""Kind, in traces, of the timers of rules written in SimPy; they have no slot in the row."""
 IDLE, WORKING, BLOCKED, STARVED, SETUP, DOWN, OFF = range(7)
 FREE, IN_SETUP, IN_WORK, HOLDS = range(4)
 PUSH, CONWIP, SATURATED, LISTED = range(4)

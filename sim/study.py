@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from sim.compile import Compiled
 from sim.design import runs_of
+from sim.engine import engine_of, new_rows
 from sim.estimate import Batches, Values, WarmUp, batch_means, mser5
 from sim.experiment import Run, usual_end
 from sim.factors import Factor
-from sim.kernel import new_rows
+from sim.ownrules import allow
 from sim.results import Store
 from sim.scenario import BASE, Plan, factors_of, plan
 from sim.units import suggestion
@@ -45,7 +46,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Spec:
-    """What was asked for. Texts are as written: `until` and `warmup` durations (`warmup` may be `auto`)."""
+    """What was asked for. Texts are as written: `until` and `warmup` durations (`warmup` may be `auto`).
+
+    `engine` "" is the plant's own; `allow_code`: may rules of the plant's own run?
+    """
 
     plant: str
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +61,8 @@ class Spec:
     warmup: str = "0 s"
     replications: int = 20
     seed: int = 7
-    engine: str = "kernel"
+    engine: str = ""
+    allow_code: bool = False
     baseline: str = BASE
     level: float = 0.95
     simultaneous: bool = False
@@ -74,7 +79,7 @@ class Spec:
             raise StudyError(f"level: expected a confidence between 0 and 1, found {self.level}; write 0.95")
         for name, known, found_word in (
             ("method", METHODS, self.method),
-            ("engine", ("kernel", "simpy"), self.engine),
+            ("engine", ("kernel", "simpy"), self.engine or "kernel"),
         ):
             if found_word not in known:
                 raise StudyError(f"{name}: expected {' or '.join(known)}, found '{found_word}'; choose one of them")
@@ -106,15 +111,22 @@ class Study:
     """A spec made ready: every scenario read, the end and the outputs known. Raises `PlantError`, `StudyError`."""
 
     def __init__(self, spec: Spec, ticks: Callable[[Compiled, str, str], int]) -> None:
-        from sim.plantfile import resolve
+        from sim.plantfile import load, resolve
 
         self.spec = spec
-        self.source = Source.of(resolve(spec.plant))
+        file = resolve(spec.plant)
+        read = load(file)
+        self.source = Source.of(file, (allow(read) if spec.allow_code else read).rules)
+        _one_set_of_rules(spec)
         self.factors: list[Factor] = factors_of(spec.plant, spec.settings)
         runs = runs_of(spec.design, self.factors, spec.points, spec.seed)
-        self.plan: Plan = plan(spec.plant, self.factors, runs, spec.named, spec.baseline)
+        self.plan: Plan = plan(spec.plant, self.factors, runs, spec.named, spec.baseline, spec.allow_code)
         self.baseline = self.plan.index(spec.baseline)
         self.compiled = compiled_of(self.source, self.plan.scenarios[self.baseline].overrides)
+        try:
+            self.spec = spec = replace(spec, engine=engine_of(self.compiled, spec.engine))
+        except ValueError as error:
+            raise StudyError(str(error)) from error
         self.forgotten = 0 if spec.warmup == "auto" else ticks(self.compiled, spec.warmup, "--warmup")
         day = ticks(self.compiled, "1 d", "--until")
         self.until = self._usual(day) if spec.until is None else ticks(self.compiled, spec.until, "--until")
@@ -267,3 +279,13 @@ def sampler(study: Study, store: Store, workers: Executor, goal: Goal) -> Callab
         return sign * values
 
     return sample
+
+
+def _one_set_of_rules(spec: Spec) -> None:
+    """All scenarios run the rules of the file, whose text goes with the work and counts in its key."""
+    for path in (*spec.settings, *(p for values in spec.named.values() for p in values)):
+        if path.split(".")[0] == "engine":
+            raise StudyError(
+                f"{path}: expected the same rules in all scenarios, found them as a factor; "
+                "make an experiment of each set of rules, with the same seed"
+            )

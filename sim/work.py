@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
+    from sim.plant import OwnRules, Plant
 
 Values = NDArray[np.float64]
 Figures = dict[str, Values]
@@ -48,11 +49,36 @@ class Source:
     path: str
     text: str
     sha256: str
+    rules: tuple[str, str] | None = None
+    """Rules of the plant's own that may run: (path from the plant file, text); part of the hash."""
 
     @classmethod
-    def of(cls, path: Path) -> Source:
+    def of(cls, path: Path, rules: OwnRules | None = None) -> Source:
+        """A plant file, with the plant's own rules where they are allowed."""
         data = path.read_bytes()
-        return cls(str(path.resolve()), data.decode("utf-8"), hashlib.sha256(data).hexdigest())
+        file = str(path.resolve())
+        if rules is None or not rules.allowed:
+            return cls(file, data.decode("utf-8"), hashlib.sha256(data).hexdigest())
+        code = rules.file.read_bytes()
+        beside = rules.file.relative_to(path.resolve().parent).as_posix()
+        both = hashlib.sha256(data + b"\0" + code).hexdigest()
+        return cls(file, data.decode("utf-8"), both, (beside, code.decode("utf-8")))
+
+    def is_there(self) -> bool:
+        """Does this machine have the same files?"""
+        path = Path(self.path)
+        files = [path] if self.rules is None else [path, path.parent / self.rules[0]]
+        if not all(file.is_file() for file in files):
+            return False
+        return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest() == self.sha256
+
+    def plant(self, path: Path, overrides: tuple[tuple[str, str], ...]) -> Plant:
+        """The plant of a scenario, read from `path`."""
+        from sim.ownrules import allow
+        from sim.plantfile import load
+
+        plant = load(path, dict(overrides))
+        return plant if self.rules is None else allow(plant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +111,13 @@ class Unit:
 
 def compute(unit: Unit) -> Figures:
     """The figures of a unit. Raises `WorkError` when a replica stops with an error."""
+    from sim.engine import engine_of
     from sim.kernel import KernelError
 
     try:
         compiled = compiled_of(unit.source, unit.overrides)
-        return _simpy(unit, compiled) if unit.engine == "simpy" else _kernel(unit, compiled)
+        engine = engine_of(compiled, unit.engine)
+        return _simpy(unit, compiled) if engine == "simpy" and compiled.own is None else _rows(unit, compiled)
     except (KernelError, OverflowError) as error:
         raise WorkError(f"scenario {unit.named()}: {error}") from error
 
@@ -98,16 +126,19 @@ def compute(unit: Unit) -> Figures:
 def compiled_of(source: Source, overrides: tuple[tuple[str, str], ...]) -> Compiled:
     """The compiled plant of a scenario. Raises `PlantError`, `CompileError`."""
     from sim.compile import compile_plant
-    from sim.plantfile import load
 
     path = Path(source.path)
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256:
-        return compile_plant(load(path, dict(overrides)))
+    if source.is_there():
+        return compile_plant(source.plant(path, overrides))
     # on another machine, or the file was edited since: the text that came with the unit is the plant
     with tempfile.TemporaryDirectory(prefix="plantwin-") as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(source.text.encode("utf-8"))
-        return compile_plant(load(copy, dict(overrides)))
+        if source.rules is not None:
+            code = Path(folder) / source.rules[0]
+            code.parent.mkdir(parents=True, exist_ok=True)
+            code.write_bytes(source.rules[1].encode("utf-8"))
+        return compile_plant(source.plant(copy, overrides))
 
 
 def figures(rows: NDArray[np.int64], compiled: Compiled) -> Figures:
@@ -127,8 +158,10 @@ def _ends(unit: Unit) -> list[int]:
     return [unit.warmup + span * (n + 1) // unit.looks for n in range(unit.looks)]
 
 
-def _kernel(unit: Unit, compiled: Compiled) -> Figures:
-    from sim.kernel import clear_stats, new_rows, run
+def _rows(unit: Unit, compiled: Compiled) -> Figures:
+    """By the kernel, or by the plant's own rules."""
+    from sim.engine import new_rows, run
+    from sim.kernel import clear_stats
 
     rows = new_rows(compiled, unit.seed, unit.count, unit.first)
     if unit.warmup:

@@ -16,13 +16,19 @@ def twin(
     forecast_every: Annotated[float, typer.Option(help="Wall seconds between two forecasts.")] = 10.0,
     replicas: Annotated[int, typer.Option(help="Replicas of a forecast.")] = 200,
     horizon: Annotated[float, typer.Option(help="Horizon of a forecast in plant hours.")] = 8.0,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Let the plant's own rules run (engine: simpy): code from its file.")
+    ] = False,
 ) -> None:
     """Keep the twin in step with the journal; serve its state, forecasts and log."""
+    from sim.ownrules import OwnRulesError, allow
+    from sim.ownrules import load as load_rules
     from sim.plantfile import PlantError, load
 
     try:
-        found = load(plant)
-    except PlantError as error:
+        found = allow(load(plant)) if allow_code else load(plant)
+        load_rules(found)
+    except (PlantError, OwnRulesError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     if not 0 <= port < 65536 or replicas < 1 or horizon < 0.5 or forecast_every <= 0:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import kernel
+from sim import engine
 from sim.compile import Compiled
 from sim.state import Array
 from sim.value import Term, cost_between, lanes_of, operating_terms
@@ -67,7 +67,7 @@ def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> d
 def counterfactual(compiled: Compiled, rows: Array, until: int, terms: list[Term]) -> NDArray[np.float64]:
     """Operating cost [R], of the terms given, of "nothing" from the stored rows to plant time `until` (ms)."""
     after = rows.copy()
-    kernel.run(after, compiled, to_tick(compiled, until))
+    engine.run(after, compiled, to_tick(compiled, until))
     return cost_between(rows, after, compiled, terms)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import kernel
+from sim import engine
 from sim.compile import Compiled
 from sim.plant import STATES
 from sim.state import Array
@@ -83,7 +83,7 @@ def simulate(compiled: Compiled, rows: Array, t: int, horizon_s: int) -> Sampled
     stats = {n: compiled.layout.view(rows, n) for n in ("backorder_area", "on_hand", "st_ticks", "backorders")}
     area0 = stats["backorder_area"].copy()
     for at in times:
-        kernel.run(rows, compiled, to_tick(compiled, at))
+        engine.run(rows, compiled, to_tick(compiled, at))
         found.append(measure(rows, compiled))
         out_of_stock |= ((stats["backorder_area"] > area0) | (stats["on_hand"] == 0)).T
         if starved is None and at - t >= STARVED_WITHIN_S * 1000 - MINUTE_MS:
