@@ -38,7 +38,7 @@ def check(plant: str | Compiled, steps: int = 200, lanes: int = 3, seed: int = 7
     first = _play(batch, actions, seed)
     if not all(np.array_equal(x, y) for x, y in zip(first, _play(batch, actions, seed), strict=True)):
         raise AgentError(f"{batch.compiled.plant.id}: the same seed and actions gave another episode; please report this")
-    single = PlantEnv(plant, first=lanes - 1, max_episode_steps=batch.limit_steps)
+    single = PlantEnv(plant, first=lanes - 1, max_episode_steps=batch.limit_steps, reward_unit=batch.reward_unit)
     observation, _ = single.reset(seed=seed)
     for k in range(batch.limit_steps):
         if not np.array_equal(observation, first[0][k, -1]):

@@ -68,13 +68,13 @@ def compiled_plant(plant: str | Plant | Compiled, allow_code: bool = False) -> C
 
 
 def typical_cost(compiled: Compiled, epoch: int) -> float:
-    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks (two
-    replicas, one week where rules of the plant's own, which are slow, run); 1 where nothing costs.
+    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks (one
+    replica, one week where rules of the plant's own, which are slow, run); 1 where nothing costs.
     """
     from sim.engine import new_rows, run
     from sim.value import operating_cost
 
-    replicas, weeks = (8, 4) if compiled.own is None else (2, 1)
+    replicas, weeks = (8, 4) if compiled.own is None else (1, 1)
     rows = new_rows(compiled, block_seed(WARM, 0), replicas)
     before = rows.copy()
     length = ticks(compiled, weeks * WEEK_S)
