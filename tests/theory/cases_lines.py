@@ -35,7 +35,7 @@ LINES: dict[str, tuple[Line, float]] = {
     "five_unequal": (Line(UNEQUAL, (1, 0, 2, 1)), 50_000),
     "three_before_service": (Line((RELIABLE,) * 3, (1, 1), "before_service"), 20_000),
     "three_unequal_before_service": (Line(UNEQUAL[:3], (2, 1), "before_service"), 60_000),
-    "five_before_service": (Line((RELIABLE,) * 5, (2, 0, 1, 3), "before_service"), 30_000),
+    "five_before_service": (Line((RELIABLE,) * 5, (2, 0, 1, 3), "before_service"), 40_000),
     "three_tdf": (Line(UNEQUAL[:3], (2, 1), **TDF), 60_000),
     "three_tdf_crew": (Line((WEAK,) * 3, (2, 2), crew=1, **TDF), 50_000),
     "four_tdf": (Line((WEAK,) * 4, (1, 0, 1), **TDF), 70_000),
