@@ -37,18 +37,20 @@ def check(plant: str | Compiled, steps: int = 200, lanes: int = 3, seed: int = 7
     actions = rng.integers(0, batch.grid.counts, size=(steps, lanes, batch.grid.size))
     first = _play(batch, actions, seed)
     if not all(np.array_equal(x, y) for x, y in zip(first, _play(batch, actions, seed), strict=True)):
-        raise AgentError(f"{batch.compiled.plant.id}: the same seed and actions gave another episode; please report this")
+        raise AgentError(f"{batch.compiled.plant.id}: the same seed and actions gave another episode: report it")
     single = PlantEnv(plant, first=lanes - 1, max_episode_steps=batch.limit_steps, reward_unit=batch.reward_unit)
     observation, _ = single.reset(seed=seed)
     for k in range(batch.limit_steps):
         if not np.array_equal(observation, first[0][k, -1]):
             raise AgentError(
-                f"{batch.compiled.plant.id}: the environment alone differs from its place in a batch at step {k}; please report this"
+                f"{batch.compiled.plant.id}: the environment alone differs from its place in a batch at step {k}: "
+                "report it"
             )
         observation, reward, _, truncated, _ = single.step(actions[k, -1])
         if reward != first[1][k, -1] or truncated != bool(first[2][k, -1]):
             raise AgentError(
-                f"{batch.compiled.plant.id}: reward or end of the environment alone differ from the batch at step {k}; please report this"
+                f"{batch.compiled.plant.id}: reward or end of the environment alone differ from the batch at "
+                f"step {k}: report it"
             )
     return f"{steps} random steps of {lanes} replicas: finite, in spec, repeatable by seed, equal alone and in a batch"
 

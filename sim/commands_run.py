@@ -119,7 +119,7 @@ def simulate(
     warmup: Annotated[str, typer.Option(help="what is forgotten at the beginning")] = "0 s",
     replications: Annotated[int, typer.Option(min=1)] = 100,
     seed: int = 7,
-    engine: Annotated[str | None, typer.Option(help="kernel, simpy or cuda; by default what the plant asks for")] = None,
+    engine: Annotated[str | None, typer.Option(help="kernel, simpy or cuda; default: what the plant asks for")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
     gantt: Annotated[Path | None, typer.Option(help="also write replica 0 as a state chart, .svg or .html")] = None,
     gantt_from: Annotated[str, typer.Option(help="begin of the chart, as `2d 6h` or time units")] = "0 s",
@@ -136,7 +136,7 @@ def simulate(
 
     compiled = _compiled(plant, allow_code)
     if gantt is not None and compiled.own is not None:
-        typer.echo("--gantt: expected a plant without rules of its own (engine: simpy), found some; leave it out", err=True)
+        typer.echo("--gantt: expected a plant without rules of its own (engine: simpy), found some", err=True)
         raise typer.Exit(2)
     if gantt is not None:
         from sim.commands_show import state_chart

@@ -137,7 +137,9 @@ class Compiled:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over layout version and params: two equal hashes mean the same physics."""
-        own = b"" if self.own is None else f"{self.own.sha256} {self.own.model.__name__} {self.layout.sizes['own']}".encode()
+        own = b""
+        if self.own is not None:
+            own = f"{self.own.sha256} {self.own.model.__name__} {self.layout.sizes['own']}".encode()
         return hashlib.sha256(st.LAYOUT_VERSION.to_bytes(4, "big") + self.params.tobytes() + own).hexdigest()
 
     def ticks(self, seconds: float) -> int:

@@ -19,7 +19,7 @@ from sim.ownrules import Loaded
 from sim.state import Array
 
 
-class OwnRulesFault(KernelError):
+class OwnRulesFault(KernelError):  # noqa: N818 - OwnRulesError is taken: a file that cannot be used
     """A replica stopped in the plant's own rules: says the replica, the tick, file, class and line."""
 
 

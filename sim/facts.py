@@ -11,11 +11,11 @@ import numpy as np
 
 from sim import state as st
 from sim.compile import Compiled
+from sim.engine import react
 from sim.facts_floor import FloorWriter
 from sim.facts_supply import SupplyWriter
 from sim.facts_time import TimeWriter
 from sim.factsheet import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts
-from sim.engine import react
 from sim.kernel import blank_rows, check
 from sim.residual import FROM_PRESENT, OVERDUE, Drawer, residuals
 from sim.state import Array

@@ -289,7 +289,7 @@ def only_known_rules(compiled: Compiled) -> None:
     """Raise ValueError for a plant with rules of its own: the kernel would quietly run it without them."""
     if compiled.own is not None:
         raise ValueError(
-            f"plant {compiled.plant.id}: expected a plant without rules of its own, found {compiled.own.file.name}, which "
+            f"plant {compiled.plant.id}: expected no rules of its own, found {compiled.own.file.name}, which "
             "the compiled kernel and what is built on it do not know; use the engine simpy (sim.engine in Python)"
         )
 

@@ -89,7 +89,7 @@ def _checked(rules: OwnRules, found: object) -> type[Reference]:
     if not (isinstance(found, type) and issubclass(found, Reference)):
         raise OwnRulesError(f"{where}: expected a subclass of sim.reference.Reference, found {found!r}")
     if "__init__" in vars(found):
-        raise OwnRulesError(f"{where}: expected no __init__ (a model made from a row skips it), found one; use prepare()")
+        raise OwnRulesError(f"{where}: expected no __init__ (one made from a row skips it), found one; use prepare()")
     return found
 
 

@@ -283,7 +283,8 @@ TOP = Section(
             ("release", "how each product enters"), ("groups", "CONWIP caps over several products"),
             ("suppliers", "who delivers"), ("stocks", "stock points"), ("demand", "customers"),
             ("energy", "tariff and CO2"), ("conventions", "named choices"),
-            ("engine", "rules of your own, in SimPy"), ("controls", "numbers that may be changed"), ("limits", "rules no command may break"),
+            ("engine", "rules of your own, in SimPy"), ("controls", "numbers that may be changed"),
+            ("limits", "rules no command may break"),
             ("sensors", "tags"))),
     ),
     {

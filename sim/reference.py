@@ -125,7 +125,8 @@ class Reference(Rules):
         """
         if tick < self.now or not 0 <= number < OWN_NUMBERS:
             raise ValueError(
-                f"at: expected a tick from {self.now} on and a number in 0..{OWN_NUMBERS - 1}, found {tick} and {number}"
+                f"at: expected a tick from {self.now} on and a number in 0..{OWN_NUMBERS - 1}, "
+                f"found {tick} and {number}"
             )
         return self.clock.timer(len(self.compiled.slots), tick - self.now, number / OWN_NUMBERS)
 

@@ -58,7 +58,8 @@ SIZES = (
 """How many there are: a *clock* is one mode of one unit; a *door* is a set of stations between which a part may choose
 (first those of one station each, in order, then the others); a *lane* is one way of supply to a stock (first the
 regular lanes in the order of stocks, then the express ones); an *entity* is a station or a product; transit: places of
-orders in a lane; ring: places of late orders of a demand; periods: demand periods kept for forecasts; own: numbers that rules written in SimPy keep."""
+orders in a lane; ring: places of late orders of a demand; periods: demand periods kept for forecasts; own: numbers that
+rules written in SimPy keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ FIELDS: tuple[Field, ...] = (
         ("part_dest", "station", "station whose place it has reserved (before_service), else -1"),
         ("part_next", "part", "next part in its queue, unit or list of free records, or -1"),
     ),
-    *_fields("own", ("own", "as the rules say", "state of the plant's own rules, written in SimPy; the kernel has none")),
+    *_fields("own", ("own", "as the rules say", "state of the plant's own rules, written in SimPy")),
 )
 
 RECORDS = tuple(dict.fromkeys(f.of for f in FIELDS))
@@ -406,9 +407,9 @@ TABLES: dict[str, tuple[str, ...]] = {
 starters, feeders, mates, users, needers, members, below, cal_stations, door: indices; doors: doors that contain the
 station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes:
 (stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
-`changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value); season:
-factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition: for each level wear table,
-failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
+`changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value);
+season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition:
+for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
 
 
 def _table_distances(of: str) -> tuple[int, ...]:
