@@ -110,7 +110,7 @@ def test_a_row_made_from_facts_begins_with_the_first_own_state(tmp_path: Path) -
     assert (compiled.layout.view(rows, "own")[:, 2] > 0).all(), "it counts what has been painted since"
 
 
-def test_other_hooks_decide_too(tmp_path: Path) -> None:
+def test_other_hooks_decide_too() -> None:
     compiled = compile_plant(load("newsvendor" if (BUNDLED / "newsvendor.yaml").is_file() else "beergame"))
 
     class Hoarder(Reference):
@@ -224,10 +224,15 @@ def test_broken_code_is_said_when_it_is_loaded(tmp_path: Path, code: str, expect
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("    def may_release(self, product):\n        return product.nothing\n", r"drum\.py, line 4, class Drum: Attr"),
-        ("    def start_own(self):\n        self.process(self.go())\n    def go(self):\n"
-         "        yield self.at(5)\n        raise OSError('gone')\n", r"drum\.py, line 7, class Drum: OSError: gone"),
-        ("    def start_own(self):\n        self.at(-1)\n", r"line 4, class Drum: ValueError: at: expected a tick from 0"),
+        ("    def may_release(self, product):\n        return product.nothing\n", r"drum\.py, line 4, class Drum: Att"),
+        (
+            (
+                "    def start_own(self):\n        self.process(self.go())\n"
+                "    def go(self):\n        yield self.at(5)\n        raise OSError('gone')\n"
+            ),
+            r"drum\.py, line 7, class Drum: OSError: gone",
+        ),
+        ("    def start_own(self):\n        self.at(-1)\n", r"line 4, class Drum: ValueError: at: expected a tick fr"),
         ("    def work_ticks(self, unit, parts, ticks):\n        return -1\n", "work_ticks: expected 0 ticks or more"),
         ("    def work_ticks(self, unit, parts, ticks):\n        return 1.5\n", "TypeError"),
         ("    def order_queue(self, station):\n        return [None]\n", "order_queue: expected parts that wait at"),
