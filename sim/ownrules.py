@@ -89,7 +89,7 @@ def _checked(rules: OwnRules, found: object) -> type[Reference]:
     if not (isinstance(found, type) and issubclass(found, Reference)):
         raise OwnRulesError(f"{where}: expected a subclass of sim.reference.Reference, found {found!r}")
     if "__init__" in vars(found):
-        raise OwnRulesError(f"{where}: expected no __init__ (a model made from a row skips it), found one; use prepare()")
+        raise OwnRulesError(f"{where}: expected no __init__ (one made from a row skips it), found one; use prepare()")
     return found
 
 
@@ -97,7 +97,11 @@ def _blame(file: Path, name: str, error: BaseException) -> str:
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return f"{file}, line {error.lineno}, class {name}: {said}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    lines: list[int | None] = []
+    cause: BaseException | None = error
+    while cause is not None and not lines:  # SimPy raises a copy of what a process raised, with that as its cause
+        lines = [frame.lineno for frame in traceback.extract_tb(cause.__traceback__) if frame.filename == str(file)]
+        cause = cause.__cause__
     if not lines:
         return f"{file}, class {name}: {said} (in the model, after what the rules did)"
     return f"{file}, line {lines[-1]}, class {name}: {said}"
