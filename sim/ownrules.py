@@ -97,7 +97,11 @@ def _blame(file: Path, name: str, error: BaseException) -> str:
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return f"{file}, line {error.lineno}, class {name}: {said}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    lines: list[int | None] = []
+    cause: BaseException | None = error
+    while cause is not None and not lines:  # SimPy raises a copy of what a process raised, with that as its cause
+        lines = [frame.lineno for frame in traceback.extract_tb(cause.__traceback__) if frame.filename == str(file)]
+        cause = cause.__cause__
     if not lines:
         return f"{file}, class {name}: {said} (in the model, after what the rules did)"
     return f"{file}, line {lines[-1]}, class {name}: {said}"

@@ -61,6 +61,9 @@ def test_the_check_itself_finds_what_it_should() -> None:
 
 def test_product_code_never_runs_code_from_data() -> None:
     found = [f"{path}:{line}" for path, tree, _ in product() for line in violations(tree)]
+    # one place runs code from a file, where the user has said that it may (docs/own-rules.md, "Who may run it")
+    allowed = {"sim/ownrules.py": ["exec()", "compile()"]}
+    found = [one for one in found if one.rpartition(" ")[2] not in allowed.get(one.partition(":")[0], [])]
     assert found == []
 
 
