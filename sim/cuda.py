@@ -87,6 +87,9 @@ class Resident:
         self._until = self._up(np.zeros(self.replicas, dtype=np.int64))
         self._behind = self._up(np.zeros(self.replicas, dtype=np.int64))
         self._zeroed, self._stamped = (self._up(positions) for positions in cleared(compiled))
+        stocks = range(len(compiled.plant.stocks))
+        pairs = [(compiled.layout.at("seen", k), compiled.layout.at("demanded", k)) for k in stocks]
+        self._lowered = self._up(np.array(pairs, dtype=np.int64).reshape(-1, 2))
 
     @classmethod
     def new(cls, compiled: Compiled, seed: int, replicas: int, stream: Any = None) -> Resident:
@@ -141,7 +144,7 @@ class Resident:
 
     def clear_stats(self) -> None:
         """As `sim.kernel.clear_stats`."""
-        self._launch(ck.clear, self.rows, self._zeroed, self._stamped)
+        self._launch(ck.clear, self.rows, self._zeroed, self._stamped, self._lowered)
 
     def put(self, which: ArrayLike, rows: Array) -> None:
         """Replace the replicas `which` [K] by host rows int64[K, W] (or [W] for all of them)."""
@@ -289,6 +292,7 @@ def cleared(compiled: Compiled) -> tuple[Array, Array]:
     row = np.full((1, compiled.layout.width), mark, dtype=np.int64)
     row[0, NOW] = tick
     kernel.clear_stats(row, compiled)
+    compiled.layout.view(row, "seen")[...] = mark  # lowered by what `demanded` loses: see `Resident.clear_stats`
     zeroed, stamped = np.flatnonzero(row[0] == 0), np.flatnonzero(row[0] == tick)
     assert len(zeroed) + len(stamped) + np.count_nonzero(row[0] == mark) == compiled.layout.width
     return zeroed, stamped[stamped != NOW]

@@ -88,10 +88,14 @@ def linear_replica(rows: Any, positions: Any, weights: Any, out: Any) -> None:
         out[replica] = total
 
 
-def clear_replica(rows: Any, zeroed: Any, stamped: Any) -> None:
-    """0 at the positions `zeroed`, the present tick at the positions `stamped`."""
+def clear_replica(rows: Any, zeroed: Any, stamped: Any, lowered: Any) -> None:
+    """0 at the positions `zeroed`, the present tick at the positions `stamped`; before that, the number at lowered[j, 0]
+    falls by that at lowered[j, 1].
+    """
     replica = cuda.grid(1)
     if replica < rows.shape[1]:
+        for j in range(lowered.shape[0]):
+            rows[lowered[j, 0], replica] -= rows[lowered[j, 1], replica]
         for j in range(zeroed.shape[0]):
             rows[zeroed[j], replica] = 0
         for j in range(stamped.shape[0]):

@@ -118,9 +118,12 @@ def graph(plant: Plant) -> Graph:
     leaves = [p for p in plant.products if p.id not in filled]
     made.things += [Thing(f"exit:{p.id}", p.id, "exit", plant.products.index(p)) for p in leaves]
     made.things += [Thing(f"demand:{d.id}", d.id, "demand", i) for i, d in enumerate(plant.demands)]
+    suppliers = {s.id for s in plant.suppliers}
     for k in plant.stocks:
-        if k.source != "line":
-            made.links.append(Link(f"supplier:{k.source}", f"stock:{k.id}", kind="supply"))
+        for source in dict.fromkeys([k.source, k.express.source if k.express else k.source]):
+            if source != "line":
+                kind = "supplier" if source in suppliers else "stock"
+                made.links.append(Link(f"{kind}:{source}", f"stock:{k.id}", kind="supply"))
     made.links += _entries(plant)
     made.links += _flows(plant, filled)
     made.links += [Link(f"stock:{d.stock}", f"demand:{d.id}", kind="demand") for d in plant.demands]

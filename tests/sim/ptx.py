@@ -44,7 +44,7 @@ def signatures() -> dict[str, Any]:
         "steer": (ck.steer_replica, void(rows, vector, vector, rows)),
         "gather": (ck.gather_replica, void(rows, vector, factors, float32[:, ::1])),
         "linear": (ck.linear_replica, void(rows, vector, factors, factors)),
-        "clear": (ck.clear_replica, void(rows, vector, vector)),
+        "clear": (ck.clear_replica, void(rows, vector, vector, rows)),
         "restore": (ck.restore_replica, void(rows, vector, rows, boolean[::1])),
         "put": (ck.put_replica, void(rows, vector, vector, rows)),
         "take": (ck.take_replica, void(rows, vector, rows)),

@@ -29,9 +29,9 @@ FILES = {
         "    return row[0] * 10\n"
     ),
     "loop.py": (
-        "from sim.jit import rule\n"
+        "from sim.jit import entry\n"
         "from sim.rule import called, inlined\n"
-        "@rule\n"
+        "@entry\n"
         "def run(row):\n"
         "    return inlined(row) + called(row)\n"
     ),
