@@ -86,7 +86,7 @@ def shell() -> dmc.MantineProvider:
                     _header(),
                     dmc.AppShellMain([html.Div(id="banner", role="alert"), html.Div(id="page", className="page")]),
                 ],
-                header={"height": {"base": 196, "sm": 112, "xl": 68}},
+                header={"height": {"base": 196, "sm": 152, "lg": 112, "xl": 68}},
                 padding=0,
             ),
             html.Div(id="toasts", **marks(aria_live="polite")),
