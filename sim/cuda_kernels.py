@@ -89,7 +89,7 @@ def linear_replica(rows: Any, positions: Any, weights: Any, out: Any) -> None:
 
 
 def clear_replica(rows: Any, zeroed: Any, stamped: Any, lowered: Any) -> None:
-    """0 at the positions `zeroed`, the present tick at `stamped`; before that, the number at lowered[j, 0] falls by that
+    """0 at positions `zeroed`, the present tick at `stamped`; before that, the number at lowered[j, 0] falls by that
     at lowered[j, 1].
     """
     replica = cuda.grid(1)
