@@ -300,7 +300,7 @@ def check(rows: Array, compiled: Compiled) -> None:
     if bad.size:
         row = rows[bad[0]]
         now = compiled.start_ms + int(row[NOW]) * compiled.tick_ms
-        waits = explain(row, compiled)
+        waits = explain(row, compiled) if row.size == compiled.layout.width else ""  # a device sends its scalars only
         raise KernelError(
             f"plant {compiled.plant.id}: replica {int(row[st.REPLICA])} of seed {int(row[st.SEED])} stopped at tick "
             f"{int(row[NOW])} (plant time {now:.0f} ms): {ERRORS[int(row[ERROR])]}"

@@ -15,7 +15,7 @@ from tests.sim.resident_rows import Device, Host, moments, reading, told
 from tests.sim.test_engines import run_python
 
 SIMULATOR = {"NUMBA_DISABLE_JIT": "1", "NUMBA_ENABLE_CUDASIM": "1"}
-PLANTS = {"gearmotor": 1_500_000, "line3": 40_000, "3": 120, "8": 120, "21": 120}
+PLANTS = {"gearmotor": 1_500_000, "line3": 40_000, "4": 120, "8": 120, "10": 120}
 REPLICAS = 5
 
 
