@@ -96,6 +96,21 @@ def setup_per_unit(
     return result
 
 
+def setup_bound(station: Station) -> float:
+    """The largest share of a unit's time that setups can take under the station's dispatching rule.
+
+    With weights a of `setup` and -b of `waited`, a part that needs a setup of length S overtakes the running family
+    only once it has waited a/b x S longer than the others: a run lasts about that long, so setups take at most
+    S / (S + a/b S) of the time. (gearmotor's hobbing, 5 to 1: 16.7 %; simulated 17.1 %.) Without `waited` a family is
+    run until none of it is left, and setups take no time that the work needs.
+    """
+    weights = dict(station.dispatch)
+    avoided, patience = weights.get("setup", 0), -weights.get("waited", 0)
+    if avoided <= 0 or patience < 0:
+        return 1.0
+    return patience / (patience + avoided)
+
+
 def _visits_of(product: Product, station: str, visits: list[float]) -> float:
     """Visits of a unit to a station (alternatives counted in equal shares)."""
     steps = zip(product.steps, visits, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.deadlock import deadlocks, most_parts, most_parts_of
+from sim.deadlock import deadlocks, most_parts_at, most_parts_of
 from sim.plant import UNLIMITED, Batch, Product, Station
 from sim.plantcheck import Path, Reporter
 from sim.plantroute import exits, reached, zero_cycle, zero_work
@@ -276,8 +276,8 @@ def _dispatch(report: Reporter) -> None:
 
 def _locks(report: Reporter) -> None:
     stations = {s.id: s for s in report.plant.stations}
-    most = most_parts(report.plant)
     for group in deadlocks(report.plant):
+        most = most_parts_at(report.plant, group)
         names = ", ".join(group)
         first = stations[group[0]]
         path: Path = ("buffers", first.buffer) if first.buffer else ("stations", first.id)

@@ -32,7 +32,8 @@ from sim.tables import (
 TRANSIT_PERIODIC = 64
 TRANSIT_CONTINUOUS = 256
 """Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. Under continuous
-review an order for every withdrawal; a fuller table is an error, never a drop."""
+review an order for every withdrawal, and a stock that is short sends what it owes another one piece by piece as it gets
+it (gearmotor after a breakdown: more than 64 on a way of 30 h); a fuller table is an error, never a drop."""
 RING = 1024
 """Places for the late orders of a demand that promises dates; a fuller one is an error, never a drop."""
 CALENDAR_WEEKS = 54
@@ -193,8 +194,13 @@ def _places(plant: Plant, station: Station) -> int | None:
 
 
 def _sizes(plant: Plant, index: Index) -> dict[str, int]:
+    stocks = {k.id for k in plant.stocks}
     transit = max(
-        [TRANSIT_CONTINUOUS if k.review is None else TRANSIT_PERIODIC for k in plant.stocks if k.source != "line"],
+        [
+            TRANSIT_CONTINUOUS if k.review is None or k.source in stocks else TRANSIT_PERIODIC
+            for k in plant.stocks
+            if k.source != "line"
+        ],
         default=0,
     )
     dated = any(d.due is not None or any(o.due is not None for o in d.book) for d in plant.demands)

@@ -47,15 +47,17 @@ def most_parts_of(plant: Plant, products: Sequence[str]) -> int | None:
     return None if free else total
 
 
-def most_parts(plant: Plant) -> int | None:
-    """The most parts that can be in the system at once, with every cap at its highest; None when nothing bounds it."""
-    return most_parts_of(plant, [p.id for p in plant.products])
+def most_parts_at(plant: Plant, stations: Sequence[str]) -> int | None:
+    """The most parts that can be in the system at once and come to one of these stations, with every cap at its
+    highest; None when nothing bounds them.
+    """
+    there = [p.id for p in plant.products if any(k in stations for step in p.steps for k, _ in step.eligible)]
+    return most_parts_of(plant, there)
 
 
 def deadlocks(plant: Plant) -> list[list[str]]:
     """Groups of stations (file order) that can block each other for ever."""
-    most = most_parts(plant)
-    tight = [s.id for s in plant.stations if _bounded(s, most)]
+    tight = [s.id for s in plant.stations if _bounded(s, most_parts_at(plant, [s.id]))]
     after: dict[str, set[str]] = {name: set() for name in tight}
     for a, b in flows(plant):
         if a in after and b in after:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sim import distributions, quantities
 from sim.calendars import WEEK_MINUTES, open_minutes
-from sim.capacity import Capacity, capacity_of, setup_per_unit
+from sim.capacity import Capacity, capacity_of, setup_bound, setup_per_unit
 from sim.plant import DONE, Demand, Dist, Order, Plant, Product, Stock
 
 
@@ -22,7 +22,7 @@ class Load:
     """What is asked of one station: `utilisation` is work, setups and repairs over what its units can do while open.
 
     `fixed` is the share of it that demand and arrivals cause; the rest is a free-running product's. `setups` is the
-    share of it that setups cause, with lots in random order.
+    share of it that setups cause, with lots in random order, or as many as a rule that avoids them leaves.
     """
 
     station: str
@@ -188,6 +188,7 @@ def traffic(plant: Plant) -> Traffic:
     room_of = {
         s.id: max(s.units * open_share(plant, s.calendar) * capacities[s.id].available, 1e-12) for s in plant.stations
     }
+    stations = {s.id: s for s in plant.stations}
     rates = _Rates(plant)
     release = {p.id: rates.release(p) for p in plant.products}
     works = {p.id: work_per_part(plant, p, capacities) for p in plant.products}
@@ -199,7 +200,9 @@ def traffic(plant: Plant) -> Traffic:
         fixed = sum(rate[0] * (work + setup) for rate, work, setup in each) / room
         asked = sum(rate[1] * (work + setup) for rate, work, setup in each) / room
         set_up = [sum(rate[i] * setup for rate, _, setup in each) / room for i in (0, 1)]
-        loads[s] = (fixed, asked, set_up[0], set_up[1])
+        most = setup_bound(stations[s])
+        kept = [min(share, most) for share in set_up]
+        loads[s] = (fixed - set_up[0] + kept[0], asked - set_up[1] + kept[1], kept[0], kept[1])
     open_room = [max(1.0 - fixed, 0.0) / asked for fixed, asked, _, _ in loads.values() if asked > 0]
     pace = min(open_room) if open_room else 0.0
     return Traffic(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.deadlock import deadlocks, most_parts
+from sim.deadlock import deadlocks, most_parts_at
 from sim.plant import Plant
 from sim.plantexamples import examples
 from sim.plantfile import load, validate
@@ -126,7 +126,7 @@ def test_gearmotor_is_loaded_as_a_real_plant_is() -> None:
 
 def test_bounded_loops_are_named(tmp_path: Path) -> None:
     plant = made(tmp_path, LOOP)
-    assert most_parts(plant) is None
+    assert most_parts_at(plant, [s.id for s in plant.stations]) is None
     assert deadlocks(plant) == [["prep", "test"]]
     assert any(n.startswith("warning: loop.yaml:13: buffers.to_prep: parts go round") for n in noted(tmp_path, LOOP))
     capped = LOOP.replace("policy: push, arrivals: poisson(60/h)", "policy: conwip, cap: 4")
