@@ -16,6 +16,8 @@ from sim.tables import family_of
 
 PHASES = {"free": st.FREE, "nothing": st.FREE, "setup": st.IN_SETUP, "work": st.IN_WORK, "blocked": st.HOLDS}
 
+ENDS = {"done": DONE, "scrap": SCRAP}
+
 
 class FloorWriter:
     """Writes the shop floor into `rows`, all replicas at once. Calendars must stand there already."""
@@ -49,10 +51,13 @@ class FloorWriter:
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
-    def part(self, facts: PartFacts, *, queued: bool = False) -> int:
-        """A record for the part; its index."""
+    def part(self, facts: PartFacts, *, queued: bool = False, ended: bool = False) -> int:
+        """A record for the part; its index. Where it has `ended`, it may be finished or scrap."""
         c, n, now = self.c, self.parts, self.facts.tick
-        if facts.product not in c.product_index or (facts.product, facts.step) not in c.step_index:
+        at = ENDS.get(facts.step) if ended else None
+        if at is None:
+            at = c.step_index.get((facts.product, facts.step))
+        if facts.product not in c.product_index or at is None:
             raise FactsError(
                 f"a part of product {facts.product!r} at step {facts.step!r}: plant {c.plant.id} has no such operation"
             )
@@ -60,7 +65,7 @@ class FloorWriter:
             raise FactsError(f"more than {n} parts in plant {c.plant.id}: more than its caps or `unlimited:` admit")
         product = c.product_index[facts.product]
         values = {
-            "part_product": product, "part_step": c.step_index[facts.product, facts.step],
+            "part_product": product, "part_step": at,
             "part_release": now if facts.released is None else facts.released,
             "part_due": INFINITY if facts.due is None else facts.due, "part_target": self.target(facts),
             "part_queued": (now if facts.queued is None else facts.queued) if queued else 0,
@@ -79,11 +84,10 @@ class FloorWriter:
         """The part's next step, where it is known and decided before the work."""
         if not (self.before and facts.then):
             return st.UNDRAWN
-        ends = {"done": DONE, "scrap": SCRAP}
         key = (facts.product, facts.then)
-        if facts.then not in ends and key not in self.c.step_index:
+        if facts.then not in ENDS and key not in self.c.step_index:
             raise FactsError(f"a part of {facts.product} goes on to {facts.then!r}, which is no step of it")
-        return ends[facts.then] if facts.then in ends else self.c.step_index[key]
+        return ENDS[facts.then] if facts.then in ENDS else self.c.step_index[key]
 
     def step(self, part: int) -> int:
         return int(self.view["part_step"][0, part])
@@ -97,7 +101,8 @@ class FloorWriter:
         s = self.c.station_index[station]
         capacity = self.d.of("stations", s, "capacity")
         if self.d.of("stations", s, "eager"):  # a part may wait for room, people or companions in a free unit's place
-            capacity += int(self.view["st_free"][0, s])
+            mine = [u for u, (name, _) in enumerate(self.c.units) if name == station]
+            capacity += int((self.view["unit_phase"][0, mine] == st.FREE).sum())  # also one that has closed since
         if len(queue) > capacity:
             raise FactsError(
                 f"queue of {station}: at most {capacity} parts, found {len(queue)}; reconcile the level first"
@@ -168,9 +173,9 @@ class FloorWriter:
         if len(given) > most:
             raise FactsError(f"{name}: {len(given)} parts in it, it holds {most}")
         before = NOBODY
+        blocked = int(self.view["unit_phase"][0, u]) == st.HOLDS
         for part in given:
-            n = self.part(part)
-            blocked = int(self.view["unit_phase"][0, u]) == st.HOLDS
+            n = self.part(part, ended=blocked and before >= 0)
             if not blocked and self.choice(n, s) is None:
                 raise FactsError(f"{name}: step {part.step!r} of {part.product} is done at another station")
             if before < 0:

@@ -12,7 +12,7 @@ from sim.compile import Compiled
 from sim.draws import LATE, LATENESS, LEAD, ONE
 from sim.factsheet import Facts, FactsError, OrderFacts, StockFacts
 from sim.plant import Quantity
-from sim.residual import Drawer
+from sim.residual import Drawer, late_residuals
 from sim.state import INFINITY, Array
 
 
@@ -42,7 +42,8 @@ class SupplyWriter:
                 f"stock {stock.id}: {facts.on_hand} on hand and {facts.backorders} backorders; neither can be negative"
             )
         view["on_hand"][:, k] = facts.on_hand
-        for name, orders, owed in (("regular", facts.orders, facts.owed), ("express", facts.express, 0)):
+        lanes = (("regular", facts.orders, facts.owed), ("express", facts.express, facts.express_owed))
+        for name, orders, owed in lanes:
             lane = self.c.lane_index.get((stock.id, name))
             if lane is not None:
                 self.lane(lane, orders, owed)
@@ -73,21 +74,22 @@ class SupplyWriter:
             view["next_time"][:, self.d.of("lanes", lane, "delivery_slot")] = view["transit_due"][:, lane].min(axis=1)
 
     def arrival(self, lane: int, order: OrderFacts, scale: Array, i: int) -> Array:
-        """When order number `i` of a lane comes [R].
-
-        Whether an unreliable supplier is late with it is drawn at the stated share, whatever has passed already.
+        """When order number `i` of a lane comes [R], given that it has not come yet: the longer it is on its way, the
+        likelier an unreliable supplier is late with it.
         """
         now = self.facts.tick
         if order.placed is None:
             return np.full(len(self.rows), max(order.due or 0, now), dtype=np.int64)
         entity, table = self.d.of("lanes", lane, "lane_entity"), self.d.of("lanes", lane, "lead_table")
-        due = now + self.d.left(table, now - order.placed, (entity, LEAD), scale, i)
         supplier = self.d.of("lanes", lane, "lane_supplier")
         late_table = -1 if supplier < 0 else self.d.of("suppliers", supplier, "late_table")
-        if late_table >= 0:
-            late = self.d.chances(entity, LATE, i) >= self.d.of("suppliers", supplier, "in_time")
-            due = due + np.where(late, self.d.fresh(late_table, (entity, LATENESS), scale, i), 0)
-        return due
+        age = now - order.placed
+        if late_table < 0:
+            return now + self.d.left(table, age, (entity, LEAD), scale, i)
+        in_time = self.d.of("suppliers", supplier, "in_time") / 2.0**32
+        words = (self.d.words(entity, LATE, i), self.d.words(entity, LEAD, i), self.d.words(entity, LATENESS, i))
+        tables = (self.d.table(table), self.d.table(late_table))
+        return now + late_residuals(tables, in_time, age, scale, words)
 
     def customers(self, k: int, backorders: int) -> None:
         """Put the stock's backorders to its demands: those known first, the rest to the demands served last."""

@@ -17,6 +17,8 @@ class PartFacts:
     """A part (a transfer batch moves as one): its product, the operation it waits for or undergoes, when it was
     released (tick; None: now), the date it is due (None: none) and, in a queue, when it joined it (None: now).
 
+    A part that has ended and waits in its unit behind a blocked one may be at the step "done" or "scrap".
+
     `then`: where it goes after that, a step, "done" or "scrap", where blocking before service has settled it already
     ("": drawn).
     """
@@ -64,8 +66,8 @@ class UnitFacts:
 
 @dataclass(frozen=True, slots=True)
 class OrderFacts:
-    """An order in transit: quantity and either the tick it was placed (residual lead time is drawn) or the tick it is
-    due.
+    """An order in transit: quantity and either the tick its lead time began, when it was placed or its supplier has it
+    ready (what remains is drawn; later than now: still to be made), or the tick it is due.
     """
 
     quantity: int
@@ -75,9 +77,10 @@ class OrderFacts:
 
 @dataclass(frozen=True, slots=True)
 class StockFacts:
-    """A stock. `orders`: in transit in the regular lane; `express`: in the express lane. `owed`: ordered from the
-    source stock, which has not sent them yet. `period`: demanded since the last forecast period began; `past`: demand
-    of the last forecast periods, the latest first (empty: what the plant file lets expect).
+    """A stock. `orders`: in transit in the regular lane; `express`: in the express lane. `owed`: ordered in the regular
+    lane from the source stock, which has not sent them yet (`express_owed`: in the express lane). `period`: demanded
+    since the last forecast period began; `past`: demand of the last forecast periods, the latest first (empty: what the
+    plant file lets expect).
     """
 
     on_hand: int = 0
@@ -87,6 +90,7 @@ class StockFacts:
     owed: int = 0
     period: int = 0
     past: tuple[int, ...] = ()
+    express_owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

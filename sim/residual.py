@@ -50,6 +50,49 @@ def residuals(table: Array, age: float, words: Array) -> NDArray[np.float64]:
     return np.asarray(begin + v * (top[piece] - begin) - age, dtype=float)
 
 
+def late_residuals(
+    tables: tuple[Array, Array], in_time: float, age: float, scale: Array, words: tuple[Array, Array, Array]
+) -> Array:
+    """Ticks [R] that remain of a lead time (`tables[0]`) to which, with probability 1 - `in_time`, a lateness
+    (`tables[1]`) is added, given that `age` ticks have passed; both go through the scale 2^-16 [R].
+
+    By Bayes' rule the order is late with odds (1 - in_time) P(lead + lateness > age) : in_time P(lead > age). `words`
+    decide that, the lead time, and the lateness.
+    """
+    late_words, lead_words, more_words = words
+    ticks = np.empty(len(scale))
+    for i, factor in enumerate(scale / ONE):
+        ticks[i] = factor * _late_residual(tables, in_time, age / factor, (late_words[i], lead_words[i], more_words[i]))
+    return np.maximum(np.rint(ticks), 0).astype(np.int64)
+
+
+def _late_residual(tables: tuple[Array, Array], in_time: float, age: float, words: tuple[int, int, int]) -> float:
+    """One replica of `late_residuals`, at scale one."""
+    lead, late = tables
+    low, width, weight = drawn(lead)
+    bottom, top, share = low / FINE, (low + width) / FINE, weight / weight.sum()
+    on_way = in_time * float(share @ np.clip((top - age) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0))
+    if age <= 0.0:
+        on_way = in_time
+    behind = share * _longer(late, age - (bottom + top) / 2)  # probability of each lead time, and of being late beyond
+    ends = np.cumsum(behind)
+    total = on_way + (1.0 - in_time) * float(ends[-1])
+    chance, lead_word = ((int(word) >> 32 & 0xFFFFFFFF) / 2.0**32 for word in words[:2])
+    if total <= 0.0 or chance * total < on_way:
+        return float(residuals(lead, age, np.array([words[1]]))[0])
+    piece = int(np.searchsorted(ends, lead_word * ends[-1], side="right"))
+    took = bottom[piece] + (int(words[1]) & 0xFFFFFFFF) / 2.0**32 * (top[piece] - bottom[piece])
+    late_age = max(age - took, 0.0)
+    return float(max(took - age, 0.0) + residuals(late, late_age, np.array([words[2]]))[0])
+
+
+def _longer(table: Array, ages: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that a duration lasts longer than each of `ages`, by the middles of its uniforms."""
+    low, width, weight = drawn(table)
+    below = np.concatenate(([0.0], np.cumsum(weight / weight.sum())))
+    return np.asarray(1.0 - below[np.searchsorted((low + width / 2) / FINE, ages, side="left")])
+
+
 class Drawer:
     """Conditional draws of all replicas at once."""
 
@@ -91,6 +134,10 @@ class Drawer:
         else:
             ticks = np.array([residuals(table, age / f, words[i : i + 1])[0] * f for i, f in enumerate(factor)])
         return np.maximum(np.rint(ticks), 0).astype(np.int64)
+
+    def table(self, at: int) -> Array:
+        """The quantile table at `at` of params."""
+        return self.params[at : at + LENGTH]
 
     def mean(self, at: int) -> float:
         """Mean ticks of the duration with the table at `at` of params."""

@@ -24,11 +24,13 @@ def twin(
     from sim.ownrules import OwnRulesError, allow
     from sim.ownrules import load as load_rules
     from sim.plantfile import PlantError, load
+    from twin.limits import TwinLimitError, refuse
 
     try:
         found = allow(load(plant)) if allow_code else load(plant)
         load_rules(found)
-    except (PlantError, OwnRulesError) as error:
+        refuse(found)
+    except (PlantError, OwnRulesError, TwinLimitError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     if not 0 <= port < 65536 or replicas < 1 or horizon < 0.5 or forecast_every <= 0:

@@ -10,29 +10,33 @@ from numpy.typing import NDArray
 
 from sim import engine
 from sim.compile import Compiled
+from sim.plant import Stock
 from sim.state import Array
 from sim.value import Term, cost_between, lanes_of, operating_terms
 from twin.estimate import ensemble, rows_hash, to_tick
 from twin.log import EvidenceLog
-from twin.model import TwinState
+from twin.model import StockState, TwinState
 
 REPLICAS = 256
 
 
 def measured(compiled: Compiled, state: TwinState) -> dict[str, list[float]]:
     """The accumulators that operating cost is made of, as measured since the twin's first row (areas in unit-ticks)."""
-    m, per_tick, plant = state.meters, 1.0 / compiled.tick_ms, compiled.plant
-    waiting = []
-    for d in plant.demands:  # backorders are counted by stock: several demands on one share them
-        share = sum(other.stock == d.stock and other.unmet == d.unmet for other in plant.demands)
-        waits = d.unmet == "backorder"
-        waiting.append(m.back_ms[compiled.stock_index[d.stock]] * per_tick / share if waits else 0.0)
+    m, per_tick = state.meters, 1.0 / compiled.tick_ms
+    lanes = [(k, "regular" if lane is k else "express") for k, lane in lanes_of(compiled.plant)]
+
+    def of(stock: Stock) -> StockState:
+        return state.stocks[compiled.stock_index[stock.id]]
+
     return {
         "q_area": [v * per_tick for v in m.queue_ms],
         "on_hand_area": [v * per_tick for v in m.hand_ms],
         "wip_area": [v * per_tick for v in m.wip_ms],
-        "waiting_area": waiting,
-        "orders": [float(state.stocks[compiled.stock_index[k.id]].placed * (lane is k)) for k, lane in lanes_of(plant)],
+        "waiting_area": [v * per_tick for v in m.wait_ms],
+        "orders": [float(of(k).placed.get(name, 0)) for k, name in lanes],
+        "ordered": [float(of(k).ordered.get(name, 0)) for k, name in lanes],
+        "lost_units": [float(d.lost) for d in state.demands],
+        "set_ups": [float(s.set_ups) for s in state.stations],
         "scrapped": [float(v) for v in m.scrapped],
         "finished": [float(v) for v in m.finished],
     }
@@ -46,7 +50,7 @@ def measured_cost(compiled: Compiled, before: dict[str, list[float]], after: dic
 
 
 def measured_terms(compiled: Compiled, meters: dict[str, list[float]]) -> list[Term]:
-    """The terms of operating cost that a measurement holds; nobody measures setups, repairs, energy and dates yet."""
+    """The terms of operating cost that a measurement holds; nobody measures repairs, energy and dates yet."""
     return [t for t in operating_terms(compiled.plant) if t.field in meters]
 
 
@@ -78,7 +82,7 @@ def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: d
     `lo` and `hi` bound it by the 5 and 95 % quantiles of the counterfactual. It rests on the twin's model: says so.
     """
     rows = np.load(io.BytesIO(log.get_blob(accepted["rows"])), allow_pickle=False)
-    now = measured(compiled, state)
+    now = {name: values for name, values in measured(compiled, state).items() if name in accepted["meters"]}
     terms = measured_terms(compiled, now)
     nothing = counterfactual(compiled, rows, state.t, terms)
     cost = measured_cost(compiled, accepted["meters"], now)

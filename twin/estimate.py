@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from sim.compile import Compiled
 from sim.distributions import mean
-from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, rows_from_facts
+from sim.facts import Facts, FactsError, rows_from_facts
 from sim.facts_supply import mean_quantity
-from sim.plant import Station
 from sim.state import LAYOUT_VERSION
-from twin.model import DOWN, SETUP, Part, StationState, StockState, TwinState, Unit
+from twin.facts import to_facts, to_tick
+from twin.model import StationState, TwinState, held
 
 Array = NDArray[np.int64]
 
@@ -42,127 +42,17 @@ class Posterior:
         return "p-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def to_facts(compiled: Compiled, state: TwinState) -> Facts:
-    """What is believed at `state.t`, as the kernel's facts (ticks and ids)."""
-    plant = compiled.plant
-    tick = to_tick(compiled, state.t)
-    units: dict[tuple[str, int], UnitFacts] = {}
-    queues: dict[str, tuple[PartFacts, ...]] = {}
-    crews = _in_repair(compiled, state)
-    for s, (spec, station) in enumerate(zip(plant.stations, state.stations, strict=True)):
-        for u, unit in enumerate(station.units):
-            units[spec.id, u + 1] = _unit(compiled, state, unit, spec, repairing=(s, u) in crews)
-        places = len(station.queue) if spec.capacity < 0 else spec.capacity
-        queues[spec.id] = tuple(_part(compiled, part) for part in station.queue[:places])
-    return Facts(
-        tick=tick,
-        units=units,
-        queues=queues,
-        stocks={spec.id: _stock(compiled, state.stocks[k], k, tick) for k, spec in enumerate(plant.stocks)},
-        controls=dict(state.controls),
-        demand_age=_demand_age(compiled, state),
-    )
-
-
-def to_tick(compiled: Compiled, t: int) -> int:
-    """Tick of plant time `t` (ms); never negative."""
-    return max(round((t - compiled.start_ms) / compiled.tick_ms), 0)
-
-
-def _part(compiled: Compiled, part: Part) -> PartFacts:
-    product = compiled.plant.products[part.product]
-    return PartFacts(product.id, product.steps[part.step].id, to_tick(compiled, part.born))
-
-
-def _unit(compiled: Compiled, state: TwinState, unit: Unit, spec: Station, *, repairing: bool) -> UnitFacts:
-    def ticks(ms: int) -> int:
-        return max(round(ms / compiled.tick_ms), 0)
-
-    age = ticks(unit.worked)
-    since = to_tick(compiled, unit.since)
-    repaired = ticks(state.t - unit.since) if repairing else None
-    if unit.part is None:
-        if unit.state == DOWN and any(m.planned or m.clock in ("tdf", "parts") for m in spec.modes):
-            return UnitFacts("down", age=age, since=since, repaired=repaired)
-        return UnitFacts(age=age, since=since)
-    part = _part(compiled, unit.part)
-    if unit.done:
-        return UnitFacts("blocked", part, age=age, since=since)
-    worked = ticks(unit.on_part)
-    if unit.state == DOWN and spec.modes:
-        return UnitFacts("down", part, worked, age, since, repaired)
-    if unit.state == SETUP and spec.setups:
-        known = UnitFacts("setup", part, ticks(state.t - unit.since), age, since)
-        return known if _is_set_up(compiled, known, spec) else UnitFacts("work", part, worked, age, since)
-    return UnitFacts("work", part, worked, age, since)
-
-
-def _is_set_up(compiled: Compiled, unit: UnitFacts, spec: Station) -> bool:
-    """Does the plant file know a setup for the part in hand?"""
-    assert unit.part is not None
-    product = compiled.plant.products[compiled.product_index[unit.part.product]]
-    return any(to == (product.family or product.id) for _, to, _ in spec.setups)
-
-
-def _in_repair(compiled: Compiled, state: TwinState) -> set[tuple[int, int]]:
-    """(station, unit) of those that a repairer must be working on: the longest down, as many as the crew has people."""
-    waiting: dict[str, list[tuple[int, int, int]]] = {}
-    found: set[tuple[int, int]] = set()
-    for s, (spec, station) in enumerate(zip(compiled.plant.stations, state.stations, strict=True)):
-        for u, unit in enumerate(station.units):
-            if unit.state != DOWN or not spec.modes:
-                continue
-            crew = (spec.fails or spec.modes[0]).crew
-            if crew is None:
-                found.add((s, u))
-            else:
-                waiting.setdefault(crew, []).append((unit.since, s, u))
-    size = {crew.id: crew.size for crew in compiled.plant.crews}
-    for crew, units in waiting.items():
-        found |= {(s, u) for _, s, u in sorted(units)[: size[crew]]}
-    return found
-
-
-def _stock(compiled: Compiled, stock: StockState, k: int, tick: int) -> StockFacts:
-    both = min(stock.on_hand, stock.backorder)  # readings of one moment may overlap
-    spec = compiled.plant.stocks[k]
-    orders: list[OrderFacts] = []
-    if spec.lead is not None:
-        known = sorted(stock.orders.values(), key=lambda o: o.issued)
-        surplus = sum(o.quantity for o in known) - stock.on_order
-        while known and surplus >= known[0].quantity > 0:
-            surplus -= known.pop(0).quantity  # received, its document has not come yet
-        orders = [OrderFacts(o.quantity, placed=min(to_tick(compiled, o.issued), tick)) for o in known]
-        unknown = stock.on_order - sum(o.quantity for o in known)
-        if unknown > 0:
-            orders.append(OrderFacts(unknown, placed=tick - round(mean(spec.lead) / 2)))
-        orders = orders[-compiled.layout.sizes["transit"] :]
-    waits = any(d.stock == spec.id and d.unmet == "backorder" for d in compiled.plant.demands)
-    return StockFacts(stock.on_hand - both, stock.backorder - both if waits else 0, tuple(orders))
-
-
-def _demand_age(compiled: Compiled, state: TwinState) -> dict[str, int]:
-    ages = {}
-    for demand in compiled.plant.demands:
-        channel = state.channels.get(f"=demand/{compiled.stock_index[demand.stock]}")
-        if channel is not None:
-            ages[demand.id] = max(to_tick(compiled, state.t) - to_tick(compiled, channel.t), 0)
-    return ages
-
-
 def posterior(compiled: Compiled, state: TwinState) -> Posterior:
     """Demand rates after what was counted since the first row, in open hours."""
     prior = 1.0 / DEMAND_SPREAD**2
     demand = []
-    for spec in compiled.plant.demands:
-        stock = state.stocks[compiled.stock_index[spec.stock]]
-        one = sum(d.stock == spec.stock for d in compiled.plant.demands) == 1
-        seen = f"=demand/{compiled.stock_index[spec.stock]}" in state.channels
-        if not (one and seen) or state.started == 0 or spec.arrivals is None:
+    for d, spec in enumerate(compiled.plant.demands):
+        customer = state.demands[d]
+        if not customer.counted or state.started == 0 or spec.arrivals is None or spec.season:
             demand.append((prior, prior))
             continue
         hours = open_ticks(compiled, spec.calendar, to_tick(compiled, state.started), to_tick(compiled, state.t))
-        orders = stock.demanded / max(mean_quantity(spec.quantity), 1e-9)
+        orders = customer.demanded / max(mean_quantity(spec.quantity), 1e-9)
         demand.append((prior + orders, prior + hours / mean(spec.arrivals)))
     return Posterior(tuple(demand))
 
@@ -224,6 +114,9 @@ def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> 
     return rows_from_facts(compiled, facts, seed, replicas, scales=scales)
 
 
+__all__ = ["Posterior", "ensemble", "posterior", "rows_hash", "spread_of", "state_hash", "to_facts", "to_tick"]
+
+
 def _lighter(facts: Facts) -> Facts:
     longest = max(facts.queues, key=lambda s: len(facts.queues[s]))
     queues = dict(facts.queues)
@@ -246,10 +139,9 @@ def state_hash(compiled: Compiled, state: TwinState) -> str:
 
 def spread_of(station: StationState, *, covered: bool) -> float:
     """Standard deviation (parts) of what is believed to be at a station: 0 where every move is counted and agrees."""
-    held = len(station.queue) + sum(u.part is not None for u in station.units)
     variance = float(station.miss_by**2) if station.misses else 0.0
     if station.suspect:
         variance += 1.0
     if not covered:
-        variance += 0.25 + 0.5 * held
+        variance += 0.25 + 0.5 * held(station)
     return float(np.sqrt(variance))

@@ -1,32 +1,33 @@
-"""How believed parts move: start, end, hand over, release, finish.
+"""The believed shop floor: what stands where, whether there is room, what could start; the smallest changes to it.
 
-The rules mirror those of `docs/kernel.md`, but each move is caused by evidence (an event, a counter, a
-level) instead of a clock. A part that must exist but was never seen appears (counted), one that cannot
-exist any more vanishes (counted), so parts are conserved: released + appeared = held + finished + scrapped + vanished.
+The rules mirror those of `docs/kernel.md`. How parts move is in `twin/moves.py`, where a part is looked for that must
+be somewhere in `twin/search.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sim.plant import DONE, SCRAP
-from twin import supply
-from twin.model import BLOCKED, FREE, OFF, STARVED, WORK, Part, TwinState, Unit, count
+from twin import crews
+from twin.model import DOWN, FREE, OFF, SETUP, STARVED, Part, TwinState, Unit, count
 from twin.topology import Topology, capacity
 
-LATELY = 24
-"""How many finished or scrapped parts are kept in case they turn out to have gone elsewhere."""
 RECALL_MS = 3_600_000
 """How long after a branch a part may still be moved to the other branch."""
 
 
 @dataclass(slots=True)
 class Floor:
-    """The state being changed, what is known of the plant, and the present moment `t` (plant ms)."""
+    """The state being changed, what is known of the plant, and the present moment `t` (plant ms).
+
+    `sure`: what is done now happened at `t`; otherwise it is made up for, and sensors of stocks have long seen it.
+    """
 
     topology: Topology
     state: TwinState
     t: int = 0
+    sure: bool = True
 
     def covered(self, s: int) -> bool:
         """Is every end of work at station `s` seen (events or an out counter)?"""
@@ -36,111 +37,100 @@ class Floor:
         return self.state.stations[s].events or bool({"state", "in"} & self.topology.sensed[s])
 
     def room(self, s: int) -> bool:
-        places = capacity(self.topology, s)
-        station = self.state.stations[s]
+        """May one more part join the queue of `s`? Free open units count as places, a kanban counts all it holds."""
+        station, places = self.state.stations[s], capacity(self.topology, s)
+        kanban = self.topology.kanban[s]
+        limit = self.state.controls.get(kanban) if isinstance(kanban, str) else kanban
+        held = len(station.queue) + sum(len(u.parts) for u in station.units)
+        if limit is not None and limit > 0 and held >= limit:
+            return False
         if places is None:
             return True
-        free = sum(u.part is None and u.state != OFF for u in station.units)
+        free = sum(not u.parts and u.state not in (OFF, DOWN) for u in station.units)
         return len(station.queue) < places + free
 
+    def places(self, s: int) -> int | None:
+        """Most parts that can stand in the queue of `s`, None where unlimited: some wait beside a free unit."""
+        places = capacity(self.topology, s)
+        if places is None or not self.topology.patient[s]:
+            return places
+        return places + len(free_units(self, s))
 
-def start(f: Floor, s: int, u: int, product: int | None) -> None:
-    """Unit `u` of station `s` begins work on a part (of `product`, where known)."""
+    def counts(self, k: int) -> bool:
+        """Is stock `k` to be moved by what happens now? Not where its sensor has seen it and the moment is past."""
+        return self.sure or "on_hand" not in self.state.stocks[k].measured_t
+
+
+def set_state(f: Floor, s: int, u: int, state: int) -> None:
+    """The unit's state follows from what happened; a sensor may say so later."""
     unit = f.state.stations[s].units[u]
-    if unit.part is not None:
-        if not unit.done:
-            count(f.state, "inferred_ends")
-            end(f, s, u, None)
-        if unit.part is not None:
-            hand_over(f, s, u)
-    part = _take(f, s, product)
-    if unit.part is not None:
-        # handing over and taking make room, and without a sensor of starts a waiting part has moved in meanwhile
-        f.state.stations[s].queue.insert(0, unit.part)
-        f.state.stations[s].started -= 1
-    if product is not None:
-        part.product, part.guess = product, False
-    unit.part, unit.done, unit.started, unit.on_part = part, False, f.t, 0
-    set_state(f, s, u, WORK)
-    f.state.stations[s].started += 1
-    drain(f, s)
-
-
-def end(f: Floor, s: int, u: int, product: int | None, *, hold: bool = False) -> None:
-    """Unit `u` of station `s` ends work; the part goes on, or stays in the unit where there is no room (or `hold`)."""
-    station = f.state.stations[s]
-    unit = station.units[u]
-    if unit.part is None or unit.done:
-        count(f.state, "inferred_starts")
-        start(f, s, u, product)
-    part = unit.part
-    assert part is not None
-    if product is not None and part.product != product:
-        _swap(f, s, part, product)
-    station.ended += 1
-    station.ended_of[part.product] += 1
-    target = f.topology.likely[part.product][part.step]
-    part.alts = list(f.topology.alts[part.product][part.step])
-    part.came, part.moved = s, f.t
-    if target in (DONE, SCRAP):
-        unit.part = None
-        set_state(f, s, u, STARVED)
-        leave(f, part, target)
-        drain(f, s)
+    if unit.state == state:
         return
-    part.step = target
-    if hold or not f.room(f.topology.at[part.product][target]):
-        unit.done = True
-        set_state(f, s, u, BLOCKED)
-    else:
-        hand_over(f, s, u)
+    if unit.state == DOWN:
+        crews.came_up(f.topology, f.state, s, u)
+    if state == SETUP and unit.state not in (DOWN, OFF):
+        f.state.stations[s].set_ups += 1
+    if state in (DOWN, OFF) and unit.state not in (DOWN, OFF):
+        unit.was = unit.state
+    unit.state, unit.since = state, f.t
+    if state == DOWN:
+        crews.went_down(f.topology, f.state, s, u)
 
 
-def hand_over(f: Floor, s: int, u: int) -> None:
-    """The finished part of a unit joins the queue it waits for, whether or not there seems to be room."""
+def take_out(f: Floor, s: int, u: int, part: Part) -> Part:
+    """A part leaves a unit; without parts the unit is free."""
     unit = f.state.stations[s].units[u]
-    part = unit.part
-    assert part is not None
-    unit.part, unit.done = None, False
-    set_state(f, s, u, STARVED)
-    join(f, part, part.step)
-    drain(f, s)
+    drop(unit.parts, part)
+    part.done = False
+    if not unit.parts:
+        unit.assumed = False
+        if unit.state not in FREE:
+            set_state(f, s, u, STARVED)
+    return part
 
 
-def join(f: Floor, part: Part, step: int) -> None:
-    """Put a part at the tail of the queue of its step's station; start it where no sensor would tell."""
-    part.step, part.since = step, f.t
-    s = f.topology.at[part.product][step]
-    f.state.stations[s].queue.append(part)
-    if not f.starts_seen(s):
-        auto_start(f, s)
+def drop(parts: list[Part], part: Part) -> None:
+    """Take this very part out of a list (another may be equal to it)."""
+    parts[:] = [p for p in parts if p is not part]
 
 
-def auto_start(f: Floor, s: int) -> None:
-    """Free units of a station without sensors take what waits: parts do not lie beside an idle machine."""
-    station = f.state.stations[s]
-    for u, unit in enumerate(station.units):
-        if station.queue and unit.part is None and unit.state != OFF:
-            start(f, s, u, None)
+def most(f: Floor, s: int) -> int:
+    """Parts that a unit of `s` holds."""
+    batch = f.topology.plant.stations[s].batch
+    return batch.most if batch is not None else 1
 
 
-def drain(f: Floor, s: int) -> None:
-    """Parts blocked for want of room at `s` move in, the longest waiting first, and so on upstream."""
-    todo = [s]
-    while todo:
-        here = todo.pop()
-        while f.room(here):
-            waiting = blocked_for(f, here)
-            if waiting is None:
-                break
-            other, u = waiting
-            unit = f.state.stations[other].units[u]
-            part = unit.part
-            assert part is not None
-            unit.part, unit.done = None, False
-            set_state(f, other, u, STARVED)
-            join(f, part, part.step)
-            todo.append(other)
+def ready(f: Floor, s: int, *, since: int | None = None) -> list[Part]:
+    """The waiting parts that a free unit of `s` would take now, by the rules; with `since`, would have taken then."""
+    queue, at = f.state.stations[s].queue, f.t if since is None else since
+    waiting = [part for part in queue if part.since <= at]
+    batch = f.topology.plant.stations[s].batch
+    for first in waiting:
+        if batch is None:
+            if _supplied(f, first, at):
+                return [first]
+            continue
+        mates = [part for part in waiting if batch_key(f, s, part) == batch_key(f, s, first)]
+        longest = round(batch.wait * f.topology.plant.tick_s * 1000) if batch.wait is not None else None
+        if len(mates) >= batch.least or (longest is not None and first.since + longest <= at):
+            return mates[: batch.most]
+    return []
+
+
+def _supplied(f: Floor, part: Part, at: int) -> bool:
+    """Are the components of a part's operation on hand, and were they at `at`?"""
+    stocks = f.state.stocks
+    needs = f.topology.needs[part.product][part.step]
+    return all(stocks[k].on_hand >= n and stocks[k].grown <= at for k, n in needs)
+
+
+def batch_key(f: Floor, s: int, part: Part) -> str:
+    """What parts in one batch of station `s` have in common."""
+    batch = f.topology.plant.stations[s].batch
+    assert batch is not None
+    if batch.by == "any":
+        return ""
+    return f.topology.family[part.product] if batch.by == "family" else f.topology.plant.products[part.product].id
 
 
 def blocked_for(f: Floor, s: int, product: int | None = None) -> tuple[int, int] | None:
@@ -149,43 +139,11 @@ def blocked_for(f: Floor, s: int, product: int | None = None) -> tuple[int, int]
     for other in f.topology.feeds[s]:
         for u, unit in enumerate(f.state.stations[other].units):
             part = unit.part
-            if part is None or not unit.done or f.topology.at[part.product][part.step] != s:
+            if part is None or not unit.done or unit.state == DOWN or part.step < 0:
                 continue
-            if product is None or part.product == product:
+            if f.topology.at[part.product][part.step] == s and product in (None, part.product):
                 found.append((unit.since, other, u))
     return min(found)[1:] if found else None
-
-
-def set_state(f: Floor, s: int, u: int, state: int) -> None:
-    """The unit's state follows from what happened; a sensor may say so later."""
-    unit = f.state.stations[s].units[u]
-    if unit.state != state:
-        unit.state, unit.since = state, f.t
-
-
-def leave(f: Floor, part: Part, target: int) -> None:
-    """A part is finished (its stock receives it) or scrapped."""
-    meters = f.state.meters
-    if target == SCRAP:
-        meters.scrapped[part.product] += 1
-    else:
-        meters.finished[part.product] += 1
-        k = f.topology.fills[part.product]
-        if k >= 0:
-            supply.receive(f.state.stocks[k], 1)
-    f.state.wip[part.product] -= 1
-    if part.alts:
-        part.step = target
-        f.state.lately = [*f.state.lately[-LATELY + 1 :], part]
-
-
-def release(f: Floor, product: int, *, seen: bool) -> Part:
-    """A new part enters the line; it takes what it consumes from stock. Not put into a queue yet."""
-    f.state.meters.released[product] += 1
-    f.state.wip[product] += 1
-    for k, n in f.topology.consumes[product]:
-        supply.take(f.state.stocks[k], n)
-    return Part(product=product, step=0, born=f.t, since=f.t, guess=not seen)
 
 
 def appear(f: Floor, product: int, step: int) -> Part:
@@ -201,185 +159,8 @@ def vanish(f: Floor, part: Part) -> None:
     f.state.wip[part.product] -= 1
 
 
-def scrap(f: Floor, s: int, product: int | None) -> None:
-    """The part that last left `s` (of `product`) was scrapped there, wherever it was believed to have gone."""
-    found = recall(f, SCRAP, s, product)
-    if found is None:
-        for unit in f.state.stations[s].units:
-            if unit.part is not None and (product is None or unit.part.product == product):
-                found, unit.part, unit.done = unit.part, None, False
-                break
-    if found is None:
-        count(f.state, "unplaced_scrap")
-        return
-    found.alts = []
-    leave(f, found, SCRAP)
-
-
-def recall(f: Floor, target: int, s: int, product: int | None) -> Part | None:
-    """Take back the part that last left `s` and could have gone to `target` (a step, or SCRAP); None when there is
-    none.
-    """
-
-    def fits(part: Part | None) -> bool:
-        return (
-            part is not None
-            and part.came == s
-            and target in part.alts
-            and f.t - part.moved <= RECALL_MS
-            and (product is None or part.product == product)
-        )
-
-    best: tuple[int, list[Part] | Unit, Part] | None = None
-    for station in f.state.stations:
-        for part in station.queue:
-            if fits(part) and (best is None or part.moved >= best[0]):
-                best = (part.moved, station.queue, part)
-        for unit in station.units:
-            held = unit.part if unit.done or not unit.measured else None
-            if held is not None and fits(held) and (best is None or held.moved >= best[0]):
-                best = (held.moved, unit, held)
-    for part in f.state.lately:
-        if fits(part) and (best is None or part.moved >= best[0]):
-            best = (part.moved, f.state.lately, part)
-    if best is None:
-        return None
-    _, where, part = best
-    if isinstance(where, Unit):
-        where.part, where.done = None, False
-    else:
-        where.remove(part)
-        if where is f.state.lately:
-            _undo_leave(f, part)
-    return part
-
-
-def _undo_leave(f: Floor, part: Part) -> None:
-    meters = f.state.meters
-    f.state.wip[part.product] += 1
-    if part.step == SCRAP:
-        meters.scrapped[part.product] -= 1
-        return
-    meters.finished[part.product] -= 1
-    k = f.topology.fills[part.product]
-    if k >= 0:
-        supply.take(f.state.stocks[k], 1)
-
-
-def find_elsewhere(f: Floor, s: int, product: int | None, *, ghost: bool = True) -> Part | None:
-    """A part for station `s` that is not in its queue: blocked before it, in a station without sensors, on another
-    branch, newly released, or (with `ghost`) one that appears. Returned with its step set, in no queue.
-    """
-    waiting = blocked_for(f, s, product)
-    if waiting is not None:
-        other, u = waiting
-        unit = f.state.stations[other].units[u]
-        part = unit.part
-        assert part is not None
-        unit.part, unit.done = None, False
-        set_state(f, other, u, STARVED)
-        return part
-    found = _from_unseen(f, s, product)
-    for p, k in f.topology.into[s]:
-        if found is not None:
-            break
-        if product is not None and p != product:
-            continue
-        for other in sorted(f.topology.feeds[s]):
-            found = recall(f, k, other, p)
-            if found is not None:
-                found.step, found.alts = k, []
-                break
-    if found is not None:
-        return found
-    choice = likely_product(f, s) if product is None else product
-    step = next((k for p, k in f.topology.into[s] if p == choice), None)
-    if step is None:
-        return None
-    if step == 0 and not _release_seen(f, choice):
-        return release(f, choice, seen=product is not None)
-    return appear(f, choice, step) if ghost else None
-
-
-def _release_seen(f: Floor, product: int) -> bool:
-    return f"=in/{f.topology.plant.products[product].id}" in f.state.channels
-
-
-def _from_unseen(f: Floor, s: int, product: int | None) -> Part | None:
-    """A part out of a station without sensors that feeds `s`."""
-    for other in sorted(f.topology.feeds[s]):
-        if f.covered(other):
-            continue
-        station = f.state.stations[other]
-        for unit in station.units:
-            part = unit.part
-            if part is not None and _leads_to(f, part, s, product):
-                unit.part, unit.done = None, False
-                part.step, part.came, part.moved = _step_at(f, part, s), other, f.t
-                station.ended += 1
-                unit.state = STARVED
-                auto_start(f, other)
-                return part
-        for part in station.queue:
-            if _leads_to(f, part, s, product):
-                station.queue.remove(part)
-                part.step, part.came, part.moved = _step_at(f, part, s), other, f.t
-                station.ended += 1
-                return part
-    return None
-
-
-def _leads_to(f: Floor, part: Part, s: int, product: int | None) -> bool:
-    return (product is None or part.product == product) and _step_at(f, part, s) >= 0
-
-
-def _step_at(f: Floor, part: Part, s: int) -> int:
-    """The next step of a part that would be done at `s`, or -1."""
-    targets = [f.topology.likely[part.product][part.step], *f.topology.alts[part.product][part.step]]
-    return next((k for k in targets if k >= 0 and f.topology.at[part.product][k] == s), -1)
-
-
-def likely_product(f: Floor, s: int) -> int:
-    """The product whose share at `s` lags most behind what was counted there and upstream (deterministic)."""
-    totals = [1.0 + f.state.stations[s].ended_of[p] for p in range(len(f.topology.plant.products))]
-    here = sorted({p for p, _ in f.topology.into[s]})
-    present = [sum(part.product == p for part in f.state.stations[s].queue) for p in range(len(totals))]
-    return max(here, key=lambda p: (totals[p] / (present[p] + 1), -p))
-
-
-def _take(f: Floor, s: int, product: int | None) -> Part:
-    queue = f.state.stations[s].queue
-    for part in queue:
-        if product is None or part.product == product:
-            queue.remove(part)
-            return part
-    if queue and product is not None and blocked_for(f, s, product) is None:
-        # a number of parts is surer than their names: one in the queue was taken for another product
-        part = next((p for p in queue if p.guess), queue[0])
-        queue.remove(part)
-        _relabel(f, s, part, product)
-        return part
-    found = find_elsewhere(f, s, product)
-    assert found is not None, "a station is reached by at least one step"
-    return found
-
-
-def _swap(f: Floor, s: int, part: Part, product: int) -> None:
-    """The unit's part turns out to be of another product: exchange it with one in the queue, or relabel it."""
-    queue = f.state.stations[s].queue
-    for i, other in enumerate(queue):
-        if other.product == product:
-            queue[i] = Part(other.product, other.step, other.born, other.since, other.guess)
-            fields = ("product", "step", "born", "since")
-            mine = {name: getattr(part, name) for name in fields}
-            for name in fields:
-                setattr(part, name, getattr(other, name))
-                setattr(queue[i], name, mine[name])
-            return
-    _relabel(f, s, part, product)
-
-
-def _relabel(f: Floor, s: int, part: Part, product: int) -> None:
+def relabel(f: Floor, s: int, part: Part, product: int) -> None:
+    """A part at `s` turns out to be of another product."""
     f.state.wip[part.product] -= 1
     f.state.wip[product] += 1
     count(f.state, "relabelled")
@@ -387,10 +168,30 @@ def _relabel(f: Floor, s: int, part: Part, product: int) -> None:
     part.step = next((k for p, k in f.topology.into[s] if p == product), 0)
 
 
+def swap(f: Floor, s: int, part: Part, others: Iterable[Part], product: int) -> None:
+    """A part of a unit turns out to be of another product: it changes places with one of `others`, or its name."""
+    other = next((p for p in others if p.product == product), None)
+    if other is None:
+        relabel(f, s, part, product)
+        return
+    for name in ("product", "step", "born", "since"):
+        mine = getattr(part, name)
+        setattr(part, name, getattr(other, name))
+        setattr(other, name, mine)
+
+
 def free_units(f: Floor, s: int) -> list[int]:
-    return [u for u, unit in enumerate(f.state.stations[s].units) if unit.part is None]
+    return [u for u, unit in enumerate(f.state.stations[s].units) if not unit.parts]
 
 
 def all_free(f: Floor, s: int) -> bool:
     """Are all units of `s` seen to be free and open, so that its queue must be empty?"""
     return all(unit.measured and unit.state in FREE and unit.state != OFF for unit in f.state.stations[s].units)
+
+
+def undone(unit: Unit, product: int | None, step: int | None = None) -> Part | None:
+    """The part of a unit that is still worked on, best of this product and step; None when there is none."""
+    left = [part for part in unit.parts if not part.done]
+    fits = [part for part in left if product is None or part.product == product]
+    exact = [part for part in fits if step is None or part.step == step]
+    return next(iter([*exact, *fits, *left]), None)

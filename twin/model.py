@@ -20,7 +20,7 @@ class Part(msgspec.Struct):
     """A part that is believed to exist. `guess`: its product or place was inferred, not observed.
 
     `alts` are the other steps (or DONE, SCRAP) it may have gone to when it last left a station with
-    a choice; `came` is that station, `moved` when.
+    a choice; `came` is that station, `moved` when. `done`: the operation in the unit has ended, it waits to leave.
     """
 
     product: int
@@ -31,24 +31,41 @@ class Part(msgspec.Struct):
     came: int = -1
     moved: int = 0
     alts: list[int] = []
+    done: bool = False
 
 
 class Unit(msgspec.Struct):
-    """A work unit. `state` -1: never seen; `done`: its part is finished and waits for room downstream."""
+    """A work unit. `state` -1: never seen. `parts`: what it holds, in their order (an oven holds several)."""
 
     state: int = -1
     since: int = 0
+    was: int = -1  # its state before it went down or off
     said: int = -1  # what its state sensor last said, and when
     seen: int = 0
     measured: bool = False
     odd: int = 0  # since when `said` contradicts what it is believed to hold (0: it does not)
     assumed: bool = False  # the start of the part in hand was not seen
-    part: Part | None = None
+    parts: list[Part] = []
     started: int = 0
-    done: bool = False
-    on_part: int = 0  # ms worked on the part in hand
+    ended: int = 0  # when an operation last ended here
+    on_part: int = 0  # ms worked on the parts in hand
+    on_setup: int = 0  # ms of setup for them
     worked: int = 0  # ms worked since the last repair that was seen (age of the failure clock)
     age_known: bool = False
+    ages: dict[str, int] = {}  # the same by mode where there are several, in operations for modes that count those
+    family: str = ""  # what it is set up for, in setup what it was set up for before; "" unknown
+    mode: str = ""  # what it is down for, "" unknown
+    repair: int = 0  # since when somebody is believed to repair it, 0 nobody yet
+
+    @property
+    def part(self) -> Part | None:
+        """The first part in hand."""
+        return self.parts[0] if self.parts else None
+
+    @property
+    def done(self) -> bool:
+        """Has all that it holds ended, and waits for room downstream?"""
+        return bool(self.parts) and all(part.done for part in self.parts)
 
 
 class StationState(msgspec.Struct):
@@ -68,21 +85,48 @@ class StationState(msgspec.Struct):
     ended: int = 0
     ended_of: list[int] = []
     failures: int = 0
+    set_ups: int = 0
     refill: bool = False  # a unit without start events may have taken the next part at this moment
 
 
+class Shipment(msgspec.Struct):
+    """What a source stock has sent of an order: units, and when they left."""
+
+    quantity: int
+    left: int
+
+
 class Order(msgspec.Struct):
-    """An open order at a supplier."""
+    """An order at a supplier or at another stock (then with what has been sent and received of it, by document).
+
+    `version` -1: known only from what was sent or received of it.
+    """
 
     doc: str
-    version: int
-    quantity: int
-    issued: int
-    due: int
+    version: int = -1
+    quantity: int = 0
+    issued: int = 0
+    due: int = 0
+    lane: str = "regular"
+    sent: dict[str, Shipment] = {}
+    got: dict[str, int] = {}
+
+    @property
+    def shipped(self) -> int:
+        return sum(s.quantity for s in self.sent.values())
+
+    @property
+    def received(self) -> int:
+        return sum(self.got.values())
+
+    @property
+    def open(self) -> int:
+        """Units that are still to come."""
+        return max(max(self.quantity, self.shipped) - self.received, 0)
 
 
 class StockState(msgspec.Struct):
-    """A stock point. `measured_t` by property: when a sensor last said so."""
+    """A stock point. `measured_t` by property: when a sensor last said so; `ordered` and `placed` (orders) by lane."""
 
     on_hand: int
     backorder: int = 0
@@ -90,23 +134,38 @@ class StockState(msgspec.Struct):
     measured_t: dict[str, int] = {}
     orders: dict[str, Order] = {}
     closed: dict[str, int] = {}  # documents received or cancelled, with their version
+    grown: int = 0  # when more came to hand last
     demanded: int = 0
     shipped: int = 0
     received: int = 0
-    ordered: int = 0
-    placed: int = 0
+    ordered: dict[str, int] = {}
+    placed: dict[str, int] = {}
+
+
+class DemandState(msgspec.Struct):
+    """Customers of a stock. `waiting` units, their orders (ms, units) in `dates`, the oldest first; `counted`: a sensor
+    counts them, `last` when it last rose.
+    """
+
+    waiting: int = 0
+    dates: list[tuple[int, int]] = []
+    counted: bool = False
+    last: int = 0
+    demanded: int = 0
+    lost: int = 0
 
 
 class Meters(msgspec.Struct):
     """What was measured over time since the twin's first row; differences of two copies give a realised effect.
 
-    `queue_ms` part-ms per station queue, `hand_ms` and `back_ms` unit-ms per stock, `wip_ms` part-ms per product,
-    `state_ms` ms in each of the seven states per station (all units together).
+    `queue_ms` part-ms per station queue, `hand_ms` and `back_ms` unit-ms per stock, `wait_ms` unit-ms per demand,
+    `wip_ms` part-ms per product, `state_ms` ms in each of the seven states per station (all units together).
     """
 
     queue_ms: list[int]
     hand_ms: list[int]
     back_ms: list[int]
+    wait_ms: list[int]
     wip_ms: list[int]
     state_ms: list[list[int]]
     released: list[int]
@@ -172,6 +231,7 @@ class TwinState(msgspec.Struct):
     t: int
     stations: list[StationState]
     stocks: list[StockState]
+    demands: list[DemandState]
     meters: Meters
     wip: list[int]
     controls: dict[str, int]
@@ -186,6 +246,11 @@ class TwinState(msgspec.Struct):
     mode: str = ""
     history: list[list[int]] = []  # per whole minute: time, WIP, finished, backorders, then stock on hand of each stock
     started: int = 0  # time of the first row
+
+
+def held(station: StationState) -> int:
+    """Parts at a station: in its queue and in its units."""
+    return len(station.queue) + sum(len(unit.parts) for unit in station.units)
 
 
 def count(state: TwinState, what: str, n: int = 1) -> None:

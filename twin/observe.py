@@ -7,18 +7,17 @@ from typing import Any
 import msgspec
 
 from ingest.payloads import CmdAck, Event, Supply
-from twin import floor, reconcile, supply
+from twin import floor, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
+from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import WORK, Channel, Command, Manual, TagState, TwinState, count
-from twin.topology import Topology, event_counter
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count
+from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
 """Rank of observations of one moment: what happened comes in the order in which it can happen (a part is released or
 ends before it starts elsewhere), then what it led to; ticks come last. Sources share no order but time."""
 EVENTS = (END, SCRAPPED, START)
-MOST = 500
-"""More parts than this in one step of a counter are not believed to have been missed (the counter was reset)."""
 MINUTE_MS = 60_000
 REMEMBERED = 240
 """Minutes of history kept in the state."""
@@ -53,11 +52,11 @@ def apply_observation(topology: Topology, state: TwinState, obs: Obs) -> None:
     if obs.rank == TICK:
         reconcile.tick(f)
     elif obs.rank in EVENTS:
-        _event(f, obs)
+        happened(f, msgspec.convert(obs.body, Event))
     elif obs.rank in (RELEASE, COUNTER, VALUE):
         _reading(f, obs)
     elif obs.rank == SUPPLY:
-        supply.document(topology, state, msgspec.convert(obs.body, Supply), f.t)
+        transit.document(topology, state, msgspec.convert(obs.body, Supply), f.t)
     elif obs.rank == MANUAL:
         _manual(f, obs)
     else:
@@ -81,12 +80,26 @@ def _advance(f: Floor) -> None:
             if unit.state == WORK:
                 unit.worked += dt
                 unit.on_part += dt
+            elif unit.state == SETUP:
+                unit.on_setup += dt
+            if f.topology.clocks[s]:
+                _grow_older(f, s, unit, dt)
     for k, stock in enumerate(state.stocks):
         meters.hand_ms[k] += stock.on_hand * dt
         meters.back_ms[k] += stock.backorder * dt
+    for d, customer in enumerate(state.demands):
+        meters.wait_ms[d] += customer.waiting * dt
     for p, n in enumerate(state.wip):
         meters.wip_ms[p] += n * dt
     state.t = f.t
+
+
+def _grow_older(f: Floor, s: int, unit: Unit, dt: int) -> None:
+    """The clocks of a unit's modes that run in time."""
+    for mode in f.topology.plant.stations[s].modes:
+        runs = unit.state == WORK if mode.clock == "odf" else unit.state != DOWN
+        if mode.clock in ("odf", "tdf") and runs:
+            unit.ages[mode.id] = unit.ages.get(mode.id, 0) + dt
 
 
 def _remember(state: TwinState, t: int) -> None:
@@ -106,112 +119,15 @@ def _settle(f: Floor) -> None:
     """The end of a moment: everything of that moment has been seen, so bounds must hold."""
     state = f.state
     for s, station in enumerate(state.stations):
+        for u, unit in enumerate(station.units):
+            if unit.parts and unit.ended == f.t:
+                moves.spare(f, s, u)
         if station.refill:
             station.refill = False
             for u, unit in enumerate(station.units):
-                if unit.said == WORK and unit.part is None:
-                    floor.start(f, s, u, None)
-                    unit.assumed = True
+                if unit.said in (WORK, SETUP) and not unit.parts:
+                    moves.assume(f, s, u)
     reconcile.bound_all(f)
-
-
-def _delta(f: Floor, key: str, value: int, first: int) -> int:
-    """How many a cumulative count has gone up (`first` when it is new); a drop or a leap is a reset and counts
-    nothing.
-    """
-    channel = f.state.channels.get(key)
-    if channel is None:
-        f.state.channels[key] = Channel(last=value, t=f.t)
-        return first
-    delta, channel.last, channel.t = value - channel.last, value, f.t
-    if 0 <= delta <= MOST:
-        return delta
-    channel.resets += 1
-    count(f.state, "counter_resets")
-    return -1
-
-
-def _event(f: Floor, obs: Obs) -> None:
-    event = msgspec.convert(obs.body, Event)
-    s = f.topology.station.get(event.thing)
-    if s is None:
-        count(f.state, "event_unknown_thing")
-        return
-    station = f.state.stations[s]
-    u = (event.unit or 1) - 1
-    if u >= len(station.units):
-        count(f.state, "event_unknown_unit")
-        return
-    product = f.topology.product.get(event.product) if event.product else None
-    if event.kind in ("down", "up") or (event.kind == "state" and event.state == "down"):
-        _failure(f, s, u, event)
-    elif event.kind in ("work_start", "work_end", "scrap"):
-        _work(f, s, u, event, product)
-    elif event.kind not in ("state", "alarm"):
-        count(f.state, f"event_{event.kind}")
-
-
-def _failure(f: Floor, s: int, u: int, event: Event) -> None:
-    unit = f.state.stations[s].units[u]
-    if event.kind == "up":
-        unit.worked, unit.age_known = 0, True
-        floor.set_state(f, s, u, WORK)
-        return
-    if event.count is None or _delta(f, f"@{event.thing}/down", event.count, 1) != 0:
-        f.state.stations[s].failures += 1
-    if unit.part is None or unit.done:
-        floor.start(f, s, u, None)
-    floor.set_state(f, s, u, 5)
-
-
-def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
-    station = f.state.stations[s]
-    tag = event_counter(f.topology, event.thing, event.kind, event.unit, event.product)
-    n = 1 if event.count is None else _delta(f, tag or f"@{event.thing}/{event.kind}", event.count, 1)
-    if n == 0:
-        count(f.state, "events_already_counted")
-        return
-    if n != 1:
-        _doubt(f, s)
-        count(f.state, "lost_events", max(n - 1, 0))
-    if event.kind == "work_start":
-        station.events = True
-        floor.start(f, s, u, product)
-        station.units[u].assumed = False
-    elif event.kind == "scrap":
-        floor.scrap(f, s, product)
-    else:
-        floor.end(f, s, u, product)
-        if n > 1:
-            _ends(f, s, None, product, n - 1)
-    station.units[u].odd = 0
-
-
-def _doubt(f: Floor, s: int) -> None:
-    """Something at `s` was missed: the next level readings there and downstream are believed."""
-    f.state.stations[s].suspect = True
-    for d, feeds in enumerate(f.topology.feeds):
-        if s in feeds:
-            f.state.stations[d].suspect = True
-
-
-def _ends(f: Floor, s: int, u: int | None, product: int | None, n: int) -> None:
-    """`n` parts ended at `s`, as a counter says."""
-    for _ in range(n):
-        floor.end(f, s, _busy_unit(f, s, product) if u is None else u, product)
-
-
-def _busy_unit(f: Floor, s: int, product: int | None) -> int:
-    """The unit that most likely ended: of the product, working, started first."""
-    units = f.state.stations[s].units
-
-    def order(u: int) -> tuple[bool, bool, bool, int, int]:
-        unit = units[u]
-        busy = unit.part is not None and not unit.done
-        fits = unit.part is not None and product in (None, unit.part.product)
-        return (not busy, not fits, unit.said != WORK, unit.started, u)
-
-    return min(range(len(units)), key=order)
 
 
 def _reading(f: Floor, obs: Obs) -> None:
@@ -255,7 +171,7 @@ def _control(f: Floor, obs: Obs) -> None:
 
 def _counter(f: Floor, obs: Obs) -> None:
     sensor = f.topology.tags[obs.name]
-    n = _delta(f, obs.name, int(obs.value), 0)
+    n = delta(f, obs.name, int(obs.value), 0)
     s = f.topology.station.get(sensor.thing)
     if n < 0:
         for station in f.state.stations:
@@ -267,14 +183,22 @@ def _counter(f: Floor, obs: Obs) -> None:
         f.state.channels.setdefault(f"=in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
         p = f.topology.product[sensor.thing]
         for _ in range(n):
-            floor.join(f, floor.release(f, p, seen=True), 0)
+            moves.join(f, moves.release(f, p, seen=True), 0)
     elif sensor.property == "demand":
-        k = f.topology.demand_stock.get(sensor.thing, f.topology.stock.get(sensor.thing, -1))
-        if k >= 0:
-            f.state.channels.setdefault(f"=demand/{k}", Channel(last=0, t=f.t)).t = f.t
-            plant = f.topology.plant
-            waits = any(d.stock == plant.stocks[k].id and d.unmet == "backorder" for d in plant.demands)
-            supply.demand(f.state.stocks[k], n, waits=waits)
+        _asked(f, sensor.thing, n)
+
+
+def _asked(f: Floor, thing: str, n: int) -> None:
+    """A counter of a customer, or of a stock, says that `n` more units were asked for."""
+    d = f.topology.demand.get(thing)
+    k = f.topology.stock.get(thing, -1)
+    if d is None and k >= 0 and len(f.topology.claims[k]) == 1:
+        (d,) = f.topology.claims[k]
+    if d is not None:
+        f.state.demands[d].counted = True
+        supply.demand(f.topology, f.state, d, n)
+    elif k >= 0 and not all(f.state.demands[i].counted for i in f.topology.claims[k]):
+        supply.demand_at(f.topology, f.state, k, n)
 
 
 def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
@@ -283,17 +207,17 @@ def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
     unit = sensor.unit - 1 if sensor.unit is not None else None
     if n and f.state.stations[s].events:
         count(f.state, "healed_by_counter", n)
-        _doubt(f, s)
+        doubt(f, s)
     if sensor.property == "out":
-        _ends(f, s, unit, product, n)
+        ends(f, s, unit, product, n)
         f.state.stations[s].refill = n > 0 and not f.state.stations[s].events
     elif sensor.property == "in":
         for _ in range(n):
             free = floor.free_units(f, s)
-            floor.start(f, s, unit if unit is not None else free[0] if free else _busy_unit(f, s, product), product)
+            moves.start(f, s, unit if unit is not None else free[0] if free else busy_unit(f, s, product), product)
     elif sensor.property == "scrap":
         for _ in range(n):
-            floor.scrap(f, s, product)
+            moves.scrap(f, s, product, unit)
 
 
 def _value(f: Floor, obs: Obs) -> None:
@@ -305,11 +229,24 @@ def _value(f: Floor, obs: Obs) -> None:
     elif s is not None and sensor.property == "level":
         reconcile.level(f, s, value, obs.name)
     elif sensor.thing in f.topology.stock:
-        stock = f.state.stocks[f.topology.stock[sensor.thing]]
         what = "on_hand" if sensor.property == "level" else sensor.property
         if what in ("on_hand", "backorder", "on_order"):
-            setattr(stock, what, value)
-            stock.measured_t[what] = obs.stamped
+            _stock(f, f.topology.stock[sensor.thing], what, value, obs.stamped)
+    elif sensor.thing in f.topology.demand and sensor.property == "backorder":
+        supply.owed_to(f.topology, f.state, f.topology.demand[sensor.thing], value)
+
+
+def _stock(f: Floor, k: int, what: str, value: int, t: int) -> None:
+    """A stock's sensor, or a person, says what is on hand, owed or on order."""
+    stock = f.state.stocks[k]
+    if what == "backorder":
+        supply.backordered(f.topology, f.state, k, value)
+    elif what == "on_order":
+        stock.on_order = value
+    else:
+        stock.grown = f.t if value > stock.on_hand else stock.grown
+        stock.on_hand = value
+    stock.measured_t[what] = t
 
 
 def _state(f: Floor, s: int, unit: int | None, code: int) -> None:
@@ -334,10 +271,9 @@ def _manual(f: Floor, obs: Obs) -> None:
             reconcile.correct(f, s, by)
             f.state.stations[s].misses = 0
     elif thing in f.topology.stock and what in ("on_hand", "backorder", "on_order"):
-        stock = f.state.stocks[f.topology.stock[thing]]
-        if abs(obs.value - getattr(stock, what)) > sd:
-            setattr(stock, what, max(round(obs.value), 0))
-        stock.measured_t[what] = f.t
+        k = f.topology.stock[thing]
+        known = getattr(f.state.stocks[k], what)
+        _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
     else:
         count(f.state, "manual_unknown")
 

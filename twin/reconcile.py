@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sim.plant import DONE, SCRAP
-from twin import floor
-from twin.floor import Floor
+from twin import floor, moves
+from twin.floor import Floor, drop
 from twin.model import BLOCKED, DOWN, FREE, IDLE, OFF, SETUP, STARVED, WORK, Contradiction, Part, Unit, count
 from twin.supply import contradict
-from twin.topology import capacity
+from twin.topology import setup_ms
 
 PATIENCE_MS = 20_000
 """How long a unit's state may contradict the part it is believed to hold (sensors are some seconds late)."""
@@ -23,7 +23,7 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
     station.level, station.level_t = value, f.t
     name = f.topology.plant.stations[s].id
     sees = [tag, *(f"{f.topology.plant.stations[i].id} counts" for i in sorted(f.topology.feeds[s]))]
-    if not station.queue and floor.all_free(f, s):
+    if not station.queue and floor.all_free(f, s) and not f.topology.patient[s]:
         station.bias = value if value in (station.bias, 0) else station.bias
         if value:
             what = f"queue of {name}: {tag} shows {value}, but its units are free and would take a part"
@@ -50,12 +50,12 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
 
 def correct(f: Floor, s: int, by: int) -> None:
     """Bring the queue of `s` to what was counted there: `by` parts more (or fewer, negative)."""
-    places = capacity(f.topology, s)
+    places = f.places(s)
     queue = f.state.stations[s].queue
     for _ in range(by):
         if places is not None and len(queue) >= places:
             return
-        part = floor.find_elsewhere(f, s, None)
+        part = moves.find_elsewhere(f, s, None)
         if part is None:
             return
         part.since = f.t
@@ -68,22 +68,35 @@ def correct(f: Floor, s: int, by: int) -> None:
 def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
     for part in reversed(queue):
         if part.came >= 0 and not f.covered(part.came):
-            queue.remove(part)
+            drop(queue, part)
             _put_back(f, part)
             return
     for part in reversed(queue):
         open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS]
         if open_alts:
-            queue.remove(part)
+            drop(queue, part)
             _other_branch(f, part, open_alts[0])
             return
+    if not f.state.stations[s].events and _took_more(f, s, queue):
+        return
     free = floor.free_units(f, s)
     if free and not f.starts_seen(s):
-        floor.start(f, s, free[0], None)
+        moves.start(f, s, free[0], None)
         return
-    part = next((p for p in reversed(queue) if p.guess), queue[-1])
-    queue.remove(part)
-    floor.vanish(f, part)
+    moves.give_up(f, s, next((p for p in reversed(queue) if p.guess), queue[-1]))
+
+
+def _took_more(f: Floor, s: int, queue: list[Part]) -> bool:
+    """An oven that was only seen to work may have taken more than was thought."""
+    for unit in f.state.stations[s].units:
+        if unit.assumed and unit.parts and not unit.done and len(unit.parts) < floor.most(f, s):
+            key = floor.batch_key(f, s, unit.parts[0])
+            part = next((p for p in queue if floor.batch_key(f, s, p) == key), None)
+            if part is not None:
+                drop(queue, part)
+                unit.parts.append(part)
+                return True
+    return False
 
 
 def _put_back(f: Floor, part: Part) -> None:
@@ -95,7 +108,7 @@ def _put_back(f: Floor, part: Part) -> None:
     station = f.state.stations[s]
     station.ended -= 1
     if free:
-        station.units[free[0]].part, station.units[free[0]].started = part, f.t
+        station.units[free[0]].parts, station.units[free[0]].started = [part], f.t
         floor.set_state(f, s, free[0], WORK)
     else:
         station.queue.insert(0, part)
@@ -104,22 +117,21 @@ def _put_back(f: Floor, part: Part) -> None:
 def _other_branch(f: Floor, part: Part, target: int) -> None:
     part.alts = []
     if target in (DONE, SCRAP):
-        floor.leave(f, part, target)
+        moves.leave(f, part, target)
     else:
-        floor.join(f, part, target)
+        moves.join(f, part, target)
 
 
 def bound(f: Floor, s: int) -> None:
     """No queue longer than its places: what is over has begun work, or does not exist."""
-    places = capacity(f.topology, s)
+    places = f.places(s)
     station = f.state.stations[s]
     if places is None:
         return
     while len(station.queue) > places:
         free = [u for u in floor.free_units(f, s) if station.units[u].state != OFF]
         if free:
-            floor.start(f, s, free[0], None)
-            station.units[free[0]].assumed = True
+            moves.assume(f, s, free[0])
             continue
         name = f.topology.plant.stations[s].id
         what = f"queue of {name}: the counts leave {len(station.queue)} parts in {places} places"
@@ -127,9 +139,7 @@ def bound(f: Floor, s: int) -> None:
             f.state, f"bound/{name}", Contradiction(what, [f"{name} counts"], len(station.queue) - places, f.t, f.t)
         )
         station.suspect = True
-        part = next((p for p in reversed(station.queue) if p.guess), station.queue[-1])
-        station.queue.remove(part)
-        floor.vanish(f, part)
+        moves.give_up(f, s, next((p for p in reversed(station.queue) if p.guess), station.queue[-1]))
 
 
 def unit_state(f: Floor, s: int, u: int, code: int) -> None:
@@ -138,10 +148,10 @@ def unit_state(f: Floor, s: int, u: int, code: int) -> None:
     """
     station = f.state.stations[s]
     unit = station.units[u]
-    if unit.said == DOWN and code not in (DOWN, OFF):
+    if unit.said == DOWN and unit.state != DOWN and code not in (DOWN, OFF):
         unit.worked, unit.age_known = 0, True
     unit.said, unit.seen, unit.measured = code, f.t, True
-    if not odd(unit, code):
+    if not odd(f, s, unit, code):
         unit.odd = 0
         floor.set_state(f, s, u, code)
         return
@@ -151,11 +161,13 @@ def unit_state(f: Floor, s: int, u: int, code: int) -> None:
     enforce(f, s, u)
 
 
-def odd(unit: Unit, code: int) -> bool:
+def odd(f: Floor, s: int, unit: Unit, code: int) -> bool:
     """Does state `code` contradict what the unit is believed to hold?"""
+    if (code == OFF and f.topology.freezes[s]) or (code == DOWN and f.topology.rests[s]):
+        return False
     if code in FREE:
-        return unit.part is not None
-    if unit.part is None:
+        return bool(unit.parts)
+    if not unit.parts:
         return True
     return unit.done != (code == BLOCKED)
 
@@ -165,25 +177,24 @@ def enforce(f: Floor, s: int, u: int) -> None:
     unit = f.state.stations[s].units[u]
     code, unit.odd = unit.said, 0
     if code in FREE:
-        if unit.part is not None and unit.done:
-            floor.hand_over(f, s, u)
-        elif unit.part is not None and unit.assumed:
-            unit.part.since = f.t
-            f.state.stations[s].queue.insert(0, unit.part)
-            unit.part, unit.assumed = None, False
-        elif unit.part is not None:
-            count(f.state, "inferred_ends")
-            floor.end(f, s, u, None)
-            if unit.part is not None:
-                floor.hand_over(f, s, u)
+        if unit.parts and not unit.done and unit.assumed:
+            for part in reversed(unit.parts):
+                part.since = f.t
+                f.state.stations[s].queue.insert(0, part)
+            unit.parts, unit.assumed = [], False
+        elif unit.parts:
+            moves.clear(f, s, u)
     elif code in (WORK, SETUP, DOWN):
-        if unit.part is not None and unit.done:
-            floor.hand_over(f, s, u)
-        if unit.part is None:
-            floor.start(f, s, u, None)
-            unit.assumed = True
-    elif unit.part is None or not unit.done:
-        floor.end(f, s, u, None, hold=True)
+        if unit.done:
+            moves.unload(f, s, u, force=True)
+        if not unit.parts:
+            moves.assume(f, s, u)
+    else:
+        with moves.made_up(f):
+            while not unit.done:
+                moves.end(f, s, u, None, hold=True)
+                if not unit.parts:
+                    break
     floor.set_state(f, s, u, code)
 
 
@@ -196,9 +207,9 @@ def tick(f: Floor) -> None:
     """Once a second of plant time: what has contradicted itself for too long is settled, old contradictions end."""
     for s, station in enumerate(f.state.stations):
         for u, unit in enumerate(station.units):
-            if unit.odd and f.t - unit.odd > PATIENCE_MS and odd(unit, unit.said):
+            if unit.odd and f.t - unit.odd > PATIENCE_MS and odd(f, s, unit, unit.said):
                 name = f"{f.topology.plant.stations[s].id}/{u + 1}"
-                holds = "no part" if unit.part is None else "a finished part" if unit.done else "a part at work"
+                holds = "no part" if not unit.parts else "a finished part" if unit.done else "a part at work"
                 what = f"{name}: its state says otherwise than its counts, which leave {holds}"
                 contradict(
                     f.state, f"state/{name}", Contradiction(what, [f"{name} state", f"{name} counts"], 1, f.t, f.t)
@@ -220,25 +231,28 @@ def _no_idle_beside_queue(f: Floor, s: int) -> None:
     station = f.state.stations[s]
     long_ago = f.t - PATIENCE_MS
     free = any(
-        u.measured and u.said in (IDLE, STARVED) and u.part is None and u.seen <= long_ago and u.since <= long_ago
+        u.measured and u.said in (IDLE, STARVED) and not u.parts and u.seen <= long_ago and u.since <= long_ago
         for u in station.units
     )
-    if not free:
+    if not free or f.topology.plant.stations[s].operators is not None:
         return
     name = f.topology.plant.stations[s].id
-    for part in [p for p in station.queue if p.since <= long_ago]:
+    while ghosts := floor.ready(f, s, since=long_ago):
         what = f"queue of {name}: the counts leave {len(station.queue)}, but a unit is free and would take a part"
         contradict(f.state, f"idle/{name}", Contradiction(what, [f"{name} counts", f"{name} state"], 1, f.t, f.t))
-        station.queue.remove(part)
-        floor.vanish(f, part)
+        moves.give_up(f, s, ghosts[-1])
 
 
 def _let_run(f: Floor, s: int) -> None:
     """A station whose ends nobody sees ends its parts at the mean work time, until neighbours tell otherwise."""
-    station = f.state.stations[s]
-    for u, unit in enumerate(station.units):
-        if unit.part is None or unit.done or unit.state in (DOWN, OFF):
+    for u, unit in enumerate(f.state.stations[s].units):
+        if not unit.parts or unit.done or unit.state in (DOWN, OFF):
             continue
-        if f.t - unit.started >= f.topology.mean_ms[unit.part.product][unit.part.step]:
-            floor.end(f, s, u, None)
-            floor.auto_start(f, s)
+        first = unit.parts[0]
+        before = setup_ms(f.topology, s, unit.family, f.topology.family[first.product])
+        if f.t - unit.started >= before and unit.state == SETUP and not unit.measured:
+            floor.set_state(f, s, u, WORK)
+        if f.t - unit.started >= before + f.topology.mean_ms[first.product][first.step]:
+            for _ in range(len(unit.parts)):
+                moves.end(f, s, u, None)
+            moves.auto_start(f, s)

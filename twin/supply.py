@@ -1,23 +1,46 @@
-"""Stocks and supply documents: what is on hand, owed to customers and on its way."""
+"""Stocks and customers: what is on hand and what is owed. Orders and what is on its way: `twin/transit.py`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.payloads import Supply
-from twin.model import Contradiction, Order, StockState, TwinState, count
+from twin.model import Contradiction, DemandState, StockState, TwinState
 
 if TYPE_CHECKING:
     from twin.topology import Topology
 
 
-def receive(stock: StockState, n: int) -> None:
-    """`n` units come in; waiting customers are served first."""
+def receive(topology: Topology, state: TwinState, k: int, n: int) -> None:
+    """`n` units come into stock `k`; waiting customers are served first, in their order."""
+    stock = state.stocks[k]
     stock.received += n
     served = min(n, stock.backorder)
+    serve(topology, state, k, served)
     stock.backorder -= served
     stock.shipped += served
-    stock.on_hand += n - served
+    if n > served:
+        stock.on_hand += n - served
+        stock.grown = state.t
+
+
+def serve(topology: Topology, state: TwinState, k: int, n: int) -> None:
+    """`n` units go to the customers that wait at stock `k`, first served first."""
+    for d in topology.claims[k]:
+        customer = state.demands[d]
+        given = min(n, customer.waiting)
+        n -= given
+        customer.waiting -= given
+        forget(customer)
+
+
+def forget(customer: DemandState) -> None:
+    """Only what still waits keeps its date: the oldest orders were served first."""
+    over = sum(n for _, n in customer.dates) - customer.waiting
+    while over > 0:
+        at, n = customer.dates.pop(0)
+        if n > over:
+            customer.dates.insert(0, (at, n - over))
+        over -= n
 
 
 def take(stock: StockState, n: int) -> None:
@@ -25,77 +48,52 @@ def take(stock: StockState, n: int) -> None:
     stock.on_hand = max(stock.on_hand - n, 0)
 
 
-def demand(stock: StockState, n: int, *, waits: bool) -> None:
-    """`n` customer orders of one unit; what cannot be met waits, or is lost."""
+def demand(topology: Topology, state: TwinState, d: int, n: int) -> None:
+    """Customer `d` asks for `n` units; what cannot be met waits, or is lost."""
+    spec, customer = topology.plant.demands[d], state.demands[d]
+    stock = state.stocks[topology.demand_stock[spec.id]]
     served = min(n, stock.on_hand)
+    customer.demanded += n
+    if n:
+        customer.last = state.t
     stock.demanded += n
     stock.shipped += served
     stock.on_hand -= served
-    stock.backorder += n - served if waits else 0
+    if spec.unmet != "backorder":
+        customer.lost += n - served
+    elif n > served:
+        customer.waiting += n - served
+        stock.backorder += n - served
+        if spec.due is not None:
+            customer.dates.append((state.t, n - served))
 
 
-def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
-    """Apply a supply document; the highest version of a document holds, an unknown item is counted."""
-    k = find_stock(topology, doc)
-    if k < 0:
-        count(state, "supply_unknown_item")
-        return
-    stock, key = state.stocks[k], doc.ref or doc.doc
-    quantity = round(doc.quantity or 0)
-    if doc.kind in ("purchase_order", "order_change", "shipment_notice"):
-        _order(stock, doc, key, quantity)
-    elif doc.kind == "goods_receipt":
-        order = stock.orders.pop(key, None)
-        if order is not None:
-            if "on_order" not in stock.measured_t:
-                stock.on_order = max(stock.on_order - order.quantity, 0)
-        elif key in stock.closed:
-            count(state, "supply_repeated")
-            return
-        else:
-            count(state, "receipt_without_order")
-        stock.closed[key] = doc.version
-        if "on_hand" in stock.measured_t:  # its sensor counts the delivery itself
-            stock.received += quantity
-        else:
-            receive(stock, quantity)
-        while len(stock.closed) > 500:
-            del stock.closed[next(iter(stock.closed))]
-    elif doc.kind == "stock_count":
-        if quantity != stock.on_hand:
-            name = topology.plant.stocks[k].id
-            what = f"{name}: the count says {quantity}, the book {stock.on_hand}"
-            contradict(state, f"count/{name}", Contradiction(what, [doc.doc], quantity - stock.on_hand, t, t))
-        stock.on_hand = max(quantity, 0)
-        stock.measured_t["on_hand"] = t
-    else:
-        count(state, f"supply_{doc.kind}")
+def demand_at(topology: Topology, state: TwinState, k: int, n: int) -> None:
+    """`n` units were asked for at stock `k`, nobody says by whom: taken as by the customer served last."""
+    served_last = topology.claims[k]
+    if served_last:
+        demand(topology, state, served_last[-1], n)
 
 
-def _order(stock: StockState, doc: Supply, key: str, quantity: int) -> None:
-    if stock.closed.get(key, -1) >= doc.version or key in stock.closed:
-        return
-    old = stock.orders.get(key)
-    if old is not None and old.version >= doc.version and doc.kind != "shipment_notice":
-        return
-    if old is None:
-        stock.placed += 1
-    if "on_order" not in stock.measured_t:
-        stock.on_order += quantity - (old.quantity if old else 0)
-    stock.ordered += quantity - (old.quantity if old else 0)
-    due = doc.due if doc.due is not None else (old.due if old else 0)
-    issued = old.issued if old is not None else doc.issued
-    stock.orders[key] = Order(doc=key, version=doc.version, quantity=quantity, issued=issued, due=due)
+def backordered(topology: Topology, state: TwinState, k: int, n: int) -> None:
+    """A sensor says that `n` units are owed at stock `k`: who waits for them is brought to that sum."""
+    stock = state.stocks[k]
+    stock.backorder = n
+    waiting = sum(state.demands[d].waiting for d in topology.claims[k])
+    serve(topology, state, k, waiting - n)
+    last = next((d for d in reversed(topology.claims[k]) if topology.plant.demands[d].unmet == "backorder"), None)
+    if n > waiting and last is not None:
+        state.demands[last].waiting += n - waiting
 
 
-def find_stock(topology: Topology, doc: Supply) -> int:
-    """Position of the stock a document is about: by stock id, else by item (and supplier); -1 when there is none."""
-    if doc.stock is not None and doc.stock in topology.stock:
-        return topology.stock[doc.stock]
-    for k, stock in enumerate(topology.plant.stocks):
-        if stock.item == doc.item and (doc.supplier is None or stock.source in (doc.supplier, "line")):
-            return k
-    return -1
+def owed_to(topology: Topology, state: TwinState, d: int, n: int) -> None:
+    """A sensor says that `n` units are owed to customer `d`."""
+    k = topology.demand_stock[topology.plant.demands[d].id]
+    customer, stock = state.demands[d], state.stocks[k]
+    customer.waiting = n
+    forget(customer)
+    if "backorder" not in stock.measured_t:
+        stock.backorder = sum(state.demands[i].waiting for i in topology.claims[k])
 
 
 def contradict(state: TwinState, key: str, found: Contradiction) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sim.distributions import mean
-from sim.plant import DONE, SCRAP, UNLIMITED, Plant, Sensor
+from sim.plant import DONE, SCRAP, UNLIMITED, Mode, Plant, Product, Sensor, Station
 from sim.settings import settings
-from twin.model import Meters, StationState, StockState, TwinState, Unit
+from twin.model import DemandState, Meters, StationState, StockState, TwinState, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,11 @@ class Topology:
     `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed
     at s;
     `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the
-    finest).
+    finest). `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
+    and batches; `patient[s]`: parts may wait there beside a free unit (for companions, components, people);
+    `claims[k]` the demands on stock k in the order in which they are served; `mode[s]` the mode of a unit that is
+    down for nobody knows what; `rests[s]`: its units also go down without work; `clocks[s]`: its modes have ages of
+    their own; `freezes[s]`: its work stops at closing; `kanban[s]` the limit, or the control that sets it.
     """
 
     plant: Plant
@@ -36,6 +40,16 @@ class Topology:
     tags: dict[str, Sensor]
     sensed: list[set[str]]
     buffers: dict[str, int]
+    needs: list[list[list[tuple[int, int]]]]
+    family: list[str]
+    patient: list[bool]
+    claims: list[list[int]]
+    mode: list[Mode | None]
+    rests: list[bool]
+    clocks: list[bool]
+    freezes: list[bool]
+    kanban: list[int | str | None]
+    demand: dict[str, int] = field(default_factory=dict)
     demand_stock: dict[str, int] = field(default_factory=dict)
     mean_ms: list[list[float]] = field(default_factory=list)
     counters: frozenset[str] = frozenset()
@@ -75,10 +89,43 @@ def build(plant: Plant) -> Topology:
         tags={s.tag: s for s in plant.sensors},
         sensed=_sensed(plant, station, buffers),
         buffers=buffers,
+        needs=[[[(stock[k], n) for k, n in step.needs] for step in p.steps] for p in plant.products],
+        family=[family(p) for p in plant.products],
+        patient=[_patient(plant, s) for s in plant.stations],
+        claims=[_claims(plant, k.id) for k in plant.stocks],
+        mode=[s.fails or (s.modes[0] if s.modes else None) for s in plant.stations],
+        rests=[any(m.planned or m.clock in ("tdf", "parts") for m in s.modes) for s in plant.stations],
+        clocks=[len(s.modes) > 1 or any(m.clock != "odf" for m in s.modes) for s in plant.stations],
+        freezes=[_freezes(plant, s) for s in plant.stations],
+        kanban=[_kanban(plant, s) for s in plant.stations],
+        demand={d.id: i for i, d in enumerate(plant.demands)},
         demand_stock={d.id: stock[d.stock] for d in plant.demands},
         mean_ms=[[mean(step.work) * plant.tick_s * 1000 for step in p.steps] for p in plant.products],
         counters=_authoritative(plant),
     )
+
+
+def family(product: Product) -> str:
+    """What decides setups and batches of a product."""
+    return product.family or product.id
+
+
+def _patient(plant: Plant, s: Station) -> bool:
+    needs = any(step.needs for p in plant.products for step in p.steps if step.station == s.id)
+    return bool(s.batch or s.operators or needs)
+
+
+def _claims(plant: Plant, stock: str) -> list[int]:
+    """Demands on a stock, first served first."""
+    return sorted((i for i, d in enumerate(plant.demands) if d.stock == stock), key=lambda i: plant.demands[i].priority)
+
+
+def _freezes(plant: Plant, s: Station) -> bool:
+    return s.batch is None and any(c.id == s.calendar and c.at_close == "freeze" for c in plant.calendars)
+
+
+def _kanban(plant: Plant, s: Station) -> int | str | None:
+    return next((c.id for c in plant.controls if c.sets == f"buffers.{s.buffer}.kanban"), s.kanban)
 
 
 def _filled_by(plant: Plant, item: str, stock: dict[str, int]) -> int:
@@ -119,6 +166,16 @@ def event_counter(topology: Topology, thing: str, kind: str, unit: int | None, p
     return None
 
 
+def setup_ms(topology: Topology, s: int, before: str, after: str) -> float:
+    """Mean setup time (plant ms) at station `s` from one family to another, 0 where none is made or the first is
+    unknown.
+    """
+    for a, b, time in topology.plant.stations[s].setups:
+        if before and (a, b) == (before, after):
+            return mean(time) * topology.plant.tick_s * 1000
+    return 0.0
+
+
 def capacity(topology: Topology, s: int) -> int | None:
     """Places in the queue of station `s`, None where unlimited."""
     places = topology.plant.stations[s].capacity
@@ -139,10 +196,12 @@ def empty_state(topology: Topology) -> TwinState:
         t=0,
         stations=[StationState(units=[Unit() for _ in range(s.units)], ended_of=[0] * n_p) for s in plant.stations],
         stocks=[StockState(on_hand=s.initial) for s in plant.stocks],
+        demands=[DemandState() for _ in plant.demands],
         meters=Meters(
             queue_ms=[0] * n_s,
             hand_ms=[0] * n_k,
             back_ms=[0] * n_k,
+            wait_ms=[0] * len(plant.demands),
             wip_ms=[0] * n_p,
             state_ms=[[0] * 7 for _ in range(n_s)],
             released=[0] * n_p,

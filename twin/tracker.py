@@ -16,6 +16,7 @@ import msgspec
 
 from ingest.wire import UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, WireError, decode, parse
 from sim.plant import Plant
+from twin.limits import refuse
 from twin.model import TwinState, count
 from twin.observe import (
     COMMAND,
@@ -36,7 +37,9 @@ from twin.topology import Topology, build, empty_state
 
 WINDOW_MS = 300_000
 """Lateness window in plant ms."""
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
+"""What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 
 
 class Source(msgspec.Struct):
@@ -74,9 +77,13 @@ class Snapshot(msgspec.Struct):
 
 
 class Tracker:
-    """The fold over journal rows. `state` is what is believed at `now` (plant ms of the newest tick or reading)."""
+    """The fold over journal rows. `state` is what is believed at `now` (plant ms of the newest tick or reading).
+
+    `TwinLimitError` (a `ValueError`) for a plant with features whose state cannot be tracked.
+    """
 
     def __init__(self, plant: Plant) -> None:
+        refuse(plant)
         self.topology: Topology = build(plant)
         self.pos = 0
         self.now = 0
@@ -184,7 +191,7 @@ class Tracker:
             return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
-            rank = {"work_start": START, "scrap": SCRAPPED}.get(body["kind"], END)
+            rank = RANKS.get(body["kind"], END)
             return [self._obs(row, rank, f"{body['thing']}/{body['kind']}", body, body["t"])]
         if row.kind == "supply":
             body = msgspec.to_builtins(parse("supply", row.body))

@@ -12,7 +12,7 @@ from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
-from twin.model import BAD, BLOCKED, DOWN, ESTIMATED, FREE, MEASURED, SETUP, STALE, WORK, StationState, TwinState
+from twin.model import BAD, BLOCKED, DOWN, ESTIMATED, FREE, MEASURED, SETUP, STALE, WORK, StationState, TwinState, held
 from twin.topology import Topology
 
 GOOD_Q, UNCERTAIN_Q, STALE_Q, BAD_Q, _, ESTIMATED_Q = range(6)
@@ -133,7 +133,7 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
 
 def station_code(station: StationState) -> int:
     """One state for a station: down if a unit is down, else work if one works, else the commonest of the rest."""
-    codes = [u.state if u.state >= 0 else (WORK if u.part is not None else 3) for u in station.units]
+    codes = [u.state if u.state >= 0 else (WORK if u.parts else 3) for u in station.units]
     for code in (DOWN, WORK, SETUP, BLOCKED):
         if code in codes:
             return code
@@ -161,9 +161,9 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
     """
     unit_s = UNIT_S[topology.plant.time_unit]
     floor = Floor(topology, state, state.t)
-    held = [len(s.queue) + sum(u.part is not None for u in s.units) for s in state.stations]
+    parts = [held(s) for s in state.stations]
     spread = sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in enumerate(state.stations)) ** 0.5
-    wip = float(sum(held))
+    wip = float(sum(parts))
     found: dict[str, list[float | None]] = {
         "throughput": _same(_rate(state, unit_s)),
         "wip": [wip, round(max(wip - Z90 * spread, 0.0), 1), round(wip + Z90 * spread, 1)],
@@ -226,7 +226,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
     for s, (spec, station) in enumerate(zip(topology.plant.stations, state.stations, strict=True)):
         covered = floor.covered(s)
         spread = spread_of(station, covered=covered)
-        wip[spec.id] = [len(station.queue) + sum(u.part is not None for u in station.units), round(spread, 2)]
+        wip[spec.id] = [held(station), round(spread, 2)]
         counted = covered and floor.starts_seen(s)
         mark = MEASURED if station.level is not None or counted else ESTIMATED
         t = station.level_t if station.level is not None else state.t
@@ -237,7 +237,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
             name = spec.id if len(station.units) == 1 else f"{spec.id}/{u + 1}"
             mark = MEASURED if unit.measured or station.events else ESTIMATED
             doubt = 0.0 if mark == MEASURED else 0.5
-            code = unit.state if unit.state >= 0 else WORK if unit.part is not None else FREE[1]
+            code = unit.state if unit.state >= 0 else WORK if unit.parts else FREE[1]
             values.append(_value(state, (name, "state", code), doubt, max(unit.seen, unit.since), mark, stale))
     for k, (room, stock) in enumerate(zip(topology.plant.stocks, state.stocks, strict=True)):
         for what in ("on_hand", "backorder", "on_order"):
@@ -273,7 +273,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
 
 def _unseen(topology: Topology, state: TwinState, k: int) -> float:
     """Spread (units) of a stock that no sensor has spoken of: all the orders that may have come since the start."""
-    if f"=demand/{k}" in state.channels:
+    if topology.claims[k] and all(state.demands[d].counted for d in topology.claims[k]):
         return 1.0
     tick_ms = topology.plant.tick_s * 1000
     orders = [

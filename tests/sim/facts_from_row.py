@@ -19,7 +19,9 @@ class _Reader:
 
     def part(self, i: int) -> PartFacts:
         state = self.state
-        product, step = self.c.steps[state.part_step[i]]
+        at = int(state.part_step[i])
+        product = self.c.plant.products[state.part_product[i]].id
+        step = {DONE: "done", SCRAP: "scrap"}[at] if at < 0 else self.c.steps[at][1]
         due, target = int(state.part_due[i]), int(state.part_target[i])
         then = {UNDRAWN: "", DONE: "done", SCRAP: "scrap"}.get(target) if target < 0 else self.c.steps[target][1]
         return PartFacts(
@@ -56,16 +58,17 @@ class _Reader:
     def stock(self, k: int) -> StockFacts:
         state, stock = self.state, self.c.plant.stocks[k]
         orders: dict[str, tuple[OrderFacts, ...]] = {"regular": (), "express": ()}
-        owed = 0
+        owed = {"regular": 0, "express": 0}
         for which in orders:
             lane = self.c.lane_index.get((stock.id, which))
             if lane is not None:
                 pairs = zip(state.transit_qty[lane], state.transit_due[lane], strict=True)
                 orders[which] = tuple(OrderFacts(int(q), due=int(d)) for q, d in pairs if q > 0)
-                owed += int(state.owed[lane])
+                owed[which] = int(state.owed[lane])
         return StockFacts(
-            int(state.on_hand[k]), int(state.backorders[k]), orders["regular"], orders["express"], owed,
-            int(state.demanded[k] - state.seen[k]), tuple(int(v) for v in state.past[k][: stock.window]),
+            int(state.on_hand[k]), int(state.backorders[k]), orders["regular"], orders["express"],
+            owed["regular"], int(state.demanded[k] - state.seen[k]),
+            tuple(int(v) for v in state.past[k][: stock.window]), owed["express"],
         )  # fmt: skip
 
     def dates(self, d: int) -> tuple[tuple[int, int], ...]:

@@ -53,7 +53,8 @@ def check(state: State, compiled: Compiled) -> None:
     assert (np.bincount(state.part_product[parts], minlength=len(transfer)) * transfer == state.wip).all()
     assert (state.n_state.sum(axis=1) == [s.units for s in plant.stations]).all()
     owners = np.array([compiled.station_index[s] for s, _ in compiled.units])
-    opened = np.array([s.calendar is None or bool(state.cal_open[0]) for s in plant.stations])
+    hours = {c.id: bool(state.cal_open[i]) for i, c in enumerate(plant.calendars)}
+    opened = np.array([s.calendar is None or hours[s.calendar] for s in plant.stations])
     free = (state.unit_phase == FREE) & (state.unit_mode < 0) & opened[owners]
     assert (np.bincount(owners, free, minlength=len(opened)) == state.st_free).all()
     busy = np.bincount(owners, np.isin(state.unit_phase, (IN_SETUP, IN_WORK)))
