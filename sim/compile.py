@@ -13,8 +13,9 @@ import numpy as np
 from sim import state as st
 from sim import tariff
 from sim.calendars import transitions
+from sim.deadlock import most_parts_of
 from sim.ownrules import Loaded, OwnRulesError, load
-from sim.plant import FEATURES, UNLIMITED, Plant, Station
+from sim.plant import FEATURES, UNLIMITED, Plant, Station, Stock
 from sim.state import Array, Layout
 from sim.tables import (
     NO_LIMIT,
@@ -30,10 +31,11 @@ from sim.tables import (
 )
 
 TRANSIT_PERIODIC = 64
+TRANSIT_PIECES = 160
 TRANSIT_CONTINUOUS = 256
-"""Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. Under continuous
-review an order for every withdrawal, and a stock that is short sends what it owes another one piece by piece as it gets
-it (gearmotor after a breakdown: more than 64 on a way of 30 h); a fuller table is an error, never a drop."""
+"""Places for orders in transit to one stock. One order a review: 64 reviews within a lead time. A stock that is short
+sends what it owes another one piece by piece as it gets it (gearmotor with random setpoints: up to 84 on a way of
+30 h). Under continuous review an order for every withdrawal. A fuller table is an error, never a drop."""
 RING = 1024
 """Places for the late orders of a demand that promises dates; a fuller one is an error, never a drop."""
 CALENDAR_WEEKS = 54
@@ -123,8 +125,9 @@ class Compiled:
     @cached_property
     def most_known_parts(self) -> int:
         """Parts that a state given from outside may hold, so that no release can exceed the records later."""
-        admitted, records = _admitted(self.plant), self.layout.sizes["parts"]
-        return admitted if admitted is not None and records == 2 * admitted else records
+        admitted, others = _bounds(self.plant)
+        records = self.layout.sizes["parts"]
+        return admitted + others if others is not None and records == 2 * admitted + others else records
 
     @property
     def tick_ms(self) -> float:
@@ -147,32 +150,32 @@ class Compiled:
         return round(seconds / self.plant.tick_s)
 
 
+def _bounds(plant: Plant) -> tuple[int, int | None]:
+    """Parts that the CONWIP caps admit at their highest, and those that the stations hold which the other products
+    come to (None where nothing bounds these).
+    """
+    grouped = {name for g in plant.groups for name, _ in g.mix}
+    free = [
+        p for p in plant.products if p.release.policy != "conwip" or (p.release.cap is None and p.id not in grouped)
+    ]
+    admitted = most_parts_of(plant, [p.id for p in plant.products if p not in free])
+    assert admitted is not None, "each of them has a cap"
+    theirs = [_places(plant, s) for s in plant.stations if any(s.id in dict(i.eligible) for p in free for i in p.steps)]
+    return admitted, None if None in theirs else sum(n for n in theirs if n is not None)
+
+
 def _max_parts(plant: Plant) -> int:
-    """Records for parts: the least of twice what CONWIP caps admit, what finite queues and units hold, `unlimited`."""
+    """Records for parts: the least of twice what CONWIP caps admit with what else there may be, what finite queues and
+    units hold, and `unlimited`.
+    """
     bounds = [plant.unlimited]
-    if (admitted := _admitted(plant)) is not None:
-        bounds.append(2 * admitted)  # a live state may hold one product far over its cap when the others fill theirs
+    admitted, others = _bounds(plant)
+    if others is not None:
+        bounds.append(2 * admitted + others)  # a live state may hold one product far over its cap beside full others
     places = [_places(plant, s) for s in plant.stations]
     if None not in places:
         bounds.append(sum(n for n in places if n is not None))
     return max(min(bounds), 1)
-
-
-def _highest(plant: Plant, sets: str, value: int) -> int:
-    """The highest a setting can get to."""
-    return max([value] + [c.high for c in plant.controls if c.sets == sets])
-
-
-def _admitted(plant: Plant) -> int | None:
-    """Parts (records) that the CONWIP caps admit at their highest; None where a product has none."""
-    total = 0
-    for p in plant.products:
-        caps = [] if p.release.cap is None else [_highest(plant, f"release.{p.id}.cap", p.release.cap)]
-        caps += [_highest(plant, f"groups.{g.id}.cap", g.cap) for g in plant.groups if p.id in dict(g.mix)]
-        if p.release.policy != "conwip" or not caps:
-            return None
-        total += -(-min(caps) // p.transfer)
-    return total
 
 
 def _places(plant: Plant, station: Station) -> int | None:
@@ -193,16 +196,15 @@ def _places(plant: Plant, station: Station) -> int | None:
     return places + (1 + most) * station.units  # a part handed to a free unit passes through the queue
 
 
+def _transit(plant: Plant, stock: Stock) -> int:
+    """Places for what is on its way to a stock."""
+    if stock.review is None:
+        return TRANSIT_CONTINUOUS
+    return TRANSIT_PIECES if any(k.id == stock.source for k in plant.stocks) else TRANSIT_PERIODIC
+
+
 def _sizes(plant: Plant, index: Index) -> dict[str, int]:
-    stocks = {k.id for k in plant.stocks}
-    transit = max(
-        [
-            TRANSIT_CONTINUOUS if k.review is None or k.source in stocks else TRANSIT_PERIODIC
-            for k in plant.stocks
-            if k.source != "line"
-        ],
-        default=0,
-    )
+    transit = max([_transit(plant, k) for k in plant.stocks if k.source != "line"], default=0)
     dated = any(d.due is not None or any(o.due is not None for o in d.book) for d in plant.demands)
     return {
         "units": len(index.units), "clocks": len(index.clocks), "stations": len(plant.stations),
