@@ -22,7 +22,8 @@ class Load:
     """What is asked of one station: `utilisation` is work, setups and repairs over what its units can do while open.
 
     `fixed` is the share of it that demand and arrivals cause; the rest is a free-running product's. `setups` is the
-    share of it that setups cause, with lots in random order, or as many as a rule that avoids them leaves.
+    share of it that setups cause with lots in random order, or what a rule that avoids them leaves where there is no
+    time for so many.
     """
 
     station: str
@@ -200,7 +201,8 @@ def traffic(plant: Plant) -> Traffic:
         fixed = sum(rate[0] * (work + setup) for rate, work, setup in each) / room
         asked = sum(rate[1] * (work + setup) for rate, work, setup in each) / room
         set_up = [sum(rate[i] * setup for rate, _, setup in each) / room for i in (0, 1)]
-        most = setup_bound(stations[s])
+        # lots in random order would ask for more than there is: queues form, and a rule that avoids setups can choose
+        most = setup_bound(stations[s]) if fixed > 1.0 else 1.0
         kept = [min(share, most) for share in set_up]
         loads[s] = (fixed - set_up[0] + kept[0], asked - set_up[1] + kept[1], kept[0], kept[1])
     open_room = [max(1.0 - fixed, 0.0) / asked for fixed, asked, _, _ in loads.values() if asked > 0]
