@@ -4,11 +4,17 @@ import pytest
 
 from agents.env import compiled_plant
 from sim.compile import Compiled
+from tests.plants import TWO_MOTORS
 
 
 @pytest.fixture(scope="session")
 def gearmotor() -> Compiled:
     return compiled_plant("gearmotor")
+
+
+@pytest.fixture(scope="session")
+def two_motors() -> Compiled:
+    return compiled_plant(TWO_MOTORS)
 
 
 @pytest.fixture(scope="session")

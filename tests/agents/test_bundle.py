@@ -84,10 +84,10 @@ def test_a_changed_file_is_refused(tmp_path: Path, line3: Compiled, file: str) -
         bundle.load(tmp_path)
 
 
-def test_a_policy_of_another_plant_is_refused(tmp_path: Path, line3: Compiled, gearmotor: Compiled) -> None:
+def test_a_policy_of_another_plant_is_refused(tmp_path: Path, line3: Compiled, two_motors: Compiled) -> None:
     write(tmp_path, line3)
     with pytest.raises(SchemaError, match="train a policy for this plant"):
-        controller(str(tmp_path), gearmotor)
+        controller(str(tmp_path), two_motors)
 
 
 def test_weights_that_are_not_numbers_are_refused() -> None:

@@ -94,9 +94,9 @@ def test_sequential_halving_finds_the_best_of_many(monkeypatch: pytest.MonkeyPat
     assert found.count(3) >= 18
 
 
-def test_worthless_candidates_are_hardly_ever_recommended(monkeypatch: pytest.MonkeyPatch, gearmotor: Compiled) -> None:
+def test_worthless_candidates_are_hardly_ever_recommended(monkeypatch: pytest.MonkeyPatch, two_motors: Compiled) -> None:
     rng = np.random.default_rng(1)
-    width = gearmotor.layout.width
+    width = two_motors.layout.width
 
     def noise(block_: Any, _c: Any, values: np.ndarray, _o: Any, _t: int = 1, first: int | None = None) -> Outcome:
         n = len(block_.rows) if first is None else first
@@ -105,8 +105,8 @@ def test_worthless_candidates_are_hardly_ever_recommended(monkeypatch: pytest.Mo
     monkeypatch.setattr("agents.futures.play", noise)
     monkeypatch.setattr(compare, "play", noise)
     present = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}
-    rows = presents(gearmotor, present, 34, 64)
-    told = [propose(Question(gearmotor, rows, present, seed)).recommendation is not None for seed in range(60)]
+    rows = presents(two_motors, present, 34, 64)
+    told = [propose(Question(two_motors, rows, present, seed)).recommendation is not None for seed in range(60)]
     assert sum(told) <= 3
 
 
@@ -134,15 +134,15 @@ def test_a_starved_line_is_told_to_release_more_and_it_can_be_recomputed(line3: 
         reproduce(body["evidence"], rows, line3, None, None)
 
 
-def test_candidates_stay_inside_range_limits_and_locks(gearmotor: Compiled) -> None:
+def test_candidates_stay_inside_range_limits_and_locks(two_motors: Compiled) -> None:
     present = {"cap40": 22, "cap80": 15, "base40": 64, "base80": 10, "kit_level": 760}
-    rows = presents(gearmotor, present, 34, 8)
-    paint = gearmotor.station_index["paint"]
-    gearmotor.layout.view(rows, "n_state")[:, paint] = 0
-    gearmotor.layout.view(rows, "n_state")[:, paint, 5] = 1
-    rule = rule_of(gearmotor, cap40=26, cap80=18, base40=40, base80=20, kit_level=760)
+    rows = presents(two_motors, present, 34, 8)
+    paint = two_motors.station_index["paint"]
+    two_motors.layout.view(rows, "n_state")[:, paint] = 0
+    two_motors.layout.view(rows, "n_state")[:, paint, 5] = 1
+    rule = rule_of(two_motors, cap40=26, cap80=18, base40=40, base80=20, kit_level=760)
     found = propose_candidates(
-        Question(gearmotor, rows, present, 1, rule=rule, locked=("base80",)), Grid(gearmotor.plant)
+        Question(two_motors, rows, present, 1, rule=rule, locked=("base80",)), Grid(two_motors.plant)
     )
     assert all(c.value <= 22 for c in found if c.control == "cap40")
     assert all(c.value <= 15 for c in found if c.control == "cap80")
@@ -158,22 +158,22 @@ def test_nothing_may_move(line3: Compiled) -> None:
     assert "rate limit" in answer.why
 
 
-def test_horizons_cover_the_lead_time_and_open_hours(gearmotor: Compiled) -> None:
-    controls = {c.id: c for c in gearmotor.plant.controls}
-    monday_10, friday_21 = gearmotor.ticks(10 * 3600), gearmotor.ticks((4 * 24 + 21) * 3600)
-    supply = reach(controls["kit_level"], gearmotor, monday_10)
-    assert supply.lease >= gearmotor.ticks(84 * 3600), "lead time and review period"
-    assert supply.horizon >= supply.lease + gearmotor.ticks(84 * 3600), "what was ordered last has come"
-    early, late = (reach(controls["cap40"], gearmotor, t) for t in (monday_10, friday_21))
-    assert early.lease == gearmotor.ticks(8 * 3600)
-    assert late.lease == gearmotor.ticks((1 + 56 + 7) * 3600), "a shift of open time, over the weekend"
-    assert early.horizon - early.lease >= gearmotor.ticks(relaxation_s(gearmotor.plant))
+def test_horizons_cover_the_lead_time_and_open_hours(two_motors: Compiled) -> None:
+    controls = {c.id: c for c in two_motors.plant.controls}
+    monday_10, friday_21 = two_motors.ticks(10 * 3600), two_motors.ticks((4 * 24 + 21) * 3600)
+    supply = reach(controls["kit_level"], two_motors, monday_10)
+    assert supply.lease >= two_motors.ticks(84 * 3600), "lead time and review period"
+    assert supply.horizon >= supply.lease + two_motors.ticks(84 * 3600), "what was ordered last has come"
+    early, late = (reach(controls["cap40"], two_motors, t) for t in (monday_10, friday_21))
+    assert early.lease == two_motors.ticks(8 * 3600)
+    assert late.lease == two_motors.ticks((1 + 56 + 7) * 3600), "a shift of open time, over the weekend"
+    assert early.horizon - early.lease >= two_motors.ticks(relaxation_s(two_motors.plant))
 
 
-def test_a_boost_acts_while_customers_wait(gearmotor: Compiled) -> None:
-    grid = Grid(gearmotor.plant)
+def test_a_boost_acts_while_customers_wait(two_motors: Compiled) -> None:
+    grid = Grid(two_motors.plant)
     values = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}
     rule = Rule(values, (Boost("cap40", "stock40", 3, 5),))
-    rows = new_rows(gearmotor, 1, 2)
-    gearmotor.layout.view(rows, "backorders")[1, gearmotor.stock_index["stock40"]] = 4
-    assert rule.act(rows, gearmotor, grid)[:, 0].tolist() == [14, 19]
+    rows = new_rows(two_motors, 1, 2)
+    two_motors.layout.view(rows, "backorders")[1, two_motors.stock_index["stock40"]] = 4
+    assert rule.act(rows, two_motors, grid)[:, 0].tolist() == [14, 19]

@@ -51,13 +51,13 @@ def test_a_checker_that_sees_a_broken_environment(monkeypatch: pytest.MonkeyPatc
         check("line3", 20)
 
 
-def test_reward_is_minus_cost_in_its_unit_and_info_has_the_money(gearmotor: Compiled) -> None:
-    env = PlantVectorEnv(4, gearmotor)
+def test_reward_is_minus_cost_in_its_unit_and_info_has_the_money(two_motors: Compiled) -> None:
+    env = PlantVectorEnv(4, two_motors)
     env.reset(seed=5)
     before = env.rows.copy()
     action = env.action_space.sample()
     _, reward, _, _, info = env.step(action)
-    offsets, weights = cost_weights(gearmotor)
+    offsets, weights = cost_weights(two_motors)
     assert info["cash"] == pytest.approx((env.rows - before)[:, offsets] @ weights)
     assert reward == pytest.approx(-info["cost"] / env.reward_unit)
 
@@ -78,17 +78,17 @@ def test_same_step_autoreset_hands_out_the_last_observation_and_truncates(line3:
     assert sum(ended) == 8, "each of four environments ends once in six steps"
 
 
-def test_limits_are_kept_and_what_was_moved_is_counted(gearmotor: Compiled) -> None:
-    env = PlantVectorEnv(64, gearmotor, stagger=False)
+def test_limits_are_kept_and_what_was_moved_is_counted(two_motors: Compiled) -> None:
+    env = PlantVectorEnv(64, two_motors, stagger=False)
     env.reset(seed=1)
     top = np.repeat((env.grid.counts - 1)[None, :], 64, axis=0)
     moved = 0
-    paint = gearmotor.station_index["paint"]
+    paint = two_motors.station_index["paint"]
     for _ in range(60):
-        down = gearmotor.layout.view(env.rows, "n_state")[:, paint, 5] > 0
-        present = env.rows[:, gearmotor.controls].copy()
+        down = two_motors.layout.view(env.rows, "n_state")[:, paint, 5] > 0
+        present = env.rows[:, two_motors.controls].copy()
         *_, info = env.step(top)
-        now = env.rows[:, gearmotor.controls]
+        now = env.rows[:, two_motors.controls]
         moved += int(info["clipped"].sum())
         assert (now[down, 0] <= 22).all()
         assert (now[down, 1] <= 15).all()
@@ -97,8 +97,8 @@ def test_limits_are_kept_and_what_was_moved_is_counted(gearmotor: Compiled) -> N
     assert moved > 0
 
 
-def test_a_control_moves_only_when_its_every_has_passed(gearmotor: Compiled) -> None:
-    env = PlantVectorEnv(1, gearmotor)
+def test_a_control_moves_only_when_its_every_has_passed(two_motors: Compiled) -> None:
+    env = PlantVectorEnv(1, two_motors)
     env.reset(seed=0)
     held = []
     for k in range(48):
@@ -109,10 +109,10 @@ def test_a_control_moves_only_when_its_every_has_passed(gearmotor: Compiled) -> 
     assert sum(held) > 24
 
 
-def test_it_starts_from_any_state(gearmotor: Compiled) -> None:
-    rows = new_rows(gearmotor, 9, 1)
-    run(rows, gearmotor, gearmotor.ticks(90_000))
-    env = PlantEnv(gearmotor)
+def test_it_starts_from_any_state(two_motors: Compiled) -> None:
+    rows = new_rows(two_motors, 9, 1)
+    run(rows, two_motors, two_motors.ticks(90_000))
+    env = PlantEnv(two_motors)
     observation, _ = env.reset(seed=0, options={"state": rows[0]})
     assert np.array_equal(env.rows, rows)
     assert observation[env.fields.index("stock40.on_hand")] > 0

@@ -68,10 +68,10 @@ def test_tuning_finds_the_best_of_all_caps(line3: Compiled) -> None:
     result.rule.check(line3.plant, grid)
 
 
-def test_a_rule_comes_back_from_its_file(tmp_path: Path, gearmotor: Compiled) -> None:
+def test_a_rule_comes_back_from_its_file(tmp_path: Path, two_motors: Compiled) -> None:
     values = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}
     rule = Rule(values, (Boost("cap40", "stock40", 3, 5),), {"weeks": 3})
-    save_rule(tmp_path / "r.json", rule, gearmotor.plant)
+    save_rule(tmp_path / "r.json", rule, two_motors.plant)
     assert load_rule(tmp_path / "r.json") == rule
     assert load_rule(tmp_path / "r.json").name == rule.name
 

@@ -53,10 +53,10 @@ def test_lanes_hand_out_what_ppo_needs(line3: Compiled) -> None:
                 assert np.array_equal(infos[i]["terminal_observation"], info["final_obs"][i])
 
 
-def test_the_untrained_policy_is_the_rule(gearmotor: Compiled) -> None:
+def test_the_untrained_policy_is_the_rule(two_motors: Compiled) -> None:
     values = {"cap40": 20, "cap80": 12, "base40": 30, "base80": 20, "kit_level": 700}
-    bias = start_bias(gearmotor, Rule(values), 0.06)
-    env = PlantVectorEnv(1, gearmotor, reward_unit=1.0)
+    bias = start_bias(two_motors, Rule(values), 0.06)
+    env = PlantVectorEnv(1, two_motors, reward_unit=1.0)
     at, best = 0, []
     for n in env.grid.counts:
         best.append(int(bias[at : at + n].argmax()))

@@ -59,19 +59,19 @@ def test_operating_cost_is_cash_less_value_plus_margin_of_orders(
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
-def test_ordering_less_is_no_gain_within_the_lead_time(gearmotor: Compiled) -> None:
+def test_ordering_less_is_no_gain_within_the_lead_time(two_motors: Compiled) -> None:
     # cash calls an order not placed a saving of its price; operating cost must not
-    grid = Grid(gearmotor.plant)
-    rows = new_rows(gearmotor, 3, 8)
-    run(rows, gearmotor, gearmotor.ticks(15 * 86_400))
+    grid = Grid(two_motors.plant)
+    rows = new_rows(two_motors, 3, 8)
+    run(rows, two_motors, two_motors.ticks(15 * 86_400))
     lean = rows.copy()
-    values = {c.id: int(v) for c, v in zip(gearmotor.plant.controls, rows[0, gearmotor.controls], strict=True)}
-    set_controls(lean, gearmotor, grid.vector({**values, "kit_level": 400}))
+    values = {c.id: int(v) for c, v in zip(two_motors.plant.controls, rows[0, two_motors.controls], strict=True)}
+    set_controls(lean, two_motors, grid.vector({**values, "kit_level": 400}))
     before = [rows.copy(), lean.copy()]
     for batch in (rows, lean):
-        run(batch, gearmotor, gearmotor.ticks(16.5 * 86_400))
-    offsets, weights = cost_weights(gearmotor)
+        run(batch, two_motors, two_motors.ticks(16.5 * 86_400))
+    offsets, weights = cost_weights(two_motors)
     cash = [((after - b)[:, offsets] @ weights).mean() for b, after in zip(before, (rows, lean), strict=True)]
-    true = [operating_cost(b, after, gearmotor).mean() for b, after in zip(before, (rows, lean), strict=True)]
+    true = [operating_cost(b, after, two_motors).mean() for b, after in zip(before, (rows, lean), strict=True)]
     assert cash[1] < cash[0] - 1000.0
     assert abs(true[1] - true[0]) < 200.0

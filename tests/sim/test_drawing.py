@@ -17,6 +17,7 @@ from sim.drawing_layout import Edge, Map, Node, arrange, fit
 from sim.drawing_place import fitted
 from sim.plant import Plant
 from sim.plantfile import load
+from tests.plants import TWO_MOTORS
 from tests.sim.random_plants import random_plant
 
 BUNDLED = sorted(path.stem for path in (Path(__file__).parents[2] / "sim" / "plants").glob("*.yaml"))
@@ -110,21 +111,21 @@ def test_a_plant_with_nothing_is_an_empty_drawing() -> None:
 
 
 def test_rework_goes_back_and_the_main_flow_forward() -> None:
-    made = graph(load("gearmotor"))
+    made = graph(load(TWO_MOTORS))
     back = back_links([t.key for t in made.things], made.links)
     assert {(made.links[i].source, made.links[i].target) for i in back} == {("station:test", "station:assembly")}
     x = {n.key: n.x for n in arrange(made, 20).nodes}
     route = [
         "supplier:foundry",
         "stock:kits",
-        *(f"station:{s.id}" for s in load("gearmotor").stations),
+        *(f"station:{s.id}" for s in load(TWO_MOTORS).stations),
         "stock:stock40",
     ]
     assert [x[key] for key in route] == sorted(x[key] for key in route)
 
 
 def test_shares_and_quantities_are_on_the_connections() -> None:
-    made = graph(load("gearmotor"))
+    made = graph(load(TWO_MOTORS))
     label = {(e.source, e.target): e.label for e in made.links}
     assert label["station:test", "station:assembly"] == "7 %"
     assert label["station:test", ""] == "1.5 %"

@@ -15,6 +15,7 @@ from sim.plant import Dist
 from sim.plantfile import load
 from sim.quantile import table
 from sim.state import BLOCKED, DOWN, FREE, HOLDS, IN_SETUP, IN_WORK, OFF, SETUP, State
+from tests.plants import TWO_MOTORS
 from tests.sim.facts_from_row import facts_from_row
 from tests.sim.rich_plants import RICH, floor, supply
 
@@ -144,7 +145,7 @@ def test_backorders_without_an_owner_wait_for_the_customer_served_last() -> None
 
 
 def test_rows_are_a_function_of_facts_and_addresses() -> None:
-    compiled = compile_plant(load("gearmotor"))
+    compiled = compile_plant(load(TWO_MOTORS))
     real = new_rows(compiled, 3, 1)
     run(real, compiled, compiled.ticks(30 * 3600))
     facts = facts_from_row(real[0], compiled)
@@ -174,7 +175,7 @@ def test_work_that_lasts_longer_than_it_can_ends_soon_but_not_at_once() -> None:
 
 
 def test_known_orders_in_transit_arrive_when_due_and_others_within_their_lead_time() -> None:
-    compiled = compile_plant(load("gearmotor"))
+    compiled = compile_plant(load(TWO_MOTORS))
     tick = compiled.ticks(50 * 3600)
     orders = (OrderFacts(100, due=tick + 5_000), OrderFacts(60, placed=tick - compiled.ticks(20 * 3600)))
     rows = rows_from_facts(compiled, Facts(tick, stocks={"kits": StockFacts(300, 0, orders)}), 1, 200)

@@ -14,6 +14,7 @@ from sim.factors import Factor, parse
 from sim.plantfile import PlantError, load, resolve
 from sim.scenario import factors_of, plan
 from sim.units import QuantityError, Scale
+from tests.plants import TWO_MOTORS
 
 MS = Scale(Fraction(1, 1000))
 
@@ -114,7 +115,7 @@ def test_screening_is_balanced_and_folding_frees_main_effects_of_interactions() 
 
 def test_overrides_reach_every_kind_of_place() -> None:
     new = load(
-        "gearmotor",
+        TWO_MOTORS,
         {
             "release.gm40.cap": "12",
             "products.gm40.routing.test.next.rework": "10 %",
@@ -125,7 +126,7 @@ def test_overrides_reach_every_kind_of_place() -> None:
             "demand.orders40.arrivals.rate": "5/h",
         },
     )
-    old = load("gearmotor")
+    old = load(TWO_MOTORS)
     gm40, gm80 = new.products
     assert gm40.release.cap == 12
     assert [p for _, p in gm40.steps[5].next] == pytest.approx([0.1, 0.015, 0.885])
