@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hardware.erp import Erp
+from hardware.plant_service import warmup_of
 from hardware.twist import Twist
 from hardware.virtual_plant import Options, VirtualPlant
 from ingest.wire import Event, Supply, encode, parse
@@ -139,6 +140,13 @@ def test_what_is_open_when_the_erp_begins_is_sent_first(described: Plant) -> Non
     before = len(sent)
     erp.send_again()
     assert {s.doc for s in sent[before:]} == {s.doc for s in sent[:before]}
+
+
+def test_a_plant_that_only_stocks_and_sells_runs_too() -> None:
+    described = load("dual_sourcing")
+    plant, _, sent = live(described, 24, warmup_h=warmup_of("auto", described) / 3600)
+    assert plant.shop.rooms["shelf"].demanded > 0
+    assert {"purchase_order", "stock_count"} <= {s.kind for s in sent}
 
 
 def test_controls_reach_the_plant(described: Plant) -> None:
