@@ -34,9 +34,10 @@ class Erp:
         self._hour = 0
         for room in plant.shop.rooms.values():
             for order in room.open_orders.values():
-                self.paper({"kind": "purchase_order", **order})
+                self.paper({"kind": "purchase_order", **order, "quantity": order["open"]})  # what is still to come
             for notice in room.notices.values():
                 self.paper({"kind": "shipment_notice", **notice})
+        plant.shop.papers.clear()  # what lies before this is history
 
     def paper(self, paper: Mapping[str, Any]) -> None:
         """A purchase order, a shipment notice or a goods receipt of the plant."""

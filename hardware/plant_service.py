@@ -43,7 +43,7 @@ def warmup_of(text: str, plant: Plant) -> float:
     """Seconds to fast-forward. `auto`: 3 days where there are shifts, else some thousand cycles, at most 3 days."""
     if text != "auto":
         return seconds_of(text)
-    if plant.calendars:
+    if plant.calendars or not plant.products:
         return 3 * 86400.0
     slowest = max(mean_of(step.work) for p in plant.products for step in p.steps) * plant.tick_s
     return min(3 * 86400.0, 3000 * slowest)

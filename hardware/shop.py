@@ -85,6 +85,7 @@ class Shop:
         for room in self.rooms.values():
             room.connect()
         self.fills = {p.id: self._filled_by(p) for p in self.plant.products}
+        self.filler = {fill.spec.id: p for p in self.plant.products if (fill := self.fills[p.id]) is not None}
 
     def _filled_by(self, product: Product) -> StockRoom | None:
         return next((r for r in self.rooms.values() if r.spec.source == "line" and r.spec.item == product.id), None)
@@ -133,7 +134,7 @@ class Shop:
                 station = next(iter(self._stirred))
                 del self._stirred[station]
                 station.move()
-            for product in self.plant.products:
+            for product in self.desk.queue():
                 self._unsettled |= self.desk.release(product)
         self._settling = False
 
@@ -159,6 +160,7 @@ class Shop:
         """A part, taken out of the unit, is finished or scrapped."""
         name = part.product.id
         self.wip[name] -= 1
+        self.desk.step_forward(part.product)
         if scrapped:
             self.scrapped[name] += 1
             unit.station.scrap[(unit.number, name)] += 1

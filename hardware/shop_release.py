@@ -25,6 +25,8 @@ class ReleaseDesk:
         self._group: dict[str, Group] = {name: g for g in shop.plant.groups for name, _ in g.mix}
         self._products = {p.id: p for p in shop.plant.products}
         self._due: dict[str, Sampler] = {}
+        self._forward: dict[str, Product] = {}
+        self._forward_at = 0.0
         for product in shop.plant.products:
             if product.due is not None:
                 rng = stream(shop.seed, f"due {product.id}")
@@ -54,6 +56,21 @@ class ReleaseDesk:
             due = None if order.due is None else order.due * tick
             self.pending[product.id].extend([due] * order.quantity)
             self._shop.settle()
+
+    # whose turn it is ---------------------------------------------------------------------------
+
+    def step_forward(self, product: Product) -> None:
+        """One of its parts or goods has just gone: for this moment it is looked at before the others."""
+        if self._forward_at != self._shop.env.now:
+            self._forward_at = self._shop.env.now
+            self._forward.clear()
+        self._forward.setdefault(product.id, product)
+
+    def queue(self) -> list[Product]:
+        """All products in the order in which they may take room: those that stepped forward now, then in file order."""
+        if self._forward_at != self._shop.env.now or not self._forward:
+            return list(self._plant.products)
+        return list((self._forward | self._products).values())
 
     # what may be released ----------------------------------------------------------------------
 

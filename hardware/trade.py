@@ -93,6 +93,9 @@ class StockRoom:
 
     def withdrawn(self) -> None:
         """Stock has fallen, or more is asked of it: order if that is decided at every withdrawal."""
+        filler = self.shop.filler.get(self.spec.id)
+        if filler is not None:
+            self.shop.desk.step_forward(filler)
         if self.lanes and self.spec.review is None:
             self.order()
         self.shop.settle()

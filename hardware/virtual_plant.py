@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from hardware.load import bottleneck
 from hardware.openings import start_of
 from hardware.pace import Pace
 from hardware.sensors import MODES, Image
 from hardware.shop import Shop
 from hardware.shop_limits import refuse
-from hardware.twist import Twist, bottleneck, draw_twist
+from hardware.twist import Twist, draw_twist
 from sim.plant import Plant
 
 HEARTBEAT_TIMEOUT_S = 30.0
