@@ -24,6 +24,7 @@ class Counter:
     total: int = 0
     t: int = 0
     surprises: int = 0  # drops that neither wrap nor reset explains
+    step: int = 0  # how much the newest change added
 
     def feed(self, raw: int, t: int, *, watched: bool = True) -> tuple[int, int]:
         """The unwrapped total and its quality after reading `raw`.
@@ -33,27 +34,38 @@ class Counter:
         if raw < 0 or (self.bits is not None and raw >= 1 << self.bits):
             raise ValueError(f"{raw} does not fit into a register of {self.bits} bits")
         last, self.raw, self.t = self.raw, raw, t
+        before, quality = self.total, self._count(last, raw, watched)
+        if last != raw:
+            self.step = self.total - before if last is not None else 0
+        return self.total, quality
+
+    def _count(self, last: int | None, raw: int, watched: bool) -> int:
         if last is None:
             self.total = raw
-            return self.total, GOOD
+            return GOOD
         if raw >= last:
             self.total += raw - last
-            return self.total, UNCERTAIN if self.reset and not watched and raw > last else GOOD
+            return UNCERTAIN if self.reset and not watched and raw > last else GOOD
         return self._dropped(last, raw, watched)
 
-    def _dropped(self, last: int, raw: int, watched: bool) -> tuple[int, int]:
+    def _dropped(self, last: int, raw: int, watched: bool) -> int:
         span = 1 << self.bits if self.bits is not None else None
         wraps = span is not None and (not self.reset or (last >= 0.75 * span and raw < 0.25 * span))
         if wraps and span is not None:
             step = raw - last + span
             self.total += step
-            return self.total, GOOD if step < span // 2 else UNCERTAIN
+            return GOOD if step < span // 2 else UNCERTAIN
         self.total += raw  # parts between the last sight and the reset are not known
         if not self.reset:
             self.surprises += 1
-            return self.total, UNCERTAIN
-        return self.total, GOOD if watched else UNCERTAIN
+            return UNCERTAIN
+        return GOOD if watched else UNCERTAIN
 
     def leads_to(self, raw: int) -> int | None:
-        """The total an event's register value stands for: only where it is the value last seen."""
-        return self.total if raw == self.raw else None
+        """The total that an event's register value stands for: where it is the value last seen, or one that the
+        newest change passed over (several parts of one moment).
+        """
+        if self.raw is None:
+            return None
+        back = self.raw - raw if self.bits is None else (self.raw - raw) % (1 << self.bits)
+        return self.total - back if back == 0 or 0 < back < self.step else None

@@ -35,24 +35,25 @@ class Erp:
         for room in plant.shop.rooms.values():
             for order in room.open_orders.values():
                 self.paper({"kind": "purchase_order", **order})
+            for notice in room.notices.values():
+                self.paper({"kind": "shipment_notice", **notice})
 
     def paper(self, paper: Mapping[str, Any]) -> None:
-        """A purchase order or a goods receipt of the plant."""
-        number = f"{paper['doc']}-{self._run}"
-        common = {
-            "item": paper["item"],
-            "quantity": paper["quantity"],
-            "supplier": paper["supplier"],
-            "stock": paper["stock"],
-        }
-        if paper["kind"] == "purchase_order":
-            due, issued = self._plant.ms(paper["due_s"]), self._plant.ms(paper["issued_s"])
-            self._issue(Supply(doc=number, version=1, kind="purchase_order", issued=issued, due=due, **common))
+        """A purchase order, a shipment notice or a goods receipt of the plant."""
+        number, kind, ms = f"{paper['doc']}-{self._run}", paper["kind"], self._plant.ms
+        order = f"{paper.get('ref', paper['doc'])}-{self._run}"
+        common = {name: paper[name] for name in ("item", "quantity", "supplier", "stock")}
+        if kind == "purchase_order":
+            issued, due = ms(paper["issued_s"]), ms(paper["due_s"])
+            self._issue(Supply(doc=number, version=1, kind=kind, issued=issued, due=due, **common))
+        elif kind == "shipment_notice":
+            issued, due = ms(paper["issued_s"]), ms(paper["due_s"])
+            self._issue(Supply(doc=f"SN-{number}", version=1, kind=kind, issued=issued, due=due, ref=order, **common))
         else:
-            issued = self._plant.ms(paper["received_s"])
-            self._issue(
-                Supply(doc=f"GR-{number}", version=1, kind="goods_receipt", issued=issued, ref=number, **common)
-            )
+            issued = ms(paper["received_s"])
+            self._issue(Supply(doc=f"GR-{number}", version=1, kind=kind, issued=issued, ref=order, **common))
+            for closed in (f"SN-{number}", *((order,) if paper["closes"] else ())):
+                self._kept.pop(closed, None)
 
     def tick(self) -> None:
         """Once a plant hour: count the stocks and tell how many customer orders came."""
@@ -88,8 +89,6 @@ class Erp:
         body = encode(supply)
         self._kept.pop(supply.doc, None)
         self._kept[supply.doc] = body
-        if supply.ref is not None:  # a received order is closed
-            self._kept.pop(supply.ref, None)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         self._send(body)

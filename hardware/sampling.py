@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.plant import Dist
+from sim.plant import Dist, Quantity
 
 Draw = Callable[[np.random.Generator], float]
 
@@ -96,6 +96,15 @@ def _plain(dist: Dist, cv: float) -> Draw:
     if kind not in makers:
         raise ValueError(f"distribution {kind!r}: the virtual plant knows {', '.join(sorted(makers))}; use one of them")
     return makers[kind]()
+
+
+def chooser(rng: np.random.Generator, quantity: Quantity) -> Callable[[], int]:
+    """Draws a whole number with the probabilities of `quantity`."""
+    if len(quantity) == 1:
+        return lambda: quantity[0][0]
+    values, weights = zip(*quantity, strict=True)
+    draw = _choice(values, weights)
+    return lambda: int(draw(rng))
 
 
 class Sampler:

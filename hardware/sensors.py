@@ -8,6 +8,7 @@ the state signal on its way.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,10 @@ class Register:
     def show(self, total: int) -> int:
         shown = total - self.base
         return shown % (1 << self.bits) if self.bits else shown
+
+    def before(self, shown: int, n: int) -> int:
+        """What it showed `n` counts before it showed `shown` (a reset in between is not looked behind)."""
+        return (shown - n) % (1 << self.bits) if self.bits and not self.resets else max(shown - n, 0)
 
 
 def resets(sensor: Sensor) -> bool:
@@ -103,11 +108,10 @@ def _of_demand(shop: Shop, s: Sensor) -> Callable[[], Value] | None:
     market = shop.markets.get(s.thing)
     if market is None:
         return None
-    room = shop.rooms[market.spec.stock]
     return {
         "demand": lambda: market.count,
-        "shipped": lambda: room.shipped,
-        "backorder": lambda: room.backorders,
+        "shipped": lambda: market.shipped,
+        "backorder": lambda: market.waiting,
     }.get(s.property)
 
 
@@ -163,7 +167,7 @@ class Image:
         self._sensors = {s.tag: s for s in shop.plant.sensors}
         self._read = {s.tag: reader(shop, s) for s in shop.plant.sensors}
         self._registers = {s.tag: Register(s.bits, resets(s)) for s in shop.plant.sensors if s.type == "counter"}
-        self._shift = shop.shifts
+        self._shift = {s.thing: shop.shift_of(s.thing) for s in shop.plant.sensors}
         self._true: dict[str, Value] = {}
         self.shown: dict[str, Value] = {}
         self._late: list[tuple[float, int, str, Value]] = []
@@ -183,11 +187,11 @@ class Image:
         return values
 
     def _shift_change(self) -> None:
-        if self.shop.shifts != self._shift:
-            self._shift = self.shop.shifts
-            for tag, register in self._registers.items():
-                if register.resets:
-                    register.base = int(self._read[tag]())
+        for tag, register in self._registers.items():
+            thing = self._sensors[tag].thing
+            if register.resets and self.shop.shift_of(thing) != self._shift[thing]:
+                register.base = int(self._read[tag]())
+        self._shift = {thing: self.shop.shift_of(thing) for thing in self._shift}
 
     def refresh(self) -> None:
         """Take over everything as it is, without noise (start of the bus)."""
@@ -216,10 +220,24 @@ class Image:
             lines.append(("v", now, out))
             if self._rng.random() < self.shop.twist.duplicate:
                 lines.append(("v", now, dict(out)))
-        for event in self.shop.news:
-            lines.append(("event", now, self._event(event)))
+        lines += [("event", now, event) for event in self._events()]
         self.shop.news.clear()
         return lines
+
+    def _events(self) -> list[dict[str, Any]]:
+        """The news as events, each with the register value that it leads to itself: of several of one moment (the
+        parts of a batch) the last one leads to the present value, those before it to less.
+        """
+        later: Counter[str] = Counter()
+        events: list[dict[str, Any]] = []
+        for happening in reversed(self.shop.news):
+            event = self._event(happening)
+            tag = event.get("tag")
+            if tag is not None:
+                event["count"] = self._registers[tag].before(int(self._true[tag]), later[tag])
+                later[tag] += 1
+            events.append(event)
+        return events[::-1]
 
     def due(self, now: float) -> list[tuple[str, float, dict[str, Any]]]:
         """Late tags whose time has come: a slow signal carries the time at which it got through."""
@@ -252,8 +270,10 @@ class Image:
         return True
 
     def _event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """The event with the register value it leads to, where a counter of the thing exists."""
+        """The event with its register and the present value of it, where a counter of the thing exists."""
         prop = {"work_start": "in", "work_end": "out", "scrap": "scrap"}.get(event["kind"])
+        if prop is None:
+            return dict(event)
         fits = [
             s
             for s in self.shop.plant.sensors

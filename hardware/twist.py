@@ -27,6 +27,7 @@ class Twist:
     lead_scale: float = 1.0
     lead_cv: float = 1.0
     demand_scale: float = 1.0  # more than 1: customers order more often
+    setup_scale: float = 1.0
     walk_s: tuple[float, float] = (0.0, 0.0)  # the repairer's way to the machine, uniform
     micro_station: str | None = None
     micro_every_s: float = 0.0  # working time between two minor stops

@@ -62,9 +62,15 @@ def test_an_impossible_value_changes_nothing(raw: int) -> None:
     assert (counter.raw, counter.total) == (10, 10)
 
 
-def test_an_event_counts_only_with_the_value_last_seen() -> None:
+def test_an_event_counts_with_the_value_last_seen_or_one_that_its_change_passed_over() -> None:
     counter = Counter(bits=16)
     counter.feed(65_535, 0)
     counter.feed(2, 1)
     assert counter.leads_to(2) == 65_538
-    assert counter.leads_to(1) is None
+    assert counter.leads_to(1) == 65_537  # passed over by the newest change: an earlier part of the same moment
+    assert counter.leads_to(65_535) is None
+    assert counter.leads_to(3) is None
+    counter.feed(2, 1)  # said twice
+    assert [counter.leads_to(n) for n in (65_535, 0, 1, 2)] == [None, 65_536, 65_537, 65_538]
+    counter.feed(3, 2)
+    assert [counter.leads_to(n) for n in (2, 3)] == [None, 65_539]

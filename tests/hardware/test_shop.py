@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -27,17 +26,7 @@ from sim.plant import (
     Stock,
     Supplier,
 )
-
-
-def exp(mean: float) -> Dist:
-    return Dist("exponential", (mean,))
-
-
-def plant(products: tuple[Product, ...], stations: tuple[Station, ...], **more: object) -> Plant:
-    """A plant of one-second ticks that starts on Monday 2026-01-05 in UTC."""
-    fields = {"id": "t", "site": "s", "area": "a", "line": "l", "timezone": "UTC", "tick_s": 1.0, "time_unit": "s"}
-    start = datetime(2026, 1, 5, tzinfo=UTC)
-    return Plant(**fields, currency="EUR", start=start, products=products, stations=stations, **more)  # type: ignore[arg-type]
+from tests.hardware.shops import exp, plant
 
 
 def line(works: list[Dist], release: Release, fails: Mode | None = None, places: int = UNLIMITED) -> Plant:
@@ -187,14 +176,35 @@ def test_the_twist_differs_in_three_parameters_and_a_piece_of_structure() -> Non
 
 def test_what_the_virtual_plant_does_not_run_is_refused_thing_by_thing() -> None:
     described = rich()
-    stations = tuple(replace(s, setups=(("a", "b", exp(3)),), kanban=4) for s in described.stations)
-    demands = tuple(replace(d, unmet="lost") for d in described.demands)
-    overtime = (replace(described.calendars[0], overtime=600),)
-    with pytest.raises(ValueError, match=r"station cut: setups; station cut: a kanban.*lost orders.*day: overtime"):
-        Shop(replace(described, stations=stations, demands=demands, calendars=overtime), 1)
-    kanban = Control("cards", "buffers.b1.kanban", 1, 9, 1, 0, "release", 0.0, "operator")
-    with pytest.raises(ValueError, match=r"control cards: buffers\.b1\.kanban"):
-        Shop(replace(described, controls=(*described.controls, kanban)), 1)
+    worn = Mode("worn", "condition", exp(60.0))
+    stations = tuple(replace(s, operators=("hands", 1), modes=(*s.modes, worn)) for s in described.stations)
+    products = (replace(described.products[0], lot=4, transfer=2), described.products[1])
+    stocks = (replace(described.stocks[0], policy="forecast"), replace(described.stocks[1], echelon=True))
+    demands = tuple(replace(d, season=(1.0,) * 168) for d in described.demands)
+    level = Control("level", "stations.cut.at_level", 1, 4, 1, 0, "maintenance", 0.0, "engineer")
+    other = replace(
+        described,
+        stations=stations,
+        products=products,
+        stocks=stocks,
+        demands=demands,
+        controls=(level,),
+        conventions={"blocking": "before_service"},
+    )
+    with pytest.raises(ValueError, match="plant t: the virtual plant does not run") as refused:
+        Shop(other, 1)
+    for what in (
+        "station cut: operators",
+        "station cut: mode worn at a condition",
+        "station test: operators",
+        "product a: lots and transfer batches",
+        "stock coil: policy forecast",
+        "stock ready: an echelon policy",
+        "demand customer: a season",
+        "conventions: blocking before_service",
+        "control level: stations.cut.at_level",
+    ):
+        assert what in str(refused.value)
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:
