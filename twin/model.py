@@ -211,11 +211,15 @@ class Meters(msgspec.Struct):
 
 
 class Channel(msgspec.Struct):
-    """A cumulative counter as sent: its newest value and when that held."""
+    """A cumulative counter as sent: its newest value and when that held. `guessed`: what was made up since, last at
+    `guess_t`, and will be counted if it is true.
+    """
 
     last: int
     t: int
     resets: int = 0
+    guessed: int = 0
+    guess_t: int = 0
 
 
 class TagState(msgspec.Struct):
@@ -288,6 +292,13 @@ class TwinState(msgspec.Struct):
 def held(station: StationState) -> int:
     """Parts at a station: in its queue and in its units."""
     return len(station.queue) + sum(len(unit.parts) for unit in station.units)
+
+
+def guess(state: TwinState, key: str | None) -> None:
+    """Something was made up that counter `key` must show with its next step, if it is true."""
+    channel = state.channels.get(key or "")
+    if channel is not None:
+        channel.guessed, channel.guess_t = channel.guessed + 1, state.t
 
 
 def count(state: TwinState, what: str, n: int = 1) -> None:

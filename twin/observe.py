@@ -171,7 +171,7 @@ def _control(f: Floor, obs: Obs) -> None:
 
 def _counter(f: Floor, obs: Obs) -> None:
     sensor = f.topology.tags[obs.name]
-    n = delta(f, obs.name, int(obs.value), 0)
+    n, known = delta(f, obs.name, int(obs.value), 0)
     s = f.topology.station.get(sensor.thing)
     if n < 0:
         for station in f.state.stations:
@@ -182,6 +182,7 @@ def _counter(f: Floor, obs: Obs) -> None:
     elif sensor.thing in f.topology.product and sensor.property == "in":
         f.state.channels.setdefault(f"=in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
         p = f.topology.product[sensor.thing]
+        moves.released_before(f, p, known)
         for _ in range(n):
             moves.join(f, moves.release(f, p, seen=True), 0)
     elif sensor.property == "demand":

@@ -219,11 +219,23 @@ def tick(f: Floor) -> None:
         if not f.covered(s):
             _let_run(f, s)
         elif station.queue:
+            _missed_starts(f, s)
             _no_idle_beside_queue(f, s)
     bound_all(f)
     old = [key for key, c in f.state.contradictions.items() if f.t - c.t > FORGET_MS]
     for key in old:
         del f.state.contradictions[key]
+
+
+def _missed_starts(f: Floor, s: int) -> None:
+    """A unit whose state has never ceased to be at work, beside parts that could start: it has begun the next one."""
+    long_ago = f.t - PATIENCE_MS
+    for u, unit in enumerate(f.state.stations[s].units):
+        works = unit.measured and unit.said in (WORK, SETUP) and not unit.parts and unit.since <= long_ago
+        if works and unit.state in FREE and floor.ready(f, s, since=long_ago):
+            moves.assume(f, s, u)
+            floor.set_state(f, s, u, unit.said)
+            count(f.state, "missed_starts")
 
 
 def _no_idle_beside_queue(f: Floor, s: int) -> None:

@@ -163,14 +163,22 @@ def _authoritative(plant: Plant) -> frozenset[str]:
     return frozenset(tag for _, tags in best.values() for tag in tags)
 
 
-def event_counter(topology: Topology, thing: str, kind: str, unit: int | None, product: str | None) -> str | None:
-    """The tag whose register an event's count stands for, None where the thing has no such counter."""
+def counter_key(topology: Topology, thing: str, kind: str, unit: int | None, product: str | None) -> str:
+    """The channel in which an event's count is kept: the tag of the register it stands for, or one of its own where the
+    thing has no such counter.
+    """
     wanted = {"work_start": "in", "work_end": "out", "scrap": "scrap"}.get(kind)
     for sensor in topology.plant.sensors:
         counts = sensor.tag in topology.counters and (sensor.thing, sensor.property) == (thing, wanted)
         if counts and sensor.unit in (None, unit) and sensor.product in (None, product):
             return sensor.tag
-    return None
+    return f"@{thing}/{kind}"
+
+
+def release_key(topology: Topology, product: str) -> str | None:
+    """The tag that counts a product's releases."""
+    tags = (s.tag for s in topology.plant.sensors if (s.thing, s.property) == (product, "in"))
+    return next((tag for tag in tags if tag in topology.counters), None)
 
 
 def setup_ms(topology: Topology, s: int, before: str, after: str) -> float:
