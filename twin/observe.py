@@ -182,7 +182,8 @@ def _counter(f: Floor, obs: Obs) -> None:
     elif sensor.thing in f.topology.product and sensor.property == "in":
         f.state.channels.setdefault(f"=in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
         p = f.topology.product[sensor.thing]
-        moves.released_before(f, p, known)
+        if known:
+            moves.released_before(f, p, known)
         for _ in range(n):
             moves.join(f, moves.release(f, p, seen=True), 0)
     elif sensor.property == "demand":

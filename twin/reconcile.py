@@ -176,6 +176,7 @@ def enforce(f: Floor, s: int, u: int) -> None:
     """Make the believed parts agree with what the unit's state sensor says."""
     unit = f.state.stations[s].units[u]
     code, unit.odd = unit.said, 0
+    moves.spare(f, s, u)
     if code in FREE:
         if unit.parts and not unit.done and unit.assumed:
             for part in reversed(unit.parts):
