@@ -128,7 +128,7 @@ def end(f: Floor, s: int, u: int, product: int | None, step: int | None = None, 
     if part is None:
         part = _never_started(f, s, u, product, step)
     elif product is not None and part.product != product:
-        swap(f, s, part, [*unit.parts, *station.queue], product)
+        swap(f, s, part, [*(p for p in unit.parts if not p.done), *station.queue], product)
     if unit.state in (DOWN, SETUP):
         set_state(f, s, u, WORK)
     if unit.ended != f.t or not any(p.done for p in unit.parts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.plant import DONE, SCRAP
-from twin import floor, moves
+from twin import floor, moves, search
 from twin.floor import Floor, drop
 from twin.model import BLOCKED, DOWN, FREE, IDLE, OFF, SETUP, STARVED, WORK, Contradiction, Part, Unit, count
 from twin.supply import contradict
@@ -11,6 +11,8 @@ from twin.topology import setup_ms
 
 PATIENCE_MS = 20_000
 """How long a unit's state may contradict the part it is believed to hold (sensors are some seconds late)."""
+JUST_NOW_MS = 6_000
+"""A level that rises so soon after a branch says which way the part went (sensors are some seconds late)."""
 AGREE = 2
 """Level readings in a row that must differ by the same number before a fully counted queue is corrected."""
 FORGET_MS = 1_800_000
@@ -32,6 +34,10 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
             station.misses, station.miss_by = station.misses + 1, value
             return
     by = max(value - station.bias, 0) - len(station.queue)
+    while by > 0 and (part := search.other_branch(f, s, None, JUST_NOW_MS)) is not None:
+        part.since = f.t
+        station.queue.append(part)  # a branch that was taken just now
+        by -= 1
     if by == 0:
         station.misses, station.suspect = 0, False
         return
@@ -72,7 +78,7 @@ def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
             _put_back(f, part)
             return
     for part in reversed(queue):
-        open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS]
+        open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS and _may_be(f, part, k)]
         if open_alts:
             drop(queue, part)
             _other_branch(f, part, open_alts[0])
@@ -84,6 +90,16 @@ def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
         moves.start(f, s, free[0], None)
         return
     moves.give_up(f, s, next((p for p in reversed(queue) if p.guess), queue[-1]))
+
+
+def _may_be(f: Floor, part: Part, target: int) -> bool:
+    """May a part have gone this other way unseen? Not where scrap is counted, or a level shows no more than believed."""
+    if target == SCRAP:
+        return "scrap" not in f.topology.sensed[part.came]
+    if target == DONE:
+        return True
+    station = f.state.stations[f.topology.at[part.product][target]]
+    return station.level is None or station.level - station.bias > len(station.queue)
 
 
 def _took_more(f: Floor, s: int, queue: list[Part]) -> bool:

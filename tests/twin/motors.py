@@ -142,7 +142,7 @@ sensors:
 
 
 def tags() -> str:
-    """Sensors of everything but rework's queue: states, counters by product, queues, stocks, customers, releases."""
+    """Sensors of everything: states, counters by product, queues, stocks, customers, releases."""
     lines = []
     made, parts = ("small", "large"), ("housing_s", "housing_l")
     stations = {"mill": 2, "turn": 2, "assembly": 2, "test": 1, "rework": 1, "paint": 1, "pack": 1}
@@ -151,8 +151,7 @@ def tags() -> str:
             lines.append(f"{{thing: {station}, unit: {u}, property: state, tag: {station}/{u}/state, type: enum}}")
         for product in parts if station == "mill" else made:
             lines.append(f"{{thing: {station}, property: out, product: {product}, tag: {station}/out/{product}}}")
-        if station != "rework":
-            lines.append(f"{{thing: to_{station}, property: level, tag: {station}/queue, range: [0, 30]}}")
+        lines.append(f"{{thing: to_{station}, property: level, tag: {station}/queue, range: [0, 30]}}")
     lines += [f"{{thing: test, property: scrap, product: {p}, tag: test/scrap/{p}}}" for p in made]
     lines += [f"{{thing: {p}, property: in, tag: release/{p}}}" for p in (*made, *parts)]
     shipped = ("stock_s", "stock_l", "export_s", "export_l")
