@@ -51,6 +51,9 @@ def happened(f: Floor, event: Event) -> None:
         count(f.state, "event_unknown_unit")
         return
     product = f.topology.product.get(event.product) if event.product else None
+    if event.product and not any(p == product for p, _ in f.topology.into[s]):
+        count(f.state, "event_unknown_product")  # never made there: that something happened is believed all the same
+        product = None
     if event.kind in ("down", "up") or (event.kind == "state" and event.state == "down"):
         _failure(f, s, u, event)
     elif event.kind in ("setup", "setup_end"):

@@ -206,6 +206,7 @@ def _asked(f: Floor, thing: str, n: int) -> None:
 def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
     sensor = f.topology.tags[tag]
     product = f.topology.product.get(sensor.product) if sensor.product else None
+    product = product if any(p == product for p, _ in f.topology.into[s]) else None
     unit = sensor.unit - 1 if sensor.unit is not None else None
     if n and f.state.stations[s].events:
         count(f.state, "healed_by_counter", n)

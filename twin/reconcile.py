@@ -93,7 +93,7 @@ def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
 
 
 def _may_be(f: Floor, part: Part, target: int) -> bool:
-    """May a part have gone this other way unseen? Not where scrap is counted, or a level shows no more than believed."""
+    """May a part have gone this other way unseen? Not where scrap is counted or a level shows no more than believed."""
     if target == SCRAP:
         return "scrap" not in f.topology.sensed[part.came]
     if target == DONE:

@@ -50,9 +50,10 @@ def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
 
 
 def _source(topology: Topology, k: int, doc: Supply) -> int:
-    """The stock that sends, -1 where a supplier does."""
+    """The stock that sends what a document is about, -1 where a supplier does."""
     spec = topology.plant.stocks[k]
-    return topology.stock.get(doc.supplier or spec.source, -1)
+    fast = _lane(spec, doc.ref or doc.doc, doc.supplier) == "express"
+    return topology.stock.get(spec.express.source if fast and spec.express is not None else spec.source, -1)
 
 
 def _lane(spec: Stock, doc: str, supplier: str | None) -> str:
