@@ -220,7 +220,7 @@ def test_the_longer_an_order_is_on_its_way_the_likelier_it_is_late() -> None:
     words = np.random.default_rng(3).integers(-(2**63), 2**63 - 1, (3, 2000), dtype=np.int64)
     tables = (table(Dist("constant", (10_000.0,))), table(Dist("constant", (20_000.0,))))
     one = np.full(2000, 65_536, dtype=np.int64)
-    left = late_residuals(tables, 0.7, 5_000.0, one, tuple(words))  # type: ignore[arg-type]
+    left = late_residuals(tables, 0.7, 5_000.0, one, tuple(words))
     assert set(left.tolist()) == {5_000, 25_000}
     assert (left == 25_000).mean() == pytest.approx(0.3, abs=0.04)
     assert (late_residuals(tables, 0.7, 12_000.0, one[:9], tuple(w[:9] for w in words)) == 18_000).all()
