@@ -6,6 +6,8 @@ run ever meets them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,38 +61,65 @@ def late_residuals(
     By Bayes' rule the order is late with odds (1 - in_time) P(lead + lateness > age) : in_time P(lead > age). `words`
     decide that, the lead time, and the lateness.
     """
-    late_words, lead_words, more_words = words
+    lead, late = _Spread.of(tables[0]), _Spread.of(tables[1])
     ticks = np.empty(len(scale))
     for i, factor in enumerate(scale / ONE):
-        ticks[i] = factor * _late_residual(tables, in_time, age / factor, (late_words[i], lead_words[i], more_words[i]))
+        ticks[i] = factor * _late_residual((lead, late), in_time, age / factor, [int(w[i]) for w in words])
     return np.maximum(np.rint(ticks), 0).astype(np.int64)
 
 
-def _late_residual(tables: tuple[Array, Array], in_time: float, age: float, words: tuple[int, int, int]) -> float:
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """A duration as its uniforms: ticks where they begin, end and have their middle, probability of each and below."""
+
+    bottom: NDArray[np.float64]
+    top: NDArray[np.float64]
+    middle: NDArray[np.float64]
+    share: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+    @staticmethod
+    def of(table: Array) -> _Spread:
+        low, width, weight = drawn(table)
+        share = weight / weight.sum()
+        below = np.concatenate(([0.0], np.cumsum(share)))
+        return _Spread(low / FINE, (low + width) / FINE, (low + width / 2) / FINE, share, below)
+
+    def longer(self, age: float) -> NDArray[np.float64]:
+        """Probability that each uniform takes more than `age` ticks."""
+        wide = self.top > self.bottom
+        part = np.clip((self.top - age) / np.where(wide, self.top - self.bottom, 1.0), 0.0, 1.0)
+        return np.asarray(self.share * np.where(wide, part, self.bottom >= age))
+
+    def after(self, age: float, word: int) -> float:
+        """What remains of the duration at `age` ticks (0 where it should be over)."""
+        ends = np.cumsum(self.longer(age))
+        if ends[-1] <= 0.0:
+            return 0.0
+        piece = int(np.searchsorted(ends, _upper(word) * ends[-1], side="right"))
+        begin = max(float(self.bottom[piece]), age)
+        return begin + (word & 0xFFFFFFFF) / 2.0**32 * (float(self.top[piece]) - begin) - age
+
+
+def _upper(word: int) -> float:
+    return (word >> 32 & 0xFFFFFFFF) / 2.0**32
+
+
+def _late_residual(both: tuple[_Spread, _Spread], in_time: float, age: float, words: list[int]) -> float:
     """One replica of `late_residuals`, at scale one."""
-    lead, late = tables
-    low, width, weight = drawn(lead)
-    bottom, top, share = low / FINE, (low + width) / FINE, weight / weight.sum()
-    on_way = in_time * float(share @ np.clip((top - age) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0))
-    if age <= 0.0:
-        on_way = in_time
-    behind = share * _longer(late, age - (bottom + top) / 2)  # probability of each lead time, and of being late beyond
+    lead, late = both
+    on_way = in_time * float(lead.longer(age).sum())
+    # probability of each lead time with a lateness that reaches beyond the age, by the middles of the uniforms
+    behind = lead.share * (1.0 - late.below[np.searchsorted(late.middle, age - lead.middle, side="left")])
     ends = np.cumsum(behind)
     total = on_way + (1.0 - in_time) * float(ends[-1])
-    chance, lead_word = ((int(word) >> 32 & 0xFFFFFFFF) / 2.0**32 for word in words[:2])
-    if total <= 0.0 or chance * total < on_way:
-        return float(residuals(lead, age, np.array([words[1]]))[0])
-    piece = int(np.searchsorted(ends, lead_word * ends[-1], side="right"))
-    took = bottom[piece] + (int(words[1]) & 0xFFFFFFFF) / 2.0**32 * (top[piece] - bottom[piece])
-    late_age = max(age - took, 0.0)
-    return float(max(took - age, 0.0) + residuals(late, late_age, np.array([words[2]]))[0])
-
-
-def _longer(table: Array, ages: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability that a duration lasts longer than each of `ages`, by the middles of its uniforms."""
-    low, width, weight = drawn(table)
-    below = np.concatenate(([0.0], np.cumsum(weight / weight.sum())))
-    return np.asarray(1.0 - below[np.searchsorted((low + width / 2) / FINE, ages, side="left")])
+    if total <= 0.0:  # later than any order can be
+        return OVERDUE * (lead.after(0.0, words[1]) + late.after(0.0, words[2]))
+    if _upper(words[0]) * total < on_way:
+        return lead.after(age, words[1])
+    piece = int(np.searchsorted(ends, _upper(words[1]) * ends[-1], side="right"))
+    took = float(lead.bottom[piece] + (words[1] & 0xFFFFFFFF) / 2.0**32 * (lead.top[piece] - lead.bottom[piece]))
+    return max(took - age, 0.0) + late.after(max(age - took, 0.0), words[2])
 
 
 class Drawer:

@@ -8,26 +8,35 @@ from twin import floor, moves
 from twin.crews import mode_of
 from twin.floor import Floor
 from twin.model import DOWN, SETUP, WORK, Channel, count
-from twin.topology import event_counter
+from twin.topology import counter_key
 
 MOST = 500
 """More parts than this in one step of a counter are not believed to have been missed (the counter was reset)."""
 
 
-def delta(f: Floor, key: str, value: int, first: int) -> int:
-    """How many a cumulative count has gone up (`first` when it is new); a drop or a leap is a reset and counts
-    nothing.
+def delta(f: Floor, key: str, value: int, first: int) -> tuple[int, int]:
+    """How many a cumulative count has gone up (`first` when it is new) beyond what was guessed, and how many of those
+    guesses it confirms. A drop or a leap is a reset: -1.
+
+    A guess of this very moment is in the count; an older one only where the count has gone up by more than one.
     """
     channel = f.state.channels.get(key)
     if channel is None:
         f.state.channels[key] = Channel(last=value, t=f.t)
-        return first
-    delta, channel.last, channel.t = value - channel.last, value, f.t
-    if 0 <= delta <= MOST:
-        return delta
-    channel.resets += 1
-    count(f.state, "counter_resets")
-    return -1
+        return first, 0
+    up, channel.last, channel.t = value - channel.last, value, f.t
+    if not 0 <= up <= MOST:
+        channel.resets += 1
+        channel.guessed = 0
+        count(f.state, "counter_resets")
+        return -1, 0
+    if up == 0:
+        return 0, 0
+    known = min(channel.guessed, up if channel.guess_t == f.t else up - 1)
+    channel.guessed = 0
+    if known:
+        count(f.state, "guesses_confirmed", known)
+    return up - known, known
 
 
 def happened(f: Floor, event: Event) -> None:
@@ -42,6 +51,9 @@ def happened(f: Floor, event: Event) -> None:
         count(f.state, "event_unknown_unit")
         return
     product = f.topology.product.get(event.product) if event.product else None
+    if event.product and not any(p == product for p, _ in f.topology.into[s]):
+        count(f.state, "event_unknown_product")  # never made there: that something happened is believed all the same
+        product = None
     if event.kind in ("down", "up") or (event.kind == "state" and event.state == "down"):
         _failure(f, s, u, event)
     elif event.kind in ("setup", "setup_end"):
@@ -59,7 +71,7 @@ def _failure(f: Floor, s: int, u: int, event: Event) -> None:
         said = STATES.index(event.state) if event.state in STATES else WORK
         floor.set_state(f, s, u, said if said != DOWN else WORK)
         return
-    if event.count is None or delta(f, f"@{event.thing}/down", event.count, 1) != 0:
+    if event.count is None or delta(f, f"@{event.thing}/down", event.count, 1)[0] != 0:
         f.state.stations[s].failures += 1
     holds = event.product is not None or not f.topology.rests[s]
     if holds and (not unit.parts or (unit.done and not f.topology.rests[s])):
@@ -86,8 +98,8 @@ def _setup(f: Floor, s: int, u: int, event: Event) -> None:
 
 def _work(f: Floor, s: int, u: int, event: Event, product: int | None) -> None:
     station = f.state.stations[s]
-    tag = event_counter(f.topology, event.thing, event.kind, event.unit, event.product)
-    n = 1 if event.count is None else delta(f, tag or f"@{event.thing}/{event.kind}", event.count, 1)
+    key = counter_key(f.topology, event.thing, event.kind, event.unit, event.product)
+    n = 1 if event.count is None else delta(f, key, event.count, 1)[0]
     if n == 0:
         count(f.state, "events_already_counted")
         return

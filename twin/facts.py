@@ -9,7 +9,7 @@ from sim.distributions import mean
 from sim.facts import Facts, OrderFacts, PartFacts, StockFacts, UnitFacts
 from sim.plant import DONE, Express, Station, Stock
 from twin.floor import Floor
-from twin.model import DOWN, OFF, SETUP, Order, Part, StockState, TwinState, Unit
+from twin.model import DOWN, LANES, OFF, SETUP, Order, Part, Standing, StockState, TwinState, Unit, standing
 from twin.topology import build
 
 
@@ -157,13 +157,15 @@ class _Teller:
             for lane, terms in (("regular", spec), ("express", spec.express)):
                 if terms is not None and terms.lead is not None:
                     lanes[spec.id, lane] = self.lane(stock, lane, terms)
-        for (name, lane), found in lanes.items():
-            source = self.source(name, lane)
-            sent = min(found.owed, hand.get(source, 0))
-            if sent:
-                hand[source] -= sent
-                found.owed -= sent
-                found.orders.append(OrderFacts(sent, placed=self.tick))
+        for k, spec in enumerate(plant.stocks):
+            for lane, i in self.topology.served[k]:
+                if lane:
+                    ahead = state.stocks[i].ahead.get(lane, 0)
+                    found = lanes[plant.stocks[i].id, lane]
+                    sent = min(found.owed, ahead + hand[spec.id])
+                    hand[spec.id] -= max(sent - ahead, 0)
+                    found.owed -= sent
+                    found.orders += [OrderFacts(sent, placed=self.tick)] if sent else []
         most = self.c.layout.sizes["transit"]
         facts = {}
         for k, spec in enumerate(plant.stocks):
@@ -176,7 +178,9 @@ class _Teller:
 
     def source(self, stock: str, lane: str) -> str:
         spec = self.c.plant.stocks[self.c.stock_index[stock]]
-        return spec.express.source if lane == "express" and spec.express is not None else spec.source
+        if lane == "express":
+            return "" if spec.express is None else spec.express.source
+        return spec.source
 
     def backorders(self, k: int) -> int:
         """Units owed to customers who wait, brought in line with who they are."""
@@ -195,30 +199,33 @@ class _Teller:
         """Orders of a lane. What a sensor has on order beyond all documents is in the regular lane, half its lead time
         old, or, from a stock that has nothing, still owed.
         """
-        known = sorted((o for o in stock.orders.values() if o.open), key=lambda o: o.issued)
-        surplus = sum(o.open for o in known) - stock.on_order
-        for order in list(known):
-            if surplus >= order.open > 0 and order.version >= 0:
-                surplus -= order.open  # received, its document has not come yet
-                known.remove(order)
+        known = [entry for name in LANES for entry in standing(stock, name)]
+        surplus = sum(entry.on_way + entry.owed for entry in known) - stock.on_order
+        for entry in sorted(known, key=lambda e: e.order.issued):
+            if surplus >= entry.on_way + entry.owed:
+                surplus -= entry.on_way + entry.owed  # received, its document has not come yet
+                known.remove(entry)
         found = _Lane([])
         from_stock = terms.source in self.topology.stock
-        for order in known:
-            if order.lane == lane:
-                self.order(found, order, from_stock=from_stock)
-        missing = stock.on_order - sum(o.open for o in known)
-        if lane == "regular" and missing > 0:
+        for entry in known:
+            if entry.order.lane == lane:
+                self.order(found, entry)
+        if surplus > 0 and lane == "regular":  # sent before the first document came
+            found.owed = max(found.owed - surplus, 0)
+        if lane == "regular" and surplus < 0:
             if from_stock and not self.state.stocks[self.topology.stock[terms.source]].on_hand:
-                found.owed += missing
+                found.owed -= surplus
             else:
                 assert terms.lead is not None
-                found.orders.insert(0, OrderFacts(missing, placed=self.tick - round(mean(terms.lead) / 2)))
+                found.orders.insert(0, OrderFacts(-surplus, placed=self.tick - round(mean(terms.lead) / 2)))
         return found
 
-    def order(self, lane: _Lane, order: Order, *, from_stock: bool) -> None:
+    def order(self, lane: _Lane, entry: Standing) -> None:
         """One order: on its way since it was placed (or ready), or shipment by shipment."""
-        if not from_stock:
-            lane.orders.append(OrderFacts(order.open, placed=self.placed(order)))
+        order = entry.order
+        lane.owed += entry.owed
+        if not order.from_stock:
+            lane.orders.append(OrderFacts(entry.on_way, placed=self.placed(order)))
             return
         come = order.received
         for sent in sorted(order.sent.values(), key=lambda s: s.left):
@@ -226,7 +233,6 @@ class _Teller:
             come -= sent.quantity - left
             if left:
                 lane.orders.append(OrderFacts(left, placed=min(to_tick(self.c, sent.left), self.tick)))
-        lane.owed += max(order.quantity - max(order.shipped, order.received), 0)
 
     def placed(self, order: Order) -> int:
         """The tick from which an order's lead time counts: later than now where the supplier is still busy."""
@@ -245,8 +251,9 @@ class _Teller:
     def orders_at(self, supplier: str) -> list[Order]:
         """Open orders at a supplier, the oldest first."""
         pairs = zip(self.c.plant.stocks, self.state.stocks, strict=True)
-        orders = [o for k, stock in pairs for o in stock.orders.values() if self.source(k.id, o.lane) == supplier]
-        return sorted((o for o in orders if o.open), key=lambda o: (o.issued, o.doc))
+        lanes = [(stock, name) for k, stock in pairs for name in LANES if self.source(k.id, name) == supplier]
+        orders = [entry.order for stock, name in lanes for entry in standing(stock, name)]
+        return sorted(orders, key=lambda o: (o.issued, o.doc))
 
     def busy(self) -> dict[str, int]:
         """Until when each supplier's capacity is taken."""

@@ -108,6 +108,7 @@ class Order(msgspec.Struct):
     issued: int = 0
     due: int = 0
     lane: str = "regular"
+    from_stock: bool = False
     sent: dict[str, Shipment] = {}
     got: dict[str, int] = {}
 
@@ -119,11 +120,6 @@ class Order(msgspec.Struct):
     def received(self) -> int:
         return sum(self.got.values())
 
-    @property
-    def open(self) -> int:
-        """Units that are still to come."""
-        return max(max(self.quantity, self.shipped) - self.received, 0)
-
 
 class StockState(msgspec.Struct):
     """A stock point. `measured_t` by property: when a sensor last said so; `ordered` and `placed` (orders) by lane."""
@@ -133,6 +129,7 @@ class StockState(msgspec.Struct):
     on_order: int = 0
     measured_t: dict[str, int] = {}
     orders: dict[str, Order] = {}
+    ahead: dict[str, int] = {}  # by lane: units that its source must have sent although no notice has come
     closed: dict[str, int] = {}  # documents received or cancelled, with their version
     grown: int = 0  # when more came to hand last
     demanded: int = 0
@@ -140,6 +137,46 @@ class StockState(msgspec.Struct):
     received: int = 0
     ordered: dict[str, int] = {}
     placed: dict[str, int] = {}
+
+
+class Standing(msgspec.Struct):
+    """What is still to come of an order: units on their way, and units that a source stock has yet to send."""
+
+    order: Order
+    on_way: int
+    owed: int = 0
+
+
+def standing(stock: StockState, lane: str) -> list[Standing]:
+    """The orders of a lane of which something is to come, the oldest first.
+
+    A source stock sends in the order of the orders: before the last one it has sent something of, it owes nothing.
+    """
+    orders = sorted((o for o in stock.orders.values() if o.lane == lane), key=lambda o: (o.issued, o.doc))
+    last = max((i for i, o in enumerate(orders) if o.sent or o.got), default=-1)
+    found = []
+    for i, order in enumerate(orders):
+        if order.from_stock:
+            done = max(order.shipped, order.received)
+            entry = Standing(order, done - order.received, max(order.quantity - done, 0) if i >= last else 0)
+        else:
+            entry = Standing(order, max(order.quantity - order.received, 0))
+        if entry.on_way or entry.owed:
+            found.append(entry)
+    return found
+
+
+def owed(stock: StockState, lane: str) -> int:
+    """Units of a lane that its source stock still owes. What documents say beyond what a sensor has on order was sent
+    before the first document came.
+    """
+    entries = {name: standing(stock, name) for name in LANES}
+    total = sum(e.on_way + e.owed for found in entries.values() for e in found)
+    over = max(total - stock.on_order, 0) if "on_order" in stock.measured_t else 0
+    return max(sum(e.owed for e in entries[lane]) - over - stock.ahead.get(lane, 0), 0)
+
+
+LANES = ("regular", "express")
 
 
 class DemandState(msgspec.Struct):
@@ -174,11 +211,15 @@ class Meters(msgspec.Struct):
 
 
 class Channel(msgspec.Struct):
-    """A cumulative counter as sent: its newest value and when that held."""
+    """A cumulative counter as sent: its newest value and when that held. `guessed`: what was made up since, last at
+    `guess_t`, and will be counted if it is true.
+    """
 
     last: int
     t: int
     resets: int = 0
+    guessed: int = 0
+    guess_t: int = 0
 
 
 class TagState(msgspec.Struct):
@@ -251,6 +292,13 @@ class TwinState(msgspec.Struct):
 def held(station: StationState) -> int:
     """Parts at a station: in its queue and in its units."""
     return len(station.queue) + sum(len(unit.parts) for unit in station.units)
+
+
+def guess(state: TwinState, key: str | None) -> None:
+    """Something was made up that counter `key` must show with its next step, if it is true."""
+    channel = state.channels.get(key or "")
+    if channel is not None:
+        channel.guessed, channel.guess_t = channel.guessed + 1, state.t
 
 
 def count(state: TwinState, what: str, n: int = 1) -> None:

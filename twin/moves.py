@@ -27,8 +27,8 @@ from twin.floor import (
     undone,
     vanish,
 )
-from twin.model import BLOCKED, DOWN, OFF, SETUP, WORK, Part, Unit, count
-from twin.topology import setup_ms
+from twin.model import BLOCKED, DOWN, OFF, SETUP, WORK, Part, Unit, count, guess
+from twin.topology import counter_key, release_key, setup_ms
 
 LATELY = 24
 """How many finished or scrapped parts are kept in case they turn out to have gone elsewhere."""
@@ -128,13 +128,17 @@ def end(f: Floor, s: int, u: int, product: int | None, step: int | None = None, 
     if part is None:
         part = _never_started(f, s, u, product, step)
     elif product is not None and part.product != product:
-        swap(f, s, part, [*unit.parts, *station.queue], product)
+        swap(f, s, part, [*(p for p in unit.parts if not p.done), *station.queue], product)
     if unit.state in (DOWN, SETUP):
         set_state(f, s, u, WORK)
     if unit.ended != f.t or not any(p.done for p in unit.parts):
         _operation(f, s, unit)
     station.ended += 1
     station.ended_of[part.product] += 1
+    if not f.sure:
+        plant = f.topology.plant
+        thing, name = plant.stations[s].id, plant.products[part.product].id
+        guess(f.state, counter_key(f.topology, thing, "work_end", u + 1, name))
     unit.ended, unit.family = f.t, f.topology.family[part.product]
     target = f.topology.likely[part.product][part.step]
     part.alts = list(f.topology.alts[part.product][part.step])
@@ -247,6 +251,15 @@ def release(f: Floor, product: int, *, seen: bool) -> Part:
     return Part(product=product, step=0, born=f.t, since=f.t, guess=not seen)
 
 
+def released_before(f: Floor, product: int, n: int) -> None:
+    """`n` parts that had to appear had been released, as is counted now."""
+    f.state.meters.released[product] += n
+    count(f.state, "appeared", -n)
+    for k, each in f.topology.consumes[product]:
+        if "on_hand" not in f.state.stocks[k].measured_t:
+            supply.take(f.state.stocks[k], n * each)
+
+
 def scrap(f: Floor, s: int, product: int | None, u: int | None = None) -> None:
     """The part that last left `s` (of `product`) was scrapped there, wherever it was believed to have gone; or the one
     that a failure has spoilt.
@@ -301,7 +314,11 @@ def find_elsewhere(f: Floor, s: int, product: int | None, *, ghost: bool = True)
         return None
     if step == 0 and not _release_seen(f, choice):
         return release(f, choice, seen=product is not None)
-    return appear(f, choice, step) if ghost else None
+    if not ghost:
+        return None
+    if step == 0:
+        guess(f.state, release_key(f.topology, f.topology.plant.products[choice].id))
+    return appear(f, choice, step)
 
 
 def _release_seen(f: Floor, product: int) -> bool:

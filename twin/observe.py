@@ -171,7 +171,7 @@ def _control(f: Floor, obs: Obs) -> None:
 
 def _counter(f: Floor, obs: Obs) -> None:
     sensor = f.topology.tags[obs.name]
-    n = delta(f, obs.name, int(obs.value), 0)
+    n, known = delta(f, obs.name, int(obs.value), 0)
     s = f.topology.station.get(sensor.thing)
     if n < 0:
         for station in f.state.stations:
@@ -182,6 +182,8 @@ def _counter(f: Floor, obs: Obs) -> None:
     elif sensor.thing in f.topology.product and sensor.property == "in":
         f.state.channels.setdefault(f"=in/{sensor.thing}", Channel(last=0, t=f.t)).last += n
         p = f.topology.product[sensor.thing]
+        if known:
+            moves.released_before(f, p, known)
         for _ in range(n):
             moves.join(f, moves.release(f, p, seen=True), 0)
     elif sensor.property == "demand":
@@ -204,6 +206,7 @@ def _asked(f: Floor, thing: str, n: int) -> None:
 def _station_counter(f: Floor, s: int, tag: str, n: int) -> None:
     sensor = f.topology.tags[tag]
     product = f.topology.product.get(sensor.product) if sensor.product else None
+    product = product if any(p == product for p, _ in f.topology.into[s]) else None
     unit = sensor.unit - 1 if sensor.unit is not None else None
     if n and f.state.stations[s].events:
         count(f.state, "healed_by_counter", n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.plant import DONE, SCRAP
-from twin import floor, moves
+from twin import floor, moves, search
 from twin.floor import Floor, drop
 from twin.model import BLOCKED, DOWN, FREE, IDLE, OFF, SETUP, STARVED, WORK, Contradiction, Part, Unit, count
 from twin.supply import contradict
@@ -11,6 +11,8 @@ from twin.topology import setup_ms
 
 PATIENCE_MS = 20_000
 """How long a unit's state may contradict the part it is believed to hold (sensors are some seconds late)."""
+JUST_NOW_MS = 6_000
+"""A level that rises so soon after a branch says which way the part went (sensors are some seconds late)."""
 AGREE = 2
 """Level readings in a row that must differ by the same number before a fully counted queue is corrected."""
 FORGET_MS = 1_800_000
@@ -32,6 +34,10 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
             station.misses, station.miss_by = station.misses + 1, value
             return
     by = max(value - station.bias, 0) - len(station.queue)
+    while by > 0 and (part := search.other_branch(f, s, None, JUST_NOW_MS)) is not None:
+        part.since = f.t
+        station.queue.append(part)  # a branch that was taken just now
+        by -= 1
     if by == 0:
         station.misses, station.suspect = 0, False
         return
@@ -72,7 +78,7 @@ def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
             _put_back(f, part)
             return
     for part in reversed(queue):
-        open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS]
+        open_alts = [k for k in part.alts if f.t - part.moved <= floor.RECALL_MS and _may_be(f, part, k)]
         if open_alts:
             drop(queue, part)
             _other_branch(f, part, open_alts[0])
@@ -84,6 +90,16 @@ def _one_fewer(f: Floor, s: int, queue: list[Part]) -> None:
         moves.start(f, s, free[0], None)
         return
     moves.give_up(f, s, next((p for p in reversed(queue) if p.guess), queue[-1]))
+
+
+def _may_be(f: Floor, part: Part, target: int) -> bool:
+    """May a part have gone this other way unseen? Not where scrap is counted or a level shows no more than believed."""
+    if target == SCRAP:
+        return "scrap" not in f.topology.sensed[part.came]
+    if target == DONE:
+        return True
+    station = f.state.stations[f.topology.at[part.product][target]]
+    return station.level is None or station.level - station.bias > len(station.queue)
 
 
 def _took_more(f: Floor, s: int, queue: list[Part]) -> bool:
@@ -176,6 +192,7 @@ def enforce(f: Floor, s: int, u: int) -> None:
     """Make the believed parts agree with what the unit's state sensor says."""
     unit = f.state.stations[s].units[u]
     code, unit.odd = unit.said, 0
+    moves.spare(f, s, u)
     if code in FREE:
         if unit.parts and not unit.done and unit.assumed:
             for part in reversed(unit.parts):
@@ -219,11 +236,23 @@ def tick(f: Floor) -> None:
         if not f.covered(s):
             _let_run(f, s)
         elif station.queue:
+            _missed_starts(f, s)
             _no_idle_beside_queue(f, s)
     bound_all(f)
     old = [key for key, c in f.state.contradictions.items() if f.t - c.t > FORGET_MS]
     for key in old:
         del f.state.contradictions[key]
+
+
+def _missed_starts(f: Floor, s: int) -> None:
+    """A unit whose state has never ceased to be at work, beside parts that could start: it has begun the next one."""
+    long_ago = f.t - PATIENCE_MS
+    for u, unit in enumerate(f.state.stations[s].units):
+        works = unit.measured and unit.said in (WORK, SETUP) and not unit.parts and unit.since <= long_ago
+        if works and unit.state in FREE and floor.ready(f, s, since=long_ago):
+            moves.assume(f, s, u)
+            floor.set_state(f, s, u, unit.said)
+            count(f.state, "missed_starts")
 
 
 def _no_idle_beside_queue(f: Floor, s: int) -> None:

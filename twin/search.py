@@ -8,16 +8,16 @@ from twin.floor import RECALL_MS, Floor, drop, take_out
 from twin.model import Part
 
 
-def recall(f: Floor, target: int, s: int, product: int | None) -> Part | None:
-    """Take back the part that last left `s` and could have gone to `target` (a step, or SCRAP); None when there is
-    none.
+def recall(f: Floor, target: int, s: int, product: int | None, within: int = RECALL_MS) -> Part | None:
+    """Take back the part that last left `s` (in the last `within` ms) and could have gone to `target` (a step, or
+    SCRAP); None when there is none.
     """
 
     def fits(part: Part) -> bool:
         return (
             part.came == s
             and target in part.alts
-            and f.t - part.moved <= RECALL_MS
+            and f.t - part.moved <= within
             and (product is None or part.product == product)
         )
 
@@ -55,13 +55,13 @@ def _undo_leave(f: Floor, part: Part) -> None:
         supply.take(f.state.stocks[k], 1)
 
 
-def other_branch(f: Floor, s: int, product: int | None) -> Part | None:
-    """A part for station `s` that was believed to have gone another way."""
+def other_branch(f: Floor, s: int, product: int | None, within: int = RECALL_MS) -> Part | None:
+    """A part for station `s` that was believed to have gone another way (in the last `within` ms)."""
     for p, k in f.topology.into[s]:
         if product is not None and p != product:
             continue
         for other in sorted(f.topology.feeds[s]):
-            found = recall(f, k, other, p)
+            found = recall(f, k, other, p, within)
             if found is not None:
                 found.step, found.alts = k, []
                 return found

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twin.model import Contradiction, DemandState, StockState, TwinState
+from twin.model import Contradiction, DemandState, StockState, TwinState, owed
 
 if TYPE_CHECKING:
     from twin.topology import Topology
 
 
 def receive(topology: Topology, state: TwinState, k: int, n: int) -> None:
-    """`n` units come into stock `k`; waiting customers are served first, in their order."""
+    """`n` units come into stock `k`; those who wait for them are served first, in their order."""
     stock = state.stocks[k]
     stock.received += n
-    served = min(n, stock.backorder)
-    serve(topology, state, k, served)
-    stock.backorder -= served
-    stock.shipped += served
-    if n > served:
-        stock.on_hand += n - served
+    for lane, i in topology.served[k]:
+        if lane:
+            given = min(n, owed(state.stocks[i], lane))
+            state.stocks[i].ahead[lane] = state.stocks[i].ahead.get(lane, 0) + given
+        else:
+            customer = state.demands[i]
+            given = min(n, customer.waiting, stock.backorder)
+            customer.waiting -= given
+            forget(customer)
+            stock.backorder -= given
+            stock.shipped += given
+        n -= given
+    if n:
+        stock.on_hand += n
         stock.grown = state.t
 
 

@@ -21,7 +21,8 @@ class Topology:
     `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the
     finest). `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
     and batches; `patient[s]`: parts may wait there beside a free unit (for companions, components, people);
-    `claims[k]` the demands on stock k in the order in which they are served; `mode[s]` the mode of a unit that is
+    `claims[k]` the demands on stock k in the order in which they are served, `served[k]` with the lanes from it: (lane,
+    "" for a demand; position of the demand or of the stock the lane leads to); `mode[s]` the mode of a unit that is
     down for nobody knows what; `rests[s]`: its units also go down without work; `clocks[s]`: its modes have ages of
     their own; `freezes[s]`: its work stops at closing; `kanban[s]` the limit, or the control that sets it.
     """
@@ -44,6 +45,7 @@ class Topology:
     family: list[str]
     patient: list[bool]
     claims: list[list[int]]
+    served: list[list[tuple[str, int]]]
     mode: list[Mode | None]
     rests: list[bool]
     clocks: list[bool]
@@ -92,7 +94,8 @@ def build(plant: Plant) -> Topology:
         needs=[[[(stock[k], n) for k, n in step.needs] for step in p.steps] for p in plant.products],
         family=[family(p) for p in plant.products],
         patient=[_patient(plant, s) for s in plant.stations],
-        claims=[_claims(plant, k.id) for k in plant.stocks],
+        claims=[[i for lane, i in _served(plant, k.id) if not lane] for k in plant.stocks],
+        served=[_served(plant, k.id) for k in plant.stocks],
         mode=[s.fails or (s.modes[0] if s.modes else None) for s in plant.stations],
         rests=[any(m.planned or m.clock in ("tdf", "parts") for m in s.modes) for s in plant.stations],
         clocks=[len(s.modes) > 1 or any(m.clock != "odf" for m in s.modes) for s in plant.stations],
@@ -115,9 +118,13 @@ def _patient(plant: Plant, s: Station) -> bool:
     return bool(s.batch or s.operators or needs)
 
 
-def _claims(plant: Plant, stock: str) -> list[int]:
-    """Demands on a stock, first served first."""
-    return sorted((i for i, d in enumerate(plant.demands) if d.stock == stock), key=lambda i: plant.demands[i].priority)
+def _served(plant: Plant, stock: str) -> list[tuple[str, int]]:
+    """Who is served from a stock, first served first: by priority, demands before lanes, regular before express."""
+    demands = [(d.priority, 0, "", i) for i, d in enumerate(plant.demands) if d.stock == stock]
+    lanes = [(k.priority, 1, "regular", i) for i, k in enumerate(plant.stocks) if k.source == stock]
+    fast = [k.express is not None and k.express.source == stock for k in plant.stocks]
+    lanes += [(k.priority, 2, "express", i) for i, k in enumerate(plant.stocks) if fast[i]]
+    return [(lane, i) for _, _, lane, i in sorted([*demands, *lanes], key=lambda claim: (claim[0], claim[1], claim[3]))]
 
 
 def _freezes(plant: Plant, s: Station) -> bool:
@@ -156,14 +163,22 @@ def _authoritative(plant: Plant) -> frozenset[str]:
     return frozenset(tag for _, tags in best.values() for tag in tags)
 
 
-def event_counter(topology: Topology, thing: str, kind: str, unit: int | None, product: str | None) -> str | None:
-    """The tag whose register an event's count stands for, None where the thing has no such counter."""
+def counter_key(topology: Topology, thing: str, kind: str, unit: int | None, product: str | None) -> str:
+    """The channel in which an event's count is kept: the tag of the register it stands for, or one of its own where the
+    thing has no such counter.
+    """
     wanted = {"work_start": "in", "work_end": "out", "scrap": "scrap"}.get(kind)
     for sensor in topology.plant.sensors:
         counts = sensor.tag in topology.counters and (sensor.thing, sensor.property) == (thing, wanted)
         if counts and sensor.unit in (None, unit) and sensor.product in (None, product):
             return sensor.tag
-    return None
+    return f"@{thing}/{kind}"
+
+
+def release_key(topology: Topology, product: str) -> str | None:
+    """The tag that counts a product's releases."""
+    tags = (s.tag for s in topology.plant.sensors if (s.thing, s.property) == (product, "in"))
+    return next((tag for tag in tags if tag in topology.counters), None)
 
 
 def setup_ms(topology: Topology, s: int, before: str, after: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingest.payloads import Supply
 from sim.plant import Stock
-from twin.model import Contradiction, Order, Shipment, StockState, TwinState, count
+from twin.model import LANES, Contradiction, Order, Shipment, StockState, TwinState, count, standing
 from twin.supply import contradict, receive, take
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
 
 
 def _source(topology: Topology, k: int, doc: Supply) -> int:
-    """The stock that sends, -1 where a supplier does."""
+    """The stock that sends what a document is about, -1 where a supplier does."""
     spec = topology.plant.stocks[k]
-    return topology.stock.get(doc.supplier or spec.source, -1)
+    fast = _lane(spec, doc.ref or doc.doc, doc.supplier) == "express"
+    return topology.stock.get(spec.express.source if fast and spec.express is not None else spec.source, -1)
 
 
 def _lane(spec: Stock, doc: str, supplier: str | None) -> str:
@@ -70,7 +71,8 @@ def _order(topology: Topology, stock: StockState, k: int, doc: Supply) -> Order 
         return None
     if key not in stock.orders:
         lane = _lane(topology.plant.stocks[k], key, doc.supplier)
-        stock.orders[key] = Order(doc=key, issued=doc.issued, due=doc.due or 0, lane=lane)
+        from_stock = _source(topology, k, doc) >= 0
+        stock.orders[key] = Order(doc=key, issued=doc.issued, due=doc.due or 0, lane=lane, from_stock=from_stock)
         stock.placed[lane] = stock.placed.get(lane, 0) + 1
     return stock.orders[key]
 
@@ -86,7 +88,7 @@ def _ordered(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
         order.issued = doc.issued
     order.version, order.quantity = doc.version, quantity
     order.due = doc.due if doc.due is not None else order.due
-    _settle(stock, order)
+    _settle(stock)
 
 
 def _sent(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
@@ -94,11 +96,15 @@ def _sent(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
     order = _order(topology, state.stocks[k], k, doc)
     if order is None or doc.doc in order.sent:
         return
-    order.sent[doc.doc] = Shipment(quantity=round(doc.quantity or 0), left=doc.issued)
+    stock, quantity = state.stocks[k], round(doc.quantity or 0)
+    order.sent[doc.doc] = Shipment(quantity=quantity, left=doc.issued)
+    known = min(stock.ahead.get(order.lane, 0), quantity)
+    if known:
+        stock.ahead[order.lane] -= known
     source = state.stocks[_source(topology, k, doc)]
     if "on_hand" not in source.measured_t:
-        take(source, order.sent[doc.doc].quantity)
-    _settle(state.stocks[k], order)
+        take(source, quantity - known)
+    _settle(state.stocks[k])
 
 
 def _received(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
@@ -111,27 +117,29 @@ def _received(topology: Topology, state: TwinState, k: int, doc: Supply) -> None
         order = _order(topology, stock, k, doc)
         assert order is not None
         order.got[doc.doc] = quantity
-        _settle(stock, order)
     else:
         if order is None:
             count(state, "receipt_without_order")
         stock.orders.pop(key, None)
         _close(stock, key, doc.version)
-    if "on_order" not in stock.measured_t:
-        stock.on_order = sum(o.open for o in stock.orders.values())
+    _settle(stock)
     if "on_hand" in stock.measured_t:  # its sensor counts the delivery itself
         stock.received += quantity
     else:
         receive(topology, state, k, quantity)
 
 
-def _settle(stock: StockState, order: Order) -> None:
-    """An order that has come as a whole is closed; what is on order follows where no sensor says it."""
-    if order.version >= 0 and order.open == 0:
-        stock.orders.pop(order.doc, None)
+def _settle(stock: StockState) -> None:
+    """Orders that have come as a whole are closed; what is on order follows where no sensor says it."""
+    open_ = [entry for lane in LANES for entry in standing(stock, lane)]
+    keep = {entry.order.doc for entry in open_}
+    for order in [o for o in stock.orders.values() if o.version >= 0 and o.doc not in keep]:
+        del stock.orders[order.doc]
         _close(stock, order.doc, order.version)
+    for lane, ahead in stock.ahead.items():
+        stock.ahead[lane] = min(ahead, sum(entry.owed for entry in standing(stock, lane)))
     if "on_order" not in stock.measured_t:
-        stock.on_order = sum(o.open for o in stock.orders.values())
+        stock.on_order = sum(entry.on_way + entry.owed for entry in open_)
 
 
 def _close(stock: StockState, key: str, version: int) -> None:

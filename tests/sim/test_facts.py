@@ -4,6 +4,8 @@ be."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +13,16 @@ import pytest
 from sim.compile import Compiled, compile_plant
 from sim.facts import Facts, FactsError, OrderFacts, PartFacts, StockFacts, UnitFacts, residuals, rows_from_facts
 from sim.kernel import new_rows, run
-from sim.plant import Dist
+from sim.plant import DONE, Batch, Dist, Express, Product, Station, Step, Stock, Supplier
 from sim.plantfile import load
 from sim.quantile import table
+from sim.residual import late_residuals
 from sim.state import BLOCKED, DOWN, FREE, HOLDS, IN_SETUP, IN_WORK, OFF, SETUP, State
 from tests.plants import TWO_MOTORS
 from tests.sim.facts_from_row import facts_from_row
 from tests.sim.rich_plants import RICH, floor, supply
+from tests.sim.small_plants import const, conwip, plant
+from tests.twin.motors import motors
 
 TWO = (PartFacts("housing", "mill"),) * 2
 
@@ -45,6 +50,30 @@ def test_what_an_observer_sees_of_a_run_is_what_the_rows_say(plant: str, hours: 
     assert len({row.tobytes() for row in rows}) == 16  # same state, different futures
 
 
+@pytest.mark.parametrize(
+    "name", ["motors", "dual_sourcing", "serial_supply3", "lost_sales", "make_to_stock", "machine_repair", "ft06"]
+)
+def test_what_is_told_of_any_plant_is_what_its_rows_say(name: str, tmp_path: Path) -> None:
+    """Ovens, setups, components, lanes between stocks, express orders, wear, dates: everything visible comes back."""
+    compiled = compile_plant(motors(tmp_path) if name == "motors" else load(name))
+    real = new_rows(compiled, 3, 1)
+    seen = np.zeros(4, dtype=bool)
+    for hours in np.arange(5.3, 260.0, 11.7):
+        run(real, compiled, compiled.ticks(hours * 3600))
+        rows = rows_from_facts(compiled, facts_from_row(real[0], compiled), 8, 2)
+        for field in VISIBLE:
+            found, expected = compiled.layout.view(rows, field), compiled.layout.view(real, field)
+            assert (found == expected).all(), f"hour {hours}: {field} {found[0]} instead of {expected[0]}"
+        state = State(real[0], compiled.layout)
+        waits = (state.q_len > 0) & (state.st_free > 0)
+        seen |= [(state.unit_count > 1).any(), (state.unit_phase == IN_SETUP).any(), waits.any(), state.owed.any()]
+        run(rows, compiled, compiled.ticks((hours + 4) * 3600))
+        for row in rows:
+            check(State(row, compiled.layout), compiled)
+    if name == "motors":
+        assert seen.all(), "a full oven, a setup, a part that waits beside a free unit, a debt to a stock"
+
+
 def check(state: State, compiled: Compiled) -> None:
     """Counts that must agree in every state a plant can be in."""
     plant = compiled.plant
@@ -53,9 +82,9 @@ def check(state: State, compiled: Compiled) -> None:
     assert len(set(parts)) == len(parts) == state.q_len.sum() + state.unit_count.sum()
     assert (np.bincount(state.part_product[parts], minlength=len(transfer)) * transfer == state.wip).all()
     assert (state.n_state.sum(axis=1) == [s.units for s in plant.stations]).all()
-    owners = np.array([compiled.station_index[s] for s, _ in compiled.units])
+    owners = np.array([compiled.station_index[s] for s, _ in compiled.units], dtype=np.int64)
     hours = {c.id: bool(state.cal_open[i]) for i, c in enumerate(plant.calendars)}
-    opened = np.array([s.calendar is None or hours[s.calendar] for s in plant.stations])
+    opened = np.array([s.calendar is None or hours[s.calendar] for s in plant.stations], dtype=bool)
     free = (state.unit_phase == FREE) & (state.unit_mode < 0) & opened[owners]
     assert (np.bincount(owners, free, minlength=len(opened)) == state.st_free).all()
     busy = np.bincount(owners, np.isin(state.unit_phase, (IN_SETUP, IN_WORK)))
@@ -185,6 +214,89 @@ def test_known_orders_in_transit_arrive_when_due_and_others_within_their_lead_ti
     # lead time gamma(mean 60 h, cv 0.2), 20 h old: about 40 h to go
     assert (due[:, 1] - tick).mean() / compiled.ticks(3600) == pytest.approx(40.0, rel=0.06)
     assert (compiled.layout.view(rows, "on_order")[:, k] == 160).all()
+
+
+def test_the_longer_an_order_is_on_its_way_the_likelier_it_is_late() -> None:
+    """Lead time 10, three orders in ten 20 more: at 5 as at first; at 12 it must be late, with 18 to go."""
+    words = np.random.default_rng(3).integers(-(2**63), 2**63 - 1, (3, 2000), dtype=np.int64)
+    tables = (table(Dist("constant", (10_000.0,))), table(Dist("constant", (20_000.0,))))
+    one = np.full(2000, 65_536, dtype=np.int64)
+    left = late_residuals(tables, 0.7, 5_000.0, one, tuple(words))
+    assert set(left.tolist()) == {5_000, 25_000}
+    assert (left == 25_000).mean() == pytest.approx(0.3, abs=0.04)
+    assert (late_residuals(tables, 0.7, 12_000.0, one[:9], tuple(w[:9] for w in words)) == 18_000).all()
+
+
+@pytest.mark.parametrize("age", [-4_000.0, 15_000.0])
+def test_what_remains_of_a_late_order_is_what_many_orders_show(age: float) -> None:
+    """Against plain simulation: orders that have not come at that age, and when they do (before 0: not begun yet)."""
+    rng = np.random.default_rng(4)
+    lead, late = rng.gamma(4.0, 2_500.0, 400_000), rng.exponential(12_000.0, 400_000)
+    whole = lead + np.where(rng.random(400_000) < 0.7, 0.0, late)
+    expected = whole[whole > age] - age
+    words = rng.integers(-(2**63), 2**63 - 1, (3, 3000), dtype=np.int64)
+    tables = (table(Dist("gamma", (10_000.0, 0.5))), table(Dist("exponential", (12_000.0,))))
+    scale = np.full(3000, 65_536, dtype=np.int64)
+    left = late_residuals(tables, 0.7, age, scale, tuple(words))
+    assert left.mean() == pytest.approx(expected.mean(), rel=0.06)
+    quantiles = (0.1, 0.5, 0.9)
+    assert np.quantile(left, quantiles) == pytest.approx(np.quantile(expected, quantiles), rel=0.08)
+
+
+def test_a_batch_may_hold_finished_parts_behind_a_blocked_one() -> None:
+    """Two parts leave the oven: the first waits for room downstream, so the second, which is done, waits as well."""
+    steps = (Step("heat", "oven", const(5), ((1, 0.5), (DONE, 0.5))), Step("cool", "rack", const(9), ((DONE, 1.0),)))
+    stations = [Station("oven", batch=Batch(2, 2)), Station("rack", capacity=0)]
+    compiled = compile_plant(plant(stations, [Product("p", steps, conwip(9))]))
+    units = {
+        ("oven", 1): UnitFacts("blocked", PartFacts("p", "cool"), parts=(PartFacts("p", "done"),)),
+        ("rack", 1): UnitFacts("work", PartFacts("p", "cool"), worked=4),
+    }
+    rows = rows_from_facts(compiled, Facts(50, units), 1, 3)
+    assert (compiled.layout.view(rows, "wip") == 3 + 2 * 3).all()  # up to the cap at once
+    run(rows, compiled, 54)
+    assert (compiled.layout.view(rows, "finished") == 0).all()
+    run(rows, compiled, 56)
+    assert (compiled.layout.view(rows, "finished") == 2).all()
+    with pytest.raises(FactsError, match="no such operation"):
+        rows_from_facts(compiled, Facts(50, queues={"oven": (PartFacts("p", "done"),)}), 1, 1)
+
+
+def test_parts_beside_a_unit_that_has_closed_since_are_no_contradiction() -> None:
+    compiled = compile_plant(replace(floor(), calendars=floor().calendars))
+    shut = 60 * 1 + 59  # the cell is closed in the last 12 minutes of every second hour
+    queue = (PartFacts("a", "box"),) * 2  # one place, and the free unit's
+    rows = rows_from_facts(compiled, Facts(shut, queues={"pack": queue}), 1, 2)
+    assert (compiled.layout.view(rows, "q_len")[:, compiled.station_index["pack"]] == 2).all()
+    with pytest.raises(FactsError, match="at most 2 parts, found 3"):
+        rows_from_facts(compiled, Facts(shut, queues={"pack": (PartFacts("a", "box"),) * 3}), 1, 2)
+
+
+def test_each_lane_has_its_own_debts() -> None:
+    """A shop orders from the depot regularly, and from the yard in haste; both owe it something."""
+    stocks = (
+        Stock("depot", "bolt", "acme", 0, level=9, lead=const(9)),
+        Stock("yard", "bolt", "acme", 0, level=9, lead=const(9)),
+        Stock("shop", "bolt", "depot", 0, level=9, lead=const(9), express=Express("yard", const(2), 4)),
+    )
+    compiled = compile_plant(plant([], [], stocks=stocks))
+    told = StockFacts(3, 0, (OrderFacts(2, placed=7),), (OrderFacts(1, due=12),), 4, express_owed=5)
+    rows = rows_from_facts(compiled, Facts(10, stocks={"shop": told}), 1, 2)
+    view = compiled.layout.view
+    lanes = [compiled.lane_index["shop", name] for name in ("regular", "express")]
+    assert view(rows, "owed")[0, lanes].tolist() == [4, 5]
+    assert view(rows, "lane_order")[0, lanes].tolist() == [6, 6]
+    assert view(rows, "transit_due")[0, lanes, 0].tolist() == [16, 12]
+
+
+def test_an_order_that_its_supplier_has_yet_to_make_has_its_lead_time_before_it() -> None:
+    supplier = Supplier("acme", unit_ticks=3)
+    stock = Stock("raw", "ore", "acme", 5, level=9, lead=const(20))
+    compiled = compile_plant(replace(plant([], [], stocks=(stock,)), suppliers=(supplier,)))
+    orders = (OrderFacts(4, placed=94), OrderFacts(4, placed=106))
+    rows = rows_from_facts(compiled, Facts(100, stocks={"raw": StockFacts(5, 0, orders)}, busy={"acme": 106}), 1, 2)
+    assert compiled.layout.view(rows, "transit_due")[0, 0, :2].tolist() == [114, 126]
+    assert (compiled.layout.view(rows, "busy_until") == 106).all()
 
 
 def test_a_free_machine_in_front_of_waiting_parts_starts_at_once() -> None:

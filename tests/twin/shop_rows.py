@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from hardware.erp import Erp
 from hardware.twist import Twist
 from hardware.virtual_plant import Disturbance, Options, VirtualPlant
-from ingest.wire import Birth, Data, Event, Row, Supply, Tag, encode
+from ingest.wire import Birth, Data, Event, Row, Tag, encode
 from sim.plant import Plant
 from tests.twin.journals import ROOT
+from twin.model import held
 from twin.tracker import Tracker
+
+SAID = ("kind", "thing", "unit", "product", "count", "step", "state", "text")
+"""What the gateway passes on of an event."""
 
 
 class ShopRows:
@@ -28,8 +33,10 @@ class ShopRows:
         ]
         self.index = {t.name: t.i for t in tags}
         self._put("birth", encode(Birth(v=1, e="e1", s=1, sw="test", tags=tags)), self.plant.ms(self.plant.live_s))
-        self.plant.emit, self.plant.erp = self._emit, self._erp
         self.now = self.plant.live_s
+        self.erp = Erp(self.plant, "r", lambda body: self._put("supply", body, self.plant.ms(self.plant.shop.env.now)))
+        self.plant.shop.papers.clear()  # of the time before; what is open was told just now
+        self.plant.emit, self.plant.erp = self._emit, self.erp.paper
         self._emit({"t": self.plant.ms(self.now), "v": self.plant.values()["v"]})
 
     def _put(self, kind: str, body: bytes, t: int, s: int | None = None) -> None:
@@ -48,24 +55,8 @@ class ShopRows:
             data = Data(e="e1", s=self.s, t0=t, i=list(values), dt=[0] * n, v=list(values.values()), q=[0] * n)
             self._put("data", encode(data), t, self.s)
         else:
-            known = {k: v for k, v in message["event"].items() if k in ("kind", "thing", "unit", "product", "count")}
+            known = {k: v for k, v in message["event"].items() if k in SAID}
             self._put("event", encode(Event(e="e1", s=self.s, t=t, **known)), t, self.s)
-
-    def _erp(self, paper: dict[str, Any]) -> None:
-        now = self.plant.ms(self.plant.shop.env.now)
-        ordered = paper["kind"] == "purchase_order"
-        doc = Supply(
-            doc=paper["doc"] if ordered else f"GR-{paper['doc']}",
-            version=1,
-            kind=paper["kind"],
-            issued=self.plant.ms(paper["issued_s"]) if ordered else now,
-            item=paper["item"],
-            quantity=paper["quantity"],
-            due=self.plant.ms(paper["due_s"]),
-            stock=paper["stock"],
-            ref=None if ordered else paper["doc"],
-        )
-        self._put("supply", encode(doc), now)
 
     def run(self, seconds: float, tick_s: float = 5.0) -> None:
         """Let plant time pass; the tracker has every row when this returns."""
@@ -86,5 +77,5 @@ class ShopRows:
         """Absolute error of the believed WIP, by station."""
         true = [station.wip for station in self.plant.shop.stations.values()]
         state = self.tracker.state
-        believed = [len(s.queue) + sum(u.part is not None for u in s.units) for s in state.stations]
+        believed = [held(s) for s in state.stations]
         return [abs(a - b) for a, b in zip(true, believed, strict=True)]
