@@ -31,6 +31,7 @@ _HARMLESS = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"}
 """Settings of numba that change no machine code; with any other one set, nothing is kept and nothing loaded."""
 _FORM = re.compile(r"(\w+)\[(\d)\](!?)")
 _NAME = re.compile(r'@(?:"([^"]+)"|([\w.$]+))')
+_EXCEPTION = ".const.pickle"
 _wanted = False
 _lock = threading.Lock()
 _alive: list[Any] = []
@@ -92,9 +93,10 @@ def keep(cache: Path, names: tuple[str, str], forms: list[str], code: bytes, mod
 
 
 def _stands_alone(module: Any, function: str) -> bool:
-    """Does the function use nothing but what the module defines, and LLVM's own operations?"""
+    """Does the function use nothing but what the module defines and LLVM's own operations, and never raise?"""
     own = {f.name: f for f in module.functions if not f.is_declaration}
-    values = {v.name for v in module.global_variables if not v.is_declaration}
+    # an exception that a function raises is such a constant of its code
+    values = {v.name for v in module.global_variables if not v.is_declaration and not v.name.startswith(_EXCEPTION)}
     seen: set[str] = set()
     waiting = [function]
     while waiting:
@@ -160,12 +162,15 @@ class Kept:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        for name in self.outside:
-            # for the wrappers for Python in the same object: never called, but the loader wants an address
-            if not llvm.address_of_symbol(name):
-                llvm.add_symbol(name, ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
         machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        # The wrappers for Python lie in the same object. They are never called, but the loader wants addresses for what
+        # they call; given to this engine alone, for numba may come later with the true ones.
+        missing = [name for name in self.outside if not llvm.address_of_symbol(name)]
+        module = llvm.parse_assembly("".join(f'declare void @"{name}"()\n' for name in missing))
+        engine = llvm.create_mcjit_compiler(module, machine)
+        for name in missing:
+            stop = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+            engine.add_global_mapping(module.get_function(name), stop)
         engine.add_object_file(llvm.ObjectFileRef.from_data(self.code))
         engine.finalize_object()
         address = engine.get_function_address(self.name)
