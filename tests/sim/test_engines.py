@@ -28,15 +28,15 @@ def everything() -> dict[str, int]:
     return PLANTS | {name: horizon(compiled_bundled(name), 150) for name in BUNDLED}
 
 
-def run_python(*arguments: str, **variables: str) -> str:
-    """Standard output of a Python process with further environment variables."""
+def run_python(*arguments: str, seconds: float = 240.0, **variables: str) -> str:
+    """Standard output of a Python process with further environment variables, within so many seconds."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", *arguments],
         cwd=ROOT,
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=seconds,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -85,7 +85,7 @@ def ptx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[
         pytest.skip("no CUDA compiler libraries (NVVM and libdevice) under $CUDA_HOME or /usr/local/cuda*")
     folder = tmp_path_factory.mktemp("ptx")
     arguments = (*(str(path) for path in libraries), str(folder), "7.5", "9.0:linear")
-    found: dict[str, dict[str, Any]] = json.loads(run_python("tests.sim.ptx", *arguments))["kernels"]
+    found: dict[str, dict[str, Any]] = json.loads(run_python("tests.sim.ptx", *arguments, seconds=800))["kernels"]
     return folder, found
 
 
@@ -98,6 +98,7 @@ def assert_sound(found: dict[str, dict[str, Any]]) -> None:
         assert name.startswith("fill") or one["length"] > 10_000, name
 
 
+@pytest.mark.timeout(900)  # a minute and a half of computing, on a machine that may be busy
 def test_kernels_compile_to_ptx(ptx: tuple[Path, dict[str, dict[str, Any]]]) -> None:
     """The CUDA simulator proves wrapper and indexing, not typing for the device: compile it, which needs no device."""
     folder, found = ptx
@@ -111,6 +112,7 @@ def test_kernels_compile_to_ptx(ptx: tuple[Path, dict[str, dict[str, Any]]]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["advance-7.5", "linear-7.5", "linear-9.0"])
 def test_kernels_assemble_for_present_devices(name: str, ptx: tuple[Path, dict[str, dict[str, Any]]]) -> None:
     """PTX of the oldest device is what a newer one is given, too. A kernel that holds all rules takes a minute."""
