@@ -59,7 +59,7 @@ QUICK = {"validate", "show", "simulate", "trace"}
 """Commands that call the kernel a few times or never, and end: importing numba would take longer than they do."""
 
 EXTRA_OF = {
-    "sim": ("numpy", "numba", "scipy", "simpy", "safetensors"),
+    "sim": ("numpy", "numba", "llvmlite", "scipy", "simpy", "safetensors"),
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
