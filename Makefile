@@ -34,8 +34,25 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two halves at once, since one computes on one core and the other mostly waits for processes it starts; each is printed
+# whole when it ends. With PYTEST='...' one run of what that names, as it goes. Services compile the kernel first, because
+# a test that starts one waits only as long as it takes with a warm cache.
+COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory
+ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-computing test-services
+else
+test: $(VENV)/dev system
 	$(BIN)/python -m pytest $(PYTEST)
+endif
+
+.PHONY: test-computing test-services
+test-computing:
+	$(BIN)/python -m pytest $(COMPUTING)
+
+test-services:
+	@$(BIN)/python -m tests.warm
+	$(BIN)/python -m pytest tests $(COMPUTING:%=--ignore=%)
 
 # A thousand random plants in every engine (kernel, pure Python, CUDA simulator) against the SimPy reference: about an
 # hour on two cores. ENGINES, SEEDS and UNTIL choose less; an interrupted run says with which SEEDS it goes on.

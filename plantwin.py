@@ -55,8 +55,11 @@ GROUPS = (
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 
+QUICK = {"validate", "show", "simulate", "trace"}
+"""Commands that call the kernel a few times or never, and end: importing numba would take longer than they do."""
+
 EXTRA_OF = {
-    "sim": ("numpy", "numba", "scipy", "simpy", "safetensors"),
+    "sim": ("numpy", "numba", "llvmlite", "scipy", "simpy", "safetensors"),
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
@@ -119,6 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {near[0]}?" if near else ""
         _say(f"plantwin: there is no command {name!r}{hint} (plantwin --help lists them)")
         return 2
+    if argv is None and name in QUICK and "cuda" not in arguments:
+        # only in a process of its own, and a device's kernels are compiled from the same functions by numba
+        importlib.import_module("sim.native").ask()
     return _run(name, arguments[1:])
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+
+from sim import student
 
 Values = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def interval(values: Values, level: float = 0.95) -> Interval:
     if n == 1:
         return Interval(mean, None, None, None, 1)
     sd = float(values.std(ddof=1))
-    half = float(student.ppf((1 + level) / 2, n - 1)) * sd / n**0.5
+    half = student.quantile((1 + level) / 2, n - 1) * sd / n**0.5
     return Interval(mean, mean - half, mean + half, sd, n)
 
 
@@ -101,7 +101,7 @@ def von_neumann(values: Values) -> tuple[float, float]:
         return 0.0, 1.0
     c = 1 - float((np.diff(values) ** 2).sum()) / (2 * total)
     lag1 = float((centred[:-1] * centred[1:]).sum()) / total
-    return lag1, float(norm.sf(c / ((b - 2) / (b * b - 1)) ** 0.5))
+    return lag1, student.upper_normal(c / ((b - 2) / (b * b - 1)) ** 0.5)
 
 
 def batch_means(values: Values, least: int = 10, alpha: float = 0.1) -> Batches:

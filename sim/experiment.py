@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from sim import kpi
+from sim import kpi, student
 from sim.compile import Compiled
 from sim.engine import engine_of, new_rows, run, simpy_trace
 from sim.kernel import clear_stats, trace
@@ -120,7 +119,7 @@ def interval(values: kpi.Values) -> dict[str, Any]:
     if n == 0:
         return {"mean": None, "lo": None, "hi": None, "n": 0}
     mean = float(values.mean())
-    half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    half = student.quantile(0.975, n - 1) * float(values.std(ddof=1)) / n**0.5 if n > 1 else float("nan")
     if n == 1:
         return {"mean": mean, "lo": None, "hi": None, "n": 1}
     return {"mean": mean, "lo": mean - half, "hi": mean + half, "n": n}

@@ -16,7 +16,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from sim.plant import Dist
 
@@ -42,6 +41,8 @@ class Quantiles:
 
 
 def _gamma(mean: float, shape: float) -> Quantiles:
+    from scipy import special  # slow to import; many plants need none of it
+
     unit = mean / shape
     return Quantiles(
         lambda q: np.asarray(special.gammaincinv(shape, q)) * unit,
@@ -50,6 +51,8 @@ def _gamma(mean: float, shape: float) -> Quantiles:
 
 
 def _lognormal(mean: float, cv: float) -> Quantiles:
+    from scipy import special
+
     sigma = math.sqrt(math.log1p(cv * cv))
     mu = math.log(mean) - sigma * sigma / 2
     return Quantiles(
@@ -67,6 +70,8 @@ def _weibull(scale: float, shape: float) -> Quantiles:
 
 def _normal(mean: float, sd: float) -> Quantiles:
     """Truncated at 0: the probability below 0 is spread over the rest."""
+    from scipy import special
+
     below = float(special.ndtr(-mean / sd))
     above = float(special.ndtr(mean / sd))
     return Quantiles(

@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sim import distributions
+from sim import distributions, shelf
 from sim.moments import Floats, continuous, masses, quantiles, stepwise
 from sim.plant import Dist
 
@@ -136,6 +136,12 @@ def shown(dist: Dist) -> str:
     return f"{dist.kind}({args}) in ticks"
 
 
+def _built(dist: Dist) -> Ints:
+    means, variances = _bins(dist)
+    pairs = _rounded(dist, means, _spread(dist, means, variances))
+    return np.concatenate((np.array([TABLE, 0], dtype=np.int64), pairs.ravel()))
+
+
 @lru_cache(maxsize=4096)
 def table(dist: Dist) -> Ints:
     """The integer quantile table of a distribution, read-only: 2 values of a constant, else `LENGTH`.
@@ -151,9 +157,10 @@ def table(dist: Dist) -> Ints:
             raise ValueError(f"{shown(dist)}: expected 0 to 2^50 ticks; choose another tick")
         result = np.array([CONSTANT, round(value * FINE)], dtype=np.int64)
     else:
-        means, variances = _bins(dist)
-        pairs = _rounded(dist, means, _spread(dist, means, variances))
-        result = np.concatenate((np.array([TABLE, 0], dtype=np.int64), pairs.ravel()))
+        kept = shelf.get(dist, LENGTH)
+        result = _built(dist) if kept is None else kept
+        if kept is None:
+            shelf.put(dist, result)
     result.flags.writeable = False
     return result
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -44,9 +43,10 @@ def test_help_lists_every_command_of_the_architecture_page() -> None:
 def test_help_is_fast_and_imports_nothing_heavy() -> None:
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = os.times()
         assert run("--help").returncode == 0
-        times.append(time.perf_counter() - began)
+        ended = os.times()  # time of computing: other work of the machine does not count
+        times.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
     assert min(times) < 0.3
     code = "import plantwin, sys; plantwin.main(['--help']); print([m for m in sys.modules if m in %r])"
     heavy = {"numba", "numpy", "torch", "dash", "paho", "typer", "rich", "fastapi"}

@@ -77,15 +77,23 @@ def test_threads_change_no_number_and_are_compared(capsys: pytest.CaptureFixture
     assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
 
 
-def test_startup_measures_processes_that_end_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    spent = startup.seconds(startup.BARE)
-    assert spent > 0.001
+def test_startup_measures_processes_that_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = startup.Process(str(tmp_path))
+    spent = process.seconds(("-c", "import decimal; sum(range(3_000_000))"))
+    assert spent > 0.01
+    assert 0.01 < process.cpu[0] < 2 * spent + 0.05
+    assert list(tmp_path.rglob("decimal*.pyc")), "compiled sources are cached as for everybody"
     with pytest.raises(AssertionError, match="no_such_thing"):
-        startup.seconds(("-c", "import no_such_thing"))
-    monkeypatch.setattr(startup, "seconds", lambda arguments: 0.6 if arguments == startup.SIMULATE else 0.15)
+        process.seconds(("-c", "import no_such_thing"))
+
+    def seconds(self: startup.Process, arguments: tuple[str, ...]) -> float:
+        self.cpu.append(0.1)
+        return 0.6 if arguments == startup.SIMULATE else 0.15
+
+    monkeypatch.setattr(startup.Process, "seconds", seconds)
     figures, detail = startup.measure(3)
     assert [(figure.row, figure.ratio) for figure in figures] == [(7, 0.6 / 1.5), (7, 0.15 / 0.3)]
-    assert detail["`--help`"]["seconds"] == 0.15
+    assert (detail["`--help`"]["seconds"], detail["`--help`"]["cpu_seconds"]) == (0.15, 0.1)
 
 
 def test_a_device_s_result_file_bears_its_name_and_the_date(nothing_kept: Path) -> None:

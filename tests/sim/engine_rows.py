@@ -26,12 +26,12 @@ def find(name: str) -> Compiled:
 
 def digest(engine: str, compiled: Compiled, until: int, replicas: int) -> str:
     """SHA-256 over events and rows of the replicas."""
-    rows = kernel.new_rows(compiled, SEED, replicas)
     if engine == "cuda":
-        from sim.cuda import trace_device
+        from sim.cuda import trace_device  # first of all: it refuses settings with which nothing would work
 
-        rows, traces = trace_device(rows, compiled, until, LIMIT)
+        rows, traces = trace_device(kernel.new_rows(compiled, SEED, replicas), compiled, until, LIMIT)
     else:
+        rows = kernel.new_rows(compiled, SEED, replicas)
         traces = [kernel.trace(row, compiled, until) for row in rows]
     total = hashlib.sha256()
     for row, trace in zip(rows, traces, strict=True):

@@ -1,9 +1,10 @@
-"""Compile the kernel for CUDA devices without having one: `python -m tests.sim.ptx NVVM LIBDEVICE FOLDER [CC ...]`.
+"""Compile the kernel for CUDA devices without having one: `python -m tests.sim.ptx NVVM LIBDEVICE FOLDER [ASKED ...]`.
 
 numba's built-in target looks for the compiler libraries under `$CUDA_HOME/nvvm`; toolkits keep them elsewhere, so
-FOLDER becomes such a home made of links, and the PTX of each kernel is written there as `KERNEL-CC.ptx`. CC is a
-compute capability such as 7.5 (all of CCS where none is named). Prints a line of JSON: which numba target compiled,
-and for each kernel and capability the length of the PTX, its entries and its fused multiply-adds.
+FOLDER becomes such a home made of links, and the PTX of each kernel is written there as `KERNEL-CC.ptx`. ASKED is a
+compute capability CC such as 7.5 (all of CCS where none is named), or CC:KERNEL,KERNEL.. for some of the kernels.
+Prints a line of JSON: which numba target compiled, and for each kernel and capability the length of the PTX, its
+entries and its fused multiply-adds.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def main(argv: list[str]) -> None:
     import numba.cuda
 
     found: dict[str, Any] = {"target": numba.cuda.implementation, "kernels": {}}
-    for cc in argv[3:] or CCS:
-        for name in signatures():
+    for asked in argv[3:] or CCS:
+        cc, _, names = asked.partition(":")
+        for name in names.split(",") if names else signatures():
             text = compile_kernel(name, cc)
             (folder / f"{name}-{cc}.ptx").write_text(text, encoding="utf-8")
             found["kernels"][f"{name} {cc}"] = {

@@ -44,22 +44,27 @@ print(answer, sum(run.stats.cache_hits.values()), sum(run.stats.cache_misses.val
 """
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
+def copied_package(tmp_path: Path) -> Path:
     """A copied package `sim` with the real cache and decorators, and a kernel of its own."""
     folder = tmp_path / "copy" / "sim"
     folder.mkdir(parents=True)
-    for name in ("cache.py", "jit.py"):
+    for name in ("cache.py", "jit.py", "jit_numba.py", "native.py"):
         shutil.copy(ROOT / "sim" / name, folder / name)
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    return copied_package(tmp_path)
+
+
 def answer(package: Path) -> tuple[int, int, int]:
     """What the kernel says in a new process, and how often the cache had it or not."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     environment["PLANTWIN_CACHE"] = str(package.parents[1] / "cache")
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python's own cache of sources looks only at their time and size
     done = subprocess.run(
         (sys.executable, "-c", PROGRAM),
         cwd=package.parent,

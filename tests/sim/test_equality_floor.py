@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from functools import cache
 
-import numpy as np
 import pytest
 
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES
-from sim.reference import Reference
 from sim.state import FREE, HOLDS, State
-from tests.sim.engines import SEED, assert_same_from
+from tests.sim.engines import SEED
 from tests.sim.floor_plants import PLANTS
-from tests.sim.ways import middle
+from tests.sim.ways import check_all_ways
 
 UNTIL = 600
-SCALES = ("work_scale", "fail_scale", "repair_scale", "arrival_scale", "demand_scale", "lead_scale")
 
 
 @cache
@@ -26,30 +22,9 @@ def compiled_floor(name: str) -> Compiled:
     return compile_plant(PLANTS[name])
 
 
-def set_extremes(compiled: Compiled, row: np.ndarray, model: Reference, place: int) -> None:
-    """Set every control in both engines to the lower (0) or upper (1) end of its range."""
-    values = [(control.low, control.high)[place] for control in compiled.plant.controls]
-    model.set_controls(values)
-    kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
-
-
 @pytest.mark.parametrize("name", PLANTS)
 def test_floor_plant(name: str) -> None:
-    """From empty; from the middle, with control changes there; and with other scales and new statistics."""
-    compiled = compiled_floor(name)
-    row = kernel.new_rows(compiled, SEED, 1, 2)[0]
-    assert assert_same_from(Reference(compiled, SEED, 2), row, compiled, UNTIL) > 20
-    for place in (0, 1):
-        row = middle(compiled, UNTIL // 2, 31 * place + 5, 2)
-        model = Reference.from_row(compiled, row)
-        set_extremes(compiled, row, model, place)
-        assert_same_from(model, row, compiled, UNTIL)
-    row = middle(compiled, UNTIL // 2, 17, 2)
-    kernel.clear_stats(row[None], compiled)
-    chooser = random.Random(5)
-    for scale in (getattr(State(row, compiled.layout), name) for name in SCALES):
-        scale[...] = [chooser.choice((30_000, 65_536, 100_000)) for _ in scale]
-    assert_same_from(Reference.from_row(compiled, row), row, compiled, UNTIL)
+    assert check_all_ways(compiled_floor(name), UNTIL, 2, extremes=True) > 20
 
 
 def test_floor_plants_meet_every_rule() -> None:

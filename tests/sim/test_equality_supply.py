@@ -9,12 +9,11 @@ import pytest
 
 from sim import kernel
 from sim.compile import Compiled, compile_plant
-from sim.reference import Reference
 from sim.state import State
-from tests.sim.engines import SEED, assert_same_from
+from tests.sim.engines import SEED
 from tests.sim.random_supply import random_supply
 from tests.sim.supply_plants import PLANTS
-from tests.sim.ways import middle
+from tests.sim.ways import check_all_ways
 
 UNTIL = 400
 RANDOM = range(25)
@@ -25,33 +24,14 @@ def compiled_supply(name: str) -> Compiled:
     return compile_plant(PLANTS[name])
 
 
-def set_extremes(compiled: Compiled, row: np.ndarray, model: Reference, place: int) -> None:
-    """Set every control in both engines to the lower (0) or upper (1) end of its range."""
-    values = [(control.low, control.high)[place] for control in compiled.plant.controls]
-    model.set_controls(values)
-    kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
-
-
-def check(compiled: Compiled, until: int) -> int:
-    """From empty; from the middle; and after control changes there. Returns the number of events from empty."""
-    row = kernel.new_rows(compiled, SEED, 1, 2)[0]
-    events = assert_same_from(Reference(compiled, SEED, 2), row, compiled, until)
-    for place in (0, 1):
-        row = middle(compiled, until // 2, 31 * place + 5, 2)
-        model = Reference.from_row(compiled, row)
-        set_extremes(compiled, row, model, place)
-        assert_same_from(model, row, compiled, until)
-    return events
-
-
 @pytest.mark.parametrize("name", PLANTS)
 def test_supply_plant(name: str) -> None:
-    assert check(compiled_supply(name), UNTIL) > 20
+    assert check_all_ways(compiled_supply(name), UNTIL, 2, extremes=True) > 20
 
 
 @pytest.mark.parametrize("seed", RANDOM)
 def test_random_supply_plant(seed: int) -> None:
-    check(compile_plant(random_supply(seed)), 200)
+    check_all_ways(compile_plant(random_supply(seed)), 200, 2, extremes=True)
 
 
 def test_supply_plants_meet_every_rule() -> None:

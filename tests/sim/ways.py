@@ -48,6 +48,13 @@ def set_random_controls(compiled: Compiled, row: Array, model: Reference, choose
     kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
 
 
+def set_extremes(compiled: Compiled, row: Array, model: Reference, place: int) -> None:
+    """Set every control in both engines to the lower (0) or upper (1) end of its range."""
+    values = [(control.low, control.high)[place] for control in compiled.plant.controls]
+    model.set_controls(values)
+    kernel.set_controls(row[None], compiled, np.array(values, dtype=np.int64))
+
+
 def change_scales(compiled: Compiled, row: Array, chooser: random.Random) -> None:
     """Other factors on times, as a posterior draws them, and statistics begun anew, both written into the row."""
     kernel.clear_stats(row[None], compiled)
@@ -56,8 +63,12 @@ def change_scales(compiled: Compiled, row: Array, chooser: random.Random) -> Non
         scale[...] = [chooser.choice((30_000, 65_536, 100_000)) for _ in scale]
 
 
-def ways(compiled: Compiled, until: int, replica: int) -> dict[str, Begin]:
-    """From empty; from a random moment; after a control change at one; from one with other scales and statistics."""
+def ways(compiled: Compiled, until: int, replica: int, extremes: bool = False) -> dict[str, Begin]:
+    """From empty; from a random moment; after a control change at one; from one with other scales and statistics.
+
+    With `extremes` in place of the random moment and change: at one moment all controls at their lower ends, at
+    another all at their upper ones.
+    """
 
     def empty() -> tuple[Reference, Array]:
         return Reference(compiled, SEED, replica), kernel.new_rows(compiled, SEED, 1, replica)[0]
@@ -72,11 +83,24 @@ def ways(compiled: Compiled, until: int, replica: int) -> dict[str, Begin]:
         set_random_controls(compiled, row, model, random.Random(replica))
         return model, row
 
+    def at_end(place: int) -> tuple[Reference, Array]:
+        row = middle(compiled, until // 2, 31 * place + 5, replica)
+        model = Reference.from_row(compiled, row)
+        set_extremes(compiled, row, model, place)
+        return model, row
+
     def rescaled() -> tuple[Reference, Array]:
         row = middle(compiled, until, replica * 13 + 4, replica)
         change_scales(compiled, row, random.Random(replica))
         return Reference.from_row(compiled, row), row
 
+    if extremes:
+        return {
+            "from empty": empty,
+            "all controls low": lambda: at_end(0),
+            "all controls high": lambda: at_end(1),
+            "with other scales": rescaled,
+        }
     return {
         "from empty": empty,
         "from a random moment": from_middle,
@@ -85,10 +109,12 @@ def ways(compiled: Compiled, until: int, replica: int) -> dict[str, Begin]:
     }
 
 
-def check_all_ways(compiled: Compiled, until: int, replica: int, advance_row: Advance = kernel_events) -> int:
+def check_all_ways(
+    compiled: Compiled, until: int, replica: int, advance_row: Advance = kernel_events, extremes: bool = False
+) -> int:
     """Compare in all ways; the number of events compared. Raises AssertionError that says where the engines part."""
     count = 0
-    for name, begin in ways(compiled, until, replica).items():
+    for name, begin in ways(compiled, until, replica, extremes).items():
         try:
             count += assert_same_from(*begin(), compiled, until, advance_row)
         except AssertionError as error:
