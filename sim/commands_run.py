@@ -82,12 +82,11 @@ def _show(report: dict[str, Any]) -> None:
             span = "" if f["lo"] is None else f"{f['lo']:.4g} .. {f['hi']:.4g}"
             table.add_row(name, f"{f['mean']:.4g}", span, f["unit"], *([_theory(beside.get(name))] if beside else []))
     console.print(table)
-    states = ("work", "idle", "starved", "blocked", "down", "off")
-    table = Table("station", *states, "queue")
+    states = ("work", "idle", "starved", "blocked", "setup", "down", "off")
+    table = Table("station", *states, "OEE", "queue")
     for station, figures in report["stations"].items():
-        table.add_row(
-            station, *[f"{100 * figures[s]['mean']:.1f} %" for s in states], f"{figures['queue']['mean']:.2f}"
-        )
+        shares = ["" if figures[s]["mean"] is None else f"{100 * figures[s]['mean']:.1f} %" for s in (*states, "oee")]
+        table.add_row(station, *shares, f"{figures['queue']['mean']:.2f}")
     console.print(table)
     if report["stocks"]:
         table = Table("stock", "on hand", "backorders", "fill rate")

@@ -78,6 +78,11 @@ class WorkCenter(Wakeable):
         self.in_state = [Level(shared.clock, since=now) for _ in range(7)]
         self.queued = Level(shared.clock, since=now)
         self.started = self.ended = self.failures = self.maintained = self.set_ups = 0
+        self.in_maintenance = Level(shared.clock, since=now)
+        """Units that are down for planned modes."""
+        self.varies = False
+        """Are its operations planned to take different times?"""
+        self.planned_work = self.spoilt = 0
         self.work_scale = self.fail_scale = self.repair_scale = ONE
         has_wait = spec.batch is not None and spec.batch.wait is not None
         self.longest_wait: Countdown | None = shared.countdown(K_WAIT, spec.id) if has_wait else None
@@ -276,8 +281,10 @@ class WorkCenter(Wakeable):
         part.dest.reserved += 1
 
     def stop_asking(self) -> set[Wakeable]:
-        """Ask for operators no more where no unit is free or no part ready. Returns whom that wakes."""
-        if self.pool is None or self.asked == NOBODY or (self.free_units() and self.dispatch.candidates()):
+        """Ask for operators no more where no unit is free, no part ready or no room behind. Returns whom that wakes."""
+        if self.pool is None or self.asked == NOBODY:
+            return set()
+        if self.free_units() and self.dispatch.candidates() and not self.is_barred:
             return set()
         self.asked = NOBODY
         return self.pool.first_asking()

@@ -296,7 +296,9 @@ def end_of_handling(row: Array, p: Array, s: int, started: bool) -> None:
     z = station_at(p, s)
     if started and p[st.BEFORE_SERVICE] == 1:
         wake_listed(row, p, p[a + st.FEEDERS_AT], p[a + st.FEEDERS_END], 0)
-    if row[z + st.ST_ASKED] >= 0 and (row[z + st.ST_FREE] == 0 or candidate(row, p, s) < 0):
+    if row[z + st.ST_ASKED] >= 0 and (
+        row[z + st.ST_FREE] == 0 or row[z + st.ST_BARRED] == 1 or candidate(row, p, s) < 0
+    ):
         row[z + st.ST_ASKED] = st.NOBODY
         pool = p[a + st.ST_POOL]
         if row[p[st.AT_POOLS] + pool] > 0:

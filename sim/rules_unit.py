@@ -283,6 +283,8 @@ def unload(row: Array, p: Array, u: int, s: int) -> None:
         target = row[part_at(p, part) + st.PART_STEP]
         if target < 0:
             pop_part(row, p, u)
+            if target == SCRAP:
+                row[station_at(p, s) + st.SPOILT] += 1
             leave_line(row, p, part, target)
         else:
             d = destination(row, p, s, part)
