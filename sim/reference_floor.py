@@ -196,7 +196,7 @@ class WorkCenter(Wakeable):
         if self.pool is None:
             return set()
         self.pool.free += self.people
-        return self.pool.first_asking()
+        return {self}
 
     # --- handling
 
@@ -219,7 +219,7 @@ class WorkCenter(Wakeable):
             woken.update(self.starters)
         if any_started and self.shared.before_service:
             woken.update(self.feeders)
-        woken |= self.stop_asking()
+        woken |= self.leave_operators()
         if self.longest_wait is not None:
             until = self.dispatch.next_wait()
             self.longest_wait.reset(0)
@@ -269,7 +269,6 @@ class WorkCenter(Wakeable):
         if self.pool is not None:
             self.pool.free -= self.people
             self.asked = NOBODY
-            woken |= self.pool.first_asking()
         if self.shared.before_service and parts[0].target not in (None, DONE, SCRAP):
             self.keep_place(parts[0])
         unit.start(parts)
@@ -280,11 +279,12 @@ class WorkCenter(Wakeable):
         part.dest = self.shared.routes[part.product.spec.id].centers[part.target or 0][0]
         part.dest.reserved += 1
 
-    def stop_asking(self) -> set[Wakeable]:
-        """Ask for operators no more where no unit is free, no part ready or no room behind. Returns whom that wakes."""
-        if self.pool is None or self.asked == NOBODY:
+    def leave_operators(self) -> set[Wakeable]:
+        """Ask for operators no more where no unit is free, no part ready or no room behind; whoever waits first for
+        those who are free looks next. Returns whom that wakes.
+        """
+        if self.pool is None:
             return set()
-        if self.free_units() and self.dispatch.candidates() and not self.is_barred:
-            return set()
-        self.asked = NOBODY
-        return self.pool.first_asking()
+        if self.is_barred or not self.free_units() or not self.dispatch.candidates():
+            self.asked = NOBODY
+        return self.pool.first_asking() - {self}

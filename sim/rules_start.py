@@ -112,10 +112,6 @@ def take_operators(row: Array, p: Array, s: int) -> None:
     pool = p[a + st.ST_POOL]
     row[p[st.AT_POOLS] + pool] -= p[a + st.ST_PEOPLE]
     row[station_at(p, s) + st.ST_ASKED] = st.NOBODY
-    if row[p[st.AT_POOLS] + pool] > 0:
-        first = first_mate(row, p, pool)
-        if first >= 0:
-            wake(row, p, first)
 
 
 @rare
@@ -300,11 +296,10 @@ def end_of_handling(row: Array, p: Array, s: int, started: bool) -> None:
         row[z + st.ST_FREE] == 0 or row[z + st.ST_BARRED] == 1 or candidate(row, p, s) < 0
     ):
         row[z + st.ST_ASKED] = st.NOBODY
-        pool = p[a + st.ST_POOL]
-        if row[p[st.AT_POOLS] + pool] > 0:
-            first = first_mate(row, p, pool)
-            if first >= 0:
-                wake(row, p, first)
+    if p[a + st.ST_POOL] >= 0 and row[p[st.AT_POOLS] + p[a + st.ST_POOL]] > 0:
+        first = first_mate(row, p, p[a + st.ST_POOL])
+        if first >= 0 and first != s:
+            wake(row, p, first)
     if p[a + st.WAIT_SLOT] >= 0:
         row[timer(p, p[a + st.WAIT_SLOT])] = next_wait(row, p, s)
     if p[st.BEFORE_SERVICE] == 1:

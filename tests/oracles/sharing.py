@@ -110,14 +110,15 @@ def pooled(places: Sequence[Place], size: int, far: int = 40) -> LongRun[Pooled]
             moved = False
             free = size - sum(places[i].people * busy[i] for i in rank)
             able = [i for i in rank if waiting[i] and busy[i] < places[i].units]
-            asking = [i for i in asking if i in able] + [i for i in able if i not in asking]
-            asking.sort(key=lambda i: places[i].priority)  # stable
-            if asking and places[asking[0]].people <= free:
-                first = asking.pop(0)
+            asking = [i for i in asking if i in able]  # those from before; who asks now follows, in order of rank
+            line = sorted([*asking, *(i for i in able if i not in asking)], key=lambda i: places[i].priority)
+            if line and places[line[0]].people <= free:
+                first = line[0]
+                asking = [i for i in asking if i != first]
                 waiting[first] -= 1
                 busy[first] += 1
                 moved = True
-        return tuple(waiting), tuple(busy), tuple(asking)
+        return tuple(waiting), tuple(busy), tuple(line)
 
     def moves(state: Pooled) -> Iterator[tuple[float, Pooled]]:
         for i, place in enumerate(places):

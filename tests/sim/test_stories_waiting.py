@@ -115,3 +115,19 @@ def test_a_product_out_of_its_hours_is_not_held_back_by_decision(closing: int, i
     )
     _, state = play(told, 20)
     assert [state.st_ticks[0, s] for s in (IDLE, WORKING, STARVED)] == [idle, 20, 20 - idle]
+
+
+@pytest.mark.parametrize("urgent", [0, 1])
+def test_an_urgent_station_keeps_its_operator_wherever_it_stands_in_the_file(urgent: int) -> None:
+    # both have two parts from 0 on; the urgent one asks anew at 3, when the operator comes back, and goes before the other
+    stations = [staffed("a", priority=int(urgent != 0)), staffed("b", priority=int(urgent != 1))]
+    orders = Release("orders", orders=(Order(0, 2),))
+    told = plant(
+        stations, [product("x", [("a", 3)], orders), product("y", [("b", 3)], orders)], pools=(Pool("staff", 1),)
+    )
+    events, _ = play(told, 13)
+    ends = [event for event in events if "work_end" in event]
+    first, second = ("a", "b") if urgent == 0 else ("b", "a")
+    began = ["3 work_end a/1"] if urgent == 1 else []  # a was handled first at 0, when b had not asked yet
+    order = [first, first, second, second] if urgent == 0 else [first, first, second]
+    assert ends == began + [f"{3 * (n + len(began) + 1)} work_end {name}/1" for n, name in enumerate(order)]
