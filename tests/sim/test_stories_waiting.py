@@ -119,7 +119,7 @@ def test_a_product_out_of_its_hours_is_not_held_back_by_decision(closing: int, i
 
 @pytest.mark.parametrize("urgent", [0, 1])
 def test_an_urgent_station_keeps_its_operator_wherever_it_stands_in_the_file(urgent: int) -> None:
-    # both have two parts from 0 on; the urgent one asks anew at 3, when the operator comes back, and goes before the other
+    # both have two parts from 0 on; the urgent one asks anew when the operator comes back, and goes before the other
     stations = [staffed("a", priority=int(urgent != 0)), staffed("b", priority=int(urgent != 1))]
     orders = Release("orders", orders=(Order(0, 2),))
     told = plant(

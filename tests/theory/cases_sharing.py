@@ -25,7 +25,7 @@ def oven_case(name: str, batch: str, work: str, rate: float, known: Oven) -> Cas
         "oven.queue": known.queue, "wip": known.wip, "flow_time": known.flow_time, "oven.work": known.work,
         "oven.starved": 1 - known.work,
     }  # fmt: skip
-    sharp = {"oven.queue": 0.02, "wip": 0.01, "flow_time": 0.01, "oven.starved": 0.015}
+    sharp = {"oven.queue": 0.02, "wip": 0.02, "flow_time": 0.02, "oven.starved": 0.015}
     return Case(f"oven_{name}", text, exact, 25_000, 500, sharp)
 
 
@@ -135,7 +135,7 @@ def hours_case(name: str, finishes: bool) -> Case:
         "a.queue": known.queue, "wip": known.wip, "a.work": known.work, "a.off": known.off, "a.starved": known.starved,
     }  # fmt: skip
     exact = {figure: value for figure, value in exact.items() if finishes or figure != "a.off"}
-    sharp = {"a.queue": 0.03, "wip": 0.02, "a.starved": 0.01, "a.work": 0.0075}
+    sharp = {"a.queue": 0.03, "wip": 0.02, "a.starved": 0.015, "a.work": 0.01}
     return Case(f"hours_{name}", text, exact, 600 * 86_400, 14 * 86_400, sharp)
 
 
