@@ -48,10 +48,10 @@ def bulk(rate: float, least: int, most: int, mean: float, phases: int | None = N
     """The oven starts as soon as `least` parts wait, with at most `most` of them (Neuts' rule)."""
     come = arrivals(rate, mean, phases)
     steps = np.zeros((FAR, FAR))
-    for n in range(FAR):
-        left = max(n - most, 0)
-        steps[n, left:] = come[: FAR - left]
-        steps[n, -1] += 1 - steps[n].sum()
+    for found in range(FAR):
+        after = max(found - most, 0)
+        steps[found, after:] = come[: FAR - after]
+        steps[found, -1] += 1 - steps[found].sum()
     system = steps.T - np.eye(FAR)
     system[0] = 1.0  # one of the balance equations follows from the others: the sum takes its place
     chance = np.linalg.solve(system, np.eye(FAR)[0])
