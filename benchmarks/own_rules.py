@@ -1,7 +1,7 @@
 """What rules of one's own cost: the example of docs/own-rules.md against the SimPy model without them and the kernel.
 
 `plantwin bench own_rules [--json] [--pairs N] [--write docs/own-rules.md]`. All sides run the same plant in turn; times
-are CPU times of single-threaded runs. An empty class changes nothing, so its rows are compared with the kernel's as well.
+are CPU times of single-threaded runs. An empty class changes nothing, so what it gives is compared with the kernel's.
 With five pairs or more the result file is written; the page quotes it.
 """
 

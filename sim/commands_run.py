@@ -18,6 +18,11 @@ AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="let the plant's own rules run (engine: simpy): code from its file")
 ]
 
+Gantt = Annotated[
+    Path | None,
+    typer.Option(help="draw replica 0 as a state chart, .svg or .html; figures only with --replications or --json"),
+]
+
 
 def _compiled(plant: str, allow_code: bool = False) -> Compiled:
     from sim.compile import CompileError, compile_plant
@@ -131,14 +136,9 @@ def simulate(
     seed: int = 7,
     engine: Annotated[str | None, typer.Option(help="kernel, simpy or cuda; default: what the plant asks for")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    gantt: Annotated[
-        Path | None,
-        typer.Option(help="draw replica 0 as a state chart, .svg or .html; figures only with --replications or --json"),
-    ] = None,
+    gantt: Gantt = None,
     gantt_from: Annotated[str | None, typer.Option(help="begin of the chart, as `2d 6h`; by default --warmup")] = None,
-    gantt_until: Annotated[
-        str | None, typer.Option(help="its end; by default --until, else when there is enough to see")
-    ] = None,
+    gantt_until: Annotated[str | None, typer.Option(help="its end; by default --until, or with enough to see")] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Simulate a plant and print its figures with 95 % intervals."""
