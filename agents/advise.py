@@ -11,7 +11,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,11 +81,42 @@ class Options:
     rule: str | None = None
 
 
+class Stop:
+    """Has anybody asked the service to end? A request in the middle of a thought ends the thought: nothing is lost by
+    it, and a moment may take longer than a supervisor waits.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.thinking = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def ask(self, *_: object) -> None:
+        """A signal handler; raises `SystemExit` where nothing has to be finished."""
+        if self.asked or self.thinking:
+            raise SystemExit(0)
+        self.asked = True
+
+    @contextmanager
+    def thought(self) -> Iterator[None]:
+        """While inside, a request ends the process at once."""
+        if self.asked:
+            raise SystemExit(0)
+        self.thinking = True
+        try:
+            yield
+        finally:
+            self.thinking = False
+
+
 class Advisor:
     """Asks the twin, thinks, answers. One moment is one call of `moment()`, which returns a line for the log."""
 
-    def __init__(self, options: Options, client: httpx.Client) -> None:
+    def __init__(self, options: Options, client: httpx.Client, stop: Stop | None = None) -> None:
         self.options, self.client = options, client
+        self.stop = stop or Stop()
         self.compiled: Compiled | None = None
         self.policy: PolicyController | None = None
         self.rule: Controller | None = None
@@ -116,7 +148,8 @@ class Advisor:
         )
         if open_now:
             return self._recheck(question, open_now[0])
-        answer = propose(question)
+        with self.stop.thought():
+            answer = propose(question)
         if answer.recommendation is None:
             self._post("/advice", {"evaluated": 1, "why": answer.why})
             return answer.why
@@ -222,7 +255,8 @@ class Advisor:
 
     def _recheck(self, question: Question, rec: dict[str, Any]) -> str:
         """Whether an open recommendation still pays on the newest state; it is withdrawn when it does not."""
-        why = self._premise(question, rec)
+        with self.stop.thought():
+            why = self._premise(question, rec)
         if why is None:
             self._post("/advice", {"evaluated": 1, "why": f"{rec['id']} is open and still pays"})
             return f"{rec['id']} is open and still pays"
@@ -303,29 +337,35 @@ def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:
     return evidence, rows
 
 
-def serve(options: Options, stop: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> None:
+def serve(options: Options, stop: Stop, sleep: Callable[[float], None] = time.sleep) -> None:
     """Advise until `stop()`; writes `run/advise.json` when the twin has answered first. `WrongTwinError` ends it."""
     os.nice(5)  # thinking about the future must not delay keeping up with the present
     run_file = options.data / "run" / "advise.json"
-    last = ""
-    with httpx.Client(base_url=options.twin, timeout=60.0) as client:
-        advisor = Advisor(options, client)
-        while not stop():
-            began = time.monotonic()
-            try:
-                said = advisor.moment()
-                if not run_file.exists():
-                    _announce(run_file)
-            except httpx.HTTPStatusError as e:
-                said = f"the twin is not ready: {e.response.status_code} for {e.request.url.path}"
-            except httpx.HTTPError as e:
-                said = f"the twin at {options.twin} does not answer ({type(e).__name__}); trying again"
-            if said != last:
-                print(f"advise: {said}", flush=True)
-                last = said
-            while not stop() and time.monotonic() < began + options.every:
-                sleep(0.2)
-    run_file.unlink(missing_ok=True)
+    try:
+        with httpx.Client(base_url=options.twin, timeout=60.0) as client:
+            _moments(Advisor(options, client, stop), run_file, sleep)
+    finally:
+        run_file.unlink(missing_ok=True)
+
+
+def _moments(advisor: Advisor, run_file: Path, sleep: Callable[[float], None]) -> None:
+    """One decision moment after the other, each told when it is not what was told last."""
+    last, stop, options = "", advisor.stop, advisor.options
+    while not stop():
+        began = time.monotonic()
+        try:
+            said = advisor.moment()
+            if not run_file.exists():
+                _announce(run_file)
+        except httpx.HTTPStatusError as e:
+            said = f"the twin is not ready: {e.response.status_code} for {e.request.url.path}"
+        except httpx.HTTPError as e:
+            said = f"the twin at {options.twin} does not answer ({type(e).__name__}); trying again"
+        if said != last:
+            print(f"advise: {said}", flush=True)
+            last = said
+        while not stop() and time.monotonic() < began + options.every:
+            sleep(0.2)
 
 
 def _announce(path: Path) -> None:

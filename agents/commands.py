@@ -231,23 +231,19 @@ def advise(
     allow_code: AllowCode = False,
 ) -> None:
     """Look for a better setpoint at each decision moment and post what is surely better, or that nothing is."""
-    stopping: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        if stopping:
-            raise SystemExit(0)  # asked twice: do not finish the thought
-        stopping.append(number)
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: sys.exit(0))  # until the service itself listens
     with _told():
-        from agents.advise import Options, serve
+        from agents.advise import Options, Stop, serve
         from sim.ownrules import allow
         from sim.plantfile import load
 
         address = twin or _address(data)
         described = allow(load(plant)) if allow_code else load(plant)
-        serve(Options(described, address, data, every, threads, policy=policy, rule=rule), lambda: bool(stopping))
+        stop = Stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop.ask)
+        serve(Options(described, address, data, every, threads, policy=policy, rule=rule), stop)
 
 
 def _address(data: Path) -> str:

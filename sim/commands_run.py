@@ -18,6 +18,11 @@ AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="let the plant's own rules run (engine: simpy): code from its file")
 ]
 
+Gantt = Annotated[
+    Path | None,
+    typer.Option(help="draw replica 0 as a state chart, .svg or .html; figures only with --replications or --json"),
+]
+
 
 def _compiled(plant: str, allow_code: bool = False) -> Compiled:
     from sim.compile import CompileError, compile_plant
@@ -82,12 +87,11 @@ def _show(report: dict[str, Any]) -> None:
             span = "" if f["lo"] is None else f"{f['lo']:.4g} .. {f['hi']:.4g}"
             table.add_row(name, f"{f['mean']:.4g}", span, f["unit"], *([_theory(beside.get(name))] if beside else []))
     console.print(table)
-    states = ("work", "idle", "starved", "blocked", "down", "off")
-    table = Table("station", *states, "queue")
+    states = ("work", "idle", "starved", "blocked", "setup", "down", "off")
+    table = Table("station", *states, "OEE", "queue")
     for station, figures in report["stations"].items():
-        table.add_row(
-            station, *[f"{100 * figures[s]['mean']:.1f} %" for s in states], f"{figures['queue']['mean']:.2f}"
-        )
+        shares = ["" if figures[s]["mean"] is None else f"{100 * figures[s]['mean']:.1f} %" for s in (*states, "oee")]
+        table.add_row(station, *shares, f"{figures['queue']['mean']:.2f}")
     console.print(table)
     if report["stocks"]:
         table = Table("stock", "on hand", "backorders", "fill rate")
@@ -108,6 +112,17 @@ def _show(report: dict[str, Any]) -> None:
             console.print(f"theory, {owner}: {values}", highlight=False)
 
 
+def _draw(compiled: Compiled, path: Path, seed: int, window: tuple[str, str | None]) -> None:
+    """The state chart of replica 0 between two times as written."""
+    from sim.commands_show import state_chart
+
+    if compiled.own is not None:
+        typer.echo("--gantt: expected a plant without rules of its own (engine: simpy), found some", err=True)
+        raise typer.Exit(2)
+    end = None if window[1] is None else _ticks(compiled, window[1], "--gantt-until")
+    state_chart(compiled, path, seed, (_ticks(compiled, window[0], "--gantt-from"), end))
+
+
 def simulate(
     plant: Annotated[str, typer.Argument(help="bundled plant or path of a plant file")],
     until: Annotated[
@@ -117,13 +132,13 @@ def simulate(
         ),
     ] = None,
     warmup: Annotated[str, typer.Option(help="what is forgotten at the beginning")] = "0 s",
-    replications: Annotated[int, typer.Option(min=1)] = 100,
+    replications: Annotated[int | None, typer.Option(min=1, help="by default 100; with --gantt none")] = None,
     seed: int = 7,
     engine: Annotated[str | None, typer.Option(help="kernel, simpy or cuda; default: what the plant asks for")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
-    gantt: Annotated[Path | None, typer.Option(help="also write replica 0 as a state chart, .svg or .html")] = None,
-    gantt_from: Annotated[str, typer.Option(help="begin of the chart, as `2d 6h` or time units")] = "0 s",
-    gantt_until: Annotated[str | None, typer.Option(help="its end; by default when there is enough to see")] = None,
+    gantt: Gantt = None,
+    gantt_from: Annotated[str | None, typer.Option(help="begin of the chart, as `2d 6h`; by default --warmup")] = None,
+    gantt_until: Annotated[str | None, typer.Option(help="its end; by default --until, or with enough to see")] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Simulate a plant and print its figures with 95 % intervals."""
@@ -135,25 +150,23 @@ def simulate(
     from sim.kernel import KernelError
 
     compiled = _compiled(plant, allow_code)
-    if gantt is not None and compiled.own is not None:
-        typer.echo("--gantt: expected a plant without rules of its own (engine: simpy), found some", err=True)
-        raise typer.Exit(2)
     if gantt is not None:
-        from sim.commands_show import state_chart
-
-        window = (_ticks(compiled, gantt_from, "--gantt-from"),
-                  None if gantt_until is None else _ticks(compiled, gantt_until, "--gantt-until"))  # fmt: skip
-        state_chart(compiled, gantt, seed, window)
+        drawn_only = replications is None and not as_json
+        window = gantt_from or warmup, gantt_until or (until if drawn_only else None)
+        _draw(compiled, gantt, seed, window)
+        if drawn_only:
+            return
     try:
         forgotten, day = _ticks(compiled, warmup, "--warmup"), _ticks(compiled, "1 d", "--until")
         plan = experiment.Run(
             until=forgotten + day if until is None else _ticks(compiled, until, "--until"), warmup=forgotten,
-            replications=replications, seed=seed, engine=engine_of(compiled, engine), threads=os.cpu_count() or 1,
+            replications=replications or 100, seed=seed, engine=engine_of(compiled, engine),
+            threads=os.cpu_count() or 1,
         )  # fmt: skip
         if until is None:
             plan = replace(plan, until=forgotten + experiment.usual_end(compiled, plan, day))
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-            task = progress.add_task("replications", total=replications)
+            task = progress.add_task("replications", total=plan.replications)
             report = experiment.simulate(compiled, plan, lambda n: progress.advance(task, n))
         # closed forms are of the plant file's rules: nothing to compare others with
         told = {} if compiled.own else closed_forms.as_json(closed_forms.theory(compiled.plant))

@@ -31,7 +31,7 @@ from sim.rules_base import (
     unit_at,
     wake,
 )
-from sim.rules_clock import draw_clock, draw_wear, run_calendar_clocks
+from sim.rules_clock import count_planned_down, draw_clock, draw_wear, run_calendar_clocks
 from sim.rules_event import fire, next_demand, pause, settle
 from sim.rules_release import first_arrival
 from sim.rules_supply import demand_at, of_demand
@@ -78,7 +78,10 @@ def next_slot(row: Array, p: Array) -> int:
 def flush(row: Array, p: Array) -> None:
     """Bring every accumulated unit-tick up to now."""
     for u in range(p[st.N_UNITS]):
-        set_state(row, p, u, p[of_unit(p, u) + st.STATION], row[unit_at(p, u) + st.UNIT_STATE])
+        s = p[of_unit(p, u) + st.STATION]
+        if row[unit_at(p, u) + st.UNIT_MODE] >= 0:
+            count_planned_down(row, p, u, s)
+        set_state(row, p, u, s, row[unit_at(p, u) + st.UNIT_STATE])
     for s in range(p[st.N_STATIONS]):
         count_queue(row, station_at(p, s))
     for i in range(p[st.N_PRODUCTS]):

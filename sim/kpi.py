@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from sim.compile import Compiled
 from sim.plant import STATES, Product
-from sim.state import Array
+from sim.state import OFF, SETUP, WORKING, Array
+from sim.tables import planned_ticks
 from sim.value import cash_terms, kwh, weights
 
 Values = NDArray[np.float64]
@@ -133,7 +134,7 @@ def product_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]
 
 def station_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
     """Per station: the fraction of its units' time in each state (sum 1), parts in the queue, operations ended per
-    time unit and, where it has setups, these.
+    time unit, where it has setups, these, and its OEE.
     """
     view = compiled.layout.view
     time = elapsed(rows, compiled)
@@ -146,8 +147,38 @@ def station_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]
         figures["rate"] = _ratio(view(rows, "ended")[:, s] * unit, time)
         if station.setups:
             figures["setup_rate"] = _ratio(view(rows, "set_ups")[:, s] * unit, time)
-        result[station.id] = figures
+        result[station.id] = figures | oee(rows, compiled, s)
     return result
+
+
+def oee(rows: Array, compiled: Compiled, s: int) -> dict[str, Values]:
+    """Overall equipment effectiveness of station `s` and its three factors, after ISO 22400-2, each [R].
+
+    availability = actual production time (state work) / planned busy time, which is all time but `off`, and but setups
+    and planned modes where the conventions `oee_setups` and `oee_planned_stops` put them outside; effectiveness =
+    planned run time of the parts ended (means of the plant file, a batch counted as full) / actual production time;
+    quality_ratio = parts ended and not scrapped here / parts ended; oee = their product. It says nothing of a line:
+    those of stations are never multiplied.
+    """
+    station, named, view = compiled.plant.stations[s], compiled.plant.conventions, compiled.layout.view
+    ticks = view(rows, "st_ticks")[:, s].astype(float)
+    busy = ticks.sum(axis=1) - ticks[:, OFF]
+    if named.get("oee_setups") == "outside_planned_busy_time":
+        busy -= ticks[:, SETUP]
+    if named.get("oee_planned_stops", "outside_planned_busy_time") == "outside_planned_busy_time":
+        busy -= view(rows, "planned_down")[:, s]
+    ended, planned = view(rows, "ended")[:, s], view(rows, "planned_work")[:, s].astype(float)
+    means = planned_ticks(compiled.plant, station.id)
+    if len(means) == 1:
+        planned = ended * float(*means)
+    planned /= 1 if station.batch is None else station.batch.most
+    good = ended - view(rows, "spoilt")[:, s]
+    return {
+        "availability": _ratio(ticks[:, WORKING], busy),
+        "effectiveness": _ratio(planned, ticks[:, WORKING]),
+        "quality_ratio": _ratio(good, ended),
+        "oee": _ratio(planned * np.where(ended > 0, good / np.maximum(ended, 1), 1.0), busy),
+    }
 
 
 def stock_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:

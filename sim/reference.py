@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from sim import draws
+from sim import distributions, draws
 from sim import state as st
 from sim.compile import Compiled
 from sim.plant import FEATURES
@@ -228,6 +228,7 @@ class Reference(Rules):
         """Where products go: stations, doors, components; and from where parts come to a station."""
         compiled, plant = self.compiled, self.compiled.plant
         self.doors = [Door([self.centers[s] for s in stations]) for stations in compiled.doors]
+        planned: dict[str, set[int]] = {}
         by_stations = {frozenset(door.centers): door for door in self.doors}
         for spec in plant.products:
             route = Route(spec, compiled.step_index[spec.id, spec.steps[0].id], plant.tick_s)
@@ -236,9 +237,13 @@ class Reference(Rules):
             route.needs = [[(self.supply.stock[name], n) for name, n in step.needs] for step in spec.steps]
             self.shared.routes[spec.id] = route
             for i, step in enumerate(spec.steps):
+                for name, work in step.eligible:
+                    planned.setdefault(name, set()).add(round(distributions.mean(work) * spec.transfer))
                 for target in (target for target, _ in step.next if target >= 0):
                     for center in route.centers[target]:
                         center.feeders += [one for one in route.centers[i] if one not in center.feeders]
+        for center in self.centers:
+            center.varies = len(planned.get(center.spec.id, ())) > 1
 
     def _is_eager(self, center: WorkCenter) -> bool:
         """Must every handling of the station let the products that start there look whether they can enter?"""

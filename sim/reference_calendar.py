@@ -85,7 +85,8 @@ class WorkCalendar:
                 one.pause()
         if self.is_open:
             return self.whom_opening_wakes()
-        return [one for center in self.centers for one in center.if_asking()]
+        held: list[Wakeable] = [product for product in self.products if product.held]
+        return held + [one for center in self.centers for one in center.if_asking()]
 
     def whom_opening_wakes(self) -> list[Wakeable]:
         """Its stations and those who may have waited for room there, and the products released in its hours."""

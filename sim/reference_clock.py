@@ -12,7 +12,7 @@ import simpy
 from numpy.typing import NDArray
 from simpy.events import EventPriority
 
-from sim import draws, quantile
+from sim import distributions, draws, quantile
 from sim.draws import ONE
 from sim.plant import Dist, Step
 from sim.reference_rules import Rules
@@ -352,6 +352,10 @@ class Part:
     def operation(self) -> Step:
         """The operation the part waits for or undergoes."""
         return self.product.spec.steps[self.step]
+
+    def planned_at(self, station: str) -> int:
+        """Planned ticks of its present operation at a station: the mean."""
+        return round(distributions.mean(dict(self.operation.eligible)[station]) * self.quantity)
 
 
 class Parts:

@@ -78,6 +78,11 @@ class WorkCenter(Wakeable):
         self.in_state = [Level(shared.clock, since=now) for _ in range(7)]
         self.queued = Level(shared.clock, since=now)
         self.started = self.ended = self.failures = self.maintained = self.set_ups = 0
+        self.in_maintenance = Level(shared.clock, since=now)
+        """Units that are down for planned modes."""
+        self.varies = False
+        """Are its operations planned to take different times?"""
+        self.planned_work = self.spoilt = 0
         self.work_scale = self.fail_scale = self.repair_scale = ONE
         has_wait = spec.batch is not None and spec.batch.wait is not None
         self.longest_wait: Countdown | None = shared.countdown(K_WAIT, spec.id) if has_wait else None
@@ -191,7 +196,7 @@ class WorkCenter(Wakeable):
         if self.pool is None:
             return set()
         self.pool.free += self.people
-        return self.pool.first_asking()
+        return {self}
 
     # --- handling
 
@@ -214,7 +219,7 @@ class WorkCenter(Wakeable):
             woken.update(self.starters)
         if any_started and self.shared.before_service:
             woken.update(self.feeders)
-        woken |= self.stop_asking()
+        woken |= self.leave_operators()
         if self.longest_wait is not None:
             until = self.dispatch.next_wait()
             self.longest_wait.reset(0)
@@ -264,7 +269,6 @@ class WorkCenter(Wakeable):
         if self.pool is not None:
             self.pool.free -= self.people
             self.asked = NOBODY
-            woken |= self.pool.first_asking()
         if self.shared.before_service and parts[0].target not in (None, DONE, SCRAP):
             self.keep_place(parts[0])
         unit.start(parts)
@@ -275,9 +279,12 @@ class WorkCenter(Wakeable):
         part.dest = self.shared.routes[part.product.spec.id].centers[part.target or 0][0]
         part.dest.reserved += 1
 
-    def stop_asking(self) -> set[Wakeable]:
-        """Ask for operators no more where no unit is free or no part ready. Returns whom that wakes."""
-        if self.pool is None or self.asked == NOBODY or (self.free_units() and self.dispatch.candidates()):
+    def leave_operators(self) -> set[Wakeable]:
+        """Ask for operators no more where no unit is free, no part ready or no room behind; whoever waits first for
+        those who are free looks next. Returns whom that wakes.
+        """
+        if self.pool is None:
             return set()
-        self.asked = NOBODY
-        return self.pool.first_asking()
+        if self.is_barred or not self.free_units() or not self.dispatch.candidates():
+            self.asked = NOBODY
+        return self.pool.first_asking() - {self}

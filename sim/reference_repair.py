@@ -160,6 +160,7 @@ class Upkeep:
         clock.begun += 1
         if clock.spec.planned:
             center.maintained += 1
+            center.in_maintenance.add(1)
         else:
             center.failures += 1
         self.mode = clock
@@ -230,6 +231,8 @@ class Upkeep:
     def repaired(self) -> set[Wakeable]:
         """The repair is over: the unit goes on. Returns whom that wakes."""
         clock = known(self.mode)
+        if clock.spec.planned:
+            self.unit.center.in_maintenance.add(-1)
         if clock.crew is not None:
             clock.crew.release()
         if clock.spec.restores:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sim.reference_unit import WorkUnit
 
 _CENTER = (
-    "started", "ended", "failures", "maintained", "set_ups", "work_scale", "fail_scale", "repair_scale", "kanban",
-    "at_level",
+    "started", "ended", "failures", "maintained", "set_ups", "planned_work", "spoilt", "work_scale",
+    "fail_scale", "repair_scale", "kanban", "at_level",
 )  # fmt: skip
 """Fields of the row that are attributes of a station."""
 
@@ -98,6 +98,7 @@ def _write_center(model: Reference, state: State, s: int, center: WorkCenter) ->
     state.st_held[s] = sum(product.held for product in center.starters)
     state.n_state[s] = [level.value for level in center.in_state]
     state.st_ticks[s] = [level.integral() for level in center.in_state]
+    state.planned_down[s] = center.in_maintenance.integral()
     state.weights[s] = center.dispatch.weights
     for name in _CENTER:
         getattr(state, name)[s] = getattr(center, name)
@@ -136,6 +137,7 @@ def _fill_unit(model: Reference, state: State, u: int, unit: WorkUnit) -> None:
         raise ValueError(f"row: unit {unit.name} has phase {unit.phase} with {len(unit.parts)} parts")
     mode, family = int(state.unit_mode[u]), int(state.unit_family[u])
     upkeep.mode = None if mode == NOBODY else clocks_of(model)[mode]
+    unit.center.in_maintenance.value += upkeep.mode is not None and upkeep.mode.spec.planned
     upkeep.due = {m for m in range(len(upkeep.clocks)) if int(state.unit_due[u]) >> m & 1}
     unit.family = None if family == NOBODY else model.compiled.families[family]
     upkeep.level = int(state.unit_level[u])
@@ -155,6 +157,7 @@ def _fill_center(model: Reference, state: State, s: int, center: WorkCenter) -> 
     )  # fmt: skip
     for level, total in zip(center.in_state, state.st_ticks[s], strict=True):
         level.total = int(total)
+    center.in_maintenance.total = int(state.planned_down[s])
     center.dispatch.weights = [int(v) for v in state.weights[s]]
     for name in _CENTER:
         setattr(center, name, int(getattr(state, name)[s]))

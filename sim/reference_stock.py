@@ -14,7 +14,7 @@ from sim import distributions
 from sim.draws import ONE
 from sim.plant import Dist, Express, Stock, Supplier
 from sim.reference_clock import LATE, LATENESS, LEAD, Level, Life, Shared, Wakeable, known
-from sim.state import K_DELIVERY, K_REVIEW
+from sim.state import K_DELIVERY, K_REVIEW, NOBODY
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
@@ -222,12 +222,17 @@ class StockPoint:
 
     def drawn_on(self) -> set[Wakeable]:
         """Less is on hand, or more is owed: order, here and upwards. Returns whom that wakes."""
-        woken: set[Wakeable] = set() if self.filler is None else {self.filler}
+        woken = self.misled() if self.filler is None else {self.filler, *self.misled()}
         asked = self.replenish() if self.is_continuous else []
         source = None if self.regular is None else self.regular.source
         if isinstance(source, StockPoint) and source.spec.echelon and source not in asked:
             asked.append(source)
         return woken | draw_on(asked)
+
+    def misled(self) -> set[Wakeable]:
+        """Those who count on units that may be gone: they must look again at what holds them back."""
+        woken: set[Wakeable] = {product for product in self.users if product.held}
+        return woken | {center for center in self.needers if center.asked != NOBODY or center.is_barred}
 
     # --- decisions
 

@@ -149,6 +149,8 @@ class WorkUnit:
         center = self.center
         center.ended += len(self.parts)
         woken = center.give_back_operators()
+        if center.varies:
+            center.planned_work += sum(part.planned_at(center.spec.id) for part in self.parts)
         for part in self.parts:
             part.step = self.next_step(part)
             center.meter.add(center.energy_of_part)
@@ -178,6 +180,7 @@ class WorkUnit:
         while self.parts:
             part = self.parts[0]
             if part.step in (DONE, SCRAP):
+                self.center.spoilt += part.step == SCRAP
                 woken |= self.leave_plant(self.parts.pop(0))
                 continue
             route = self.shared.routes[part.product.spec.id]

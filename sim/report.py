@@ -51,7 +51,7 @@ def conventions(plant: Plant) -> str:
     return ", ".join(f"{name} {value}" for name, value in plant.conventions.items())
 
 
-STATION_COLUMNS = ("station", "units", "queue", "mean work", "available", "calendar", "utilisation")
+STATION_COLUMNS = ("station", "units", "queue", "mean work", "technical availability", "calendar", "utilisation")
 """Columns of `station_rows`."""
 
 
@@ -67,7 +67,7 @@ def station_rows(plant: Plant, loads: Traffic) -> list[tuple[str, ...]]:
                 str(station.units),
                 _queue(station),
                 _work(plant, station),
-                f"{100 * availability(plant, station):.1f} %",
+                f"{100 * technical_availability(plant, station):.1f} %",
                 station.calendar or "always",
                 f"{100 * load.utilisation:.0f} %{setups}{mark}",
             )
@@ -99,8 +99,8 @@ def _work(plant: Plant, station: Station) -> str:
     return f"{low / factor:.3g} - {high / factor:.3g} {unit}"
 
 
-def availability(plant: Plant, station: Station) -> float:
-    """Technical availability with failures, tools and maintenance, for the mean of its operations."""
+def technical_availability(plant: Plant, station: Station) -> float:
+    """Share of the time that it could work, with failures, tools and maintenance, for the mean of its operations."""
     means = _means(plant, station)
     return capacity_of(station).share(sum(means) / len(means)) if means else 1.0
 
@@ -197,7 +197,7 @@ def as_json(plant: Plant, notes: list[str]) -> dict[str, Any]:
                 "station": s.id,
                 "units": s.units,
                 "places": None if s.capacity == UNLIMITED else s.capacity,
-                "availability": availability(plant, s),
+                "technical_availability": technical_availability(plant, s),
                 "calendar": s.calendar,
                 "utilisation": load.utilisation,
                 "setups": load.setups,

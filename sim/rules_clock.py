@@ -19,6 +19,14 @@ def of_clock(p: Array, c: int) -> int:
     return p[st.TO_CLOCKS] + st.CLOCK_PW * c
 
 
+@rare
+def count_planned_down(row: Array, p: Array, u: int, s: int) -> None:
+    """Accumulate the time of a unit that is down, if for a planned mode; call before its `unit_since` moves."""
+    w = unit_at(p, u)
+    if p[of_clock(p, row[w + st.UNIT_MODE]) + st.PLANNED] == 1:
+        row[station_at(p, s) + st.PLANNED_DOWN] += row[st.NOW] - row[w + st.UNIT_SINCE]
+
+
 # --- clocks -------------------------------------------------------------------------------------------------------
 
 

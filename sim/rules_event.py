@@ -26,7 +26,7 @@ from sim.rules_base import (
     wake_product,
 )
 from sim.rules_clock import stop_clocks
-from sim.rules_queue import is_free
+from sim.rules_queue import choice_at, is_free
 from sim.rules_release import arrival, handle_product, line_time
 from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
 from sim.rules_start import handle_station
@@ -73,6 +73,15 @@ def work_end(row: Array, p: Array, u: int) -> None:
         end_operation(row, p, u, s)
 
 
+@rare
+def count_planned_work(row: Array, p: Array, u: int, s: int) -> None:
+    """The planned times of the parts whose operation has ended, while they still stand at its step."""
+    part = row[unit_at(p, u) + st.UNIT_PART]
+    while part >= 0:
+        row[station_at(p, s) + st.PLANNED_WORK] += p[choice_at(p, s, row[part_at(p, part) + st.PART_STEP]) + 2]
+        part = row[part_at(p, part) + st.PART_NEXT]
+
+
 @leaf
 def end_operation(row: Array, p: Array, u: int, s: int) -> None:
     w = unit_at(p, u)
@@ -83,6 +92,8 @@ def end_operation(row: Array, p: Array, u: int, s: int) -> None:
         row[p[st.AT_BANDS] + row[st.BAND]] += p[a + st.PART_ENERGY] * row[w + st.UNIT_COUNT]
     if p[a + st.ST_POOL] >= 0:
         give_operators_back(row, p, s)
+    if p[a + st.VARIES] == 1:
+        count_planned_work(row, p, u, s)
     part = row[w + st.UNIT_PART]
     while part >= 0:
         decide_next(row, p, u, s, part)
@@ -142,7 +153,7 @@ def switch_clocks(row: Array, p: Array, c: int, opens: bool) -> None:
             if p[b + st.POLICY] == st.PUSH:
                 left = product_at(p, product) + st.ARRIVAL_LEFT
                 switch_stream(row, left, timer(p, p[b + st.ARRIVAL_SLOT]), opens)
-            if opens:
+            if opens or row[product_at(p, product) + st.HELD] == 1:
                 wake_product(row, p, product)
     for d in range(p[st.N_DEMANDS]):
         b = of_demand(p, d)

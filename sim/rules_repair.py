@@ -22,6 +22,7 @@ from sim.rules_base import (
 from sim.rules_clock import (
     clock_at,
     clock_scale,
+    count_planned_down,
     draw_clock,
     draw_wear,
     of_clock,
@@ -226,6 +227,7 @@ def repair_end(row: Array, p: Array, u: int) -> None:
             start_repair(row, p, row[unit_at(p, leave(row, p, b + st.CREW_HEAD)) + st.UNIT_MODE])
         else:
             row[b + st.CREW_FREE] += 1
+    count_planned_down(row, p, u, s)
     renew_clocks(row, p, c)
     row[w + st.UNIT_MODE] = st.NOBODY
     run_calendar_clocks(row, p, u)

@@ -112,10 +112,6 @@ def take_operators(row: Array, p: Array, s: int) -> None:
     pool = p[a + st.ST_POOL]
     row[p[st.AT_POOLS] + pool] -= p[a + st.ST_PEOPLE]
     row[station_at(p, s) + st.ST_ASKED] = st.NOBODY
-    if row[p[st.AT_POOLS] + pool] > 0:
-        first = first_mate(row, p, pool)
-        if first >= 0:
-            wake(row, p, first)
 
 
 @rare
@@ -296,13 +292,14 @@ def end_of_handling(row: Array, p: Array, s: int, started: bool) -> None:
     z = station_at(p, s)
     if started and p[st.BEFORE_SERVICE] == 1:
         wake_listed(row, p, p[a + st.FEEDERS_AT], p[a + st.FEEDERS_END], 0)
-    if row[z + st.ST_ASKED] >= 0 and (row[z + st.ST_FREE] == 0 or candidate(row, p, s) < 0):
+    if row[z + st.ST_ASKED] >= 0 and (
+        row[z + st.ST_FREE] == 0 or row[z + st.ST_BARRED] == 1 or candidate(row, p, s) < 0
+    ):
         row[z + st.ST_ASKED] = st.NOBODY
-        pool = p[a + st.ST_POOL]
-        if row[p[st.AT_POOLS] + pool] > 0:
-            first = first_mate(row, p, pool)
-            if first >= 0:
-                wake(row, p, first)
+    if p[a + st.ST_POOL] >= 0 and row[p[st.AT_POOLS] + p[a + st.ST_POOL]] > 0:
+        first = first_mate(row, p, p[a + st.ST_POOL])
+        if first >= 0 and first != s:
+            wake(row, p, first)
     if p[a + st.WAIT_SLOT] >= 0:
         row[timer(p, p[a + st.WAIT_SLOT])] = next_wait(row, p, s)
     if p[st.BEFORE_SERVICE] == 1:

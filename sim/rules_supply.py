@@ -11,10 +11,13 @@ from sim.rules_base import (
     duration,
     of_stock,
     owed_to,
+    product_at,
     scaled,
+    station_at,
     stock_at,
     timer,
     upper,
+    wake,
     wake_listed,
     wake_product,
 )
@@ -314,6 +317,21 @@ def decide(row: Array, p: Array, k: int) -> int:
 
 
 @rare
+def wake_misled(row: Array, p: Array, k: int) -> None:
+    """Wake those who count on units of stock `k` that may be gone: products held back by decision alone, stations that
+    wait for operators or for room.
+    """
+    b = of_stock(p, k)
+    for i in range(p[b + st.USERS_AT], p[b + st.USERS_END]):
+        if row[product_at(p, p[i]) + st.HELD] == 1:
+            wake_product(row, p, p[i])
+    for i in range(p[b + st.NEEDERS_AT], p[b + st.NEEDERS_END]):
+        z = station_at(p, p[i])
+        if row[z + st.ST_ASKED] >= 0 or row[z + st.ST_BARRED] == 1:
+            wake(row, p, p[i])
+
+
+@rare
 def withdrawn(row: Array, p: Array, k: int) -> None:
     """Something was taken from stock `k`, or asked of it: all that this makes the stocks above it do.
 
@@ -326,6 +344,8 @@ def withdrawn(row: Array, p: Array, k: int) -> None:
         b = of_stock(p, k)
         if p[b + st.FILLER] >= 0:
             wake_product(row, p, p[b + st.FILLER])
+        if p[b + st.USERS_END] > p[b + st.USERS_AT] or p[b + st.NEEDERS_END] > p[b + st.NEEDERS_AT]:
+            wake_misled(row, p, k)
         asked = 0
         if p[b + st.CONTINUOUS] == 1:
             asked = decide(row, p, k)

@@ -154,13 +154,10 @@ def comes_before(row: Array, p: Array, s: int, asked: int, other: int) -> bool:
 
 @rare
 def give_operators_back(row: Array, p: Array, s: int) -> None:
-    """A unit of `s` no longer needs its operators."""
+    """A unit of `s` no longer needs its operators; its own station asks before they are offered to others."""
     a = of_station(p, s)
-    pool = p[a + st.ST_POOL]
-    row[p[st.AT_POOLS] + pool] += p[a + st.ST_PEOPLE]
-    first = first_mate(row, p, pool)
-    if first >= 0:
-        wake(row, p, first)
+    row[p[st.AT_POOLS] + p[a + st.ST_POOL]] += p[a + st.ST_PEOPLE]
+    wake(row, p, s)
 
 
 @rare
@@ -283,6 +280,8 @@ def unload(row: Array, p: Array, u: int, s: int) -> None:
         target = row[part_at(p, part) + st.PART_STEP]
         if target < 0:
             pop_part(row, p, u)
+            if target == SCRAP:
+                row[station_at(p, s) + st.SPOILT] += 1
             leave_line(row, p, part, target)
         else:
             d = destination(row, p, s, part)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.int64]
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 INFINITY = 1 << 58
 NOBODY = -1
 UNDRAWN = -3
@@ -131,6 +131,9 @@ FIELDS: tuple[Field, ...] = (
         ("maintained", "times", "planned modes begun"),
         ("set_ups", "setups", "setups begun"),
         ("st_ticks", (7,), "unit-ticks", "time of the units in each state"),
+        ("planned_down", "unit-ticks", "of the time down, that for planned modes"),
+        ("planned_work", "ticks", "planned time of the parts ended, where the operations here differ in it; else 0"),
+        ("spoilt", "parts", "ended parts that left as scrap"),
     ),
     *_fields("doors", ("blocked_head", "unit", "first unit that waits for room behind this door, or -1")),
     *_fields(
@@ -255,10 +258,10 @@ RECORDS = tuple(dict.fromkeys(f.of for f in FIELDS))
 """The records of the row, in order."""
 
 ACCUMULATED = (
-    "q_area", "started", "ended", "failures", "maintained", "set_ups", "begun", "st_ticks", "overtime_ticks",
-    "released", "finished", "scrapped", "flow_sum", "wip_area", "tardy", "tardy_sum", "on_hand_area", "backorder_area",
-    "transit_area", "demanded", "met", "shipped", "lost", "received", "orders", "ordered", "waiting_area", "asked",
-    "served", "lost_units", "late_units", "late_sum", "energy",
+    "q_area", "started", "ended", "failures", "maintained", "set_ups", "begun", "st_ticks", "planned_down",
+    "planned_work", "spoilt", "overtime_ticks", "released", "finished", "scrapped", "flow_sum", "wip_area", "tardy",
+    "tardy_sum", "on_hand_area", "backorder_area", "transit_area", "demanded", "met", "shipped", "lost", "received",
+    "orders", "ordered", "waiting_area", "asked", "served", "lost_units", "late_units", "late_sum", "energy",
 )  # fmt: skip
 """Fields that `clear_stats` sets to 0 (`seen` is lowered by what `demanded` loses)."""
 SINCE = ("unit_since", "q_last", "wip_last", "stock_last", "waiting_last", "energy_last", "stats_from")
@@ -299,7 +302,7 @@ def _distances(of: str) -> tuple[int, ...]:
 (
     Q_HEAD, Q_TAIL, Q_LEN, ST_FREE, ST_RESERVED, ST_BARRED, ST_HELD, ST_ASKED, N_STATE, KANBAN, AT_LEVEL,
     WEIGHTS, WORK_SCALE, FAIL_SCALE, REPAIR_SCALE, Q_AREA, Q_LAST, STARTED, ENDED, FAILURES, MAINTAINED,
-    SET_UPS, ST_TICKS,
+    SET_UPS, ST_TICKS, PLANNED_DOWN, PLANNED_WORK, SPOILT,
 ) = _distances("stations")  # fmt: skip
 (
     BLOCKED_HEAD,
@@ -370,7 +373,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "first_unit", "unit_total", "capacity", "st_calendar", "freezes", "batch_least", "batch_most", "batch_wait",
         "batch_by", "wait_slot", "picks", "eager", "st_pool", "st_people", "st_priority", "setup_at", "levels",
         "condition_at", "power_at", "part_energy", "starters_at", "starters_end", "doors_at", "doors_end",
-        "feeders_at", "feeders_end", "counts",
+        "feeders_at", "feeders_end", "counts", "varies",
     ),
     "doors": ("door_at", "door_end"),
     "pools": ("mates_at", "mates_end"),
@@ -427,6 +430,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
     FIRST_UNIT, UNIT_TOTAL, CAPACITY, ST_CALENDAR, FREEZES, BATCH_LEAST, BATCH_MOST, BATCH_WAIT, BATCH_BY,
     WAIT_SLOT, PICKS, EAGER, ST_POOL, ST_PEOPLE, ST_PRIORITY, SETUP_AT, LEVELS, CONDITION_AT, POWER_AT,
     PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS,
+    VARIES,
 ) = _table_distances("stations")  # fmt: skip
 (
     DOOR_AT, DOOR_END,

@@ -269,8 +269,16 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         condition_at=_condition(w, s), power_at=w.put(s.power)[0] if s.power else -1,
         part_energy=round(s.part_energy * ticks_h), starters_at=starters[0], starters_end=starters[1],
         doors_at=doors[0], doors_end=doors[1], feeders_at=feeders[0], feeders_end=feeders[1],
-        counts=int(any(m.clock == "parts" for m in s.modes)),
+        counts=int(any(m.clock == "parts" for m in s.modes)), varies=int(len(planned_ticks(plant, s.id)) > 1),
     )  # fmt: skip
+
+
+def planned_ticks(plant: Plant, station: str) -> set[int]:
+    """Mean ticks of the operations at a station, each of a whole part (transfer batch)."""
+    return {
+        mean_ticks(work, p.transfer)
+        for p in plant.products for step in p.steps for name, work in step.eligible if name == station
+    }  # fmt: skip
 
 
 def _feeders(plant: Plant, station: str) -> list[str]:

@@ -7,14 +7,17 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sim import gantt, gantt_draw
-from sim.compile import compile_plant
+from plantwin import main
+from sim import experiment, gantt, gantt_draw
+from sim.compile import Compiled, compile_plant
 from sim.kernel import clear_stats, new_rows, run
 from sim.plant import STATES
 from sim.plantfile import load
@@ -119,3 +122,35 @@ def test_wrong_use_says_what_was_expected(line: str, said: str, tmp_path: Path) 
     assert done.returncode == 2
     assert said in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "until", "figures"),
+    [("--until 0.5", 1800, False), ("--warmup 0.1 --until 0.5", 1800, False), ("--gantt-until 0.2", 720, False),
+     ("--until 0.5 --replications 2", None, True), ("--gantt-until 0.2 --until 1 --json --replications 2", 720, True)],
+)  # fmt: skip
+def test_only_what_is_drawn_is_run(
+    asked: str, until: int | None, figures: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    charts, plans = list[gantt.Chart](), list[experiment.Run]()
+    whole = experiment.simulate
+
+    def drawn(chart: gantt.Chart, _: Compiled) -> str:
+        charts.append(chart)
+        return "<svg/>"
+
+    def simulated(compiled: Compiled, plan: experiment.Run, told: Callable[[int], None]) -> dict[str, Any]:
+        plans.append(plan)
+        return whole(compiled, plan, told)
+
+    monkeypatch.setattr(gantt_draw, "svg", drawn)
+    monkeypatch.setattr(experiment, "simulate", simulated)
+    path = tmp_path / "chart.svg"
+    with pytest.raises(SystemExit, match="0"):
+        main(["simulate", "line3", "--gantt", str(path), *asked.split()])
+    [chart] = charts
+    assert chart.start == (360_000 if "--warmup" in asked else 0), "in ticks of a millisecond"
+    assert until is None or chart.end == until * 1000
+    assert bool(capsys.readouterr().out) == bool(plans) == figures
+    assert all(plan.replications == 2 for plan in plans)

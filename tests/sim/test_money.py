@@ -128,6 +128,18 @@ def test_an_express_order_costs_its_own_price_and_what_is_on_its_way_is_held() -
     assert cash(free, 15) == pytest.approx(4.0 + 5.0 + held - 0.5)
 
 
+def test_what_a_stock_still_owes_another_is_not_on_its_way() -> None:
+    # at 10 two units are asked of north, which asks them of south: one is sent and on its way for 20, one is owed
+    south = Stock("south", "nut", "acme", 1, level=1, lead=const(1000), holding=0.01)
+    north = Stock("north", "nut", "south", 2, level=2, lead=const(20), holding=0.1)
+    asks = Demand("d", "north", const(10), quantity=((2, 1.0),))
+    story = plant([station("m")], [product("p", [("m", 1)], push(1000))], stocks=(south, north), demands=(asks,))
+    held = 0.01 * 10 + 0.1 * 2 * 10
+    assert cash(story, 15) == pytest.approx(held)
+    charged = replace(story, conventions={"pipeline_holding": "charged"})
+    assert cash(charged, 15) == pytest.approx(held + 0.1 * 5 + 0.01 * 5 * 2), "acme has sent south two of its own"
+
+
 def test_material_of_assembled_parts_is_worth_its_price() -> None:
     # 2 bolts at 3 each go into a part that sells at 20: a margin of 14
     made = product("p", [("m", 4)], push(10))

@@ -184,7 +184,7 @@ def test_validate_answers_programs(tmp_path: Path) -> None:
     assert said["conventions"]["blocking"] == "after_service"
     assert said["settings"]["release.housing.cap"] == 6
     assert [s["station"] for s in said["stations"] if s["bottleneck"]] == ["turn"]
-    assert said["stations"][0]["availability"] == pytest.approx(100 / 110)
+    assert said["stations"][0]["technical_availability"] == pytest.approx(100 / 110)
     path = tmp_path / "wrong.yaml"
     path.write_text(LOOP.replace("20 s", "20"), encoding="utf-8")
     done = run("validate", str(path), "--json")

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from tests.theory import cases_lines, cases_maintenance, cases_networks, cases_priorities, cases_queues, cases_supply
+from tests.theory import (
+    cases_lines,
+    cases_maintenance,
+    cases_networks,
+    cases_priorities,
+    cases_queues,
+    cases_sharing,
+    cases_supply,
+)
 from tests.theory.compare import Case, assert_case, estimates
 
 CASES = (
@@ -19,6 +27,7 @@ CASES = (
     *cases_maintenance.CASES,
     *cases_priorities.CASES,
     *cases_supply.CASES,
+    *cases_sharing.CASES,
 )
 
 
