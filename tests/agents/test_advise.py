@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from agents.advise import Advisor, Options, WrongTwinError, serve, stored
+from agents.advise import Advisor, Options, Stop, WrongTwinError, serve, stored
 from agents.compare import reproduce
 from agents.errors import AgentError
 from agents.grid import Grid
@@ -151,13 +151,28 @@ def test_it_waits_for_a_twin_that_is_away(
     monkeypatch.setattr("os.nice", lambda _n: 0)
     twin.alive, rounds = False, []
 
-    def stop() -> bool:
-        rounds.append(1)
-        twin.alive = len(rounds) > 4
-        return bool(twin.posted)
+    class Once(Stop):
+        def __call__(self) -> bool:
+            rounds.append(1)
+            twin.alive = len(rounds) > 4
+            return bool(twin.posted)
 
+    stop = Once()
     serve(Options(twin.compiled.plant, "http://twin", tmp_path, every=0.01), stop, lambda _s: None)
     said = capsys.readouterr().out
     assert "does not answer" in said
     assert "r-100" in said
     assert not (tmp_path / "run" / "advise.json").exists(), "taken away at the end"
+
+
+def test_a_thought_is_given_up_when_asked_to_stop_and_a_message_is_not() -> None:
+    stop = Stop()
+    with pytest.raises(SystemExit), stop.thought():
+        stop.ask()
+    stop = Stop()
+    stop.ask()
+    assert stop(), "asked outside of a thought: what is under way is finished"
+    with pytest.raises(SystemExit), stop.thought():
+        raise AssertionError("no thought begins once it was asked")
+    with pytest.raises(SystemExit):
+        stop.ask()  # twice

@@ -94,7 +94,9 @@ def test_sequential_halving_finds_the_best_of_many(monkeypatch: pytest.MonkeyPat
     assert found.count(3) >= 18
 
 
-def test_worthless_candidates_are_hardly_ever_recommended(monkeypatch: pytest.MonkeyPatch, two_motors: Compiled) -> None:
+def test_worthless_candidates_are_hardly_ever_recommended(
+    monkeypatch: pytest.MonkeyPatch, two_motors: Compiled
+) -> None:
     rng = np.random.default_rng(1)
     width = two_motors.layout.width
 

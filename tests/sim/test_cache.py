@@ -49,10 +49,7 @@ def test_text_moved_between_files_changes_it(tmp_path: Path) -> None:
 
 def test_numba_uses_the_folder_whoever_comes_first(tmp_path: Path) -> None:
     program = (
-        "import sys\n"
-        "if sys.argv[1] == 'numba': import numba\n"
-        "import sim.jit, numba\n"
-        "print(numba.config.CACHE_DIR)"
+        "import sys\nif sys.argv[1] == 'numba': import numba\nimport sim.jit, numba\nprint(numba.config.CACHE_DIR)"
     )
     for first in ("numba", "ours"):
         argv = (sys.executable, "-c", program, first)
