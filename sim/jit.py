@@ -42,6 +42,8 @@ _PART = _OPTIONS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrappe
 
 _PARTS: set[str] = set()
 """Mangled names, up to their argument types, of the functions that are only ever compiled into an entry."""
+_CALLED: set[str] = set()
+"""Those of them that stay functions of their own there."""
 
 
 def _mangled(function: Callable[..., Any]) -> str:
@@ -73,6 +75,22 @@ def _index_without_wrap() -> None:
     arrayobj.fix_integer_index = fix_integer_index
 
 
+def _params_stay() -> None:
+    """Say of every number read from a read-only array in the kernel that nothing changes it meanwhile.
+
+    Else every store into a row makes the optimiser read the constants of the plant again.
+    """
+    usual: Any = arrayobj.load_item
+
+    def load_item(context: Any, builder: Any, kind: Any, pointer: Any) -> Any:
+        value = usual(context, builder, kind, pointer)
+        if not kind.mutable and getattr(value, "opname", "") == "load" and builder.function.name.startswith("_ZN3sim"):
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return value
+
+    arrayobj.load_item = load_item
+
+
 @ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)
 def _not_alone(_function: object, _arguments: object) -> object:
     """What Python reaches when it calls a part: an error instead of code that is not there."""
@@ -89,6 +107,10 @@ def _compile_parts_once() -> None:
         if _is_part(self):
             self._raise_if_finalized()
             self._finalized = True
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.name.split("B", 1)[0] + "B" in _CALLED:
+                    function.add_function_attribute("noinline")
+                    function.add_function_attribute("cold")
             return
         waiting: list[Any] = list(self._linking_libraries)
         found: dict[Any, None] = {}
@@ -113,6 +135,7 @@ def _compile_parts_once() -> None:
 
 
 _index_without_wrap()
+_params_stay()
 _compile_parts_once()
 
 
@@ -133,4 +156,5 @@ leaf = rule
 def rare(function: F) -> F:
     """Compile a kernel function once into each entry, where its callers call it: for what few events need."""
     _PARTS.add(_mangled(function))
-    return cast("F", njit(**_PART)(function))
+    _CALLED.add(_mangled(function))
+    return cast("F", njit(forceinline=False, **_PART)(function))  # left out, it would be taken from the caller
