@@ -16,7 +16,8 @@ from typing import Any, TypeVar, cast
 import sim.cache  # sets the folder of compiled code; must come before numba
 
 from numba import njit, types, _dynfunc  # type: ignore[attr-defined]  # isort: skip
-from numba.core import codegen, config, cpu
+from numba.core import cgutils, codegen, config, cpu
+from numba.extending import intrinsic
 from numba.np import arrayobj
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,8 +43,8 @@ _PART = _OPTIONS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrappe
 
 _PARTS: set[str] = set()
 """Mangled names, up to their argument types, of the functions that are only ever compiled into an entry."""
-_CALLED: set[str] = set()
-"""Those of them that stay functions of their own there."""
+_CALLED: dict[str, bool] = {}
+"""Those of them that stay functions of their own there; are calls of them rare?"""
 
 
 def _mangled(function: Callable[..., Any]) -> str:
@@ -51,12 +52,16 @@ def _mangled(function: Callable[..., Any]) -> str:
     return "_ZN" + "".join(f"{len(word)}{word}" for word in words) + "B"
 
 
+def _plain_name(function: Any) -> str:
+    return function.name.split("B", 1)[0] + "B"
+
+
 def _is_part(library: Any) -> bool:
     """Does the library hold one of the functions that are only compiled into an entry?"""
     known = library.__dict__.get("_plantwin_part")
     if known is None:
         known = any(
-            not f.is_declaration and f.name.split("B", 1)[0] + "B" in _PARTS for f in library._final_module.functions
+            not f.is_declaration and _plain_name(f) in _PARTS for f in library._final_module.functions
         )
         if library._final_module.name and any(not f.is_declaration for f in library._final_module.functions):
             library._plantwin_part = known
@@ -101,6 +106,7 @@ def _compile_parts_once() -> None:
     """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
     library, context = codegen.JITCodeLibrary, cpu.CPUContext
     finalize: Any = library.finalize
+    optimize: Any = library._optimize_final_module
     executable: Any = context.get_executable
 
     def finish(self: Any) -> None:
@@ -108,9 +114,11 @@ def _compile_parts_once() -> None:
             self._raise_if_finalized()
             self._finalized = True
             for function in self._final_module.functions:
-                if not function.is_declaration and function.name.split("B", 1)[0] + "B" in _CALLED:
+                name = _plain_name(function)
+                if not function.is_declaration and name in _CALLED:
                     function.add_function_attribute("noinline")
-                    function.add_function_attribute("cold")
+                    if _CALLED[name]:
+                        function.add_function_attribute("cold")
             return
         waiting: list[Any] = list(self._linking_libraries)
         found: dict[Any, None] = {}
@@ -123,6 +131,13 @@ def _compile_parts_once() -> None:
         self._linking_libraries = list(found)
         finalize(self)
 
+    def optimize_final_module(self: Any) -> None:
+        """Nobody outside calls the parts: only then may the optimiser drop what they do not need of an array."""
+        for function in self._final_module.functions:
+            if not function.is_declaration and _plain_name(function) in _PARTS:
+                function.linkage = "internal"
+        optimize(self)
+
     def get_executable(self: Any, code: Any, fndesc: Any, env: Any) -> Any:
         if not _is_part(code):
             return executable(self, code, fndesc, env)
@@ -131,7 +146,28 @@ def _compile_parts_once() -> None:
         return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", stub, env, (code,))
 
     setattr(library, "finalize", finish)  # noqa: B010 - a method is replaced on purpose
+    setattr(library, "_optimize_final_module", optimize_final_module)  # noqa: B010
     setattr(context, "get_executable", get_executable)  # noqa: B010
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(context: Any, rows: Any, i: Any, j: Any) -> Any:
+    """Ask for the cache line of rows[i, j], without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        start = builder.ptrtoint(array.data, args[1].type)
+        strides = cgutils.unpack_tuple(builder, array.strides, 2)
+        for index, stride in zip(args[1:], strides, strict=True):
+            start = builder.add(start, builder.mul(index, stride))
+        byte = cgutils.voidptr_t
+        flag = cgutils.int32_t
+        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.inttoptr(start, byte), flag(1), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(rows, i, j), generate
 
 
 _index_without_wrap()
@@ -156,5 +192,25 @@ leaf = rule
 def rare(function: F) -> F:
     """Compile a kernel function once into each entry, where its callers call it: for what few events need."""
     _PARTS.add(_mangled(function))
-    _CALLED.add(_mangled(function))
+    _CALLED[_mangled(function)] = True
     return cast("F", njit(forceinline=False, **_PART)(function))  # left out, it would be taken from the caller
+
+
+def shared(function: F) -> F:
+    """As `rare`, for what most events need, and in several places."""
+    _PARTS.add(_mangled(function))
+    _CALLED[_mangled(function)] = False
+    return cast("F", njit(forceinline=False, **_PART)(function))
+
+
+if JIT:
+
+    @rule
+    def prefetch(rows: Any, i: int, j: int) -> None:
+        """Ask for the cache line of rows[i, j] (written soon), without waiting for it."""
+        _prefetch(rows, i, j)
+
+else:
+
+    def prefetch(_rows: Any, _i: int, _j: int) -> None:
+        """Nothing to prepare without compiled code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim import state as st
 from sim.draws import SETUP as SETUP_DRAW
-from sim.jit import leaf, rare, rule
+from sim.jit import leaf, rare, shared
 from sim.rules_base import (
     duration,
     of_product,
@@ -323,7 +323,7 @@ def next_wait(row: Array, p: Array, s: int) -> int:
     return earliest
 
 
-@rule
+@shared
 def handle_station(row: Array, p: Array, s: int) -> None:
     a = of_station(p, s)
     z = station_at(p, s)
