@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE
-from sim.jit import entry, leaf, prefetch, rare, rule
+from sim.jit import JIT, entry, leaf, prefetch, rare, rule
 from sim.rules_base import (
     change_wip,
     count_demand,
@@ -48,32 +48,61 @@ class KernelError(RuntimeError):
 # --- compiled ----------------------------------------------------------------------------------------------------
 
 
+SPAN = 4 * st.SLOT_BLOCK_SIZE
+_KEY_BITS = 5
+assert 1 << _KEY_BITS == st.SLOT_BLOCK_SIZE
+_LOWEST = 1 << 62
+
+if JIT:
+
+    @leaf
+    def slot_key(time: int, place: int) -> int:
+        """Orders slots of a block by (time, place): below 2^63, as times are at most 2^58, in sums that wrap."""
+        return (time << _KEY_BITS) + (place - _LOWEST)
+
+else:
+
+    def slot_key(time: int, place: int) -> int:
+        """The same on Python's integers: numpy's would warn of the wrap."""
+        return (int(time) << _KEY_BITS) + (place - _LOWEST)
+
+
 @leaf
 def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest.
 
-    Written for vector instructions: the least time of each block, then the place of the least in the block that has
-    it, both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are
-    whole: the row is padded with INFINITY.
+    Written for vector instructions, without a branch that depends on the times (one that does is mispredicted at
+    every event). One block of timers: the least (time, place) in one number. More: the least time of each span, then
+    the place of the least in the span that has it. Blocks are whole: the row is padded with INFINITY.
     """
     at = p[st.AT_SLOTS]
-    block = p[st.SLOT_BLOCK]
-    first = at
-    time = row[at]
-    b = at
-    while b < at + p[st.N_TIMERS]:
-        least = row[b]
-        for i in range(b, b + block):
-            least = row[i] if row[i] < least else least  # noqa: FURB136
-        if least < time:
-            time = least
-            first = b
-        b += block
-    place = block
-    for i in range(block):
-        here = i if row[first + i] == time else block
-        place = here if here < place else place  # noqa: FURB136
-    return first + place - at
+    block = p[st.SLOT_BLOCK]  # a constant would be unrolled, not made into vectors
+    end = at + p[st.N_TIMERS]
+    if at + block == end:
+        found = slot_key(row[at], 0)
+        for i in range(block):
+            key = slot_key(row[at + i], i)
+            found = key if key < found else found  # noqa: FURB136
+        slot = found & (st.SLOT_BLOCK_SIZE - 1)
+    else:
+        first = at
+        time = row[at]
+        b = at
+        while b < end:
+            least = row[b]
+            for i in range(b, b + SPAN if b + SPAN < end else end):  # noqa: FURB136
+                least = row[i] if row[i] < least else least  # noqa: FURB136
+            if least < time:
+                time = least
+                first = b
+            b += SPAN
+        width = SPAN if first + SPAN < end else end - first  # noqa: FURB136
+        place = width
+        for i in range(width):
+            here = i if row[first + i] == time else width
+            place = here if here < place else place  # noqa: FURB136
+        slot = first + place - at
+    return slot
 
 
 @rare

@@ -32,7 +32,7 @@ from sim.rules_release import arrival, handle_product, line_time
 from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
 from sim.rules_start import handle_station
 from sim.rules_supply import delivery, demand_at, of_demand, review, withdrawn
-from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, send_on, wake_around
+from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, next_step, send_on, wake_around
 from sim.state import Array
 
 
@@ -132,20 +132,25 @@ def end_operation(row: Array, p: Array, u: int, s: int) -> tuple[int, int]:
     stop_clocks(row, p, u)
     if p[st.POWERED] == 1:
         row[p[st.AT_BANDS] + row[st.BAND]] += p[a + st.PART_ENERGY] * row[w + st.UNIT_COUNT]
-    if p[a + st.ST_POOL] >= 0:
-        give_operators_back(row, p, s)
+    plain = p[a + st.PLAIN] == 1
     part = row[w + st.UNIT_PART]
-    while part >= 0:
-        decide_next(row, p, u, s, part)
-        part = row[part_at(p, part) + st.PART_NEXT]
+    if plain:
+        z = part_at(p, part)
+        row[z + st.PART_STEP] = next_step(row, p, u, row[z + st.PART_STEP])
+    else:
+        if p[a + st.ST_POOL] >= 0:
+            give_operators_back(row, p, s)
+        while part >= 0:
+            decide_next(row, p, u, s, part)
+            part = row[part_at(p, part) + st.PART_NEXT]
     row[w + st.UNIT_PHASE] = st.HOLDS
     taker = send_on(row, p, u, s)
     freed = s if row[w + st.UNIT_PART] < 0 else st.NOBODY
-    if freed >= 0 and p[st.BEFORE_SERVICE] == 1:
+    if freed >= 0 and not plain and p[st.BEFORE_SERVICE] == 1:
         wake_listed(row, p, p[a + st.FEEDERS_AT], p[a + st.FEEDERS_END], 0)
     first = st.NOBODY
     second = st.NOBODY
-    if p[a + st.COUNTS] == 1:  # a strike wakes as well
+    if not plain and p[a + st.COUNTS] == 1:  # a strike wakes as well
         if freed >= 0:
             wake(row, p, freed)
         if taker >= 0:

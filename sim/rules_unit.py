@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim import state as st
 from sim.draws import ROUTE, SCRAP_DRAW, WORK, draw, quantile
-from sim.jit import leaf, rare
+from sim.jit import leaf, rare, shared
 from sim.plant import DONE, SCRAP
 from sim.rules_base import (
     change_wip,
@@ -322,7 +322,7 @@ def is_spoilt(row: Array, p: Array, u: int, share: int) -> bool:
     return upper(draw(row, stream, p[of_unit(p, u) + st.UNIT_ENTITY], SCRAP_DRAW)) < share
 
 
-@leaf
+@shared
 def decide_next(row: Array, p: Array, u: int, s: int, part: int) -> None:
     """The part's next step (or DONE, SCRAP) becomes its step."""
     a = part_at(p, part)

@@ -370,7 +370,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "first_unit", "unit_total", "capacity", "st_calendar", "freezes", "batch_least", "batch_most", "batch_wait",
         "batch_by", "wait_slot", "picks", "eager", "st_pool", "st_people", "st_priority", "setup_at", "levels",
         "condition_at", "power_at", "part_energy", "starters_at", "starters_end", "doors_at", "doors_end",
-        "feeders_at", "feeders_end", "counts",
+        "feeders_at", "feeders_end", "counts", "plain",
     ),
     "doors": ("door_at", "door_end"),
     "pools": ("mates_at", "mates_end"),
@@ -408,8 +408,8 @@ starters, feeders, mates, users, needers, members, below, cal_stations, door: in
 station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes:
 (stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
 `changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value);
-season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition:
-for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
+season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; plain: 1 where a station is not eager and has no
+dispatching weights, setups, operators, condition, parts clocks or doors it shares; condition: for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
 
 
 def _table_distances(of: str) -> tuple[int, ...]:
@@ -426,7 +426,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 (
     FIRST_UNIT, UNIT_TOTAL, CAPACITY, ST_CALENDAR, FREEZES, BATCH_LEAST, BATCH_MOST, BATCH_WAIT, BATCH_BY,
     WAIT_SLOT, PICKS, EAGER, ST_POOL, ST_PEOPLE, ST_PRIORITY, SETUP_AT, LEVELS, CONDITION_AT, POWER_AT,
-    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS,
+    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS, PLAIN,
 ) = _table_distances("stations")  # fmt: skip
 (
     DOOR_AT, DOOR_END,

@@ -270,6 +270,10 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         part_energy=round(s.part_energy * ticks_h), starters_at=starters[0], starters_end=starters[1],
         doors_at=doors[0], doors_end=doors[1], feeders_at=feeders[0], feeders_end=feeders[1],
         counts=int(any(m.clock == "parts" for m in s.modes)),
+        plain=int(not (
+            picks or is_eager(plant, s) or s.setups or s.operators or s.condition or doors[1] - doors[0] > 1
+            or any(m.clock == "parts" for m in s.modes)
+        )),
     )  # fmt: skip
 
 
