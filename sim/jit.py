@@ -60,9 +60,7 @@ def _is_part(library: Any) -> bool:
     """Does the library hold one of the functions that are only compiled into an entry?"""
     known = library.__dict__.get("_plantwin_part")
     if known is None:
-        known = any(
-            not f.is_declaration and _plain_name(f) in _PARTS for f in library._final_module.functions
-        )
+        known = any(not f.is_declaration and _plain_name(f) in _PARTS for f in library._final_module.functions)
         if library._final_module.name and any(not f.is_declaration for f in library._final_module.functions):
             library._plantwin_part = known
     return known
@@ -102,6 +100,24 @@ def _not_alone(_function: object, _arguments: object) -> object:
     raise TypeError("this function of the kernel is compiled into its callers only; call an entry (sim.kernel.drive)")
 
 
+def _link_all_parts(library: Any) -> None:
+    """Link again what the linker left out because nothing linked before it called it."""
+    module = library._final_module
+
+    def missing() -> set[str]:
+        return {f.name for f in module.functions if f.is_declaration and _plain_name(f) in _PARTS}
+
+    wanted = missing()
+    while wanted:
+        for other in library._linking_libraries:
+            given = other._get_module_for_linking()
+            if any(not f.is_declaration and f.name in wanted for f in given.functions):
+                module.link_in(given, preserve=True)
+        before, wanted = wanted, missing()
+        if wanted == before:
+            raise RuntimeError(f"{library.name}: expected code for {sorted(wanted)}, found none to link")
+
+
 def _compile_parts_once() -> None:
     """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
     library, context = codegen.JITCodeLibrary, cpu.CPUContext
@@ -133,6 +149,7 @@ def _compile_parts_once() -> None:
 
     def optimize_final_module(self: Any) -> None:
         """Nobody outside calls the parts: only then may the optimiser drop what they do not need of an array."""
+        _link_all_parts(self)
         for function in self._final_module.functions:
             if not function.is_declaration and _plain_name(function) in _PARTS:
                 function.linkage = "internal"
@@ -150,24 +167,25 @@ def _compile_parts_once() -> None:
     setattr(context, "get_executable", get_executable)  # noqa: B010
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(context: Any, rows: Any, i: Any, j: Any) -> Any:
+def _prefetch(_typing: Any, rows: Any, i: Any, j: Any) -> Any:
     """Ask for the cache line of rows[i, j], without waiting for it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        kit: Any = cgutils
+        array = kit.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
         start = builder.ptrtoint(array.data, args[1].type)
-        strides = cgutils.unpack_tuple(builder, array.strides, 2)
-        for index, stride in zip(args[1:], strides, strict=True):
+        for index, stride in zip(args[1:], kit.unpack_tuple(builder, array.strides, 2), strict=True):
             start = builder.add(start, builder.mul(index, stride))
-        byte = cgutils.voidptr_t
-        flag = cgutils.int32_t
-        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [byte, flag, flag, flag])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        byte, flag = kit.voidptr_t, kit.int32_t
+        kind = kit.ir.FunctionType(kit.ir.VoidType(), [byte, flag, flag, flag])
+        function = kit.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(function, [builder.inttoptr(start, byte), flag(1), flag(3), flag(1)])
         return context.get_dummy_value()
 
     return types.void(rows, i, j), generate
+
+
+_fetch: Any = intrinsic(_prefetch)
 
 
 _index_without_wrap()
@@ -208,9 +226,9 @@ if JIT:
     @rule
     def prefetch(rows: Any, i: int, j: int) -> None:
         """Ask for the cache line of rows[i, j] (written soon), without waiting for it."""
-        _prefetch(rows, i, j)
+        _fetch(rows, i, j)
 
 else:
 
-    def prefetch(_rows: Any, _i: int, _j: int) -> None:
+    def prefetch(rows: Any, i: int, j: int) -> None:
         """Nothing to prepare without compiled code."""

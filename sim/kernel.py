@@ -96,7 +96,7 @@ def next_slot(row: Array, p: Array) -> int:
                 time = least
                 first = b
             b += SPAN
-        width = SPAN if first + SPAN < end else end - first  # noqa: FURB136
+        width = SPAN if first + SPAN < end else end - first
         place = width
         for i in range(width):
             here = i if row[first + i] == time else width
@@ -228,7 +228,8 @@ def drive(
     noted = 0
     for i in range(rows.shape[0]):
         row = rows[i]
-        ahead = rows.shape[1] if i + 1 == rows.shape[0] else 0
+        ahead = 0
+        last = p[st.AT_PARTS] + st.PART_W * row[st.PART_USED] if i + 1 < rows.shape[0] else 0  # the next is alike
         if task <= TRACE:
             end = until[i] if until.shape[0] > 1 else until[0]
             while row[ERROR] == 0:
@@ -236,7 +237,7 @@ def drive(
                 if row[p[st.AT_SLOTS] + slot] >= end or (task == TRACE and noted == out.shape[0]):
                     break
                 fire(row, p, slot)
-                if ahead < rows.shape[1]:
+                if ahead < last:
                     for k in range(AHEAD):
                         prefetch(rows, i + 1, ahead + LINE * k)
                     ahead += LINE * AHEAD

@@ -10,7 +10,6 @@ from sim.rules_base import (
     count_demand,
     count_stock,
     duration,
-    is_open,
     of_product,
     of_station,
     of_unit,
@@ -30,7 +29,7 @@ from sim.rules_clock import stop_clocks
 from sim.rules_queue import is_free
 from sim.rules_release import arrival, handle_product, line_time
 from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
-from sim.rules_start import handle_station
+from sim.rules_start import can_act, handle_plain, handle_special
 from sim.rules_supply import delivery, demand_at, of_demand, review, withdrawn
 from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, next_step, send_on, wake_around
 from sim.state import Array
@@ -69,7 +68,10 @@ def drain(row: Array, p: Array, first: int, second: int) -> None:
         row[p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG] = 0
         row[st.WORK_SEG] = row[st.WORK_LEN]
         if entity < p[st.N_STATIONS]:
-            handle_station(row, p, entity)
+            if p[of_station(p, entity) + st.PLAIN] == 0:
+                handle_special(row, p, entity)
+            elif can_act(row, p, entity):
+                handle_plain(row, p, entity)
         else:
             handle_product(row, p, entity - p[st.N_STATIONS])
         steps += 1

@@ -358,8 +358,12 @@ def handle_special(row: Array, p: Array, s: int) -> None:
 
 
 @shared
-def handle_station(row: Array, p: Array, s: int) -> None:
-    if p[of_station(p, s) + st.PLAIN] == 1:
-        handle(row, p, s, True)
-    else:
-        handle_special(row, p, s)
+def handle_plain(row: Array, p: Array, s: int) -> None:
+    handle(row, p, s, True)
+
+
+@leaf
+def can_act(row: Array, p: Array, s: int) -> bool:
+    """Is there anything for the plain station `s` to do? Half of those woken have nothing."""
+    z = station_at(p, s)
+    return (row[z + st.ST_FREE] > 0 and row[z + st.Q_LEN] > 0) or row[p[st.AT_DOORS] + s] >= 0

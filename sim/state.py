@@ -408,8 +408,10 @@ starters, feeders, mates, users, needers, members, below, cal_stations, door: in
 station; choices: (station, work table, mean work, c-mu index) of a step; route: (threshold, target); needs, consumes:
 (stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
 `changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value);
-season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; plain: 1 where a station is not eager and has no
-dispatching weights, setups, operators, condition, parts clocks or doors it shares; condition: for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
+season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition:
+for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states.
+plain: 1 where a station is not eager and has no dispatching weights, setups, operators, condition, parts clocks and no
+door that it shares with others."""
 
 
 def _table_distances(of: str) -> tuple[int, ...]:
