@@ -13,7 +13,6 @@ from sim.draws import draw, quantile
 from sim.jit import leaf, rare
 from sim.state import Array
 
-NO_LIMIT = 1 << 40
 HALF_MASK = 0xFFFFFFFF
 
 

@@ -25,6 +25,8 @@ Array = NDArray[np.int64]
 LAYOUT_VERSION = 2
 INFINITY = 1 << 58
 NOBODY = -1
+NO_LIMIT = 1 << 40
+"""Capacity, cap, kanban or level that never binds."""
 UNDRAWN = -3
 """`part_target` of a part whose next step has not been drawn."""
 

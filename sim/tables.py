@@ -14,8 +14,6 @@ from sim.plant import FEATURES, UNLIMITED, Dist, Mode, Plant, Product, Quantity,
 from sim.quantile import table
 from sim.state import Array
 
-NO_LIMIT = 1 << 40
-"""Capacity, cap, kanban or level that never binds."""
 HALF = 1 << 32
 """Probability one of a choice."""
 HOUR_S = 3600.0
@@ -259,7 +257,7 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
     batch, ticks_h = s.batch, HOUR_S / plant.tick_s
     w.record(
         "stations", i, first_unit=first, unit_total=s.units,
-        capacity=NO_LIMIT if s.capacity == UNLIMITED else s.capacity, st_calendar=calendar, freezes=int(freezes),
+        capacity=st.NO_LIMIT if s.capacity == UNLIMITED else s.capacity, st_calendar=calendar, freezes=int(freezes),
         batch_least=batch.least if batch else 1, batch_most=batch.most if batch else 1,
         batch_wait=-1 if batch is None or batch.wait is None else batch.wait,
         batch_by=st.BATCH_WORDS.index(batch.by) if batch else 0, wait_slot=index.slot.get(("wait", s.id), -1),
