@@ -29,7 +29,6 @@ from benchmarks._record import Figure
 from benchmarks._simpy_line10 import Line
 from sim import kernel
 from sim.compile import compile_plant
-from sim.kernel import gather_rows
 from sim.state import EVENTS, WORKING
 
 PEERS = Path(__file__).parents[1] / "build" / "peers"
@@ -112,7 +111,7 @@ def batch_side(rates: Rates) -> Callable[[], float]:
     working = [layout.at("n_state", s, WORKING) for s in range(10)]
     positions = np.array([*(layout.at("q_len", s) for s in range(1, 10)), *working], dtype=np.int64)
     scales = np.concatenate([np.full(9, 0.1), np.ones(10)])
-    seen = np.empty((ENVIRONMENTS, len(positions)), dtype=np.float32)
+    look = kernel.Observation(positions, scales, np.empty((ENVIRONMENTS, len(positions)), dtype=np.float32))
     made = layout.at("finished")
     steps = 20
 
@@ -120,13 +119,12 @@ def batch_side(rates: Rates) -> Callable[[], float]:
         before, finished = int(rows[:, EVENTS].sum()), int(rows[:, made].sum())
         start = time.process_time()
         for _ in range(steps):
-            kernel.run(rows, compiled, int(rows[0, 0]) + STEP * SECOND)
-            gather_rows(rows, positions, scales, seen)
+            kernel.run(rows, compiled, int(rows[0, 0]) + STEP * SECOND, observe=look)
         spent = time.process_time() - start
         events = int(rows[:, EVENTS].sum()) - before
         return rates.note("batch", events, spent, int(rows[:, made].sum()) - finished, ENVIRONMENTS * steps * STEP)
 
-    run()  # compiles the gathering
+    run()  # the caches
     rates.of.pop("batch")
     return run
 

@@ -18,7 +18,6 @@ from sim.ownrules import Loaded, OwnRulesError, load
 from sim.plant import FEATURES, UNLIMITED, Plant, Station, Stock
 from sim.state import Array, Layout
 from sim.tables import (
-    NO_LIMIT,
     Index,
     Writer,
     before_service,
@@ -281,13 +280,13 @@ def _initial(w: Writer, opened: list[int], firsts: list[int], tariff_first: int)
             next_time[index.slot["review", k.id]] = 0
     if plant.tariff:
         next_time[index.slot["tariff", "tariff"]] = tariff_first
-    caps = [NO_LIMIT if p.release.cap is None else p.release.cap for p in plant.products]
+    caps = [st.NO_LIMIT if p.release.cap is None else p.release.cap for p in plant.products]
     bases = [st.NOBODY if p.release.base_stock is None else p.release.base_stock for p in plant.products]
-    levels = [next((m.at_level for m in s.modes if m.at_level is not None), NO_LIMIT) for s in plant.stations]
+    levels = [next((m.at_level for m in s.modes if m.at_level is not None), st.NO_LIMIT) for s in plant.stations]
     values = {
         "unit_state": [state[i] for i, s in enumerate(plant.stations) for _ in range(s.units)], "n_state": n_state,
         "st_free": [s.units if now else 0 for s, now in zip(plant.stations, is_open, strict=True)],
-        "kanban": [NO_LIMIT if s.kanban is None else s.kanban for s in plant.stations], "at_level": levels,
+        "kanban": [st.NO_LIMIT if s.kanban is None else s.kanban for s in plant.stations], "at_level": levels,
         "weights": [dispatch_weights(s) for s in plant.stations], "next_time": next_time, "cal_open": opened,
         "overtime": [c.overtime for c in plant.calendars], "crew_free": [c.size for c in plant.crews],
         "pool_free": [c.size for c in plant.pools], "cap": caps, "base_stock": bases,

@@ -1,4 +1,4 @@
-"""The decorators of the kernel's functions, for whoever writes one: `entry`, `rule` (`leaf`) and `rare`.
+"""The decorators of the kernel's functions, for whoever writes one: `entry`, `rule` (`leaf`), `rare` and `shared`.
 
 numba compiles them (`sim.jit_numba`). In a process that asked for a quick start they stay as they are: the machine code
 of the entries is loaded from the cache without numba (`sim.native`), whose import takes longer than most simulations.
@@ -40,3 +40,12 @@ leaf = rule
 def rare(function: F) -> F:
     """Compile a kernel function once into each entry, where its callers call it: for what few events need."""
     return cast("F", _maker.rare(function))
+
+
+def shared(function: F) -> F:
+    """As `rare`, for what most events need, and in several places."""
+    return cast("F", _maker.shared(function))
+
+
+prefetch: Callable[[Any, int, int], None] = _maker.prefetch
+"""`prefetch(rows, i, j)`: ask for the cache line of rows[i, j] (written soon), without waiting for it."""

@@ -17,7 +17,8 @@ import sim.cache  # sets the folder of compiled code; must come before numba
 from sim import native
 
 from numba import njit, types, _dynfunc  # type: ignore[attr-defined]  # isort: skip
-from numba.core import codegen, config, cpu
+from numba.core import cgutils, codegen, config, cpu
+from numba.extending import intrinsic
 from numba.np import arrayobj
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +44,8 @@ _PART = _OPTIONS | {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrappe
 
 _PARTS: set[str] = set()
 """Mangled names, up to their argument types, of the functions that are only ever compiled into an entry."""
+_CALLED: dict[str, bool] = {}
+"""Those of them that stay functions of their own there; are calls of them rare?"""
 
 
 def _mangled(function: Callable[..., Any]) -> str:
@@ -50,13 +53,15 @@ def _mangled(function: Callable[..., Any]) -> str:
     return "_ZN" + "".join(f"{len(word)}{word}" for word in words) + "B"
 
 
+def _plain_name(function: Any) -> str:
+    return function.name.split("B", 1)[0] + "B"
+
+
 def _is_part(library: Any) -> bool:
     """Does the library hold one of the functions that are only compiled into an entry?"""
     known = library.__dict__.get("_plantwin_part")
     if known is None:
-        known = any(
-            not f.is_declaration and f.name.split("B", 1)[0] + "B" in _PARTS for f in library._final_module.functions
-        )
+        known = any(not f.is_declaration and _plain_name(f) in _PARTS for f in library._final_module.functions)
         if library._final_module.name and any(not f.is_declaration for f in library._final_module.functions):
             library._plantwin_part = known
     return known
@@ -74,22 +79,63 @@ def _index_without_wrap() -> None:
     arrayobj.fix_integer_index = fix_integer_index
 
 
+def _params_stay() -> None:
+    """Say of every number read from a read-only array in the kernel that nothing changes it meanwhile.
+
+    Else every store into a row makes the optimiser read the constants of the plant again.
+    """
+    usual: Any = arrayobj.load_item
+
+    def load_item(context: Any, builder: Any, kind: Any, pointer: Any) -> Any:
+        value = usual(context, builder, kind, pointer)
+        if not kind.mutable and getattr(value, "opname", "") == "load" and builder.function.name.startswith("_ZN3sim"):
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return value
+
+    arrayobj.load_item = load_item
+
+
 @ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)
 def _not_alone(_function: object, _arguments: object) -> object:
     """What Python reaches when it calls a part: an error instead of code that is not there."""
     raise TypeError("this function of the kernel is compiled into its callers only; call an entry (sim.kernel.drive)")
 
 
+def _link_all_parts(library: Any) -> None:
+    """Link again what the linker left out because nothing linked before it called it."""
+    module = library._final_module
+
+    def missing() -> set[str]:
+        return {f.name for f in module.functions if f.is_declaration and _plain_name(f) in _PARTS}
+
+    wanted = missing()
+    while wanted:
+        for other in library._linking_libraries:
+            given = other._get_module_for_linking()
+            if any(not f.is_declaration and f.name in wanted for f in given.functions):
+                module.link_in(given, preserve=True)
+        before, wanted = wanted, missing()
+        if wanted == before:
+            raise RuntimeError(f"{library.name}: expected code for {sorted(wanted)}, found none to link")
+
+
 def _compile_parts_once() -> None:
     """A part is neither optimised nor turned into machine code by itself, only within the entries that need it."""
     library, context = codegen.JITCodeLibrary, cpu.CPUContext
     finalize: Any = library.finalize
+    optimize: Any = library._optimize_final_module
     executable: Any = context.get_executable
 
     def finish(self: Any) -> None:
         if _is_part(self):
             self._raise_if_finalized()
             self._finalized = True
+            for function in self._final_module.functions:
+                name = _plain_name(function)
+                if not function.is_declaration and name in _CALLED:
+                    function.add_function_attribute("noinline")
+                    if _CALLED[name]:
+                        function.add_function_attribute("cold")
             return
         waiting: list[Any] = list(self._linking_libraries)
         found: dict[Any, None] = {}
@@ -102,6 +148,14 @@ def _compile_parts_once() -> None:
         self._linking_libraries = list(found)
         finalize(self)
 
+    def optimize_final_module(self: Any) -> None:
+        """Nobody outside calls the parts: only then may the optimiser drop what they do not need of an array."""
+        _link_all_parts(self)
+        for function in self._final_module.functions:
+            if not function.is_declaration and _plain_name(function) in _PARTS:
+                function.linkage = "internal"
+        optimize(self)
+
     def get_executable(self: Any, code: Any, fndesc: Any, env: Any) -> Any:
         if not _is_part(code):
             made = executable(self, code, fndesc, env)
@@ -112,6 +166,7 @@ def _compile_parts_once() -> None:
         return _dynfunc.make_function(fndesc.lookup_module(), name, "compiled into its callers", stub, env, (code,))
 
     setattr(library, "finalize", finish)  # noqa: B010 - a method is replaced on purpose
+    setattr(library, "_optimize_final_module", optimize_final_module)  # noqa: B010
     setattr(context, "get_executable", get_executable)  # noqa: B010
 
 
@@ -149,7 +204,8 @@ def _form(kind: Any) -> str:
 
 def adopt(function: Callable[..., Any], decorator: str) -> None:
     """Let numba find the compiled form of a rule that stayed a plain function in a quick start."""
-    made: Any = rule(function) if decorator == "rule" else rare(function)
+    make: dict[str, Callable[[Any], Any]] = {"rule": rule, "rare": rare, "shared": shared}
+    made: Any = prefetch if decorator == "prefetch" else make[decorator](function)
     if JIT:
         _adopted.append(made)  # numba's type of it holds it only weakly
         setattr(function, "_numba_type_", types.Dispatcher(made))  # noqa: B010 - a function has no such attribute
@@ -158,7 +214,30 @@ def adopt(function: Callable[..., Any], decorator: str) -> None:
 _adopted: list[Any] = []
 
 
+def _prefetch(_typing: Any, rows: Any, i: Any, j: Any) -> Any:
+    """Ask for the cache line of rows[i, j], without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kit: Any = cgutils
+        array = kit.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        start = builder.ptrtoint(array.data, args[1].type)
+        for index, stride in zip(args[1:], kit.unpack_tuple(builder, array.strides, 2), strict=True):
+            start = builder.add(start, builder.mul(index, stride))
+        byte, flag = kit.voidptr_t, kit.int32_t
+        kind = kit.ir.FunctionType(kit.ir.VoidType(), [byte, flag, flag, flag])
+        function = kit.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.inttoptr(start, byte), flag(1), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(rows, i, j), generate
+
+
+_fetch: Any = intrinsic(_prefetch)
+
+
+
 _index_without_wrap()
+_params_stay()
 _compile_parts_once()
 _remember_object_code()
 
@@ -180,4 +259,25 @@ leaf = rule
 def rare(function: F) -> F:
     """Compile a kernel function once into each entry, where its callers call it: for what few events need."""
     _PARTS.add(_mangled(function))
-    return cast("F", njit(**_PART)(function))
+    _CALLED[_mangled(function)] = True
+    return cast("F", njit(forceinline=False, **_PART)(function))  # left out, it would be taken from the caller
+
+
+def shared(function: F) -> F:
+    """As `rare`, for what most events need, and in several places."""
+    _PARTS.add(_mangled(function))
+    _CALLED[_mangled(function)] = False
+    return cast("F", njit(forceinline=False, **_PART)(function))
+
+
+if JIT:
+
+    @rule
+    def prefetch(rows: Any, i: int, j: int) -> None:
+        """Ask for the cache line of rows[i, j] (written soon), without waiting for it."""
+        _fetch(rows, i, j)
+
+else:
+
+    def prefetch(rows: Any, i: int, j: int) -> None:
+        """Nothing to prepare without compiled code."""

@@ -7,6 +7,8 @@ rows compares plants. `rows` is always int64[R, W], contiguous, changed in place
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise, starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from sim import state as st
 from sim.compile import Compiled
 from sim.draws import ONE
-from sim.jit import entry, leaf, rare, rule
+from sim.jit import JIT, entry, leaf, prefetch, rare, rule
 from sim.rules_base import (
     change_wip,
     count_demand,
@@ -46,32 +48,61 @@ class KernelError(RuntimeError):
 # --- compiled ----------------------------------------------------------------------------------------------------
 
 
+SPAN = 4 * st.SLOT_BLOCK_SIZE
+_KEY_BITS = 5
+assert 1 << _KEY_BITS == st.SLOT_BLOCK_SIZE
+_LOWEST = 1 << 62
+
+if JIT:
+
+    @leaf
+    def slot_key(time: int, place: int) -> int:
+        """Orders slots of a block by (time, place): below 2^63, as times are at most 2^58, in sums that wrap."""
+        return (time << _KEY_BITS) + (place - _LOWEST)
+
+else:
+
+    def slot_key(time: int, place: int) -> int:
+        """The same on Python's integers: numpy's would warn of the wrap."""
+        return (int(time) << _KEY_BITS) + (place - _LOWEST)
+
+
 @leaf
 def next_slot(row: Array, p: Array) -> int:
     """The slot that fires next; ties go to the lowest.
 
-    Written for vector instructions: the least time of each block, then the place of the least in the block that has
-    it, both without a branch that depends on the times (one that does is mispredicted at every event). Blocks are
-    whole: the row is padded with INFINITY.
+    Written for vector instructions, without a branch that depends on the times (one that does is mispredicted at
+    every event). One block of timers: the least (time, place) in one number. More: the least time of each span, then
+    the place of the least in the span that has it. Blocks are whole: the row is padded with INFINITY.
     """
     at = p[st.AT_SLOTS]
-    block = p[st.SLOT_BLOCK]
-    first = at
-    time = row[at]
-    b = at
-    while b < at + p[st.N_TIMERS]:
-        least = row[b]
-        for i in range(b, b + block):
-            least = row[i] if row[i] < least else least  # noqa: FURB136
-        if least < time:
-            time = least
-            first = b
-        b += block
-    place = block
-    for i in range(block):
-        here = i if row[first + i] == time else block
-        place = here if here < place else place  # noqa: FURB136
-    return first + place - at
+    block = p[st.SLOT_BLOCK]  # a constant would be unrolled, not made into vectors
+    end = at + p[st.N_TIMERS]
+    if at + block == end:
+        found = slot_key(row[at], 0)
+        for i in range(block):
+            key = slot_key(row[at + i], i)
+            found = key if key < found else found  # noqa: FURB136
+        slot = found & (st.SLOT_BLOCK_SIZE - 1)
+    else:
+        first = at
+        time = row[at]
+        b = at
+        while b < end:
+            least = row[b]
+            for i in range(b, b + SPAN if b + SPAN < end else end):  # noqa: FURB136
+                least = row[i] if row[i] < least else least  # noqa: FURB136
+            if least < time:
+                time = least
+                first = b
+            b += SPAN
+        width = SPAN if first + SPAN < end else end - first
+        place = width
+        for i in range(width):
+            here = i if row[first + i] == time else width
+            place = here if here < place else place  # noqa: FURB136
+        slot = first + place - at
+    return slot
 
 
 @rare
@@ -176,18 +207,32 @@ RUN, TRACE, BEGIN, STEER, SETTLE = range(5)
 _NO_CONTROLS = np.zeros(0, dtype=np.int64)
 _NO_VALUES = np.zeros((1, 0), dtype=np.int64)
 _NO_EVENTS = np.zeros((0, 3), dtype=np.int64)
+_NO_SCALES = np.zeros(0, dtype=np.float64)
+NOT_SEEN = (_NO_SCALES, np.zeros((0, 0), dtype=np.float32))
+"""The last arguments of `drive` where nothing is observed."""
+LINE = 8
+"""Numbers in a cache line."""
+AHEAD = 8
+"""Lines of the next row that are asked for at every event of this one."""
 
 
 @entry
-def drive(rows: Array, p: Array, task: int, until: Array, positions: Array, values: Array, out: Array) -> int:
+def drive(
+    rows: Array, p: Array, task: int, until: Array, positions: Array, values: Array, out: Array,
+    scales: NDArray[np.float64], seen: NDArray[np.float32],
+) -> int:  # fmt: skip
     """The one compiled entry to the rules, so that they are compiled once.
 
     rows [R, W]; until [R] or [1] for all; positions [C] and values [R, C] of controls (`STEER`); out [N, 3] for the
-    events of one row (`TRACE`). Returns the number of events noted.
+    events of one row (`TRACE`); positions [C] and scales [C] of what is written to seen [R, C] or [0, 0] (`RUN`).
+    Returns the number of events noted. A batch does not fit into the caches, so the next row is fetched while one
+    row runs, and a row is looked at while it is there.
     """
     noted = 0
     for i in range(rows.shape[0]):
         row = rows[i]
+        ahead = 0
+        last = p[st.AT_PARTS] + st.PART_W * row[st.PART_USED] if i + 1 < rows.shape[0] else 0  # the next is alike
         if task <= TRACE:
             end = until[i] if until.shape[0] > 1 else until[0]
             while row[ERROR] == 0:
@@ -195,12 +240,18 @@ def drive(rows: Array, p: Array, task: int, until: Array, positions: Array, valu
                 if row[p[st.AT_SLOTS] + slot] >= end or (task == TRACE and noted == out.shape[0]):
                     break
                 fire(row, p, slot)
+                if ahead < last:
+                    for k in range(AHEAD):
+                        prefetch(rows, i + 1, ahead + LINE * k)
+                    ahead += LINE * AHEAD
                 if task == TRACE:
                     note(row, p, slot, out, noted)
                     noted += 1
             if row[ERROR] == 0 and (task == RUN or noted < out.shape[0]):
                 row[NOW] = end
             flush(row, p)
+            if seen.shape[0] > 0:
+                gather_row(row, positions, scales, seen[i])
         else:
             if task == BEGIN:
                 begin_clocks(row, p)
@@ -216,6 +267,13 @@ def drive(rows: Array, p: Array, task: int, until: Array, positions: Array, valu
 
 
 @rule
+def gather_row(row: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """out[j] = row[positions[j]] * scales[j]."""
+    for j in range(positions.shape[0]):
+        out[j] = row[positions[j]] * scales[j]
+
+
+@rule
 def note(row: Array, p: Array, slot: int, out: Array, n: int) -> None:
     """Write the event just executed as (tick, slot, kind) into out[n]."""
     out[n, 0] = row[NOW]
@@ -226,15 +284,14 @@ def note(row: Array, p: Array, slot: int, out: Array, n: int) -> None:
 def react(rows: Array, compiled: Compiled) -> None:
     """Wake everything in rows [R, W] that were written from outside, and let it act at its present tick."""
     only_known_rules(compiled)
-    drive(rows, compiled.params, SETTLE, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
+    drive(rows, compiled.params, SETTLE, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS, *NOT_SEEN)
 
 
 @entry
 def gather_rows(rows: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """out[i, j] = rows[i, positions[j]] * scales[j]: observations."""
     for i in range(rows.shape[0]):
-        for j in range(positions.shape[0]):
-            out[i, j] = rows[i, positions[j]] * scales[j]
+        gather_row(rows[i], positions, scales, out[i])
 
 
 @entry
@@ -283,7 +340,7 @@ def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Ar
     """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
     only_known_rules(compiled)
     rows = blank_rows(compiled, seed, replicas, first)
-    drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
+    drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS, *NOT_SEEN)
     check(rows, compiled)
     return rows
 
@@ -312,26 +369,46 @@ def check(rows: Array, compiled: Compiled) -> None:
         )
 
 
-def run(rows: Array, compiled: Compiled, until: int | Array, threads: int = 1) -> None:
+@dataclass(frozen=True)
+class Observation:
+    """What `run` looks at in every row when it has arrived: out[i, j] = rows[i, positions[j]] * scales[j].
+
+    positions int64[J], scales float64[J], out float32[R, J].
+    """
+
+    positions: Array
+    scales: NDArray[np.float64]
+    out: NDArray[np.float32]
+
+
+def run(
+    rows: Array, compiled: Compiled, until: int | Array, threads: int = 1, observe: Observation | None = None
+) -> None:
     """Advance all replicas in place to tick `until` (events with t < until), or each to its own tick `until` [R].
 
+    `observe` is as `gather_rows` afterwards, but cheaper: a row is looked at while it is still in the cache.
     Raises `KernelError` on overflow, `ValueError` when a replica is past `until` already.
     """
     only_known_rules(compiled)
-    ends = np.atleast_1d(np.asarray(until, dtype=np.int64))
+    ends = np.require(np.atleast_1d(until), np.int64, ["C", "W"])
     forward(rows, ends)
+    positions, scales, out = _NO_CONTROLS, *NOT_SEEN
+    if observe is not None:
+        positions, scales, out = observe.positions, observe.scales, observe.out
+        if out.shape != (len(rows), len(positions)):
+            raise ValueError(f"observations: expected shape {(len(rows), len(positions))}, found {out.shape}")
+
+    def advance(part: slice) -> None:
+        own = np.ascontiguousarray(ends[part]) if len(ends) > 1 else ends
+        drive(rows[part], compiled.params, RUN, own, positions, _NO_VALUES, _NO_EVENTS, scales, out[part])
+
     if threads <= 1 or len(rows) < 2 * threads:
-        _run(rows, compiled.params, ends)
+        advance(slice(None))
     else:
-        every = np.broadcast_to(ends, len(rows))
-        chunks = zip(np.array_split(rows, threads), np.array_split(every, threads), strict=True)
+        edges = np.linspace(0, len(rows), threads + 1).astype(int).tolist()
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda chunk: _run(chunk[0], compiled.params, np.ascontiguousarray(chunk[1])), chunks))
+            list(pool.map(advance, starmap(slice, pairwise(edges))))
     check(rows, compiled)
-
-
-def _run(rows: Array, params: Array, until: Array) -> None:
-    drive(rows, params, RUN, until, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS)
 
 
 def forward(rows: Array, until: Array) -> None:
@@ -352,7 +429,7 @@ def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Arr
     parts: list[Array] = []
     while True:
         out = np.empty((block, 3), dtype=np.int64)
-        n = drive(row[None], compiled.params, TRACE, end, _NO_CONTROLS, _NO_VALUES, out)
+        n = drive(row[None], compiled.params, TRACE, end, _NO_CONTROLS, _NO_VALUES, out, *NOT_SEEN)
         parts.append(out[:n])
         if n < block:
             break
@@ -363,10 +440,10 @@ def trace(row: Array, compiled: Compiled, until: int, block: int = 65536) -> Arr
 def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:
     """Set all controls, values [R, C] or [C] in the order of the plant file; the plant reacts at its present tick."""
     only_known_rules(compiled)
-    wanted = np.ascontiguousarray(
-        np.broadcast_to(np.asarray(values, dtype=np.int64), (len(rows), len(compiled.controls)))
-    )
-    drive(rows, compiled.params, STEER, _NO_CONTROLS, compiled.controls, wanted, _NO_EVENTS)
+    # writable: numba would compile the kernel once more for a read-only array, which is another type to it
+    shape = (len(rows), len(compiled.controls))
+    wanted = np.require(np.broadcast_to(np.asarray(values, dtype=np.int64), shape), requirements=["C", "W"])
+    drive(rows, compiled.params, STEER, _NO_CONTROLS, compiled.controls, wanted, _NO_EVENTS, *NOT_SEEN)
     check(rows, compiled)
 
 

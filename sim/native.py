@@ -265,3 +265,16 @@ def rare(function: Callable[..., Any]) -> Callable[..., Any]:
     """As `sim.jit.rare`."""
     _rules.append(("rare", function))
     return function
+
+
+def shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `sim.jit.shared`."""
+    _rules.append(("shared", function))
+    return function
+
+
+def prefetch(rows: Any, i: int, j: int) -> None:
+    """As `sim.jit.prefetch`: in the entries' code, and nothing in Python."""
+
+
+_rules.append(("prefetch", prefetch))

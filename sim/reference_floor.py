@@ -13,8 +13,7 @@ from sim.reference_energy import Meter
 from sim.reference_queue import Dispatch, Door
 from sim.reference_stock import withdraw
 from sim.reference_unit import WorkUnit
-from sim.state import BLOCKED, IDLE, INFINITY, K_WAIT, NOBODY, STARVED
-from sim.tables import NO_LIMIT
+from sim.state import BLOCKED, IDLE, INFINITY, K_WAIT, NO_LIMIT, NOBODY, STARVED
 
 if TYPE_CHECKING:
     from sim.reference_release import ProductLine

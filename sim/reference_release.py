@@ -13,8 +13,7 @@ from sim.reference_clock import ARRIVAL, DUE, Level, Part, Parts, Shared, Wakeab
 from sim.reference_demand import next_line
 from sim.reference_queue import choose
 from sim.reference_stock import withdraw
-from sim.state import INFINITY, NOBODY
-from sim.tables import NO_LIMIT
+from sim.state import INFINITY, NO_LIMIT, NOBODY
 
 if TYPE_CHECKING:
     from sim.reference_calendar import WorkCalendar

@@ -13,7 +13,6 @@ from sim.draws import draw, quantile
 from sim.jit import leaf, rare
 from sim.state import Array
 
-NO_LIMIT = 1 << 40
 HALF_MASK = 0xFFFFFFFF
 
 
@@ -223,14 +222,13 @@ def wake(row: Array, p: Array, entity: int) -> None:
     flag = p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG
     if row[flag] == 0:
         row[flag] = 1
-        ring = p[st.AT_ENTITIES] + st.WORK_LIST
-        at = row[st.WORK_HEAD] + row[st.WORK_LEN]
-        if at >= p[st.N_ENTITIES]:
-            at -= p[st.N_ENTITIES]
-        before = at - 1 if at > 0 else p[st.N_ENTITIES] - 1
-        if row[st.WORK_LEN] == row[st.WORK_SEG] or row[ring + st.ENTITY_W * before] < entity:
-            row[ring + st.ENTITY_W * at] = entity  # behind all others of this step
-            row[st.WORK_LEN] += 1
+        n = row[st.WORK_LEN]
+        if n == row[st.WORK_SEG]:  # the first of this step
+            at = row[st.WORK_HEAD] + n
+            if at >= p[st.N_ENTITIES]:
+                at -= p[st.N_ENTITIES]
+            row[p[st.AT_ENTITIES] + st.ENTITY_W * at + st.WORK_LIST] = entity
+            row[st.WORK_LEN] = n + 1
         else:
             insert(row, p, entity)
 

@@ -94,33 +94,38 @@ def stop_clock(row: Array, p: Array, slot: int, left: int) -> None:
 
 
 @leaf
-def run_clocks(row: Array, p: Array, u: int) -> None:
-    """Unit `u` works: its odf and condition clocks and its wear run."""
+def switch_work_clocks(row: Array, p: Array, u: int, runs: bool) -> None:
+    """The odf and condition clocks of unit `u` and its wear run or stop; `runs` is a constant of the compiled code."""
     a = of_unit(p, u)
     c = p[a + st.FIRST_CLOCK]
     end = c + p[a + st.CLOCK_TOTAL]
     while c < end:  # a range() would divide
         kind = p[of_clock(p, c) + st.CLOCK_KIND]
         if kind == st.ODF or kind == st.BY_CONDITION:  # noqa: PLR1714
-            run_clock(row, p, p[of_clock(p, c) + st.CLOCK_SLOT], clock_at(p, c) + st.CLOCK_LEFT)
+            switch_clock(row, p, p[of_clock(p, c) + st.CLOCK_SLOT], clock_at(p, c) + st.CLOCK_LEFT, runs)
         c += 1
     if p[a + st.WEAR_SLOT] >= 0:
-        run_clock(row, p, p[a + st.WEAR_SLOT], unit_at(p, u) + st.UNIT_WEAR)
+        switch_clock(row, p, p[a + st.WEAR_SLOT], unit_at(p, u) + st.UNIT_WEAR, runs)
+
+
+@leaf
+def switch_clock(row: Array, p: Array, slot: int, left: int, runs: bool) -> None:
+    if runs:
+        run_clock(row, p, slot, left)
+    else:
+        stop_clock(row, p, slot, left)
+
+
+@leaf
+def run_clocks(row: Array, p: Array, u: int) -> None:
+    """Unit `u` works."""
+    switch_work_clocks(row, p, u, True)
 
 
 @leaf
 def stop_clocks(row: Array, p: Array, u: int) -> None:
-    """Unit `u` no longer works: its odf and condition clocks and its wear stop."""
-    a = of_unit(p, u)
-    c = p[a + st.FIRST_CLOCK]
-    end = c + p[a + st.CLOCK_TOTAL]
-    while c < end:  # a range() would divide
-        kind = p[of_clock(p, c) + st.CLOCK_KIND]
-        if kind == st.ODF or kind == st.BY_CONDITION:  # noqa: PLR1714
-            stop_clock(row, p, p[of_clock(p, c) + st.CLOCK_SLOT], clock_at(p, c) + st.CLOCK_LEFT)
-        c += 1
-    if p[a + st.WEAR_SLOT] >= 0:
-        stop_clock(row, p, p[a + st.WEAR_SLOT], unit_at(p, u) + st.UNIT_WEAR)
+    """Unit `u` no longer works."""
+    switch_work_clocks(row, p, u, False)
 
 
 @rare

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from sim import state as st
 from sim.draws import DEMAND, QUANTITY
-from sim.jit import leaf, rare, rule
+from sim.jit import leaf, rare, rule, shared
 from sim.rules_base import (
     choose,
     count_demand,
     count_stock,
     duration,
-    is_open,
     of_product,
     of_station,
     of_unit,
@@ -23,34 +22,56 @@ from sim.rules_base import (
     timer,
     unit_at,
     wake,
+    wake_listed,
     wake_product,
 )
 from sim.rules_clock import stop_clocks
 from sim.rules_queue import choice_at, is_free
 from sim.rules_release import arrival, handle_product, line_time
 from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
-from sim.rules_start import handle_station
+from sim.rules_start import can_act, handle_plain, handle_special
 from sim.rules_supply import delivery, demand_at, of_demand, review, withdrawn
-from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, unload, wake_around
+from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, next_step, send_on, wake_around
 from sim.state import Array
 
 
-@rule
-def settle(row: Array, p: Array) -> None:
-    """Drain the worklist: all that follows at once from the last event."""
-    steps = 0
-    while row[st.WORK_LEN] > 0 and row[st.ERROR] == 0:
+@leaf
+def pop_worklist(row: Array, p: Array) -> int:
+    """The entity that has waited longest in the worklist leaves it; -1 for none."""
+    n = row[st.WORK_LEN] - 1
+    entity = st.NOBODY
+    if n >= 0:
         head = row[st.WORK_HEAD]
-        at = p[st.AT_ENTITIES] + st.ENTITY_W * head
-        entity = row[at + st.WORK_LIST]
-        row[at + st.WORK_LIST] = 0
-        row[p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG] = 0
-        row[st.WORK_LEN] -= 1
-        row[st.WORK_SEG] = row[st.WORK_LEN]
+        at = p[st.AT_ENTITIES] + st.ENTITY_W * head + st.WORK_LIST
+        entity = row[at]
+        row[at] = 0
+        row[st.WORK_LEN] = n
         head += 1
-        row[st.WORK_HEAD] = 0 if head == p[st.N_ENTITIES] or row[st.WORK_LEN] == 0 else head
+        row[st.WORK_HEAD] = 0 if head == p[st.N_ENTITIES] or n == 0 else head
+    return entity
+
+
+@leaf
+def drain(row: Array, p: Array, first: int, second: int) -> None:
+    """All that follows at once from the last event. `first` and `second` (-1: none) stand before the worklist: most
+    events wake two stations, which need not be written down to be read again; their flags are set.
+    """
+    steps = 0
+    while row[st.ERROR] == 0:
+        entity = first
+        first = second
+        second = st.NOBODY
+        if entity < 0:
+            entity = pop_worklist(row, p)
+            if entity < 0:
+                break
+        row[p[st.AT_ENTITIES] + st.ENTITY_W * entity + st.WORK_FLAG] = 0
+        row[st.WORK_SEG] = row[st.WORK_LEN]
         if entity < p[st.N_STATIONS]:
-            handle_station(row, p, entity)
+            if p[of_station(p, entity) + st.PLAIN] == 0:
+                handle_special(row, p, entity)
+            elif can_act(row, p, entity):
+                handle_plain(row, p, entity)
         else:
             handle_product(row, p, entity - p[st.N_STATIONS])
         steps += 1
@@ -59,21 +80,31 @@ def settle(row: Array, p: Array) -> None:
     row[st.WORK_SEG] = 0
 
 
+@rare
+def settle(row: Array, p: Array) -> None:
+    """Drain the worklist: all that follows at once from what was written into the row."""
+    drain(row, p, st.NOBODY, st.NOBODY)
+
+
 # --- the end of setup or work -------------------------------------------------------------------------------------
 
 
 @leaf
-def work_end(row: Array, p: Array, u: int) -> None:
+def work_end(row: Array, p: Array, u: int) -> tuple[int, int]:
+    """Setup or work of unit `u` ends; who stands before the worklist (see `drain`)."""
+    first = st.NOBODY
+    second = st.NOBODY
     w = unit_at(p, u)
     s = p[of_unit(p, u) + st.STATION]
     row[timer(p, u)] = st.INFINITY
     if row[w + st.UNIT_PHASE] == st.IN_SETUP:
         begin_work(row, p, u, s)
     else:
-        end_operation(row, p, u, s)
+        first, second = end_operation(row, p, u, s)
+    return first, second
 
 
-@rare
+@shared
 def count_planned_work(row: Array, p: Array, u: int, s: int) -> None:
     """The planned times of the parts whose operation has ended, while they still stand at its step."""
     part = row[unit_at(p, u) + st.UNIT_PART]
@@ -83,25 +114,64 @@ def count_planned_work(row: Array, p: Array, u: int, s: int) -> None:
 
 
 @leaf
-def end_operation(row: Array, p: Array, u: int, s: int) -> None:
+def wake_ahead(row: Array, p: Array, s: int, taker: int) -> tuple[int, int]:
+    """Wake station `s` and station `taker` (-1: nobody), before the worklist if they come before all in it."""
+    first = s if s >= 0 else taker
+    second = st.NOBODY
+    if s >= 0 and taker >= 0 and taker != s:
+        first = s if s < taker else taker  # noqa: FURB136
+        second = taker if s < taker else s  # noqa: FURB136
+    last = second if second >= 0 else first
+    if last >= 0:
+        at = p[st.AT_ENTITIES]
+        if row[st.WORK_LEN] > 0 and row[at + st.ENTITY_W * row[st.WORK_HEAD] + st.WORK_LIST] <= last:
+            wake(row, p, first)
+            if second >= 0:
+                wake(row, p, second)
+            first = st.NOBODY
+            second = st.NOBODY
+        elif second >= 0:
+            row[at + st.ENTITY_W * second + st.WORK_FLAG] = 1  # the first one leaves at once, so it may be woken
+    return first, second
+
+
+@leaf
+def end_operation(row: Array, p: Array, u: int, s: int) -> tuple[int, int]:
     w = unit_at(p, u)
     a = of_station(p, s)
     row[station_at(p, s) + st.ENDED] += row[w + st.UNIT_COUNT]
     stop_clocks(row, p, u)
     if p[st.POWERED] == 1:
         row[p[st.AT_BANDS] + row[st.BAND]] += p[a + st.PART_ENERGY] * row[w + st.UNIT_COUNT]
-    if p[a + st.ST_POOL] >= 0:
-        give_operators_back(row, p, s)
-    if p[a + st.VARIES] == 1:
-        count_planned_work(row, p, u, s)
+    plain = p[a + st.PLAIN] == 1
     part = row[w + st.UNIT_PART]
-    while part >= 0:
-        decide_next(row, p, u, s, part)
-        part = row[part_at(p, part) + st.PART_NEXT]
+    if plain:
+        z = part_at(p, part)
+        row[z + st.PART_STEP] = next_step(row, p, u, row[z + st.PART_STEP])
+    else:
+        if p[a + st.ST_POOL] >= 0:
+            give_operators_back(row, p, s)
+        if p[a + st.VARIES] == 1:
+            count_planned_work(row, p, u, s)
+        while part >= 0:
+            decide_next(row, p, u, s, part)
+            part = row[part_at(p, part) + st.PART_NEXT]
     row[w + st.UNIT_PHASE] = st.HOLDS
-    unload(row, p, u, s)
-    if p[a + st.COUNTS] == 1:
+    taker = send_on(row, p, u, s)
+    freed = s if row[w + st.UNIT_PART] < 0 else st.NOBODY
+    if freed >= 0 and not plain and p[st.BEFORE_SERVICE] == 1:
+        wake_listed(row, p, p[a + st.FEEDERS_AT], p[a + st.FEEDERS_END], 0)
+    first = st.NOBODY
+    second = st.NOBODY
+    if not plain and p[a + st.COUNTS] == 1:  # a strike wakes as well
+        if freed >= 0:
+            wake(row, p, freed)
+        if taker >= 0:
+            wake(row, p, taker)
         count_operation(row, p, u)
+    else:
+        first, second = wake_ahead(row, p, freed, taker)
+    return first, second
 
 
 # --- calendars ----------------------------------------------------------------------------------------------------
@@ -370,12 +440,11 @@ def fire(row: Array, p: Array, slot: int) -> None:
     """Execute the event of `slot` and all that follows at once."""
     row[st.NOW] = row[timer(p, slot)]
     row[st.EVENTS] += 1
-    a = p[st.TO_SLOTS] + 2 * slot
+    first = st.NOBODY
+    second = st.NOBODY
+    a = p[st.TO_SLOTS] + st.SLOT_PW * slot
     if p[a + st.SLOT_KIND] == st.K_WORK_END:
-        work_end(row, p, p[a + st.SLOT_OWNER])
+        first, second = work_end(row, p, p[a + st.SLOT_OWNER])
     else:
         rare_event(row, p, p[a + st.SLOT_KIND], slot, p[a + st.SLOT_OWNER])
-    settle(row, p)
-
-
-__all__ = ["fire", "is_open", "next_demand", "pause", "settle", "tariff_time"]
+    drain(row, p, first, second)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sim import state as st
 from sim.jit import leaf, rare
 from sim.rules_base import (
-    NO_LIMIT,
     count_queue,
     of_product,
     of_station,
@@ -47,7 +46,7 @@ def has_room(row: Array, p: Array, s: int, own: int) -> bool:
     z = station_at(p, s)
     places = p[of_station(p, s) + st.CAPACITY] + row[z + st.ST_FREE]
     room = row[z + st.Q_LEN] + row[z + st.ST_RESERVED] < places
-    if room and row[z + st.KANBAN] < NO_LIMIT:
+    if room and row[z + st.KANBAN] < st.NO_LIMIT:
         room = kanban_allows(row, p, s, 1, own)
     return room
 
@@ -60,7 +59,7 @@ def has_room_for(row: Array, p: Array, s: int, parts: int) -> bool:
         z = station_at(p, s)
         places = p[of_station(p, s) + st.CAPACITY] + row[z + st.ST_FREE]
         room = row[z + st.Q_LEN] + row[z + st.ST_RESERVED] + parts <= places
-        room = room and (row[z + st.KANBAN] >= NO_LIMIT or kanban_allows(row, p, s, parts, 0))
+        room = room and (row[z + st.KANBAN] >= st.NO_LIMIT or kanban_allows(row, p, s, parts, 0))
     return room
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim import state as st
 from sim.draws import ARRIVAL
 from sim.draws import DUE as DUE_DRAW
-from sim.jit import leaf, rare, rule
+from sim.jit import leaf, rare, rule, shared
 from sim.rules_base import (
     change_wip,
     duration,
@@ -180,7 +180,7 @@ def lot_room(row: Array, p: Array, product: int) -> int:
     return s
 
 
-@rule
+@shared
 def handle_product(row: Array, p: Array, product: int) -> None:
     b = of_product(p, product)
     a = product_at(p, product)

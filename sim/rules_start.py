@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim import state as st
 from sim.draws import SETUP as SETUP_DRAW
-from sim.jit import leaf, rare, rule
+from sim.jit import leaf, rare, shared
 from sim.rules_base import (
     duration,
     of_product,
@@ -146,10 +146,13 @@ def reserve(row: Array, p: Array, s: int, part: int) -> bool:
 
 
 @leaf
-def starts(row: Array, p: Array, s: int) -> bool:
+def starts(row: Array, p: Array, s: int, plain: bool) -> bool:
     """Start the candidate of station `s`, which has a free unit; was there one that could?"""
     z = station_at(p, s)
     a = of_station(p, s)
+    if plain:
+        start(row, p, s, row[z + st.Q_HEAD], plain)
+        return True
     part = candidate(row, p, s)
     possible = part >= 0
     if possible and p[st.BEFORE_SERVICE] == 1:
@@ -158,23 +161,23 @@ def starts(row: Array, p: Array, s: int) -> bool:
     if possible and p[a + st.ST_POOL] >= 0:
         possible = may_take_operators(row, p, s)
     if possible:
-        start(row, p, s, part)
+        start(row, p, s, part, plain)
     return possible
 
 
 @leaf
-def start(row: Array, p: Array, s: int, part: int) -> None:
+def start(row: Array, p: Array, s: int, part: int, plain: bool) -> None:
     """The part (with its batch) starts on the unit chosen for it."""
     z = station_at(p, s)
     a = of_station(p, s)
     u = p[a + st.FIRST_UNIT]
-    if p[a + st.SETUP_AT] >= 0:
+    if not plain and p[a + st.SETUP_AT] >= 0:
         u = nearest_unit(row, p, s, family_of(row, p, part))
     else:
         while not is_free(row, p, u):
             u += 1
     w = unit_at(p, u)
-    if p[a + st.BATCH_MOST] > 1:
+    if not plain and p[a + st.BATCH_MOST] > 1:
         load_batch(row, p, s, u, part)
     else:
         dequeue(row, p, s, part)
@@ -182,7 +185,7 @@ def start(row: Array, p: Array, s: int, part: int) -> None:
         row[w + st.UNIT_COUNT] = 1
     row[z + st.STARTED] += row[w + st.UNIT_COUNT]
     row[z + st.ST_FREE] -= 1
-    if p[a + st.EAGER] == 1:
+    if not plain and p[a + st.EAGER] == 1:
         take_needs(row, p, part)
         if p[a + st.ST_POOL] >= 0:
             take_operators(row, p, s)
@@ -191,7 +194,7 @@ def start(row: Array, p: Array, s: int, part: int) -> None:
             d = p[of_step(p, target) + st.STEP_STATION]
             row[station_at(p, d) + st.ST_RESERVED] += 1
             row[part_at(p, part) + st.PART_DEST] = d
-    if p[a + st.SETUP_AT] >= 0 and sets_up(row, p, u, s, family_of(row, p, part)):
+    if not plain and p[a + st.SETUP_AT] >= 0 and sets_up(row, p, u, s, family_of(row, p, part)):
         row[w + st.UNIT_PHASE] = st.IN_SETUP
         set_state(row, p, u, s, st.SETUP)
     else:
@@ -243,11 +246,11 @@ def due_clock(row: Array, p: Array, u: int, s: int) -> int:
 
 
 @leaf
-def first_giver(row: Array, p: Array, s: int) -> int:
+def first_giver(row: Array, p: Array, s: int, plain: bool) -> int:
     """Door of `s` with the unit that has waited longest for room (ties: lowest unit), or -1."""
     a = of_station(p, s)
     best = s if row[p[st.AT_DOORS] + s] >= 0 else -1
-    if p[a + st.DOORS_END] - p[a + st.DOORS_AT] > 1:
+    if not plain and p[a + st.DOORS_END] - p[a + st.DOORS_AT] > 1:
         best = first_of_doors(row, p, s)
     return best
 
@@ -320,24 +323,44 @@ def next_wait(row: Array, p: Array, s: int) -> int:
     return earliest
 
 
-@rule
-def handle_station(row: Array, p: Array, s: int) -> None:
+@leaf
+def handle(row: Array, p: Array, s: int, plain: bool) -> None:
+    """Station `s` is woken. `plain` is a constant of the compiled code: a plain station is asked for nothing that it
+    does not have.
+    """
     a = of_station(p, s)
     z = station_at(p, s)
-    eager = p[a + st.EAGER] == 1
+    eager = not plain and p[a + st.EAGER] == 1
     if eager:
         maintain(row, p, s)
     started = False
     while True:
         if eager:
             row[z + st.ST_BARRED] = 0
-        if row[z + st.ST_FREE] > 0 and row[z + st.Q_LEN] > 0 and starts(row, p, s):
+        if row[z + st.ST_FREE] > 0 and row[z + st.Q_LEN] > 0 and starts(row, p, s, plain):
             started = True
         else:
-            door = first_giver(row, p, s)
+            door = first_giver(row, p, s, plain)
             if door < 0 or not hand_over(row, p, s, door):
                 break
     if (started or eager) and p[a + st.STARTERS_END] > p[a + st.STARTERS_AT]:
         wake_listed(row, p, p[a + st.STARTERS_AT], p[a + st.STARTERS_END], p[st.N_STATIONS])
     if eager:
         end_of_handling(row, p, s, started)
+
+
+@shared
+def handle_special(row: Array, p: Array, s: int) -> None:
+    handle(row, p, s, False)
+
+
+@shared
+def handle_plain(row: Array, p: Array, s: int) -> None:
+    handle(row, p, s, True)
+
+
+@leaf
+def can_act(row: Array, p: Array, s: int) -> bool:
+    """Is there anything for the plain station `s` to do? Half of those woken have nothing."""
+    z = station_at(p, s)
+    return (row[z + st.ST_FREE] > 0 and row[z + st.Q_LEN] > 0) or row[p[st.AT_DOORS] + s] >= 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim import state as st
 from sim.draws import ROUTE, SCRAP_DRAW, WORK, draw, quantile
-from sim.jit import leaf, rare
+from sim.jit import leaf, rare, shared
 from sim.plant import DONE, SCRAP
 from sim.rules_base import (
     change_wip,
@@ -268,10 +268,13 @@ def destination(row: Array, p: Array, s: int, part: int) -> int:
 
 
 @leaf
-def unload(row: Array, p: Array, u: int, s: int) -> None:
-    """Send the ended parts of unit `u` on, as far as there is room for them."""
+def send_on(row: Array, p: Array, u: int, s: int) -> int:
+    """Send the ended parts of unit `u` on, as far as there is room for them; without parts it is free.
+
+    The station that took the last one, or -1, is left to be woken by the caller, as is the unit's own station.
+    """
     w = unit_at(p, u)
-    taker = st.NOBODY  # woken after the unit's own station: most lie behind it in the file, so nothing is sorted
+    taker = st.NOBODY
     while row[w + st.UNIT_PART] >= 0:
         if taker >= 0:
             wake(row, p, taker)
@@ -295,6 +298,14 @@ def unload(row: Array, p: Array, u: int, s: int) -> None:
             taker = d
     if row[w + st.UNIT_PART] < 0:
         become_free(row, p, u, s)
+    return taker
+
+
+@leaf
+def unload(row: Array, p: Array, u: int, s: int) -> None:
+    """Send the ended parts of unit `u` on and wake whom that concerns."""
+    taker = send_on(row, p, u, s)
+    if row[unit_at(p, u) + st.UNIT_PART] < 0:
         wake_around(row, p, s)
     if taker >= 0:
         wake(row, p, taker)
@@ -310,7 +321,7 @@ def is_spoilt(row: Array, p: Array, u: int, share: int) -> bool:
     return upper(draw(row, stream, p[of_unit(p, u) + st.UNIT_ENTITY], SCRAP_DRAW)) < share
 
 
-@leaf
+@shared
 def decide_next(row: Array, p: Array, u: int, s: int, part: int) -> None:
     """The part's next step (or DONE, SCRAP) becomes its step."""
     a = part_at(p, part)

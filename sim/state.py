@@ -25,6 +25,8 @@ Array = NDArray[np.int64]
 LAYOUT_VERSION = 3
 INFINITY = 1 << 58
 NOBODY = -1
+NO_LIMIT = 1 << 40
+"""Capacity, cap, kanban or level that never binds."""
 UNDRAWN = -3
 """`part_target` of a part whose next step has not been drawn."""
 
@@ -373,7 +375,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "first_unit", "unit_total", "capacity", "st_calendar", "freezes", "batch_least", "batch_most", "batch_wait",
         "batch_by", "wait_slot", "picks", "eager", "st_pool", "st_people", "st_priority", "setup_at", "levels",
         "condition_at", "power_at", "part_energy", "starters_at", "starters_end", "doors_at", "doors_end",
-        "feeders_at", "feeders_end", "counts", "varies",
+        "feeders_at", "feeders_end", "counts", "varies", "plain",
     ),
     "doors": ("door_at", "door_end"),
     "pools": ("mates_at", "mates_end"),
@@ -412,7 +414,9 @@ station; choices: (station, work table, mean work, c-mu index) of a step; route:
 (stock, quantity); claims: (0 demand or 1 lane, index) in the order of service; changes: ticks, the last
 `changes_weekly` of which repeat weekly; list, book: (tick, quantity, due) of orders; quantity: (threshold, value);
 season: factors 2^-16 of 168 hours; setup: (table or -1, mean) by (from family + 1) * families + to family; condition:
-for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states."""
+for each level wear table, failure table or -1, slow 2^-16, scrap threshold 2^-32; power: watts of the seven states.
+plain: 1 where a station is not eager and has no dispatching weights, setups, operators, condition, parts clocks and no
+door that it shares with others."""
 
 
 def _table_distances(of: str) -> tuple[int, ...]:
@@ -429,8 +433,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 (
     FIRST_UNIT, UNIT_TOTAL, CAPACITY, ST_CALENDAR, FREEZES, BATCH_LEAST, BATCH_MOST, BATCH_WAIT, BATCH_BY,
     WAIT_SLOT, PICKS, EAGER, ST_POOL, ST_PEOPLE, ST_PRIORITY, SETUP_AT, LEVELS, CONDITION_AT, POWER_AT,
-    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS,
-    VARIES,
+    PART_ENERGY, STARTERS_AT, STARTERS_END, DOORS_AT, DOORS_END, FEEDERS_AT, FEEDERS_END, COUNTS, VARIES, PLAIN,
 ) = _table_distances("stations")  # fmt: skip
 (
     DOOR_AT, DOOR_END,

@@ -16,8 +16,7 @@ import numpy as np
 
 from sim.compile import Compiled
 from sim.plant import Product, Station, Stock
-from sim.state import FREE, HOLDS, IN_SETUP, IN_WORK, UNDRAWN, Array, State
-from sim.tables import NO_LIMIT
+from sim.state import FREE, HOLDS, IN_SETUP, IN_WORK, NO_LIMIT, UNDRAWN, Array, State
 
 
 @dataclass(frozen=True, slots=True)

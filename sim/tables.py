@@ -14,8 +14,6 @@ from sim.plant import FEATURES, UNLIMITED, Dist, Mode, Plant, Product, Quantity,
 from sim.quantile import table
 from sim.state import Array
 
-NO_LIMIT = 1 << 40
-"""Capacity, cap, kanban or level that never binds."""
 HALF = 1 << 32
 """Probability one of a choice."""
 HOUR_S = 3600.0
@@ -256,10 +254,11 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
     doors = w.put(n for n, members in enumerate(index.doors) if i in members)
     feeders = w.put(index.stations[f] for f in _feeders(plant, s.id))
     picks = bool(s.dispatch) or any(c.sets.startswith(f"stations.{s.id}.dispatch.") for c in plant.controls)
+    varies = len(planned_ticks(plant, s.id)) > 1
     batch, ticks_h = s.batch, HOUR_S / plant.tick_s
     w.record(
         "stations", i, first_unit=first, unit_total=s.units,
-        capacity=NO_LIMIT if s.capacity == UNLIMITED else s.capacity, st_calendar=calendar, freezes=int(freezes),
+        capacity=st.NO_LIMIT if s.capacity == UNLIMITED else s.capacity, st_calendar=calendar, freezes=int(freezes),
         batch_least=batch.least if batch else 1, batch_most=batch.most if batch else 1,
         batch_wait=-1 if batch is None or batch.wait is None else batch.wait,
         batch_by=st.BATCH_WORDS.index(batch.by) if batch else 0, wait_slot=index.slot.get(("wait", s.id), -1),
@@ -269,7 +268,11 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         condition_at=_condition(w, s), power_at=w.put(s.power)[0] if s.power else -1,
         part_energy=round(s.part_energy * ticks_h), starters_at=starters[0], starters_end=starters[1],
         doors_at=doors[0], doors_end=doors[1], feeders_at=feeders[0], feeders_end=feeders[1],
-        counts=int(any(m.clock == "parts" for m in s.modes)), varies=int(len(planned_ticks(plant, s.id)) > 1),
+        counts=int(any(m.clock == "parts" for m in s.modes)), varies=int(varies),
+        plain=int(not (
+            picks or is_eager(plant, s) or s.setups or s.operators or s.condition or doors[1] - doors[0] > 1
+            or varies or any(m.clock == "parts" for m in s.modes)
+        )),
     )  # fmt: skip
 
 

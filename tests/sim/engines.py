@@ -52,7 +52,7 @@ def kernel_events(row: Array, compiled: Compiled, until: int) -> list[Event]:
     out = np.empty((4096, 3), dtype=np.int64)
     none, end = np.zeros(0, dtype=np.int64), np.array([until], dtype=np.int64)
     while True:
-        n = kernel.drive(row[None], compiled.params, kernel.TRACE, end, none, none[None], out)
+        n = kernel.drive(row[None], compiled.params, kernel.TRACE, end, none, none[None], out, *kernel.NOT_SEEN)
         found += [(int(t), int(slot), int(kind)) for t, slot, kind in out[:n]]
         if n < len(out):
             return found
