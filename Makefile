@@ -40,6 +40,7 @@ check: $(VENV)/dev ## lint, types, imports
 COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory
 ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
+	@echo "two halves side by side, a quarter of an hour on two cores; each is shown when it ends"
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-computing test-services
 else
 test: $(VENV)/dev system

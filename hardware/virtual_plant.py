@@ -46,7 +46,7 @@ def script_of(name: str, plant: Plant) -> tuple[Disturbance, ...]:
     if name == "none" or (name == "auto" and plant.id != "gearmotor"):
         return ()
     if name in ("auto", "bottleneck", "gearmotor"):
-        return (Disturbance(15.0, bottleneck(plant), 60.0),)
+        return (Disturbance(15.0, bottleneck(plant), 240.0),)  # a spindle: half a shift
     known = {s.id for s in plant.stations}
     try:
         found = tuple(Disturbance(**entry) for entry in json.loads(Path(name).read_text()))
