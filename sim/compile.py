@@ -20,7 +20,6 @@ from sim.state import Array, Layout
 from sim.tables import (
     Index,
     Writer,
-    before_service,
     clock_name,
     dispatch_weights,
     lane_name,
@@ -28,6 +27,7 @@ from sim.tables import (
     write_stations,
     write_supply,
 )
+from sim.traits import before_service
 
 TRANSIT_PERIODIC = 64
 TRANSIT_PIECES = 160

@@ -235,7 +235,6 @@ def _prefetch(_typing: Any, rows: Any, i: Any, j: Any) -> Any:
 _fetch: Any = intrinsic(_prefetch)
 
 
-
 _index_without_wrap()
 _params_stay()
 _compile_parts_once()

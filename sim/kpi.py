@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim.compile import Compiled
 from sim.plant import STATES, Product
 from sim.state import OFF, SETUP, WORKING, Array
-from sim.tables import planned_ticks
+from sim.traits import planned_ticks
 from sim.value import cash_terms, kwh, weights
 
 Values = NDArray[np.float64]

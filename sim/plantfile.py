@@ -108,9 +108,7 @@ def load(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -
     return plant
 
 
-def validate(
-    path: str | Path, overrides: Mapping[str, str] | None = None
-) -> tuple[Plant | None, list[str], list[str]]:
+def validate(path: str | Path, overrides: Mapping[str, str] | None = None) -> tuple[Plant | None, list[str], list[str]]:
     """The plant (None when there are problems), the problems, and notes on what was assumed."""
     file = Path(path)
     problems = Problems(file.name)

@@ -33,9 +33,7 @@ def least_loaded(centers: Sequence[WorkCenter]) -> WorkCenter:
     return min(centers, key=lambda center: Fraction(center.load, len(center.units)))
 
 
-def choose(
-    what: Part | ProductLine, centers: Sequence[WorkCenter], giver: WorkUnit | None = None
-) -> WorkCenter | None:
+def choose(what: Part | ProductLine, centers: Sequence[WorkCenter], giver: WorkUnit | None = None) -> WorkCenter | None:
     """Where a part, or the next lot of a product, goes among the stations with room; None where there is no room.
 
     `giver` is the unit that the part comes from.

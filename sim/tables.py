@@ -13,6 +13,7 @@ from sim.draws import ONE, entity_number
 from sim.plant import FEATURES, UNLIMITED, Dist, Mode, Plant, Product, Quantity, Station, Stock
 from sim.quantile import table
 from sim.state import Array
+from sim.traits import counts, is_eager, is_plain, mean_ticks, picks, varies
 
 HALF = 1 << 32
 """Probability one of a choice."""
@@ -169,11 +170,6 @@ class Writer:
         return params
 
 
-def mean_ticks(dist: Dist | None, units: int = 1) -> int:
-    """Rounded mean of a duration, of the whole operation for a transfer batch of `units`."""
-    return 0 if dist is None else round(distributions.mean(dist) * units)
-
-
 def threshold(probability: float) -> int:
     return round(probability * HALF)
 
@@ -228,24 +224,6 @@ def _write_clock(w: Writer, s: Station, mode: Mode, clock: int, unit: int, numbe
     )  # fmt: skip
 
 
-def is_eager(plant: Plant, s: Station) -> bool:
-    """Can the station's room grow, or a part be refused, without a start (docs/kernel.md, handling a station)?"""
-    needs = any(step.needs and s.id in dict(step.eligible) for p in plant.products for step in p.steps)
-    planned = any(m.planned for m in s.modes)
-    first = [p for p in plant.products if s.id in dict(p.steps[0].eligible)]
-    lots = any(p.lot > p.transfer or len(p.steps[0].eligible) > 1 for p in first)
-    special = s.batch is not None or s.operators is not None or s.kanban is not None
-    return s.capacity == 0 or special or needs or planned or lots or before_service(plant) or kanban_control(plant, s)
-
-
-def kanban_control(plant: Plant, s: Station) -> bool:
-    return any(c.sets == f"buffers.{s.buffer}.kanban" for c in plant.controls)
-
-
-def before_service(plant: Plant) -> bool:
-    return plant.conventions.get("blocking") == "before_service"
-
-
 def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
     index, plant = w.index, w.plant
     calendar = index.calendars[s.calendar]
@@ -253,8 +231,6 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
     starters = w.put(n for n, p in enumerate(plant.products) if s.id in dict(p.steps[0].eligible))
     doors = w.put(n for n, members in enumerate(index.doors) if i in members)
     feeders = w.put(index.stations[f] for f in _feeders(plant, s.id))
-    picks = bool(s.dispatch) or any(c.sets.startswith(f"stations.{s.id}.dispatch.") for c in plant.controls)
-    varies = len(planned_ticks(plant, s.id)) > 1
     batch, ticks_h = s.batch, HOUR_S / plant.tick_s
     w.record(
         "stations", i, first_unit=first, unit_total=s.units,
@@ -262,26 +238,15 @@ def _write_station(w: Writer, s: Station, i: int, first: int) -> None:
         batch_least=batch.least if batch else 1, batch_most=batch.most if batch else 1,
         batch_wait=-1 if batch is None or batch.wait is None else batch.wait,
         batch_by=st.BATCH_WORDS.index(batch.by) if batch else 0, wait_slot=index.slot.get(("wait", s.id), -1),
-        picks=int(picks), eager=int(is_eager(plant, s)),
+        picks=int(picks(plant, s)), eager=int(is_eager(plant, s)),
         st_pool=index.pools[s.operators[0]] if s.operators else -1, st_people=s.operators[1] if s.operators else 0,
         st_priority=s.priority, setup_at=_setups(w, s), levels=len(s.condition.wear) if s.condition else 0,
         condition_at=_condition(w, s), power_at=w.put(s.power)[0] if s.power else -1,
         part_energy=round(s.part_energy * ticks_h), starters_at=starters[0], starters_end=starters[1],
         doors_at=doors[0], doors_end=doors[1], feeders_at=feeders[0], feeders_end=feeders[1],
-        counts=int(any(m.clock == "parts" for m in s.modes)), varies=int(varies),
-        plain=int(not (
-            picks or is_eager(plant, s) or s.setups or s.operators or s.condition or doors[1] - doors[0] > 1
-            or varies or any(m.clock == "parts" for m in s.modes)
-        )),
+        counts=int(counts(s)), varies=int(varies(plant, s)),
+        plain=int(is_plain(plant, s) and doors[1] - doors[0] == 1),
     )  # fmt: skip
-
-
-def planned_ticks(plant: Plant, station: str) -> set[int]:
-    """Mean ticks of the operations at a station, each of a whole part (transfer batch)."""
-    return {
-        mean_ticks(work, p.transfer)
-        for p in plant.products for step in p.steps for name, work in step.eligible if name == station
-    }  # fmt: skip
 
 
 def _feeders(plant: Plant, station: str) -> list[str]:

@@ -96,10 +96,10 @@ def test_wrong_plant_file_is_one_clear_message(tmp_path: Path) -> None:
 
 def test_missing_extra_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "numba.py").write_text("raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')")
-    done = run("simulate", "mm1", PYTHONPATH=str(tmp_path))
+    done = run("env", "line3", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     how = plantwin.how_to_add("sim")
-    assert done.stderr == f"plantwin: simulate needs numba, which is not installed: {how}\n"
+    assert done.stderr == f"plantwin: env needs numba, which is not installed: {how}\n"
     assert how.startswith("make setup in "), "in a checkout, no registry's package of the same name"
 
 

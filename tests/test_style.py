@@ -93,4 +93,3 @@ def test_packages_say_what_they_are_and_import_nothing() -> None:
         tree = ast.parse((ROOT / name / "__init__.py").read_text())
         assert len(tree.body) == 1
         assert ast.get_docstring(tree)
-

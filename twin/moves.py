@@ -82,14 +82,18 @@ def _joins(f: Floor, s: int, unit: Unit) -> bool:
 
 
 def assume(f: Floor, s: int, u: int) -> None:
-    """Unit `u` works although no start was seen: it has taken what the rules would have given it."""
+    """Unit `u` works although no start was seen: it has taken what the rules would have given it, an oven of which
+    nothing is known as many as it needs.
+    """
     if f.state.stations[s].units[u].done:
         clear(f, s, u)
     with made_up(f):
         for part in ready(f, s):
             start(f, s, u, part.product, part.step)
+        batch = f.topology.plant.stations[s].batch
         if not f.state.stations[s].units[u].parts:
-            start(f, s, u, None)
+            for _ in range(batch.least if batch is not None else 1):
+                start(f, s, u, None)
     f.state.stations[s].units[u].assumed = True
 
 

@@ -13,6 +13,7 @@ from sim.compile import Compiled
 from sim.kernel import new_rows, run, set_controls
 from sim.kpi import cost_weights
 from sim.value import operating_cost, unit_values
+from tests.plants import TWO_MOTORS
 
 
 def value_held(rows: np.ndarray, compiled: Compiled) -> np.ndarray:
@@ -33,7 +34,7 @@ def value_held(rows: np.ndarray, compiled: Compiled) -> np.ndarray:
     return total
 
 
-@pytest.mark.parametrize("name", ["gearmotor", "line3"])
+@pytest.mark.parametrize("name", [TWO_MOTORS, "line3"])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), hours=st.integers(1, 400), data=st.data())
 def test_operating_cost_is_cash_less_value_plus_margin_of_orders(
