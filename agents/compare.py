@@ -36,8 +36,9 @@ ALPHA = 0.02
 """One-sided level of the test that an action beats doing nothing, shared by the finalists of a moment: an engineer
 looks at many moments a shift, so it is stricter than the usual 5 %."""
 FUTURES = 768
-"""Futures of a promise, where the horizon is at most `LONG_S`; a third as many beyond, where a run costs more."""
-LONG_S = 200 * 3600.0
+"""Futures of a promise whose horizon is at most `SHORT_S`; beyond, fewer, so that a promise costs the same."""
+FEWEST = 192
+SHORT_S = 60 * 3600.0
 MOST_WORSE = 0.50
 """An action that turns out worse than nothing more often than this is not worth a click, whatever its mean."""
 
@@ -213,8 +214,8 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
 
 
 def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final:
-    if finalist.over.horizon * q.compiled.plant.tick_s > LONG_S:
-        fresh = Block(fresh.rows[: FUTURES // 3], fresh.seed)
+    share = min(1.0, SHORT_S / (finalist.over.horizon * q.compiled.plant.tick_s))
+    fresh = Block(fresh.rows[: max(round(share * len(fresh.rows)), FEWEST)], fresh.seed)
     replicas = len(fresh.rows)
     arms = [np.repeat(_vector(grid, q.present, c)[None, :], replicas, axis=0) for c in (None, finalist.candidate)]
     ruled = q.rule.act(fresh.rows) if q.rule is not None else None

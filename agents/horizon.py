@@ -25,11 +25,11 @@ def repair_s(plant: Plant) -> float:
     return max([mean(m.repair) for m in modes], default=0.0) * plant.tick_s
 
 
-def flow_s(plant: Plant, product: str | None = None) -> float:
-    """Flow time to expect of a product (of the slowest one if None), seconds: twice its raw process time, since a
+def flow_s(plant: Plant) -> float:
+    """Flow time to expect of the slowest product, seconds: twice its raw process time, since a
     part in a line loaded as these are waits about as long as it is worked on. An estimate for horizons, not a KPI.
     """
-    raw = [sum(mean(step.work) for step in p.steps) * p.transfer for p in plant.products if product in {None, p.id}]
+    raw = [sum(mean(step.work) for step in p.steps) * p.transfer for p in plant.products]
     return 2.0 * max(raw, default=0.0) * plant.tick_s
 
 
@@ -44,13 +44,12 @@ def scale_s(plant: Plant) -> float:
     return max(lead_s(plant), 3.0 * repair_s(plant) + flow_s(plant))
 
 
-def open_time_s(control: Control, plant: Plant) -> float:
-    """Open time a release needs to show its effect, seconds: three repair times plus the flow time of what it
-    touches, and a shift (an hour at a plant without calendars) at least.
+def open_time_s(plant: Plant) -> float:
+    """Open time an action on the floor needs to show its effect, seconds: three repair times plus the flow time of the
+    slowest product, and a shift (an hour at a plant without calendars) at least. The same for all products, so that
+    what changes them can be compared over one horizon.
     """
-    owner = control.sets.split(".")[1]
-    product = owner if control.sets.startswith("release.") else None
-    return max(3.0 * repair_s(plant) + flow_s(plant, product), SHIFT_S if plant.calendars else HOUR_S)
+    return max(3.0 * repair_s(plant) + flow_s(plant), SHIFT_S if plant.calendars else HOUR_S)
 
 
 def relaxation_s(plant: Plant) -> float:
@@ -90,7 +89,7 @@ def reach(control: Control, compiled: Compiled, now: int) -> Reach:
     the plant forgets (`relaxation_s`, at least `open_time_s`, at most ten times that).
     """
     plant = compiled.plant
-    needed = open_time_s(control, plant)
+    needed = open_time_s(plant)
     fade = min(max(relaxation_s(plant), needed), 10.0 * needed)
     if control.sets.startswith("stocks."):
         lease = max(lead_s(plant, control.sets.split(".")[1]), needed)
