@@ -50,14 +50,14 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         return JSONResponse(body, headers=NO_STORE)
 
     @router.get("/api/plant")
-    async def plant(aspect: float = 1.9) -> JSONResponse:
+    async def plant(aspect: float = 1.9, width: float = 0.0) -> JSONResponse:
         try:
             found = await feed.plant()
         except TwinError as error:
             return _unavailable(error)
         controls = [c | {"words": words.control_words(str(c.get("id")), found)} for c in found.get("controls", [])]
         # a large plant takes a second to lay out: the stream must not wait for it
-        drawn = await asyncio.to_thread(fit, found, aspect)
+        drawn = await asyncio.to_thread(fit, found, aspect, width)
         body = {k: v for k, v in found.items() if k != "flow"} | {"controls": controls, "map": drawn.as_json()}
         return JSONResponse(body, headers=NO_STORE)
 

@@ -6,14 +6,18 @@ drawn from its lists of stations, stocks, suppliers and demands.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sim.drawing_graph import Graph, Link, Thing, from_json
-from sim.drawing_layout import Edge, Map, Node, arrange
-from sim.drawing_layout import fit as fit_graph
+from sim.drawing_layout import Edge, Map, Node, arrange, foldings, largest
 
-__all__ = ["Edge", "Map", "Node", "fit", "place"]
+__all__ = ["READABLE", "Edge", "Map", "Node", "fit", "place"]
+
+READABLE = 0.75
+"""Pixels a unit of the drawing below which its texts (13 to 16 units) are hard to read."""
 
 
 def _ids(entries: Iterable[Any]) -> list[dict[str, Any]]:
@@ -63,6 +67,21 @@ def place(plant: Mapping[str, Any], per_row: int, most: int = 6) -> Map:
     return arrange(_graph(plant), per_row, most)
 
 
-def fit(plant: Mapping[str, Any], aspect: float) -> Map:
-    """The folding that is drawn largest on a canvas of `aspect` = width / height (0.2 to 10)."""
-    return fit_graph(_graph(plant), aspect)
+@lru_cache(maxsize=4)
+def _foldings(plant: str) -> tuple[Map, ...]:
+    """All foldings of a plant given as JSON: they take seconds for a large one, and every page asks for them."""
+    return tuple(foldings(_graph(json.loads(plant))))
+
+
+def fit(plant: Mapping[str, Any], aspect: float, width: float = 0.0) -> Map:
+    """The folding that is drawn largest on a canvas of `aspect` = width / height (0.2 to 10).
+
+    `width` in pixels is given where the canvas may be as high as need be: a drawing that would be smaller than
+    `READABLE` pixels a unit there is folded into less width instead, and the canvas gets its height.
+    """
+    drawn = _foldings(json.dumps(plant, sort_keys=True))
+    found = largest(drawn, aspect)
+    if width <= 0 or not drawn or min(width / found.width, width / aspect / found.height) >= READABLE:
+        return found
+    readable = [one for one in drawn if width / one.width >= READABLE]
+    return min(readable, key=lambda m: m.height) if readable else min(drawn, key=lambda m: m.width)

@@ -52,6 +52,10 @@ def _print_json(plant: Plant | None, problems: list[str], notes: list[str]) -> N
         raise typer.Exit(2)
 
 
+WIDE = 110
+"""Characters of a terminal that has room for a station's row on one line."""
+
+
 def _show(plant: Plant, notes: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -61,14 +65,19 @@ def _show(plant: Plant, notes: list[str]) -> None:
     from sim.traffic import traffic
 
     loads = traffic(plant)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal  # what is piped keeps its lines
     for line in report.heading(plant):
         console.print(line, markup=False)
     console.print(f"conventions: {report.conventions(plant)}", markup=False)
     if plant.stations:
-        table = Table(*report.STATION_COLUMNS, box=None)
-        for row in report.station_rows(plant, loads):
-            table.add_row(*row)
+        wide = console.width >= WIDE
+        table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
+        for column in report.STATION_COLUMNS:
+            table.add_column(column, overflow="fold", no_wrap=column in ("mean work", "utilisation"))
+        for *row, said in report.station_rows(plant, loads):
+            apart = said.replace(" (", "\n(").replace(") bottleneck", ")\nbottleneck")
+            table.add_row(*row, said if wide else apart)
         console.print(table)
     for line in report.throughput_lines(plant, loads):
         console.print(line, markup=False)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from sim.compile import Compiled
 
 AllowCode = Annotated[
@@ -68,6 +70,18 @@ def _theory(figure: dict[str, Any] | None) -> str:
     return f"{figure['value']:.4g} ({figure['form']}{'' if figure['exact'] else ', approximate'})"
 
 
+def _figures(first: str, *names: str) -> Table:
+    """A table of numbers under a first column of words, narrow enough for ten columns on 80 characters."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -88,13 +102,15 @@ def _show(report: dict[str, Any]) -> None:
             table.add_row(name, f"{f['mean']:.4g}", span, f["unit"], *([_theory(beside.get(name))] if beside else []))
     console.print(table)
     states = ("work", "idle", "starved", "blocked", "setup", "down", "off")
-    table = Table("station", *states, "OEE", "queue")
+    console.print("\nshare of the time in each state and OEE in %; mean number of parts in the queue")
+    table = _figures("station", *states, "OEE", "queue")
     for station, figures in report["stations"].items():
-        shares = ["" if figures[s]["mean"] is None else f"{100 * figures[s]['mean']:.1f} %" for s in (*states, "oee")]
+        shares = ["" if figures[s]["mean"] is None else f"{100 * figures[s]['mean']:.1f}" for s in (*states, "oee")]
         table.add_row(station, *shares, f"{figures['queue']['mean']:.2f}")
     console.print(table)
     if report["stocks"]:
-        table = Table("stock", "on hand", "backorders", "fill rate")
+        console.print()
+        table = _figures("stock", "on hand", "backorders", "fill rate")
         for stock, figures in report["stocks"].items():
             fill = figures.get("fill_rate", {}).get("mean")
             shown = "" if fill is None else f"{100 * fill:.1f} %"

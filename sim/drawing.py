@@ -6,10 +6,12 @@ boxes comes from the plant file instead of from the live state. The same plant a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sim import distributions
 from sim.drawing_graph import graph, percent
 from sim.drawing_layout import Edge, Map, Node, fit
-from sim.plant import UNLIMITED, Calendar, Dist, Plant, Station
+from sim.plant import UNLIMITED, Calendar, Dist, Plant, Station, Stock
 from sim.svg import CHAR, FONT, THEMES, fitting, tag, title, width, words
 from sim.units import TIME_UNITS
 
@@ -112,12 +114,16 @@ def _cells(x: float, y: float, count: int, style: str) -> str:
 
 def _station(n: Node, plant: Plant) -> str:
     s = plant.stations[n.index]
-    lines = [f"{_queue(s)}", _work(plant, s), _failing(plant, s)]
+    lines = [_queue(s), _work(plant, s), _failing(plant, s)]
     parts = []
     if s.units <= CELLS:
         parts.append(_cells(11, 31, s.units, "unit"))
     else:
         parts.append(tag("rect", x=11, y=31, width=9, height=9, class_="unit") + words(f"× {s.units}", 25, 40, 13))
+    room = n.w - 30 - (11.0 * s.units if s.units <= CELLS else 40.0)
+    aside = next((text for text in _asides(plant, s) if width(text, 12) <= room), "")
+    if aside:
+        parts.append(words(aside, n.w - 11, 40, 12, text_anchor="end", class_="muted"))
     if 0 < s.capacity <= CELLS:
         parts.append(_cells(11, 46, s.capacity, "cell"))
     else:
@@ -132,6 +138,25 @@ def _queue(s: Station) -> str:
     return f"queue of {s.capacity}" if s.capacity else "no queue"
 
 
+def _span(low: object, high: object) -> str:
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def _range(seconds: Sequence[float]) -> str:
+    """Shortest to longest of some times, the unit said once where it is the same."""
+    low, high = duration(min(seconds)), duration(max(seconds))
+    if low.partition(" ")[2] == high.partition(" ")[2]:
+        low = low.partition(" ")[0] if low != high else low
+    return _span(low, high)
+
+
+def _asides(plant: Plant, s: Station) -> list[str]:
+    """What stands beside the units, the fullest first: parts in a batch, times of a changeover."""
+    batch = f"batch {_span(s.batch.least, s.batch.most)}" if s.batch else ""
+    setup = f"setup {_range([_mean(plant, time) for _, _, time in s.setups])}" if s.setups else ""
+    return [", ".join(text for text in (batch, setup) if text), batch, setup]
+
+
 def _mean(plant: Plant, dist: Dist) -> float:
     return distributions.mean(dist) * plant.tick_s
 
@@ -140,10 +165,7 @@ def _work(plant: Plant, s: Station) -> str:
     means = [_mean(plant, step.work) for p in plant.products for step in p.steps if step.station == s.id]
     if not means:
         return "not visited"
-    low, high = duration(min(means)), duration(max(means))
-    if low.partition(" ")[2] == high.partition(" ")[2]:
-        low = low.partition(" ")[0] if low != high else low
-    return f"work {low}" if low == high else f"work {low}–{high}"
+    return f"work {_range(means)}"
 
 
 def _failing(plant: Plant, s: Station) -> str:
@@ -157,12 +179,20 @@ def _stock(n: Node, plant: Plant) -> str:
     k = plant.stocks[n.index]
     lines = [f"{k.initial} at start", f"of {k.item}"]
     if k.source != "line":
-        lines[1] = f"up to {k.level}" if k.level is not None else ""
         every = "" if k.review is None else f"every {duration(k.review * plant.tick_s)}"
         lead = "" if k.lead is None else f"lead {duration(_mean(plant, k.lead))}"
-        lines[1:] = [lines[1], ", ".join(x for x in (every, lead) if x)]
-    shown = [fitting(line, 12, n.w - 14) for line in lines if line]
-    return "".join(words(line, 11, 43 + 18 * i, 12, class_="muted") for i, line in enumerate(shown))
+        lines[1:] = [_ordering(k), every, lead]
+    shown = [fitting(line, 12, n.w - 16) for line in lines if line]
+    return "".join(words(line, 11, 41 + 17 * i, 12, class_="muted") for i, line in enumerate(shown))
+
+
+def _ordering(k: Stock) -> str:
+    """When and how much a stock orders, by the usual names: (r, Q), (s, S), or up to a level."""
+    if k.policy == "r_Q":
+        return f"r {k.reorder}, Q {k.quantity}"
+    if k.policy == "s_S":
+        return f"s {k.reorder}, S {k.level}"
+    return "" if k.level is None else f"up to {k.level}"
 
 
 def _demand(n: Node, plant: Plant) -> str:
@@ -184,13 +214,19 @@ def _source(n: Node, plant: Plant) -> str:
 def _notes(plant: Plant, drawn: Map) -> list[str]:
     """What has no place in the picture: releases, crews, calendars, what is left out, how to read it."""
     notes = []
+    capped = {product for group in plant.groups for product, _ in group.mix}
     for p in plant.products:
         r = p.release
         numbers = (("cap", r.cap), ("base stock", r.base_stock))
-        what = [r.policy] + [f"{word} {n}" for word, n in numbers if n is not None]
+        what = [f"{word} {n}" for word, n in numbers if n is not None]
+        # base stock alone is a policy of its own, although the line is then run as CONWIP without a cap
+        what = what if r.policy == "conwip" and what and p.id not in capped and r.cap is None else [r.policy, *what]
         what += [f"takes {n} × {stock}" for stock, n in r.consumes]
         what += [f"calendar {r.calendar}"] if r.calendar else []
         notes.append(f"{p.id}: {', '.join(what)}")
+    for group in plant.groups:
+        mix = ", ".join(f"{share} {product}" for product, share in group.mix)
+        notes.append(f"{group.id}: together at most {group.cap} in work, released as {mix}")
     for crew in plant.crews:
         served = [s.id for s in plant.stations if s.fails and s.fails.crew == crew.id]
         notes.append(f"crew {crew.id} ({crew.size}) repairs {', '.join(served) or 'nothing'}")

@@ -136,7 +136,10 @@ def _enters(product: Product) -> bool:
 
 
 def _entries(plant: Plant) -> list[Link]:
-    """Sources and stocks to the first stations; products that take the same are one connection."""
+    """Sources to the first stations, and stocks to the stations that take from them, at release or at a step.
+
+    Products that take the same are one connection.
+    """
     quantities: dict[tuple[str, str], list[int]] = {}
     links: list[Link] = []
     for p in plant.products:
@@ -145,10 +148,13 @@ def _entries(plant: Plant) -> list[Link]:
             links.append(Link(f"source:{p.id}", first, kind="release"))
         for stock, number in p.release.consumes:
             quantities.setdefault((f"stock:{stock}", first), []).append(number)
-    for (stock, first), numbers in quantities.items():
+        for step in p.steps:
+            for stock, number in step.needs:
+                quantities.setdefault((f"stock:{stock}", f"station:{step.station}"), []).append(number)
+    for (stock, station), numbers in quantities.items():
         least, most = min(numbers), max(numbers)
         label = "" if most == 1 else f"{most} ×" if least == most else f"{least}–{most} ×"
-        links.append(Link(stock, first, label, "supply"))
+        links.append(Link(stock, station, label, "supply"))
     return links
 
 

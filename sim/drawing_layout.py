@@ -346,14 +346,26 @@ def arrange(graph: Graph, per_row: int, most: int = 6) -> Map:
     return _Router(graph, made, heights(graph, made)).run()
 
 
-def fit(graph: Graph, aspect: float) -> Map:
+def foldings(graph: Graph) -> list[Map]:
+    """The drawing in every folding that is tried, whatever the canvas; laying them out is what takes the time."""
+    return [
+        arrange(graph, per_row, most)
+        for most in (4, 6, 9)
+        for per_row in range(1, min(len(graph.things), 14) + 1)
+    ]  # fmt: skip
+
+
+def largest(drawn: Sequence[Map], aspect: float) -> Map:
     """The folding that is drawn largest on a canvas of `aspect` = width / height (0.2 to 10)."""
     aspect = min(max(aspect, 0.2), 10.0)
     best: tuple[float, Map] | None = None
-    for most in (4, 6, 9):
-        for per_row in range(1, min(len(graph.things), 14) + 1):
-            drawn = arrange(graph, per_row, most)
-            scale = min(aspect / drawn.width, 1.0 / drawn.height)
-            if best is None or scale > best[0] * 1.001:
-                best = (scale, drawn)
+    for one in drawn:
+        scale = min(aspect / one.width, 1.0 / one.height)
+        if best is None or scale > best[0] * 1.001:
+            best = (scale, one)
     return best[1] if best else Map(100.0, 100.0, (), ())
+
+
+def fit(graph: Graph, aspect: float) -> Map:
+    """The drawing of `graph` for a canvas of `aspect` = width / height (0.2 to 10)."""
+    return largest(foldings(graph), aspect)

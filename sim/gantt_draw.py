@@ -197,7 +197,9 @@ def _axis(chart: Chart, compiled: Compiled, x: object, foot: float) -> list[str]
 def _legend(products: list[str]) -> str:
     found, place = "", 16.0
     for state in STATES:
-        names = products if state == "work" and len(products) <= len(TONES["dark"]) else [""]
+        tones = len(TONES["dark"])
+        shared = [", ".join(products[i::tones]) for i in range(min(tones, len(products)))]
+        names = shared if state == "work" and len(products) <= 2 * tones else [""]
         for i, name in enumerate(names):
             text = f"work on {name}" if name else MEANING[state].partition(":")[0]
             found += tag("g", title(MEANING[state]) + _shape(state, place, 46.0, 30, i))

@@ -96,7 +96,7 @@ def _work(plant: Plant, station: Station) -> str:
     factor = float(TIME_UNITS[unit])
     if high - low <= 1e-9 * high:
         return f"{high / factor:.3g} {unit}"
-    return f"{low / factor:.3g} - {high / factor:.3g} {unit}"
+    return f"{low / factor:.3g}-{high / factor:.3g} {unit}"
 
 
 def technical_availability(plant: Plant, station: Station) -> float:

@@ -88,7 +88,7 @@ def plant_view(plant: Plant) -> dict[str, Any]:
                 "every_s": c.every * plant.tick_s,
                 "class": c.klass,
                 "worth": c.worth,
-                "unit": "parts",
+                "unit": "" if ".dispatch." in c.sets else "parts",
                 "approve": c.approve,
             }
             for c in plant.controls

@@ -143,14 +143,20 @@ async function once(name, work) {
   live.asking[name] = true;
   try { await work(); } finally { live.asking[name] = false; }
 }
+/* Where the page scrolls anyway (narrow, see plantwin.css) a map of many things gets the height in which it can be read. */
 function loadPlant() {
-  const map = byId("map");
-  const aspect = map && map.clientHeight > 80 ? map.clientWidth / map.clientHeight : 1.9;
-  if (live.plant && (!map || Math.abs(Math.log(aspect / live.plant.aspect)) < 0.25)) return;
+  const map = byId("map"), wide = map && map.clientWidth > 80 && matchMedia("(max-width: 1407px)").matches ? map.clientWidth : 0;
+  const high = wide ? Math.max(460, 0.6 * innerHeight) - 70 : map ? map.clientHeight : 0;
+  const aspect = high > 80 ? map.clientWidth / high : 1.9;
+  if (live.plant && (!map || Math.abs(Math.log(aspect / live.plant.aspect)) < 0.25)) return grow(map, wide);
   once("plant", async () => {
-    const found = await ask(`/api/plant?aspect=${aspect.toFixed(2)}`);
-    if (found) { live.plant = {...found, aspect}; if (map) map.replaceChildren(); draw(); }
+    const found = await ask(`/api/plant?aspect=${aspect.toFixed(2)}&width=${wide}`);
+    if (found) { live.plant = {...found, aspect}; if (map) map.replaceChildren(); grow(map, wide); draw(); }
   });
+}
+function grow(map, wide) {
+  const m = live.plant.map, need = wide ? `${Math.ceil(Math.min(wide * m.height / m.width, 1.6 * m.height))}px` : "";
+  if (map && map.style.minHeight !== need) map.style.minHeight = need;
 }
 
 /* ---- header, staleness, countdowns ---- */
@@ -249,7 +255,7 @@ function buildNode(svg, n, p) {
     r.order = make("text", {x: 34, y: 71, class: "figure"}, g);
     r.short = make("text", {x: 34, y: 91, class: "figure"}, g);
   } else {
-    make("text", {x: 12, y: n.h - 12, class: "note"}, g, {supplier: "supplier", source: "released", exit: "finished"}[n.kind] || "");
+    make("text", {x: 12, y: n.h - 12, class: "note"}, g, {source: "released", exit: "finished"}[n.kind] || "");
     r.figure = make("text", {x: n.w - 12, y: n.h - 12, class: "figure", "text-anchor": "end"}, g);
   }
 }
@@ -302,7 +308,7 @@ function stock(n, f, p) {
   setBar(r.level, hand === null ? 0 : hand / most);
   attr(r.level, {"data-level": hand ?? "", "data-cap": target || ""});
   put(r.figure, `${num(hand)}`);
-  put(r.order, order ? `on order ${num(order)}` : "on hand");
+  put(r.order, order ? `${num(order)} due` : "on hand");
   put(r.short, short ? `△ ${num(short)} owed` : "");
   attr(r.g, {"data-short": short ? 1 : 0, "aria-label": `${n.id}: ${hand ?? "unknown"} on hand, ${order || 0} on order, ${short || 0} owed to customers`});
 }
@@ -425,12 +431,25 @@ function decide() {
   }
   if (byId("fan") && !byId("fan").firstChild) fan();
 }
+/* A button for each series; the stocks of a plant with many share one list. */
+const MANY = 6;
+function chooser(el, names) {
+  const stocks = names.filter((n) => n.startsWith("stock/")), many = stocks.length > MANY;
+  if (document.activeElement && document.activeElement.closest("#fan-choose select")) return;
+  fill(el, names.filter((n) => !many || !stocks.includes(n)).map((n) => make("button", {class: "button", "data-act": "series", "data-name": n, "aria-pressed": n === live.series}, null, label(n))));
+  if (!many) return;
+  const list = make("select", {class: "button", "aria-label": "Stock on hand", "aria-pressed": stocks.includes(live.series)}, el);
+  make("option", {value: ""}, list, "Stock on hand …");
+  stocks.forEach((n) => make("option", {value: n}, list, label(n)));
+  list.value = stocks.includes(live.series) ? live.series : "";
+  list.addEventListener("change", () => { if (list.value) { live.series = list.value; list.blur(); fan(); } });
+}
 function fan() {
   const el = byId("fan"), fc = live.forecast, choose = byId("fan-choose");
   if (!el || !fc || !fc.series) return;
   const names = Object.keys(fc.series);
   if (!names.includes(live.series)) live.series = names.includes("throughput") ? "throughput" : names[0];
-  fill(choose, names.map((n) => make("button", {class: "button", "data-act": "series", "data-name": n, "aria-pressed": n === live.series}, null, label(n))));
+  chooser(choose, names);
   const s = fc.series[live.series];
   if (!s || !s.t.length) return;
   /* Output is forecast from now on, so its past has another zero; a stock's past goes by its place in the frame. */
@@ -527,7 +546,7 @@ function sensors(s) {
   /* A station's units and its buffer stand in the station's row. */
   const owner = new Map(((live.plant || {}).stations || []).filter((t) => t.buffer).map((t) => [t.buffer, t.id]));
   const row = (v) => owner.get(v.thing) || String(v.thing).split("/")[0];
-  const props = [...new Set(s.values.map((v) => v.property))], things = [...new Set(s.values.map(row))], at = new Map();
+  const at = new Map();
   s.values.forEach((v) => { const k = `${row(v)}|${v.property}`; at.set(k, [...(at.get(k) || []), v]); });
   const one = (q, v) => {
     const code = typeof v.quality === "number" ? v.quality : Math.max(0, ["good", "uncertain", "stale", "bad", "manual", "estimated"].indexOf(v.quality));
@@ -538,11 +557,16 @@ function sensors(s) {
     make("span", {class: "small"}, cell, v.age_s > 1e9 ? "never read" : span(v.age_s));
     return cell;
   };
-  fill(el, [table(["Thing", ...props.map((q) => q.replaceAll("_", " "))], things.map((t) => [t, ...props.map((q) => {
-    const cells = make("div", {class: "cells"});
-    cells.append(...(at.get(`${t}|${q}`) || []).map((v) => one(q, v)));
-    return cells;
-  })]), "Sensors")]);
+  /* Stations, stocks and the rest have different properties: a table each, without columns that stay empty. */
+  const p = live.plant || {}, kind = (t) => ["Station", "Stock", "Thing"][(p.stations || []).some((x) => x.id === t) ? 0 : (p.stocks || []).some((x) => x.id === t) ? 1 : 2];
+  fill(el, ["Station", "Stock", "Thing"].map((k) => [k, s.values.filter((v) => kind(row(v)) === k)]).filter(([, of]) => of.length).map(([k, of]) => {
+    const props = [...new Set(of.map((v) => v.property))];
+    return table([k, ...props.map((q) => q.replaceAll("_", " "))], [...new Set(of.map(row))].map((t) => [t, ...props.map((q) => {
+      const cells = make("div", {class: "cells"});
+      cells.append(...(at.get(`${t}|${q}`) || []).map((v) => one(q, v)));
+      return cells;
+    })]), `Sensors: ${k}`);
+  }));
   const c = s.contradictions || [];
   fill(byId("contradictions"), [c.length ? table(["What disagrees", "Sensors", "By"], c.map((x) => [sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? "")]), "Contradictions") : make("p", {class: "small"}, null, "No two sensors contradict each other.")]);
 }
@@ -551,12 +575,15 @@ function quality(s) {
   if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
   const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
   const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  fill(el, [cover, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : c === "name" ? label(String(r[c])) : r[c]))), "Scores") : make("span")]);
+  /* The whole says little where series differ: those that miss most, first. */
+  const weak = (s.groups || []).filter((g) => g.n >= 5).sort((a, b) => a.coverage90 - b.coverage90).slice(0, 8);
+  const groups = weak.length ? table(["Series", "ahead", "forecasts", "in the 90 % band", "bias"], weak.map((g) => [label(String(g.name)), span(g.ahead_s), g.n, `${num(100 * g.coverage90, 3)} %`, g.bias]), "Coverage by series, lowest first") : make("span");
+  fill(el, [cover, groups, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : c === "name" ? label(String(r[c])) : r[c]))), "Scores") : make("span")]);
 }
 function evidence(state, log) {
   fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Reached", `journal row ${num(state.pos)}, plant time ${clock(state.t)}, frame ${live.frame ? num(live.frame.seq) : "?"}`]], "State") : sign("stale", "The state cannot be read now.")]);
   const rows = (Array.isArray(log) ? log : (log || {}).rows) || [];
-  const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 110 ? t.slice(0, 109) + "…" : t; };
+  const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 400 ? t.slice(0, 399) + "…" : t; };
   fill(byId("log"), [rows.length ? table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : make("p", {class: "small"}, null, log ? "The log is empty." : "The log cannot be read now.")]);
 }
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashboard.layout import Edge, Map, Node, fit, place
+from dashboard.layout import READABLE, Edge, Map, Node, fit, place
 from sim.drawing_graph import graph
 from sim.drawing_layout import arrange
 from sim.plantfile import load
@@ -130,3 +130,11 @@ def test_the_map_is_the_drawing_of_plantwin_show(name: str) -> None:
     assert drawn.as_json() == arrange(graph(load(name)), 8).as_json()
     check(drawn, {thing.key for thing in graph(load(name)).things})
     assert {"7 %", "1.5 %"} <= {edge.label for edge in drawn.edges} or drawn.hidden
+
+
+def test_where_the_page_scrolls_a_large_plant_is_drawn_so_that_it_can_be_read() -> None:
+    large, width = plant_view(load("gearmotor")), 780.0
+    squeezed, tall = fit(large, 1.2), fit(large, 1.2, width)
+    assert min(width / squeezed.width, width / 1.2 / squeezed.height) < READABLE
+    assert width / tall.width >= READABLE
+    assert fit(plant(), 1.2, 1500.0) == fit(plant(), 1.2), "what can be read already stays as it is"

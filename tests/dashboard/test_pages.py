@@ -356,3 +356,20 @@ def test_the_dashboard_survives_a_twin_that_comes_back_anew(
         tab.page.wait_for_selector(FILLED["overview"])
         twin.seq = newest
         tab.wait_seq(twin.step())
+
+
+def test_many_stocks_share_one_list_of_series(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    many = """() => {
+      const fc = window.plantwin.forecast, one = Object.values(fc.series)[0];
+      for (let i = 0; i < 14; i++) fc.series[`stock/k${i}`] = one;
+    }"""
+    with screen(browser) as tab:
+        go(tab, served, twin, "decide")
+        before = tab.page.locator("#fan-choose button").count()
+        assert tab.page.locator("#fan-choose select").count() == 0
+        tab.page.evaluate(many)
+        tab.page.locator("#fan-choose button").first.click()
+        assert tab.page.locator("#fan-choose button").count() == before
+        tab.page.locator("#fan-choose select").select_option("stock/k7")
+        expect(tab.page.locator("#fan p")).to_contain_text("k7 on hand")
+        assert tab.errors == []

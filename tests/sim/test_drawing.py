@@ -135,6 +135,22 @@ def test_shares_and_quantities_are_on_the_connections() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_step_takes_of_a_stock_is_a_connection() -> None:
+    links = {(e.source, e.target): e for e in graph(load("gearmotor")).links}
+    taken = {source for source, target in links if target == "station:assembly"}
+    parts = {f"stock:{k}" for k in ("housings_s", "housings_l", "stators_s", "stators_l")}
+    assert taken == {"station:grinding", *parts}
+    assert links["stock:stators_l", "station:assembly"].kind == "supply"
+
+
+def test_the_picture_tells_policies_batches_setups_and_groups_uncut() -> None:
+    texts = [text.text for text in ET.fromstring(svg(load("gearmotor"))).iter("{http://www.w3.org/2000/svg}text")]
+    assert not [text for text in texts if text and "…" in text]
+    assert {"s 800, S 1300", "r 740, Q 300", "batch 7–8", "setup 24–36 min", "lead 30 h"} <= set(texts)
+    assert "housing_s: base stock 40, takes 1 × castings_s" in texts
+    assert "motors: together at most 116 in work, released as 8 gm40, 5 gm63, 3 gm80" in texts
+
+
 def test_a_dense_plant_is_thinned_but_everything_stays_joined() -> None:
     made = graph(load("machine_shop"))
     assert made.hidden
@@ -170,7 +186,8 @@ def text_boxes(picture: str) -> list[tuple[str, float]]:
         for text in group.findall("{http://www.w3.org/2000/svg}text"):
             if rect is not None and rect.get("class") == "box":
                 size, x = float(text.get("font-size", "0")), float(text.get("x", "0"))
-                found.append((text.text or "", float(rect.get("width", "0")) - x - 0.5 * size * len(text.text or "")))
+                room = x if text.get("text-anchor") == "end" else float(rect.get("width", "0")) - x
+                found.append((text.text or "", room - 0.5 * size * len(text.text or "")))
                 assert size >= 11
     return found
 

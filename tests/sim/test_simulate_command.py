@@ -30,3 +30,12 @@ def test_the_report_says_what_was_simulated(capsys: pytest.CaptureFixture[str]) 
     assert (report["until_s"], report["warmup_s"], report["replications"]) == (600, 60, 2)
     simulate("line3", "36 h", "0 s", 2, 7, "kernel", as_json=False)
     assert "2 replications until 36 h" in " ".join(capsys.readouterr().out.split())
+
+
+def test_no_name_is_cut_on_eighty_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    simulate("gearmotor", "8 h", "0 s", 2, 7, "kernel", as_json=False)
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(name in out for name in ("machining", "starved", "blocked", "queue", "export80"))
+    assert max(len(line) for line in out.splitlines()) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,7 +153,8 @@ def test_distributions_that_the_kernel_cannot_carry_are_found_before_a_run(tmp_p
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "plantwin.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    narrow = os.environ | {"COLUMNS": "80"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=narrow)
 
 
 def test_validate_answers_on_one_screen() -> None:
@@ -161,6 +163,7 @@ def test_validate_answers_on_one_screen() -> None:
     assert "blocking after_service" in done.stdout
     assert "bottleneck" in done.stdout
     assert len(done.stdout.splitlines()) <= 40
+    assert "…" not in done.stdout, "nothing is cut at 80 columns"
 
 
 def test_init_writes_a_valid_file_and_never_overwrites(tmp_path: Path) -> None:
