@@ -12,7 +12,6 @@ const KPI = {throughput: ["Throughput", "parts/{u}"], wip: ["WIP", "parts"], bac
 const byId = (id) => document.getElementById(id);
 const live = {frame: null, fresh: 0, source: null, plant: null, trends: {}, speed: 1, beats: [], recs: [], forecast: null, series: null, seen: {}, asking: {}};
 window.plantwin = live;
-
 /* ---- small helpers ---- */
 function make(tag, attrs = {}, parent = null, text = null) {
   const svg = ["svg", "g", "rect", "path", "text", "line", "polyline", "polygon", "circle", "defs", "pattern", "marker", "title"].includes(tag);
@@ -77,7 +76,6 @@ function sign(kind, text) {
   make("span", {}, el, text);
   return el;
 }
-
 /* ---- the stream ---- */
 function connect() {
   if (live.source || document.hidden) return;
@@ -155,10 +153,9 @@ function loadPlant() {
   });
 }
 function grow(map, wide) {
-  const m = live.plant.map, need = wide ? `${Math.ceil(Math.min(wide * m.height / m.width, 1.6 * m.height))}px` : "";
-  if (map && map.style.minHeight !== need) map.style.minHeight = need;
+  const m = live.plant.map;
+  if (map) map.style.minHeight = wide ? `${Math.ceil(Math.min(wide * m.height / m.width, 1.6 * m.height))}px` : "";
 }
-
 /* ---- header, staleness, countdowns ---- */
 function stale() { return !live.frame || performance.now() - live.fresh > STALE_MS; }
 function header() {
@@ -178,9 +175,8 @@ function header() {
   attr(byId("down"), {"data-level": down ? "alarm" : "none"});
   const notices = Array.isArray(f.notices) ? f.notices.length : f.notices || 0;
   put(byId("notices"), notices || "none");
-  const open = live.recs.filter((r) => r.status === "proposed" || r.status === "deferred");
-  put(byId("open"), open.length || "none");
-  put(byId("count-decide"), open.length || "");
+  const open = live.recs.filter((r) => r.status === "proposed" || r.status === "deferred").length;
+  put(byId("open"), open || "none"); put(byId("count-decide"), open || "");
   put(byId("autonomy"), f.paused ? "paused" : "approve");
   put(byId("role"), "operator");
   put(byId("pause"), f.paused ? "Resume optimiser" : "Pause optimiser");
@@ -208,7 +204,6 @@ function beat() {
     put(el, Number.isFinite(left) ? (left > 0 ? span(left) + wall : "now: no longer valid") : "?");
   });
 }
-
 /* ---- the plant map ---- */
 const GLYPH = {
   idle: "M8 2a6 6 0 1 0 .01 0z", work: "M3 2l11 6l-11 6z", blocked: "M1 3h8v10h-8z M12 1h3v14h-3z", starved: "M1 8h5 M8 2h7v12h-7z",
@@ -327,7 +322,6 @@ function map() {
     }
   }
 }
-
 /* ---- indicators and trends ---- */
 function unit(name) {
   const p = live.plant || {}, u = (KPI[name] || [name, ""])[1];
@@ -402,7 +396,6 @@ function needs() {
     return row;
   }));
 }
-
 function recent() {
   const el = byId("recent"), f = live.frame, p = live.plant;
   if (!el || !p) return;
@@ -411,7 +404,6 @@ function recent() {
   fill(el, [past.length ? table(["Decided lately", "Now"], past.map((r) => [r.words.replace(/ for the next.*/, ""), r.status]), "Decided lately") : make("p", {class: "small"}, null, "Nothing has been decided yet."),
     !ctl.length ? make("p", {class: "small"}, null, "This plant has no controls.") : table(["Control", "In force"], ctl.map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : "")]), "Controls in force")]);
 }
-
 /* ---- Decide ---- */
 function decide() {
   const cards = byId("cards"), f = live.frame, p = live.plant;
@@ -431,25 +423,19 @@ function decide() {
   }
   if (byId("fan") && !byId("fan").firstChild) fan();
 }
-/* A button for each series; the stocks of a plant with many share one list. */
-const MANY = 6;
 function chooser(el, names) {
-  const stocks = names.filter((n) => n.startsWith("stock/")), many = stocks.length > MANY;
-  if (document.activeElement && document.activeElement.closest("#fan-choose select")) return;
-  fill(el, names.filter((n) => !many || !stocks.includes(n)).map((n) => make("button", {class: "button", "data-act": "series", "data-name": n, "aria-pressed": n === live.series}, null, label(n))));
-  if (!many) return;
-  const list = make("select", {class: "button", "aria-label": "Stock on hand", "aria-pressed": stocks.includes(live.series)}, el);
-  make("option", {value: ""}, list, "Stock on hand …");
-  stocks.forEach((n) => make("option", {value: n}, list, label(n)));
-  list.value = stocks.includes(live.series) ? live.series : "";
-  list.addEventListener("change", () => { if (list.value) { live.series = list.value; list.blur(); fan(); } });
+  if (el.contains(document.activeElement)) return;
+  fill(el, [make("select", {class: "button", "aria-label": "What is forecast"})]);
+  const list = el.firstChild;
+  names.forEach((n) => make("option", {value: n, ...(n === live.series ? {selected: ""} : {})}, list, label(n)));
+  list.addEventListener("change", () => { live.series = list.value; list.blur(); fan(); });
 }
 function fan() {
-  const el = byId("fan"), fc = live.forecast, choose = byId("fan-choose");
+  const el = byId("fan"), fc = live.forecast;
   if (!el || !fc || !fc.series) return;
   const names = Object.keys(fc.series);
   if (!names.includes(live.series)) live.series = names.includes("throughput") ? "throughput" : names[0];
-  chooser(choose, names);
+  chooser(byId("fan-choose"), names);
   const s = fc.series[live.series];
   if (!s || !s.t.length) return;
   /* Output is forecast from now on, so its past has another zero; a stock's past goes by its place in the frame. */
@@ -501,7 +487,6 @@ async function act(button) {
   const d = button.dataset;
   if (d.act === "dismiss") button.parentElement.remove();
   else if (d.act === "theme") theme(document.documentElement.dataset.mantineColorScheme === "dark" ? "light" : "dark");
-  else if (d.act === "series") { live.series = d.name; fan(); }
   else if (d.act === "pause") {
     const [status, body] = await post("/api/pause", {on: !(live.frame && live.frame.paused)});
     if (status !== 200) toast("bad", `Not changed: ${why(body)}`);
@@ -520,7 +505,6 @@ async function act(button) {
     if (live.frame) { loadRecs(); decide(); }
   }
 }
-
 /* ---- Twin health ---- */
 const count = (o) => Object.values(o || {}).reduce((a, b) => a + Number(b), 0);
 function health() {
@@ -546,8 +530,6 @@ function sensors(s) {
   /* A station's units and its buffer stand in the station's row. */
   const owner = new Map(((live.plant || {}).stations || []).filter((t) => t.buffer).map((t) => [t.buffer, t.id]));
   const row = (v) => owner.get(v.thing) || String(v.thing).split("/")[0];
-  const at = new Map();
-  s.values.forEach((v) => { const k = `${row(v)}|${v.property}`; at.set(k, [...(at.get(k) || []), v]); });
   const one = (q, v) => {
     const code = typeof v.quality === "number" ? v.quality : Math.max(0, ["good", "uncertain", "stale", "bad", "manual", "estimated"].indexOf(v.quality));
     const mark = code === 3 ? "bad" : code === 2 ? "stale" : code === 1 || code === 5 ? "about" : "fine";
@@ -561,11 +543,8 @@ function sensors(s) {
   const p = live.plant || {}, kind = (t) => ["Station", "Stock", "Thing"][(p.stations || []).some((x) => x.id === t) ? 0 : (p.stocks || []).some((x) => x.id === t) ? 1 : 2];
   fill(el, ["Station", "Stock", "Thing"].map((k) => [k, s.values.filter((v) => kind(row(v)) === k)]).filter(([, of]) => of.length).map(([k, of]) => {
     const props = [...new Set(of.map((v) => v.property))];
-    return table([k, ...props.map((q) => q.replaceAll("_", " "))], [...new Set(of.map(row))].map((t) => [t, ...props.map((q) => {
-      const cells = make("div", {class: "cells"});
-      cells.append(...(at.get(`${t}|${q}`) || []).map((v) => one(q, v)));
-      return cells;
-    })]), `Sensors: ${k}`);
+    const cells = (t, q) => { const box = make("div", {class: "cells"}); fill(box, of.filter((v) => row(v) === t && v.property === q).map((v) => one(q, v))); return box; };
+    return table([k, ...props.map((q) => q.replaceAll("_", " "))], [...new Set(of.map(row))].map((t) => [t, ...props.map((q) => cells(t, q))]), `Sensors: ${k}`);
   }));
   const c = s.contradictions || [];
   fill(byId("contradictions"), [c.length ? table(["What disagrees", "Sensors", "By"], c.map((x) => [sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? "")]), "Contradictions") : make("p", {class: "small"}, null, "No two sensors contradict each other.")]);
@@ -575,7 +554,6 @@ function quality(s) {
   if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
   const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
   const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  /* The whole says little where series differ: those that miss most, first. */
   const weak = (s.groups || []).filter((g) => g.n >= 5).sort((a, b) => a.coverage90 - b.coverage90).slice(0, 8);
   const groups = weak.length ? table(["Series", "ahead", "forecasts", "in the 90 % band", "bias"], weak.map((g) => [label(String(g.name)), span(g.ahead_s), g.n, `${num(100 * g.coverage90, 3)} %`, g.bias]), "Coverage by series, lowest first") : make("span");
   fill(el, [cover, groups, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : c === "name" ? label(String(r[c])) : r[c]))), "Scores") : make("span")]);
@@ -586,13 +564,12 @@ function evidence(state, log) {
   const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 400 ? t.slice(0, 399) + "…" : t; };
   fill(byId("log"), [rows.length ? table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : make("p", {class: "small"}, null, log ? "The log is empty." : "The log cannot be read now.")]);
 }
-
 /* ---- life ---- */
 function draw() {
   if (!live.frame) return;
   loadPlant();
-  const here = location.pathname.replace(/\/$/, "") || "/";
-  document.querySelectorAll(".tab").forEach((a) => attr(a, {"aria-current": (a.pathname.replace(/\/$/, "") || "/") === here ? "page" : "false"}));
+  const bare = (path) => path.replace(/\/$/, "");
+  document.querySelectorAll(".tab").forEach((a) => attr(a, {"aria-current": bare(a.pathname) === bare(location.pathname) ? "page" : "false"}));
   map(); indicators(); needs(); recent(); decide(); health();
 }
 function theme(name) {
