@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -216,14 +217,14 @@ class Worklist:
                 self._waiting.append(entity)
 
 
-class Wakeable:
+class Wakeable(ABC):
     """A station or a product: it has a rank, and handling it returns whom that wakes."""
 
     rank: int
 
+    @abstractmethod
     def handle(self) -> set[Wakeable]:
         """Do what can be done now in zero time; return the entities to wake."""
-        raise NotImplementedError
 
 
 @lru_cache(maxsize=4096)

@@ -201,10 +201,10 @@ def traffic(plant: Plant) -> Traffic:
         fixed = sum(rate[0] * (work + setup) for rate, work, setup in each) / room
         asked = sum(rate[1] * (work + setup) for rate, work, setup in each) / room
         set_up = [sum(rate[i] * setup for rate, _, setup in each) / room for i in (0, 1)]
-        # lots in random order would ask for more than there is: queues form, and a rule that avoids setups can choose
-        most = setup_bound(stations[s]) if fixed > 1.0 else 1.0
-        kept = [min(share, most) for share in set_up]
-        loads[s] = (fixed - set_up[0] + kept[0], asked - set_up[1] + kept[1], kept[0], kept[1])
+        if fixed > 1.0:  # no time for lots in random order: queues form, and a rule that avoids setups can choose
+            kept = min(set_up[0], setup_bound(stations[s]))
+            fixed, set_up[0] = fixed - set_up[0] + kept, kept
+        loads[s] = (fixed, asked, set_up[0], set_up[1])
     open_room = [max(1.0 - fixed, 0.0) / asked for fixed, asked, _, _ in loads.values() if asked > 0]
     pace = min(open_room) if open_room else 0.0
     return Traffic(

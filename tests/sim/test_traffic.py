@@ -211,3 +211,17 @@ def test_validate_prints_all_problems_and_exits_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert [line.split(" ")[0] for line in done.stderr.splitlines()[:2]] == ["wrong.yaml:10:", "wrong.yaml:11:"]
     assert run("validate", str(tmp_path / "absent.yaml")).returncode == 2
+
+
+def test_setups_of_a_free_line_weigh_as_much_as_they_take(tmp_path: Path) -> None:
+    text = (
+        "plantwin: 1\nsite: s\narea: a\nline: t\n"
+        "products: {a: {routing: [m, n]}, b: {routing: [m, n]}}\n"
+        "stations: {m: {work: 15 min, setup: {default: 6 min}}, n: {work: 15 min}}\n"
+        "release: {a: {policy: saturated}, b: {policy: saturated}}\n"
+    )
+    loads = {load.station: load for load in traffic(made(tmp_path, text)).loads}
+    # a random order changes the family every second time: 3 min a part
+    assert loads["m"].utilisation == pytest.approx(1.0)
+    assert loads["n"].utilisation == pytest.approx(15 / 18)
+    assert loads["m"].setups == pytest.approx(3 / 18)
