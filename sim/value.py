@@ -49,22 +49,6 @@ def lanes_of(plant: Plant) -> list[tuple[Stock, Stock | Express]]:
     return regular + [(k, k.express) for k in plant.stocks if k.express is not None]
 
 
-def _unit_prices(plant: Plant) -> dict[str, float]:
-    """Money paid for a unit of each supplied stock by its regular lane, all the way from the supplier."""
-    stocks = {k.id: k for k in plant.stocks}
-    paid: dict[str, float] = {}
-    for stock in plant.stocks:
-        total, at, seen = 0.0, stock, set()
-        while at.source != "line" and at.id not in seen:
-            seen.add(at.id)
-            total += at.price
-            if at.source not in stocks:
-                break
-            at = stocks[at.source]
-        paid[stock.id] = total
-    return paid
-
-
 def _visits(plant: Plant, index: int) -> NDArray[np.float64]:
     """Expected number of times a unit of a product undergoes each of its operations."""
     steps = plant.products[index].steps
@@ -78,37 +62,49 @@ def _visits(plant: Plant, index: int) -> NDArray[np.float64]:
     return np.asarray(np.linalg.solve(np.eye(len(steps)) - onward.T, first))
 
 
-def material_cost(plant: Plant) -> dict[str, float]:
-    """Price of the material from supplied stocks in one unit of each product: what its release consumes and what its
-    operations need, as often as its routing lets expect. (Scrap is charged the whole, whenever it leaves.)
+def _worth(plant: Plant) -> tuple[dict[str, float], dict[str, float]]:
+    """(material in a unit of each product, value of a unit in each stock), from the prices of the regular lanes up
+    through all that is made of it. Parts of parts are reached in as many rounds as there are products.
     """
-    paid = _unit_prices(plant)
-    cost = {}
-    for i, p in enumerate(plant.products):
-        cost[p.id] = sum(n * paid.get(stock, 0.0) for stock, n in p.release.consumes)
-        if any(step.needs for step in p.steps):
-            times = _visits(plant, i)
-            cost[p.id] += sum(
-                float(times[j]) * n * paid.get(stock, 0.0) for j, step in enumerate(p.steps) for stock, n in step.needs
-            )
-    return cost
+    material = {p.id: 0.0 for p in plant.products}
+    stocks = {k.id: k for k in plant.stocks}
+
+    def value(stock: Stock, depth: int = 0) -> float:
+        if stock.source == "line":
+            return material.get(stock.item, 0.0)
+        deeper = stock.source in stocks and depth <= len(stocks)
+        return stock.price + (value(stocks[stock.source], depth + 1) if deeper else 0.0)
+
+    for _ in plant.products:
+        values = {k.id: value(k) for k in plant.stocks}
+        material = {p.id: _material(plant, i, values) for i, p in enumerate(plant.products)}
+    return material, {k.id: value(k) for k in plant.stocks}
+
+
+def _material(plant: Plant, index: int, values: dict[str, float]) -> float:
+    product = plant.products[index]
+    total = sum(n * values.get(stock, 0.0) for stock, n in product.release.consumes)
+    if any(step.needs for step in product.steps):
+        times = _visits(plant, index)
+        needs = ((j, need) for j, step in enumerate(product.steps) for need in step.needs)
+        total += sum(float(times[j]) * n * values.get(stock, 0.0) for j, (stock, n) in needs)
+    return total
+
+
+def material_cost(plant: Plant) -> dict[str, float]:
+    """Price of the bought material in one unit of each product: what its release consumes and what its operations need,
+    as often as its routing lets expect, components made here too. (Scrap is charged the whole, whenever it leaves.)
+    """
+    return _worth(plant)[0]
 
 
 def unit_values(plant: Plant) -> list[tuple[float, float]]:
     """(value of a unit held, revenue of a unit shipped) of every stock, in file order. A stock supplied from another
     one is worth what that one's units are, plus the price of the lane between them.
     """
-    material, paid = material_cost(plant), _unit_prices(plant)
     revenue = {p.id: p.revenue for p in plant.products}
-    made = {k.id: k.item for k in plant.stocks if k.source == "line"}
-    stocks = {k.id: k for k in plant.stocks}
-    found = []
-    for stock in plant.stocks:
-        at, steps = stock, 0
-        while at.source in stocks and steps <= len(stocks):
-            at, steps = stocks[at.source], steps + 1
-        found.append((paid[stock.id] + material.get(made.get(at.id, ""), 0.0), revenue.get(stock.item, 0.0)))
-    return found
+    values = _worth(plant)[1]
+    return [(values[k.id], revenue.get(k.item, 0.0)) for k in plant.stocks]
 
 
 def _holding(plant: Plant) -> Iterable[Term]:
