@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.plant import STATES, UNLIMITED
+from sim.traits import end_products
 from sim.value import Term, kwh, operating_terms
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def now_words(compiled: Compiled, rows: Rows) -> list[str]:
     for i, stock in enumerate(plant.stocks):
         waiting = layout.view(rows, "backorders")[:, i].mean()
         if waiting >= 1.0:
-            said.append(f"now: {waiting:.0f} customers wait for {stock.item}")
+            who = "customer waits" if round(waiting) == 1 else "customers wait"
+            said.append(f"now: {waiting:.0f} {who} for {stock.item}")
     return said[:MOST]
 
 
@@ -95,13 +97,12 @@ def _quantity(term: Term, a: float, b: float, compiled: Compiled, horizon: int) 
 
 def effects(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> dict[str, Any]:
     """KPIs over the horizon without and with the action, each as [mean, lo, hi] (90 % of the futures): finished
-    parts, parts in the plant, orders waiting, finished goods on hand.
+    products, parts in the plant, orders waiting, finished goods on hand.
     """
     layout, plant = compiled.layout, compiled.plant
-    filled = [i for i, s in enumerate(plant.stocks) if s.source == "line"]
-    measures: dict[str, tuple[str, list[int], float]] = {
-        "finished parts": ("finished", list(range(len(plant.products))), 1.0)
-    }
+    sold = {plant.products[p].id for p in end_products(plant)}
+    filled = [i for i, s in enumerate(plant.stocks) if s.item in sold]
+    measures: dict[str, tuple[str, list[int], float]] = {"finished products": ("finished", end_products(plant), 1.0)}
     measures["parts in the plant"] = ("wip_area", list(range(len(plant.products))), float(horizon))
     demanded = [i for i, s in enumerate(plant.stocks) if any(d.stock == s.id for d in plant.demands)]
     if demanded:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim.compile import Compiled
 from sim.plant import STATES, Product
 from sim.state import OFF, SETUP, WORKING, Array
-from sim.traits import planned_ticks
+from sim.traits import end_products, planned_ticks
 from sim.value import cash_terms, kwh, weights
 
 Values = NDArray[np.float64]
@@ -54,7 +54,7 @@ def elapsed(rows: Array, compiled: Compiled) -> Values:
 
 def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
     """Figures of the whole plant, each [R]; NaN where a figure has no meaning in a replica (no part finished, no
-    demand).
+    demand). `throughput` and `flow_time` are those of the products that leave the plant, `wip` and `wait` of all parts.
     """
     view = {
         n: compiled.layout.view(rows, n)
@@ -62,12 +62,13 @@ def kpis(rows: Array, compiled: Compiled) -> dict[str, Values]:
     }
     time = elapsed(rows, compiled)
     unit = ticks_per_unit(compiled)
-    finished = view["finished"].sum(axis=1)
-    gone = finished + view["scrapped"].sum(axis=1)
+    ends = end_products(compiled.plant)
+    finished = view["finished"][:, ends].sum(axis=1)
+    gone = view["finished"].sum(axis=1) + view["scrapped"].sum(axis=1)
     result = {
         "throughput": _ratio(finished * unit, time),
         "wip": _ratio(view["wip_area"].sum(axis=1), time),
-        "flow_time": _ratio(view["flow_sum"].sum(axis=1), finished * unit),
+        "flow_time": _ratio(view["flow_sum"][:, ends].sum(axis=1), finished * unit),
         "wait": _ratio(view["q_area"].sum(axis=1), gone * unit),
         "cost_rate": _ratio(money(rows, compiled) * unit, time),
     }

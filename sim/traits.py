@@ -1,4 +1,4 @@
-"""What a plant asks of a station: the questions that decide which of the kernel's rules it needs."""
+"""Questions to a plant file: what a station needs of the kernel's rules, what leaves the plant."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def counts(s: Station) -> bool:
 def varies(plant: Plant, s: Station) -> bool:
     """Are the planned times of its operations not all the same?"""
     return len(planned_ticks(plant, s.id)) > 1
+
+
+def end_products(plant: Plant) -> list[int]:
+    """Positions of the products that leave the plant: all but the components that others are made of here."""
+    eaten = {k for p in plant.products for k, _ in p.release.consumes}
+    eaten |= {k for p in plant.products for step in p.steps for k, _ in step.needs}
+    components = {k.item for k in plant.stocks if k.source == "line" and k.id in eaten}
+    return [i for i, p in enumerate(plant.products) if p.id not in components]
 
 
 def is_plain(plant: Plant, s: Station) -> bool:

@@ -12,8 +12,9 @@ from sim import engine
 from sim.compile import Compiled
 from sim.plant import STATES
 from sim.state import Array
+from sim.traits import end_products
 from twin.estimate import ensemble, posterior, rows_hash, to_tick
-from twin.model import TwinState
+from twin.model import TwinState, done
 
 Values = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def measure(rows: Array, compiled: Compiled) -> Values:
     view = compiled.layout.view
     columns = [
         view(rows, "wip").sum(axis=1),
-        view(rows, "finished").sum(axis=1),
+        view(rows, "finished")[:, end_products(compiled.plant)].sum(axis=1),
         view(rows, "backorders").sum(axis=1),
         *view(rows, "on_hand").T,
     ]
@@ -140,7 +141,7 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
                         "now": round(float(now[name]), 3),
                         "mean": round(float(mean[g]), 3),
                         "q": _short(q[:, g]),
-                        "base": sum(state.meters.finished),
+                        "base": done(state, end_products(compiled.plant)),
                     }
                 )
     return {

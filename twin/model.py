@@ -301,6 +301,11 @@ def guess(state: TwinState, key: str | None) -> None:
         channel.guessed, channel.guess_t = channel.guessed + 1, state.t
 
 
+def done(state: TwinState, ends: list[int]) -> int:
+    """How many of these products have been finished since the first row."""
+    return sum(state.meters.finished[p] for p in ends)
+
+
 def count(state: TwinState, what: str, n: int = 1) -> None:
     """Add to a visible counter of the state."""
     state.counts[what] = state.counts.get(what, 0) + n

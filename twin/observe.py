@@ -11,7 +11,7 @@ from twin import floor, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done
 from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
@@ -71,7 +71,7 @@ def _advance(f: Floor) -> None:
         state.t = state.started = f.t
         return
     dt, meters = f.t - state.t, state.meters
-    _remember(state, f.t)
+    _remember(state, f.t, f.topology.ends)
     for s, station in enumerate(state.stations):
         meters.queue_ms[s] += len(station.queue) * dt
         for unit in station.units:
@@ -102,13 +102,13 @@ def _grow_older(f: Floor, s: int, unit: Unit, dt: int) -> None:
             unit.ages[mode.id] = unit.ages.get(mode.id, 0) + dt
 
 
-def _remember(state: TwinState, t: int) -> None:
+def _remember(state: TwinState, t: int, ends: list[int]) -> None:
     """Keep what was believed at each whole minute that passes before `t`, for forecasts to be scored against."""
     first = -(-state.t // MINUTE_MS)
     last = (t - 1) // MINUTE_MS
     if last < first:
         return
-    finished = sum(state.meters.finished)
+    finished = done(state, ends)
     values = [sum(state.wip), finished, sum(k.backorder for k in state.stocks), *(k.on_hand for k in state.stocks)]
     for minute in range(max(first, last - REMEMBERED + 1), last + 1):
         state.history.append([minute * MINUTE_MS, *values])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sim.distributions import mean
 from sim.plant import DONE, SCRAP, UNLIMITED, Mode, Plant, Product, Sensor, Station
 from sim.settings import settings
+from sim.traits import end_products
 from twin.model import DemandState, Meters, StationState, StockState, TwinState, Unit
 
 
@@ -55,6 +56,7 @@ class Topology:
     demand_stock: dict[str, int] = field(default_factory=dict)
     mean_ms: list[list[float]] = field(default_factory=list)
     counters: frozenset[str] = frozenset()
+    ends: list[int] = field(default_factory=list)
 
 
 def build(plant: Plant) -> Topology:
@@ -105,6 +107,7 @@ def build(plant: Plant) -> Topology:
         demand_stock={d.id: stock[d.stock] for d in plant.demands},
         mean_ms=[[mean(step.work) * plant.tick_s * 1000 for step in p.steps] for p in plant.products],
         counters=_authoritative(plant),
+        ends=end_products(plant),
     )
 
 

@@ -12,13 +12,29 @@ from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
-from twin.model import BAD, BLOCKED, DOWN, ESTIMATED, FREE, MEASURED, SETUP, STALE, WORK, StationState, TwinState, held
+from twin.model import (
+    BAD,
+    BLOCKED,
+    DOWN,
+    ESTIMATED,
+    FREE,
+    MEASURED,
+    SETUP,
+    STALE,
+    WORK,
+    StationState,
+    TwinState,
+    done,
+    held,
+)
 from twin.topology import Topology
 
 GOOD_Q, UNCERTAIN_Q, STALE_Q, BAD_Q, _, ESTIMATED_Q = range(6)
 QUALITY = {MEASURED: GOOD_Q, ESTIMATED: ESTIMATED_Q, STALE: STALE_Q, BAD: BAD_Q}
 HOUR_MS = 3_600_000
 Z90 = 1.645
+UNITS = {"dispatch": "", "supply": "units", "capacity": "ticks", "maintenance": ""}
+"""What a control counts, by its class; parts where nothing else is said."""
 UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -88,7 +104,7 @@ def plant_view(plant: Plant) -> dict[str, Any]:
                 "every_s": c.every * plant.tick_s,
                 "class": c.klass,
                 "worth": c.worth,
-                "unit": "" if ".dispatch." in c.sets else "parts",
+                "unit": UNITS.get(c.klass, "parts"),
                 "approve": c.approve,
             }
             for c in plant.controls
@@ -165,19 +181,20 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
     spread = sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in enumerate(state.stations)) ** 0.5
     wip = float(sum(parts))
     found: dict[str, list[float | None]] = {
-        "throughput": _same(_rate(state, unit_s)),
+        "throughput": _same(_rate(state, unit_s, topology.ends)),
         "wip": [wip, round(max(wip - Z90 * spread, 0.0), 1), round(wip + Z90 * spread, 1)],
-        "output": _same(float(sum(state.meters.finished))),
+        "output": _same(float(done(state, topology.ends))),
     }
     if topology.plant.demands:
         owed = sorted(set(topology.demand_stock.values()))
         found["backlog"] = _stocks(topology, state, "backorder", owed)
-    line = [k for k, spec in enumerate(topology.plant.stocks) if spec.source == "line"]
-    if line:
-        found["inventory"] = _stocks(topology, state, "on_hand", line)
-    if rate := _rate(state, unit_s):
+    sold = {topology.plant.products[p].id for p in topology.ends}
+    if goods := [k for k, spec in enumerate(topology.plant.stocks) if spec.item in sold]:
+        found["inventory"] = _stocks(topology, state, "on_hand", goods)
+    if rate := _rate(state, unit_s, topology.ends):
         # Little's law. The mean over finished parts would be too short: parts met on connecting have no known release.
-        found["flow_time"] = _same(round(_mean_wip(state) / rate, 3))
+        share = sum(state.wip[p] for p in topology.ends) / max(sum(state.wip), 1)
+        found["flow_time"] = _same(round(_mean_wip(state) * share / rate, 3))
     return found
 
 
@@ -193,12 +210,12 @@ def _stocks(topology: Topology, state: TwinState, what: str, which: Sequence[int
     return [value, round(max(value - width, 0.0), 1), round(value + width, 1)] if unseen else _same(value)
 
 
-def _rate(state: TwinState, unit_s: float) -> float | None:
-    """Finished parts per time unit over the last hour that is known."""
+def _rate(state: TwinState, unit_s: float, ends: list[int]) -> float | None:
+    """Finished products per time unit over the last hour that is known."""
     past = [row for row in state.history if row[0] >= state.t - HOUR_MS]
     if not past or state.t - past[0][0] < HOUR_MS // 12:
         return None
-    return round((sum(state.meters.finished) - past[0][2]) / ((state.t - past[0][0]) / 1000) * unit_s, 3)
+    return round((done(state, ends) - past[0][2]) / ((state.t - past[0][0]) / 1000) * unit_s, 3)
 
 
 def _mean_wip(state: TwinState) -> float:

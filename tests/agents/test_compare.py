@@ -126,7 +126,7 @@ def test_a_starved_line_is_told_to_release_more_and_it_can_be_recomputed(line3: 
     assert body["gain"]["lo"] < body["gain"]["mean"] < body["gain"]["hi"]
     assert set(body["vs"]) == {"nothing", "rule"}
     assert body["lease_s"] < body["horizon_s"]
-    assert body["kpis"]["finished parts"]["to"][0] > body["kpis"]["finished parts"]["from"][0]
+    assert body["kpis"]["finished products"]["to"][0] > body["kpis"]["finished products"]["from"][0]
     assert any("orders waiting" in line for line in body["why"])
     assert body["evidence"]["seeds"][0] != body["evidence"]["seeds"][1]
     assert reproduce(body["evidence"], rows, line3, None, rule) == body
