@@ -358,18 +358,21 @@ def test_the_dashboard_survives_a_twin_that_comes_back_anew(
         tab.wait_seq(twin.step())
 
 
-def test_many_stocks_share_one_list_of_series(browser: Browser, served: Page, twin: FakeTwin) -> None:
+def test_one_list_chooses_what_is_forecast_however_many_series_there_are(
+    browser: Browser, served: Page, twin: FakeTwin
+) -> None:
     many = """() => {
       const fc = window.plantwin.forecast, one = Object.values(fc.series)[0];
       for (let i = 0; i < 14; i++) fc.series[`stock/k${i}`] = one;
     }"""
     with screen(browser) as tab:
         go(tab, served, twin, "decide")
-        before = tab.page.locator("#fan-choose button").count()
-        assert tab.page.locator("#fan-choose select").count() == 0
+        first = tab.page.locator("#fan-choose option")
+        assert first.count() == len(tab.page.evaluate("Object.keys(window.plantwin.forecast.series)"))
         tab.page.evaluate(many)
-        tab.page.locator("#fan-choose button").first.click()
-        assert tab.page.locator("#fan-choose button").count() == before
+        tab.page.locator("#fan-choose select").select_option(index=1)
+        assert tab.page.locator("#fan-choose option").count() >= 14
         tab.page.locator("#fan-choose select").select_option("stock/k7")
         expect(tab.page.locator("#fan p")).to_contain_text("k7 on hand")
+        assert tab.page.locator("#fan-choose select").input_value() == "stock/k7"
         assert tab.errors == []
