@@ -351,11 +351,13 @@ def handle(row: Array, p: Array, s: int, plain: bool) -> None:
 
 @shared
 def handle_special(row: Array, p: Array, s: int) -> None:
+    """A station with anything special is woken."""
     handle(row, p, s, False)
 
 
 @shared
 def handle_plain(row: Array, p: Array, s: int) -> None:
+    """A plain station is woken."""
     handle(row, p, s, True)
 
 

@@ -8,23 +8,10 @@ from sim.compile import compile_plant
 from sim.plant import Plant
 from sim.state import DOWN as IS_DOWN
 from tests.twin.journals import T0, Writer
-from tests.twin.motor_rows import NO_TAGS, Shop, at, begin, facts_of, state_of, to_paint
-from tests.twin.motors import motors
+from tests.twin.motor_rows import Shop, at, begin, facts_of, state_of, to_paint
 from twin.estimate import ensemble
 from twin.facts import to_tick
 from twin.model import BLOCKED, DOWN, IDLE, SETUP, WORK, held
-
-
-@pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    return motors(tmp_path_factory.mktemp("motors"))
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    """The same plant, with next to no sensors: events and documents say all."""
-    return motors(tmp_path_factory.mktemp("bare"), NO_TAGS)
-
 
 # --- ovens -----------------------------------------------------------------------------------------------------------
 

@@ -16,24 +16,12 @@ from sim.plantfile import load
 from tests.sim.small_plants import const, conwip, product
 from tests.sim.small_plants import plant as small
 from tests.twin.journals import T0, Writer
-from tests.twin.motor_rows import NO_TAGS, Shop, begin, facts_of, paper, state_of, to_paint
-from tests.twin.motors import motors
+from tests.twin.motor_rows import Shop, begin, facts_of, paper, state_of, to_paint
 from twin.commands import twin
 from twin.estimate import ensemble
 from twin.facts import to_tick
 from twin.limits import TwinLimitError
 from twin.tracker import Tracker
-
-
-@pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    return motors(tmp_path_factory.mktemp("motors"))
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    """The same plant, with next to no sensors: events and documents say all."""
-    return motors(tmp_path_factory.mktemp("bare"), NO_TAGS)
 
 
 def test_an_order_at_another_stock_is_owed_until_it_is_sent(bare: Plant) -> None:
