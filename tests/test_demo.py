@@ -81,7 +81,7 @@ def alive(number: int) -> bool:
 @pytest.mark.timeout(600)
 def test_the_loop_runs_loses_nothing_and_is_advised(tmp_path: Path) -> None:
     pids = []
-    with demo(tmp_path, 75, "--approve", "auto") as process:
+    with demo(tmp_path, 150, "--approve", "auto") as process:  # a moment of advice takes 10 s alone, longer beside
         wait_for(process, tmp_path, "advise is ready", 300)
         pids = [int(info(tmp_path, name)["pid"]) for name in SERVICES]
         assert process.wait(timeout=200) == 0, (tmp_path / "demo.log").read_text()
