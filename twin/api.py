@@ -96,6 +96,14 @@ def _reading(app: FastAPI, engine: Engine) -> None:
         with engine.lock:
             return _json(engine.scores.summary())
 
+    @app.get("/fidelity")
+    def fidelity() -> Response:
+        return _json(engine.certificate())
+
+    @app.get("/drift")
+    def drift() -> Response:
+        return _json(engine.drift_view())
+
 
 def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
     @app.get("/recommendations")
@@ -150,6 +158,16 @@ def _writing(app: FastAPI, engine: Engine) -> None:
     async def decide(request: Request) -> Response:
         body = await _body(request)
         return _json(await run_in_threadpool(engine.decide, body, OPERATOR))
+
+    @app.post("/drift")
+    async def settle(request: Request) -> Response:
+        body = await _body(request)
+        notice, why = str(body.get("id") or ""), str(body.get("why") or "").strip()[:200]
+        if not why:
+            raise BadRequest("why must say how the notice was settled, in up to 200 letters; found nothing")
+        if not await run_in_threadpool(engine.settle_notice, notice, why, OPERATOR):
+            raise Refused(f"no open notice of drift {notice[:100]!r}; GET /drift lists them")
+        return _json({"id": notice, "closed": why})
 
     @app.post("/pause")
     async def pause(request: Request) -> Response:

@@ -67,11 +67,10 @@ def _limit_near(log8: int) -> float:
 
 
 class Chart(msgspec.Struct):
-    """One stream: its reference and the two sums. `up_t`, `down_t`: when each sum last left 0 (plant ms), `up_n`,
-    `down_n`: values since then.
+    """One stream: its reference and the two sums; `up_n`, `down_n`: values since each sum last left 0.
 
-    `ranked`: its values are scores already (forecast ranks), no reference is kept. `new`: the values since the larger
-    sum left 0, of which the first `inside` are part of the reference already.
+    `ranked`: its values are scores already (forecast ranks), no reference is kept. `new`: (value, score, plant ms) of
+    those since the larger sum left 0, of which the first `inside` are part of the reference already.
     """
 
     ranked: bool = False
@@ -84,11 +83,9 @@ class Chart(msgspec.Struct):
     total: float = 0.0  # sum of the reference's values
     up: float = 0.0
     down: float = 0.0
-    up_t: int = 0
-    down_t: int = 0
     up_n: int = 0
     down_n: int = 0
-    new: list[float] = []
+    new: list[tuple[float, float, int]] = []
     inside: int = 0
 
 
@@ -164,12 +161,11 @@ class Drift(msgspec.Struct):
     def _charted(self, kind: str, place: str, score: float, value: float, t: int) -> Notice | None:
         chart = self.charts[f"{kind} {place}"]
         _came(chart, t)
-        chart.up_t, chart.down_t = chart.up_t if chart.up else t, chart.down_t if chart.down else t
         chart.up = max(chart.up + score - ALLOWANCE, 0.0)
         chart.down = max(chart.down - score - ALLOWANCE, 0.0)
         chart.up_n = chart.up_n + 1 if chart.up else 0
         chart.down_n = chart.down_n + 1 if chart.down else 0
-        chart.new.append(value)
+        chart.new.append((value, score, t))
         _let_in(chart)
         if max(chart.up, chart.down) < self._limit(chart):
             return None
@@ -177,20 +173,30 @@ class Drift(msgspec.Struct):
 
     def _call(self, kind: str, place: str, chart: Chart, t: int) -> Notice:
         rises = chart.up >= chart.down
-        n, since = (chart.up_n, chart.up_t) if rises else (chart.down_n, chart.down_t)
-        fresh = chart.new[-n:]
-        after = fmean(fresh)
+        fresh = _fresh(chart.new[-(chart.up_n if rises else chart.down_n) :])
+        n, since = len(fresh), fresh[0][2]
+        after = fmean(value for value, _, _ in fresh)
         others = chart.size - chart.inside
-        before = (chart.total - sum(chart.new[: chart.inside])) / others if others > 0 else 0.0
+        before = (chart.total - sum(value for value, _, _ in chart.new[: chart.inside])) / others if others > 0 else 0.0
         ratio = after if chart.ranked else after / before if before > 0 else float("inf")
         notice = Notice(f"{kind}-{place}-{t}", kind, place, rises, ratio, before, after, since, t, n)
         self.notices.append(notice)
-        # The new regime is the reference from here on: the change is told once, a second one is seen against it.
-        anew = Chart(ranked=chart.ranked, n=chart.n, first=chart.first, last=chart.last)
-        for value in () if chart.ranked else fresh:
-            _remember(anew, value)
-        self.charts[f"{kind} {place}"] = anew
+        # The reference begins anew, empty: the values since the sum left 0 were chosen for being high (or low).
+        self.charts[f"{kind} {place}"] = Chart(chart.ranked, chart.n, chart.first, chart.last)
         return notice
+
+
+def _fresh(new: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
+    """The values since the likeliest time of the change: where the mean score since then stands out most (a sum of
+    scores over m values has variance m). A sum may have left 0 long before, by chance.
+    """
+    best, found, total = 0.0, 0, 0.0
+    for i in range(len(new) - 1, -1, -1):
+        total += new[i][1]
+        strength = total * total / (len(new) - i)
+        if strength > best:
+            best, found = strength, i
+    return new[found:]
 
 
 def _came(chart: Chart, t: int) -> None:
@@ -204,7 +210,7 @@ def _let_in(chart: Chart) -> None:
     leave = max(len(chart.new) - keep, 0)
     if not chart.ranked:
         upto = len(chart.new) if chart.size < HOLD_FROM else leave
-        for value in chart.new[chart.inside : upto]:
+        for value, _, _ in chart.new[chart.inside : upto]:
             _remember(chart, value)
         chart.inside = max(max(chart.inside, upto) - leave, 0)
     del chart.new[:leave]

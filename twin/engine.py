@@ -29,6 +29,7 @@ from twin.log import Entry, EvidenceLog
 from twin.model import TwinState
 from twin.scores import Scores
 from twin.tracker import Tracker, write_snapshot
+from twin.watch import Watch, places, told
 
 STALE_S = 3.0
 """Wall seconds without a row after which the twin says that it is stale."""
@@ -58,7 +59,7 @@ class Engine:
         self.log = EvidenceLog(settings.data / "log.db", self.plant.site)
         self.tracker = self._restore()
         self.book = Book.replay(self.plant, self.log)
-        self.scores = self._rebuild_scores()
+        self.watch = self._rebuild_record()
         self.forecast: dict[str, Any] = {}
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
@@ -68,7 +69,7 @@ class Engine:
         self._reader: JournalReader | None = None
         self._recv = 0
         self._saved = time.monotonic()
-        self._scored = max((check["made"] for check in self.scores.waiting), default=0)
+        self._scored = max((check["made"] for check in self.watch.scores.waiting), default=0)
 
     # start -----------------------------------------------------------------------------------
 
@@ -82,16 +83,15 @@ class Engine:
         except (OSError, ValueError):
             return Tracker(self.plant)  # no usable snapshot: the whole journal is read again
 
-    def _rebuild_scores(self) -> Scores:
-        scores = Scores(series_names(self.compiled))
-        for row in self.log.of_type("forecast", "score"):
-            if row["type"] == "score":
-                scores.add(row["body"])
-                done = (row["body"]["name"], row["body"]["ahead_s"], row["body"]["t"])
-                scores.waiting = [c for c in scores.waiting if (c["name"], c["ahead_s"], c["t"]) != done]
-            else:
-                scores.take(row["body"]["checks"])
-        return scores
+    def _rebuild_record(self) -> Watch:
+        watch = Watch(series_names(self.compiled))
+        for row in self.log.of_type("forecast", "score", "drift"):
+            watch.remember(row)
+        return watch
+
+    @property
+    def scores(self) -> Scores:
+        return self.watch.scores
 
     # the journal -----------------------------------------------------------------------------
 
@@ -188,7 +188,8 @@ class Engine:
                 age_s=min(age, 1e6),
                 stale=self.stale(),
                 holes=self.tracker.holes,
-                fidelity=self.fidelity(),
+                fidelity=str(self.watch.last["light"]),
+                drifting=len(self.watch.drift.open),
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
@@ -197,13 +198,27 @@ class Engine:
             self.frame = views.frame(self.tracker.topology, self.tracker.state, around)
             return self.frame
 
-    def fidelity(self) -> str:
-        """Traffic light of the forecasts' record: unknown until ten have been scored."""
-        found = self.scores.summary()
-        if found["n"] < 10:
-            return "unknown"
-        cover = float(found["coverage90"])
-        return "green" if cover >= 0.75 else "amber" if cover >= 0.55 else "red"
+    def certificate(self) -> dict[str, Any]:
+        """The fidelity certificate at the present state (`twin.fidelity`)."""
+        with self.lock:
+            state = self.tracker.state
+            names = [s.id for s in self.plant.stations], [k.id for k in self.plant.stocks]
+            return self.watch.certify(state, places(*names, state))
+
+    def drift_view(self) -> dict[str, Any]:
+        """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
+        with self.lock:
+            found = sorted(self.watch.drift.notices, key=lambda one: -one.t)
+            return {"notices": [told(one) for one in found], "charts": len(self.watch.drift.charts)}
+
+    def settle_notice(self, notice: str, why: str, actor: str) -> bool:
+        """A person has dealt with a notice of drift; False: there is no such open one."""
+        with self.lock:
+            if not self.watch.drift.close(notice, why):
+                return False
+            body = {"id": notice, "closed": why}
+            self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
+            return True
 
     def state_view(self) -> dict[str, Any]:
         with self.lock:
@@ -249,22 +264,22 @@ class Engine:
         base = self.settings.forecast
         options = Options(base.replicas, base.horizon_s, base.seed + state.t // 1000 % 1_000_000)
         made = forecast(self.compiled, state, options)
-        body = {k: made[k] for k in ("horizon_s", "n", "checks", "events")}
-        entry = Entry(
-            t=state.t,
-            type="forecast",
-            actor="service:twin",
-            body=body,
-            journal=pos,
-            state=made["state"],
-            posterior=made["posterior"],
-            seeds=(options.seed,),
-        )
         with self.lock:
+            body = {k: made[k] for k in ("horizon_s", "n", "events")} | {"checks": self.watch.take(made["checks"])}
+            entry = Entry(
+                t=state.t,
+                type="forecast",
+                actor="service:twin",
+                body=body,
+                journal=pos,
+                state=made["state"],
+                posterior=made["posterior"],
+                seeds=(options.seed,),
+            )
             self.log.buffer(entry)
-            self.scores.take(made["checks"])
             self.fc_v += 1
-            self.forecast = {"v": self.fc_v, **{k: v for k, v in made.items() if k != "checks"}}
+            shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
+            self.forecast = {"v": self.fc_v, **shown}
 
     def settle_scores(self) -> None:
         """Score the forecasts whose time has come."""
@@ -273,11 +288,13 @@ class Engine:
             if self._scored > state.t:
                 self.scores.drop_after(state.t)
             self._scored = state.t
-            for scored in self.scores.settle(state.history):
-                self.log.buffer(
-                    Entry(t=state.t, type="score", actor="service:twin", body=scored, journal=self.tracker.pos)
-                )
+            rows, notices = self.watch.settle(state)
+            for kind, bodies in (("score", rows), ("drift", [told(notice) for notice in notices])):
+                for body in bodies:
+                    self.log.buffer(Entry(state.t, kind, "service:twin", body, journal=self.tracker.pos))
             self.log.flush()
+            if rows or self.watch.last["n"] == 0:
+                self.certificate()
 
     # recommendations -------------------------------------------------------------------------
 

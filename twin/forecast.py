@@ -15,6 +15,7 @@ from sim.state import Array
 from sim.traits import end_products
 from twin.estimate import ensemble, posterior, rows_hash, to_tick
 from twin.model import TwinState, done
+from twin.scores import RANKED
 
 Values = NDArray[np.float64]
 
@@ -23,8 +24,6 @@ HORIZON_S = 8 * 3600
 MINUTE_MS = 60_000
 STARVED_WITHIN_S = 1800
 STARVED_FOR_S = 300
-QUANTILES = tuple(round(0.05 * i, 2) for i in range(1, 20))
-"""Levels at which a stored forecast keeps its distribution; the first and last make the 90 % band."""
 CHECKED_S = (900, 3600, HORIZON_S)
 """Horizons at which forecasts are scored (plant seconds)."""
 
@@ -57,18 +56,31 @@ def grid(now: int, horizon_s: int) -> list[int]:
 
 
 def series_names(compiled: Compiled) -> list[str]:
-    """Names of the series, in the order of the columns of the state's history."""
-    return ["wip", "output", "backlog", *(f"stock/{k.id}" for k in compiled.plant.stocks)]
+    """Names of the series, in the order of the columns of the state's history.
+
+    `at/STATION` are parts in its queue and units, `out/STATION` operations ended there.
+    """
+    plant = compiled.plant
+    stations = [f"{what}/{s.id}" for what in ("at", "out") for s in plant.stations]
+    return ["wip", "output", "backlog", *(f"stock/{k.id}" for k in plant.stocks), *stations]
 
 
 def measure(rows: Array, compiled: Compiled) -> Values:
-    """The series' values in rows [R, W] -> [len(series_names), R]; output counts from the row's start."""
+    """The series' values in rows [R, W] -> [len(series_names), R]; what is counted counts from the row's start."""
     view = compiled.layout.view
+    inside = np.zeros((len(compiled.plant.stations), len(rows)), dtype=np.int64)
+    np.add.at(
+        inside,
+        np.repeat(np.arange(len(inside)), [s.units for s in compiled.plant.stations]),
+        view(rows, "unit_count").T,
+    )
     columns = [
         view(rows, "wip").sum(axis=1),
         view(rows, "finished")[:, end_products(compiled.plant)].sum(axis=1),
         view(rows, "backorders").sum(axis=1),
         *view(rows, "on_hand").T,
+        *(view(rows, "q_len").T + inside),
+        *view(rows, "ended").T,
     ]
     return np.array(columns, dtype=np.float64)
 
@@ -113,37 +125,37 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
 
     Keys: t, horizon_s, n, series {name: {t, mean, lo, hi}} (90 % bands), events [{what, p}], state (hash of the
     rows), posterior,
-    seed, checks [{name, made, t, now, q (19 quantiles), mean}]. `output` counts finished parts from `t` on.
+    seed, checks [{name, ahead_s, made, t, now, mean, r (99 replicas, sorted), base}] (none below 99 replicas).
+    `output` and `out/STATION` count from `t` on; stations are in the checks only.
     """
     rows = ensemble(compiled, state, options.seed, options.replicas)
     sampled = simulate(compiled, rows, state.t, options.horizon_s)
     now = dict(zip(series_names(compiled), measure(rows, compiled).mean(axis=1), strict=True))
-    series, checks = {}, []
+    base = _bases(compiled, state)
+    series: dict[str, dict[str, Any]] = {}
+    checks = []
     for name, values in sampled.series.items():
-        q = np.quantile(values, QUANTILES, axis=1)
+        lo, hi = np.quantile(values, (0.05, 0.95), axis=1)
         mean = values.mean(axis=1)
-        series[name] = {
-            "t": sampled.t,
-            "mean": _short(mean),
-            "lo": _short(q[0]),
-            "hi": _short(q[-1]),
-        }
+        if "/" not in name or name.startswith("stock/"):
+            series[name] = {"t": sampled.t, "mean": _short(mean), "lo": _short(lo), "hi": _short(hi)}
         for ahead in CHECKED_S:
             target = state.t - state.t % MINUTE_MS + ahead * 1000
-            if target in sampled.t:
-                g = sampled.t.index(target)
-                checks.append(
-                    {
-                        "name": name,
-                        "ahead_s": ahead,
-                        "made": state.t,
-                        "t": target,
-                        "now": round(float(now[name]), 3),
-                        "mean": round(float(mean[g]), 3),
-                        "q": _short(q[:, g]),
-                        "base": done(state, end_products(compiled.plant)),
-                    }
-                )
+            if target not in sampled.t or options.replicas < RANKED:
+                continue
+            g = sampled.t.index(target)
+            checks.append(
+                {
+                    "name": name,
+                    "ahead_s": ahead,
+                    "made": state.t,
+                    "t": target,
+                    "now": round(float(now[name]), 3),
+                    "mean": round(float(mean[g]), 3),
+                    "r": [int(v) for v in np.sort(values[g, :RANKED])],
+                    "base": base.get(name, 0),
+                }
+            )
     return {
         "t": state.t,
         "horizon_s": options.horizon_s,
@@ -155,6 +167,12 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
         "seed": options.seed,
         "checks": checks,
     }
+
+
+def _bases(compiled: Compiled, state: TwinState) -> dict[str, int]:
+    """What the cumulative series of the state's history stand at now."""
+    ended = {f"out/{spec.id}": s.ended for spec, s in zip(compiled.plant.stations, state.stations, strict=True)}
+    return {"output": done(state, end_products(compiled.plant)), **ended}
 
 
 def _short(values: Values) -> list[float]:

@@ -285,7 +285,7 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
-    history: list[list[int]] = []  # per whole minute: time, WIP, finished, backorders, then stock on hand of each stock
+    history: list[list[int]] = []  # per whole minute: time, then the columns of `twin.forecast.series_names`
     started: int = 0  # time of the first row
 
 

@@ -11,7 +11,7 @@ from twin import floor, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done, held
 from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
@@ -110,6 +110,7 @@ def _remember(state: TwinState, t: int, ends: list[int]) -> None:
         return
     finished = done(state, ends)
     values = [sum(state.wip), finished, sum(k.backorder for k in state.stocks), *(k.on_hand for k in state.stocks)]
+    values += [held(s) for s in state.stations] + [s.ended for s in state.stations]
     for minute in range(max(first, last - REMEMBERED + 1), last + 1):
         state.history.append([minute * MINUTE_MS, *values])
     del state.history[:-REMEMBERED]

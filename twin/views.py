@@ -50,6 +50,7 @@ class Around:
     mode: str = "live"
     holes: int = 0
     fidelity: str = "unknown"
+    drifting: int = 0  # open notices of drift
     rec_v: int = 0
     fc_v: int = 0
     paused: bool = False
@@ -138,7 +139,7 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
             "why": around.stale,
         },
         "ctl": dict(state.controls),
-        "notices": len(state.contradictions) + (around.holes > 0),
+        "notices": len(state.contradictions) + (around.holes > 0) + around.drifting,
         "rec_v": around.rec_v,
         "fc_v": around.fc_v,
         "lead": bottleneck(state),

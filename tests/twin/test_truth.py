@@ -174,15 +174,16 @@ def test_the_demand_rate_is_learned(tmp_path: Path) -> None:
 
 
 def test_crps_of_a_known_case() -> None:
-    """Equal quantiles: the score is the distance; for a value in the middle of a uniform it is near width / 12."""
-    assert crps([4.0] * 19, 6.0) == pytest.approx(2.0 * 2.0 * 0.5)
-    uniform = [round(0.05 * i, 2) for i in range(1, 20)]
-    assert crps(uniform, 0.5) == pytest.approx(1 / 12, rel=0.1)
+    """Equal values: the score is the distance; for a value in the middle of a uniform it is near width / 12."""
+    assert crps([4.0] * 19, 6.0) == pytest.approx(2.0)
+    uniform = [0.01 * i for i in range(1, 100)]
+    assert crps(uniform, 0.5) == pytest.approx(1 / 12, rel=0.05)
+    assert crps([1.0], 3.0) == 2.0
 
 
 def test_epochs_of_scored_forecasts_do_not_overlap() -> None:
     scores = Scores(["wip", "output", "backlog"])
-    check = {"name": "wip", "ahead_s": 900, "now": 3, "mean": 3.0, "q": [3.0] * 19, "base": 0}
+    check = {"name": "wip", "ahead_s": 900, "now": 3, "mean": 3.0, "r": [3] * 99, "base": 0}
     scores.take([{**check, "made": made, "t": made + 900_000} for made in range(0, 2_700_000, 60_000)])
     assert [c["made"] for c in scores.waiting] == [0, 900_000, 1_800_000]
     (first,) = scores.settle([[900_000, 4, 0, 0]])

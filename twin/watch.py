@@ -1,0 +1,96 @@
+"""How the twin watches itself: forecasts scored, their bands adjusted, drift charted, the certificate.
+
+The record (`scores`, charts of forecast ranks) is rebuilt from the evidence log; charts of spans come with the journal
+(they are part of the tracker's state, so that a replay gives the same notices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from twin.drift import Drift, Notice, sentence
+from twin.fidelity import certify
+from twin.model import TwinState, held
+from twin.scores import Scores, widened
+
+ONE_STEP_S = 900
+"""Horizon of the forecasts whose ranks are charted."""
+BUDGET = 0.2
+"""Share of the plant's false notices a week that the charts of forecast ranks may give; the rest is for spans."""
+
+
+class Watch:
+    """The record of one plant's forecasts. `names`: series, in the order of the history's columns."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.scores = Scores(names)
+        charted = [name for name in names if _charted(name)]
+        self.drift = Drift(streams=len(charted), budget=BUDGET)
+        self.last: dict[str, Any] = {"light": "unknown", "why": [], "lines": [], "stations": {}, "n": 0}
+
+    def remember(self, row: dict[str, Any]) -> None:
+        """Take a row of the evidence log, in its order: forecast, score, or a drift notice that was closed."""
+        body = row["body"]
+        if row["type"] == "forecast":
+            self.scores.take(body["checks"])
+        elif row["type"] == "score":
+            self.scores.add(body)
+            done = (body["name"], body["ahead_s"], body["t"])
+            self.scores.waiting = [c for c in self.scores.waiting if (c["name"], c["ahead_s"], c["t"]) != done]
+            self._rank(body)
+        elif row["type"] == "drift" and body.get("closed"):
+            self.drift.close(body["id"], body["closed"])
+
+    def take(self, checks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The checks of a new forecast that will be scored, with the factor its band has now."""
+        return self.scores.take(c | {"widen": self.scores.widen(c["name"], c["ahead_s"])} for c in checks)
+
+    def settle(self, state: TwinState) -> tuple[list[dict[str, Any]], list[Notice]]:
+        """Score what has ended; the new score rows and notices."""
+        rows = self.scores.settle(state.history)
+        return rows, [notice for row in rows if (notice := self._rank(row)) is not None]
+
+    def _rank(self, row: dict[str, Any]) -> Notice | None:
+        if row["ahead_s"] != ONE_STEP_S or not _charted(row["name"]) or "share" not in row:
+            return None
+        if any(one.place == row["name"] for one in self.drift.open):
+            return None  # told already: as long as nobody has settled it, the next forecasts will be no better
+        return self.drift.rank("forecast", row["name"], row["share"], row["t"])
+
+    def adjusted(self, made: dict[str, Any]) -> dict[str, Any]:
+        """A forecast with its bands as wide as the record says they must be (`lo`, `hi`; the model's are `raw`)."""
+        series = {}
+        for name, one in made["series"].items():
+            factors = [self.scores.widen(name, (t - made["t"]) / 1000) for t in one["t"]]
+            shapes = zip(one["mean"], one["lo"], one["hi"], factors, strict=True)
+            bands = [widened(mean, lo, hi, factor) for mean, lo, hi, factor in shapes]
+            raw = {"lo": one["lo"], "hi": one["hi"]}
+            lo, hi = [round(max(b[0], 0.0), 3) for b in bands], [round(b[1], 3) for b in bands]
+            series[name] = one | {"lo": lo, "hi": hi, "raw": raw, "widen": round(max(factors, default=1.0), 3)}
+        return made | {"series": series}
+
+    def certify(self, state: TwinState, places: dict[str, float], spans: Drift | None = None) -> dict[str, Any]:
+        """The certificate now, kept in `last`."""
+        notices = [*self.drift.open, *(spans.open if spans is not None else ())]
+        named = [one.place.rpartition("/")[2] for one in notices]
+        self.last = certify(self.scores, state.t, places, named)
+        return self.last
+
+
+def _charted(name: str) -> bool:
+    return name in ("wip", "output", "backlog") or name.startswith("out/")
+
+
+def places(stations: list[str], stocks: list[str], state: TwinState) -> dict[str, float]:
+    """Present values of the series that are levels."""
+    found = {"wip": float(sum(state.wip)), "backlog": float(sum(k.backorder for k in state.stocks))}
+    found |= {f"at/{name}": float(held(s)) for name, s in zip(stations, state.stations, strict=True)}
+    return found | {f"stock/{name}": float(k.on_hand) for name, k in zip(stocks, state.stocks, strict=True)}
+
+
+def told(notice: Notice) -> dict[str, Any]:
+    """A notice as the API and the log give it."""
+    return msgspec.to_builtins(notice) | {"text": sentence(notice)}
