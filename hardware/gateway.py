@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from hardware.commander import Commander
-from hardware.counters import Counter
 from hardware.fieldbus import FieldbusClient
 from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
 from hardware.guard import Situation
@@ -28,6 +27,7 @@ from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
 from hardware.uplink import Uplink, make_link
+from ingest.counters import Counter
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
     STALE,

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from hardware.counters import Counter
 from hardware.gateway_config import home_cell
+from ingest.counters import Counter
 from ingest.wire import GOOD, PACKML_STATES, UNIT_STATES, Event
 from sim.plant import Plant
 
