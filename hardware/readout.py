@@ -38,6 +38,11 @@ class Readout:
         self._unit_state: dict[tuple[str, int], str] = {}
         self._values: dict[str, float] = {}
 
+    def take_as_told(self, tags: Iterable[str]) -> None:
+        """Counters of these tags come unwrapped from a mapping."""
+        for tag in set(tags) & set(self._counters):
+            self._counters[tag].bits, self._counters[tag].reset = None, False
+
     # what there is -----------------------------------------------------------------------------
 
     def announced(self, tags: Iterable[Mapping[str, Any]]) -> list[str]:

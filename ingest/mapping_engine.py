@@ -41,6 +41,7 @@ class Engine:
         self.refused: list[tuple[str, str]] = []
         self.faults: dict[str, tuple[int, str]] = {}
         self.counts: Tally[str] = Tally()
+        self._touched: set[str] = set()
         self._by_raw: dict[str, list[Worker]] = {}
         each: dict[str, list[Rule]] = {}
         for rule in rules:
@@ -74,6 +75,7 @@ class Engine:
         out: list[Output] = []
         for worker in sorted(touched.values(), key=lambda w: self._order[id(w)]):
             out += worker.feed(t, heard)
+            self._touched.add(worker.rule.key)
             for text in worker.refused:
                 key = worker.rule.key
                 self.refused.append((key, text))
@@ -88,15 +90,23 @@ class Engine:
         """The field is away (or was, before a restart): nothing pending counts as stable, counts may have gaps."""
         for worker in self.workers:
             worker.lost()
+            self._touched.add(worker.rule.key)
 
-    def memory(self) -> dict[str, Any]:
-        """All that the rules know, as plain JSON types."""
-        rules = {worker.rule.key: msgspec.to_builtins(worker.m) for worker in self.workers}
+    def changed(self) -> set[str]:
+        """Keys of the rules whose memory may have changed since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def memory(self, only: set[str] | None = None) -> dict[str, Any]:
+        """All that the rules (or those of some keys) know, as plain JSON types."""
+        chosen = [w for w in self.workers if only is None or w.rule.key in only]
+        rules = {worker.rule.key: msgspec.to_builtins(worker.m) for worker in chosen}
         return {"version": VERSION, "rules": rules, "stops": dict(self.stops)}
 
     def _counted(self, out: list[Output]) -> list[Output]:
         for output in out:
             self.counts[output.rule] += 1
+            self._touched.add(output.rule)
         return out
 
 
