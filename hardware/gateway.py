@@ -79,6 +79,8 @@ class Gateway:
         self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
         if self.mapped is not None:
             self.readout.take_as_told(self.mapped.mapping.tags())
+            if self.mapped.complaint:
+                say("gateway", self.mapped.complaint)
         self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
         self.clock, self.steady = PlantClock(), SteadyWall()

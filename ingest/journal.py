@@ -68,7 +68,7 @@ class Batch:
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.rows or self.marks or self.ledger)
+        return bool(self.rows or self.marks or self.ledger or self.memory)
 
 
 class Journal:

@@ -116,13 +116,17 @@ class Reader:
         if len(ways) != 1:
             item.fail("one of packml, values, priority", "say how the state is told", " and ".join(ways) or "none")
         code = _choice_of(UNIT_STATES)
-        choices = tuple(self._choice(entry) for entry in fields.sequence("priority"))
+        lines = fields.sequence("priority")
+        choices = tuple(self._choice(entry) for entry in lines)
         values = self._packml(fields) if fields.has("packml") else {}
         values |= {_code(key): convert(entry, code, 0.0) for key, entry in fields.mapping("values").items()}
         if choices and any(fields.has(key) for key in (*SOURCE, "else")):
             item.fail("from, bit and so on in the lines of priority", "move them there", "them beside priority")
-        if any(c.source is None for c in choices[:-1]):
-            item.fail("the line without 'from' last", "it always holds, so what follows is never reached", "it earlier")
+        for entry, choice in zip(lines[:-1], choices, strict=False):
+            if choice.source is None:
+                entry.fail(
+                    "the line without 'from' last", "it always holds: what follows is never reached", "it earlier"
+                )
         if choices and choices[-1].source is not None:
             self.notes.append(
                 f"{tag}: priority has no last line without 'from'; while no bit is set the tag keeps its state"

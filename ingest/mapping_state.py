@@ -8,7 +8,7 @@ from typing import Any
 from ingest.codes import UNIT_STATES
 from ingest.mapping import Happening, Output, Raw, Rule
 from ingest.mapping_source import UnreadableError, key_of, look, truth
-from ingest.mapping_work import Heard, Memory, Worker
+from ingest.mapping_work import Heard, Memory, Worker, listing
 
 DOWN = UNIT_STATES.index("down")
 EARLY_MS = 10_000
@@ -60,9 +60,7 @@ class StateWorker(Worker):
             seen = key_of(look(rule.source, known[rule.source.raw][0]))
             code = rule.values.get(seen, rule.otherwise)
             if code is None:
-                raise UnreadableError(
-                    f"expected one of the states {', '.join(list(rule.values)[:24])}, found {seen[:40]!r}"
-                )
+                raise UnreadableError(f"expected one of the states {listing(rule.values)}, found {seen[:40]!r}")
             return code
         levels = self.m.levels
         for k, choice in enumerate(rule.choices):
@@ -137,8 +135,7 @@ class StateWorker(Worker):
         m.reason_text, m.reason_t = (None if first else reason.texts.get(key)), t  # the first sight may be an old one
         if m.reason_text is None:
             if key not in {"0", ""} and key not in reason.texts:
-                known = ", ".join(list(reason.texts)[:20])
-                self.refused.append(f"expected a reason code of {known}, found {key[:40]!r}")
+                self.refused.append(f"expected a reason code of {listing(reason.texts)}, found {key[:40]!r}")
             return []
         if m.stop is None or t > m.stop + reason.within:
             return []

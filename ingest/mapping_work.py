@@ -177,8 +177,7 @@ class ValueWorker(Worker):
         if rule.values:
             listed = rule.values.get(key_of(seen), rule.otherwise)
             if listed is None:
-                known = ", ".join(list(rule.values)[:20])
-                raise UnreadableError(f"expected one of {known}, found {key_of(seen)[:40]!r}")
+                raise UnreadableError(f"expected one of {listing(rule.values)}, found {key_of(seen)[:40]!r}")
             return listed
         value = number(number(seen) * rule.scale + rule.offset)
         return float(round(value)) if rule.whole else value
@@ -294,6 +293,11 @@ class CounterWorker(Worker):
         elif resets.kind == "daily":
             return daily_between(m.raw_t - SLACK_MS, t + SLACK_MS, resets.minute, resets.zone)
         return None
+
+
+def listing(names: Dict[str, object]) -> str:
+    """The first names of a list of codes, for messages."""
+    return ", ".join(list(names)[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def daily_between(low: int, high: int, minute: int, zone: str) -> bool:
