@@ -1,4 +1,4 @@
-"""The commands of the wire: broker, ingest, keys, map."""
+"""The commands of the wire: broker, ingest, keys."""
 
 from __future__ import annotations
 
@@ -28,39 +28,6 @@ def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
     except OSError as error:
         raise _fail(f"plantwin keys: {error}") from None
     typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
-
-
-def map_(
-    file: Annotated[Path, typer.Argument(help="The topic map (topics.yaml).")],
-    check: Annotated[bool, typer.Option("--check", help="Only check the file.")] = False,
-) -> None:
-    """Check a topic map, and show what `TOPIC PAYLOAD` lines on standard input would become."""
-    import sys
-
-    from ingest.topicmap import TopicMapError, load
-
-    try:
-        topics = load(file)
-    except TopicMapError as error:
-        raise _fail(str(error), 2) from None
-    typer.echo(f"{file}: {len(topics.rules)} rules")
-    if check:
-        return
-    for text in sys.stdin:
-        typer.echo(_mapped(topics, text))
-
-
-def _mapped(topics: object, text: str) -> str:
-    from ingest.payloads import WireError
-    from ingest.topicmap import TopicMap
-
-    assert isinstance(topics, TopicMap)
-    where, _, body = text.rstrip("\n").partition(" ")
-    try:
-        found = topics.convert(where, body.encode(), 0)
-    except WireError as error:
-        return f"{where}: {error}"
-    return f"{where}: {found.tag} = {found.value:g}"
 
 
 def broker(

@@ -7,6 +7,8 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -165,16 +167,20 @@ def test_a_killed_ingest_counts_on(broker: Running, tmp_path: Path) -> None:
         try:
             until((data / "run" / "ingest.json").exists, 20, "ingest to start")
             _publish(broker.port, "shop/turn", f'{{"state": 6, "n": {n}}}')
-            until(lambda at=life: len(counts()) == at + 1, 10, "the count in the journal")
+            until(partial(_reached, counts, life + 1), 10, "the count in the journal")
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
     assert counts() == [200, 300]
 
 
+def _reached(counts: Callable[[], list[float]], n: int) -> bool:
+    return len(counts()) == n
+
+
 def _publish(port: int, topic: str, body: str) -> None:
     from paho.mqtt import publish
-    from paho.mqtt.client import MQTTProtocolVersion
+    from paho.mqtt.enums import MQTTProtocolVersion
 
     publish.single(topic, body, qos=1, port=port, protocol=MQTTProtocolVersion.MQTTv5)
 
