@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from ingest.mapping import Raw, Source
 
 BIG = 2**53
+_DIGITS = re.compile(r"[+-]?\d{1,20}")
 _TRUE, _FALSE = ("true", "on", "yes"), ("false", "off", "no")
 
 
@@ -40,11 +42,21 @@ def number(value: float | str) -> float:
 
 
 def whole(value: float | str) -> int:
-    """A whole number."""
+    """A whole number of up to 64 bits (a float holds only those within +-2^53)."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, int):
+        return _in_64_bits(value)
     found = number(value)
     if not found.is_integer():
         raise UnreadableError(f"expected a whole number, found {found:g}")
     return int(found)
+
+
+def _in_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise UnreadableError(f"expected a number of up to 64 bits, found {str(value)[:24]}...")
+    return value
 
 
 def look(source: Source, raw: Raw) -> float | str:
@@ -78,8 +90,10 @@ def _plain(raw: Raw, path: tuple[str, ...]) -> float | str:
         found = _picked(raw, path)
     if isinstance(found, bool):
         return float(found)
-    if isinstance(found, int | float):
-        return found if math.isfinite(found) else number(float(found))
+    if isinstance(found, int):
+        return _in_64_bits(found)
+    if isinstance(found, float):
+        return number(found)
     if isinstance(found, str):
         return found
     raise UnreadableError(f"expected a number or a text, found {type(found).__name__} {str(found)[:60]!r}")

@@ -26,6 +26,9 @@ TOLD_MS = 60_000
 """Plant ms for which a reset bit explains a drop before or after it."""
 SLACK_MS = 600_000
 """How far the PLC's clock may be off the declared time of a daily reset."""
+DAY_MS = 86_400_000
+LAST_MS = 250_000_000_000_000
+"""A stamp beyond this (the year 9892) is no date."""
 MOST_STEPS = 100
 """Most events for one step of a counter; a larger step is told as one event with the count it leads to."""
 
@@ -248,6 +251,7 @@ class CounterWorker(Worker):
         if self._away(raw, quality):
             return self._unknown(t, quality)
         count = whole(look(source, raw))
+        number(count)  # totals are told as numbers within +-2^53
         if count < 0 and self.rule.bits is not None:
             count &= (1 << self.rule.bits) - 1  # a word read as a signed one
         return self._count(t, count, quality)
@@ -302,6 +306,8 @@ def listing(names: Dict[str, object]) -> str:
 
 def daily_between(low: int, high: int, minute: int, zone: str) -> bool:
     """Whether the local time `minute` (of the day) lies within the plant ms `low`..`high`."""
+    if high - low >= DAY_MS or not 0 <= low < LAST_MS:
+        return True  # also where a stamp is no date: then the drop says enough
     tz = ZoneInfo(zone)
     day = datetime.fromtimestamp(low / 1000, tz)
     at = day.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)

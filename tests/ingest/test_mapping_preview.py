@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from paho.mqtt import publish
 from paho.mqtt.enums import MQTTProtocolVersion
+from rich.console import Console
 
 import plantwin
+from ingest import commands_map, mapping_show
 from ingest.mapping import Raw
 from ingest.mapping_guess import proposals, words_of
 from ingest.mapping_preview import MOST_UNMAPPED, HistoryError, Preview, history
@@ -172,6 +174,27 @@ def test_a_live_preview_by_json_and_by_table(
     assert "mill/count = 4" in table
     assert narrow["unmapped"] == []
     assert narrow["unheard"] == []
+
+
+def test_the_live_screen(broker: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table as a terminal shows it, for a few turns."""
+    screen = io.StringIO()
+    monkeypatch.setattr(mapping_show, "console", lambda: Console(file=screen, force_terminal=True, width=140))
+    listening = commands_map.Listening(mapped(SMALL), line3(), f"127.0.0.1:{broker.port}", "nothing/#")
+    preview = Preview(mapped(SMALL), line3())
+    listening.link.start()
+    until = commands_map._Until(once=True, seconds=5.0, as_json=False)
+    preview.hear(T0, "shop/mill", "4")
+    preview.hear(T0, "shop/x", "4")
+    preview.hear(T0, "shop/turn", "{}")
+    turns = iter([False, False, True])
+    monkeypatch.setattr(until, "reached", lambda _: next(turns))
+    try:
+        commands_map._watch(listening, preview, until)
+    finally:
+        listening.link.stop()
+    for text in ("raw name", "mill/count = 4", "expected the field n", "min", "unmapped", "shop/x", "not fed"):
+        assert text in screen.getvalue()
 
 
 def test_no_broker_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
