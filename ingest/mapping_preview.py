@@ -102,6 +102,13 @@ class Preview:
         more = [output.product or "", f"count {output.count}" if output.count is not None else "", output.text or ""]
         return " ".join([f"{output.kind} of {output.thing}{unit}", *(m for m in more if m)])
 
+    def counts(self, name: str) -> str:
+        """How many outputs each rule that looks at a raw name has given, those of its `each` events as well."""
+        looking = [rule for rule in self.mapping.rules if any(s.raw == name for s in rule.sources())]
+        tags = {rule.tag for rule in looking}
+        looking += [rule for rule in self.mapping.rules if rule.kind == "each" and rule.of in tags]
+        return "\n".join(f"{rule.key}: {self.told[rule.key].n}" for rule in looking)
+
     def silent(self) -> list[str]:
         """Tags that have a rule and no value yet."""
         return [rule.tag for rule in self.mapping.rules if rule.tag and not self.told[rule.key].n]

@@ -33,18 +33,18 @@ def rules_table(report: dict[str, Any], zone: ZoneInfo) -> Table:
 
 
 def live_table(preview: Preview, now: int) -> Table:
-    """One row a mapped raw name: last value, what it led to, its age, how often it came."""
+    """One row a mapped raw name: last value, what it led to, its age, how often it came, and outputs by rule."""
     table = Table(title=f"{preview.mapping.file}: {len(preview.mapping.rules)} rules", title_justify="left")
-    for name in ("raw name", "last value", "leads to", "age", "heard"):
+    for name in ("raw name", "last value", "leads to", "age", "heard", "outputs by rule"):
         table.add_column(name, justify="right" if name in {"age", "heard"} else "left", overflow="fold")
     names = preview.mapping.raw_names()
     for name in names[:MOST_ROWS]:
-        entry = preview.heard.get(name)
+        entry, counts = preview.heard.get(name), Text(preview.counts(name))
         if entry is None:
-            table.add_row(Text(name), Text("not heard", style="yellow"), "", "", "0")
+            table.add_row(Text(name), Text("not heard", style="yellow"), "", "", "0", counts)
         else:
             led_to = Text("\n".join(entry.led_to) or "nothing yet: it waits (debounce, threshold)")
-            table.add_row(Text(name), Text(shown(entry.value)), led_to, age(now - entry.t), str(entry.n))
+            table.add_row(Text(name), Text(shown(entry.value)), led_to, age(now - entry.t), str(entry.n), counts)
     if len(names) > MOST_ROWS:
         table.caption = f"and {len(names) - MOST_ROWS} more (--json shows all)"
     return table

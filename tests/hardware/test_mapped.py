@@ -117,6 +117,9 @@ def test_a_kill_between_group_commits_doubles_and_loses_no_count(tmp_path: Path)
         gateway._heard_bus({"t": T + 3, "v": {"coil/7": 1}})  # neither the message nor what the rule knew of it
 
     def second(gateway: Gateway, _: Store) -> None:
+        assert gateway.mapped is not None
+        rules = gateway.mapped.engine.memory()["rules"]
+        assert (rules["mill/count"]["total"], rules["turn/count"]["raw"]) == (1, 10)
         hear(gateway, {"t": T + 9, "v": {"coil/7": 1, "holding/2": 12}, "all": True})
         assert gateway.home.values["mill/count"] == (1, UNCERTAIN)  # edges may have passed unseen
         assert gateway.home.values["turn/count"][0] == 12

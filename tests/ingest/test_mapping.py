@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from ingest.codes import BAD, GOOD, PACKML_CODES, PACKML_STATES, STALE, UNCERTAI
 from ingest.mapping import MappingError, Raw, Value
 from tests.ingest.mappings import CELL, T0, events, mapped, tag, told, values
 
+ROOT = Path(__file__).resolve().parents[2]
 DOWN, WORK, IDLE = (UNIT_STATES.index(name) for name in ("down", "work", "idle"))
 
 
@@ -148,6 +152,14 @@ def test_a_reason_that_is_there_first_is_told_with_the_stop_and_not_with_the_nex
     assert story(*first, (100, "s", 9), (200, "", None)) == [*told_first, (100, "down", "unknown", 2)]
 
 
+def test_an_old_reason_explains_nothing() -> None:
+    lingering = story((0, "s", 1), (8, "c", 2), (10, "s", 9), (60, "", None))  # seen first: who knows since when
+    assert lingering == [(10, "down", "unknown", 1)]
+    begin: list[tuple[int, str, Raw]] = [(0, "s", 1), (0, "c", 0), (10, "s", 9), (48, "c", 2), (50, "s", 1)]
+    found = story(*begin, (55, "s", 9), (100, "", None))  # written for the stop before
+    assert found[-1] == (55, "down", "unknown", 2)
+
+
 def test_a_reason_completes_a_micro_stop() -> None:
     found = story((0, "s", 1), (0, "c", 0), (10, "s", 9), (20, "s", 1), (25, "c", 1))
     assert found == [(20, "micro_stop", "unknown", 10), (20, "micro_stop", "tool", 10)]
@@ -196,6 +208,38 @@ def test_an_ambiguous_drop_says_by_how_much_it_may_be_off() -> None:
     assert (value.value, value.quality, value.spread) == (65_546, UNCERTAIN, 5_536)
 
 
+def test_a_bit_tells_a_reset_from_a_wrap_near_the_top_too() -> None:
+    rule = "{from: r, counter: 8, resets: {on: bit}}"
+    start: list[tuple[int, str, Raw]] = [(0, "bit", 0), (0, "r", 250)]
+    (known,) = told(tag("turn/count", rule), *start, (1, "bit", 1), (2, "r", 3))[1:]
+    (guessed,) = told(tag("turn/count", rule), *start, (2, "r", 3))[1:]
+    (expired,) = told(tag("turn/count", rule), *start, (1, "bit", 1), (70_000, "r", 3))[1:]
+    found = [(o.value, o.quality, o.spread) for o in (known, guessed, expired) if isinstance(o, Value)]
+    assert found == [(253, GOOD, 0), (259, UNCERTAIN, 6), (259, UNCERTAIN, 6)]
+
+
+def test_a_bit_that_comes_after_its_drop_explains_that_one_and_no_other() -> None:
+    engine = tag("turn/count", "{from: r, counter: 8, resets: {on: bit}}")
+    out = told(engine, (0, "bit", 0), (0, "r", 100), (1000, "r", 0), (2000, "bit", 1), (3000, "r", 250), (4000, "r", 4))
+    assert values(out, "turn/count") == [100, 100, 350, 360]
+
+
+def test_a_pending_change_is_not_stable_once_the_source_is_away() -> None:
+    engine = tag("b1/level", "{from: r, debounce: 2 s}")
+    told(engine, (0, "r", 1), (1000, "r", 2))
+    engine.lost()
+    assert told(engine, (9_000, "", None), (9_500, "r", 2), (11_499, "", None)) == []
+    assert values(told(engine, (11_500, "", None)), "b1/level") == [2]
+
+
+def test_stops_are_counted_over_a_restart() -> None:
+    mapping = mapped(f"mapping: 1\ntags:\n  turn/state: {STOPS}\n")
+    first = mapping.engine()
+    told(first, (0, "s", 1), (10_000, "s", 9), (60_000, "s", 1))
+    engine = mapping.engine(first.memory())
+    assert [e.count for e in events(told(engine, (90_000, "s", 9), (190_000, "", None)))] == [2]
+
+
 def test_a_source_that_knows_nothing_makes_its_tag_stale_once() -> None:
     engine = tag("turn/count", "{from: r, counter: 16}")
     told(engine, (0, "r", 5))
@@ -217,6 +261,17 @@ def test_a_changed_rule_begins_anew_but_its_count_goes_on() -> None:
     told(old, (0, "r", 500))
     new = mapped("mapping: 1\ntags:\n  turn/count: {from: other, counter: 32}\n").engine(old.memory())
     assert values(told(new, (1, "other", 7), (2, "other", 9)), "turn/count") == [500, 502]
+
+
+def test_the_layer_is_light() -> None:
+    """A gateway has the base and [edge] only; the layer itself needs not even a client of MQTT."""
+    heavy = ("numba", "scipy", "torch", "dash", "paho", "pymodbus", "asyncua", "simpy")
+    program = (
+        "import sys, ingest.mapping, ingest.mapping_read, ingest.mapping_engine, hardware.mapped\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("memory", [{"version": 2}, [], {"version": 1, "rules": {"x": 5}, "stops": {}}])

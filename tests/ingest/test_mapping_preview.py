@@ -193,7 +193,16 @@ def test_the_live_screen(broker: Running, monkeypatch: pytest.MonkeyPatch) -> No
         commands_map._watch(listening, preview, until)
     finally:
         listening.link.stop()
-    for text in ("raw name", "mill/count = 4", "expected the field n", "min", "unmapped", "shop/x", "not fed"):
+    for text in (
+        "raw name",
+        "mill/count = 4",
+        "mill/count: 1",
+        "expected the field n",
+        "min",
+        "unmapped",
+        "shop/x",
+        "not fed",
+    ):
         assert text in screen.getvalue()
 
 
