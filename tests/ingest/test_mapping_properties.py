@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter as Tally
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.codes import BAD, GOOD, STALE
@@ -136,13 +136,11 @@ def run(mapping: Mapping, history: list[tuple[int, str, Raw, int]], restart: set
     return out + engine.advance(t + HOUR)
 
 
-@settings(max_examples=200)
 @given(st.lists(FEED, max_size=60), st.sets(st.integers(0, 59)))
 def test_memory_is_all_that_the_rules_know(history: list[tuple[int, str, Raw, int]], restart: set[int]) -> None:
     assert run(WHOLE, history, restart, extra=False) == run(WHOLE, history, set(), extra=False)
 
 
-@settings(max_examples=200)
 @given(st.lists(FEED, max_size=60))
 def test_when_time_is_told_changes_nothing_but_the_order(history: list[tuple[int, str, Raw, int]]) -> None:
     often, seldom = run(WHOLE, history, set(), extra=True), run(WHOLE, history, set(), extra=False)
@@ -151,7 +149,6 @@ def test_when_time_is_told_changes_nothing_but_the_order(history: list[tuple[int
         assert [o for o in often if o.rule == rule] == [o for o in seldom if o.rule == rule]
 
 
-@settings(max_examples=200)
 @given(st.lists(FEED, max_size=60))
 def test_totals_never_go_back_and_stops_alternate(history: list[tuple[int, str, Raw, int]]) -> None:
     out = run(WHOLE, history, {10, 30}, extra=False)
