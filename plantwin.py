@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
     "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
     "keys": ("ingest.commands", "Make the site's signing keys."),
-    "map": ("ingest.commands", "Check a topic map against example messages."),
+    "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),

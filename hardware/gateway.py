@@ -17,17 +17,18 @@ from typing import Any
 import msgspec
 
 from hardware.commander import Commander
-from hardware.counters import Counter
 from hardware.fieldbus import FieldbusClient
 from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
+from hardware.mapped import KEY, Mapped
 from hardware.outbox import Outbox
 from hardware.pace import SteadyWall
 from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
 from hardware.uplink import Uplink, make_link
+from ingest.counters import Counter
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
     STALE,
@@ -54,6 +55,8 @@ TICK_S = 0.01
 SNAPSHOT_S = 60.0
 FAREWELL_S = 2.0
 HEARTBEAT_S = 1.0
+MAPPED_S = 0.1
+"""How often rules that wait for time are asked, in wall seconds."""
 PAUSE = "pause"
 """While a file of this name lies in the data folder, commands are refused (works with the twin dead)."""
 
@@ -73,6 +76,11 @@ class Gateway:
             root(plant.site, plant.area, plant.line, home_cell(plant)), next(iter(self.uplinks.values()))
         )
         self.readout = Readout(plant, config.deadband, self._counters())
+        self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
+        if self.mapped is not None:
+            self.readout.take_as_told(self.mapped.mapping.tags())
+            if self.mapped.complaint:
+                say("gateway", self.mapped.complaint)
         self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
         self.clock, self.steady = PlantClock(), SteadyWall()
@@ -82,7 +90,7 @@ class Gateway:
         self._linked = False
         self._watched = False
         self._disk_says = ""
-        self._next = dict.fromkeys(("beat", "snapshot", "lease"), 0.0)
+        self._next = dict.fromkeys(("beat", "snapshot", "lease", "mapped"), 0.0)
         self._beat = 0
         known = store.get("plant_time")
         if known is not None:
@@ -120,6 +128,8 @@ class Gateway:
             left = sum(u.outbox.new_epoch() for u in self.uplinks.values())
             self.commander.forget_plant()
             self.readout.forget()
+            if self.mapped is not None:
+                self.mapped.forget()
             say(
                 "gateway",
                 f"another plant is on the fieldbus: new epoch, {left} undelivered messages of the old one abandoned",
@@ -150,11 +160,25 @@ class Gateway:
     # from the fieldbus -------------------------------------------------------------------------
 
     def _heard_bus(self, message: Mapping[str, Any]) -> None:
+        if self.mapped is None:
+            self._heard_tags(message)
+            return
+        try:
+            told = list(self.mapped.translate(message))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._count_bad("fieldbus", error)
+            return
+        for refused in self.mapped.refused():
+            self._count_bad("mapping", ValueError(refused))
+        for one in told:
+            self._heard_tags(one)
+
+    def _heard_tags(self, message: Mapping[str, Any]) -> None:
         try:
             if "hello" in message:
                 self._heard_hello(message["hello"])
             elif "v" in message:
-                self._heard_values(message["t"], message["v"], everything=bool(message.get("all")))
+                self._heard_values(message["t"], message["v"], message.get("q", {}), bool(message.get("all")))
             elif "event" in message:
                 self._heard_event(message["t"], message["event"])
         except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
@@ -165,7 +189,7 @@ class Gateway:
         if self.bad[where] in (1, 10, 100) or self.bad[where] % 1000 == 0:
             say("gateway", f"{where}: message {self.bad[where]} not understood and left out ({error})")
 
-    def _heard_values(self, t: int, values: Mapping[str, Any], *, everything: bool) -> None:
+    def _heard_values(self, t: int, values: Mapping[str, Any], qualities: Mapping[str, int], everything: bool) -> None:
         self.last_t = max(self.last_t, int(t))
         for name, raw in values.items():
             uplink = self._uplink_of_tag(name)
@@ -176,6 +200,7 @@ class Gateway:
             except ValueError as error:
                 self._count_bad("tag value", error)
                 continue
+            quality = max(quality, int(qualities.get(name, quality)))
             before = uplink.values.get(name)
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
@@ -203,6 +228,8 @@ class Gateway:
     def _bus_lost(self) -> None:
         """Nothing is known any more: every value is stale from the last time heard."""
         self._watched = False
+        if self.mapped is not None:
+            self.mapped.lost()
         for uplink in self.uplinks.values():
             uplink.snapshot(self.last_t, STALE)
 
@@ -327,6 +354,8 @@ class Gateway:
                     uplink.store()
                 rows = [(self.home.root, tag, c.raw, c.total, c.t) for tag, c in self.readout.dirty()]
                 self.store.db.executemany("INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?, ?)", rows)
+                if self.mapped is not None and (memory := self.mapped.memory()) is not None:
+                    self.store.put(KEY, memory)
         except sqlite3.Error as error:
             for uplink in self.uplinks.values():
                 uplink.not_stored()
@@ -336,6 +365,8 @@ class Gateway:
             return
         self._disk_says = ""
         self.readout.clean()
+        if self.mapped is not None:
+            self.mapped.kept()
         for uplink in self.uplinks.values():
             uplink.stored()
 
@@ -348,6 +379,10 @@ class Gateway:
         if now >= self._next["lease"] and self._watched:
             self._next["lease"] = now + 0.2
             self._later(self.commander.end_leases())
+        if self.mapped is not None and self._watched and now >= self._next["mapped"]:
+            self._next["mapped"] = now + MAPPED_S
+            for told in self.mapped.advance(self._settled()):
+                self._heard_tags(told)
         if now >= self._next["snapshot"]:
             self._next["snapshot"] = now + SNAPSHOT_S
             step = self.steady.stepped()

@@ -26,6 +26,7 @@ class GatewayConfig:
     outbox: Limits = field(default_factory=Limits)
     deadband: Mapping[str, float] = field(default_factory=dict)
     cells: tuple[str, ...] = ()  # only these cells; empty: all of the plant file
+    mapping: Path | None = None  # mapping.yaml, where the fieldbus speaks raw names
 
 
 class _Outbox(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +44,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     outbox: _Outbox = msgspec.field(default_factory=_Outbox)
     deadband: dict[str, float] = msgspec.field(default_factory=dict)
     cells: list[str] = msgspec.field(default_factory=list)
+    mapping: str | None = None
 
 
 def read_config(path: Path, data: Path) -> GatewayConfig:
@@ -52,7 +54,8 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         file = msgspec.convert(found, _File)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise ValueError(
-            f"{path}: {error}; expected plant, fieldbus, broker and perhaps data, hist_rate, outbox, deadband, cells"
+            f"{path}: {error}; expected plant, fieldbus, broker and perhaps data, hist_rate, outbox, deadband, cells, "
+            "mapping"
         ) from error
     if not 0.1 <= file.outbox.max_mb <= 1_000_000:
         raise ValueError(f"{path}: outbox.max_mb {file.outbox.max_mb}: expected 0.1 or more megabytes")
@@ -66,6 +69,7 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         limits,
         file.deadband,
         tuple(file.cells),
+        path.parent / file.mapping if file.mapping is not None else None,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from hardware.counters import Counter
 from hardware.gateway_config import home_cell
+from ingest.counters import Counter
 from ingest.wire import GOOD, PACKML_STATES, UNIT_STATES, Event
 from sim.plant import Plant
 
@@ -37,6 +37,11 @@ class Readout:
         self._offered: set[str] = set()
         self._unit_state: dict[tuple[str, int], str] = {}
         self._values: dict[str, float] = {}
+
+    def take_as_told(self, tags: Iterable[str]) -> None:
+        """Counters of these tags come unwrapped from a mapping."""
+        for tag in set(tags) & set(self._counters):
+            self._counters[tag].bits, self._counters[tag].reset = None, False
 
     # what there is -----------------------------------------------------------------------------
 

@@ -28,6 +28,11 @@ PACKML_STATES = {
 }
 """Default map from PackML (ISA-TR88.00.02) state names; suspended means the cause is outside the
 machine, which is starved unless a plant's own mapping says blocked."""
+PACKML_CODES = (
+    "undefined", "clearing", "stopped", "starting", "idle", "suspended", "execute", "stopping", "aborting", "aborted",
+    "holding", "held", "unholding", "suspending", "unsuspending", "resetting", "completing", "complete",
+)  # fmt: skip
+"""Names of PackML's state numbers 1 to 17 (ISA-TR88.00.02, `StateCurrent`); 0 is undefined."""
 
 REASONS = (
     "not_utf8",

@@ -1,4 +1,4 @@
-"""The commands of the wire: broker, ingest, keys, map."""
+"""The commands of the wire: broker, ingest, keys."""
 
 from __future__ import annotations
 
@@ -28,39 +28,6 @@ def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
     except OSError as error:
         raise _fail(f"plantwin keys: {error}") from None
     typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
-
-
-def map_(
-    file: Annotated[Path, typer.Argument(help="The topic map (topics.yaml).")],
-    check: Annotated[bool, typer.Option("--check", help="Only check the file.")] = False,
-) -> None:
-    """Check a topic map, and show what `TOPIC PAYLOAD` lines on standard input would become."""
-    import sys
-
-    from ingest.topicmap import TopicMapError, load
-
-    try:
-        topics = load(file)
-    except TopicMapError as error:
-        raise _fail(str(error), 2) from None
-    typer.echo(f"{file}: {len(topics.rules)} rules")
-    if check:
-        return
-    for text in sys.stdin:
-        typer.echo(_mapped(topics, text))
-
-
-def _mapped(topics: object, text: str) -> str:
-    from ingest.payloads import WireError
-    from ingest.topicmap import TopicMap
-
-    assert isinstance(topics, TopicMap)
-    where, _, body = text.rstrip("\n").partition(" ")
-    try:
-        found = topics.convert(where, body.encode(), 0)
-    except WireError as error:
-        return f"{where}: {error}"
-    return f"{where}: {found.tag} = {found.value:g}"
 
 
 def broker(
@@ -108,7 +75,7 @@ def ingest(
     area: Annotated[str | None, typer.Option(help="Area.")] = None,
     line: Annotated[str | None, typer.Option(help="Line.")] = None,
     port: Annotated[int, typer.Option("--port", "--http-port", help="Loopback HTTP port; 0 takes a free one.")] = 8090,
-    topics: Annotated[Path | None, typer.Option(help="Topic map for plain messages.")] = None,
+    topics: Annotated[Path | None, typer.Option(help="Topic map or mapping for plain messages.")] = None,
     data: Annotated[Path, DATA] = Path("plantwin-data"),
     influx: Annotated[str | None, typer.Option(help="InfluxDB v2 address: also write every reading there.")] = None,
     influx_token: Annotated[str, typer.Option(envvar="INFLUX_TOKEN", help="Token (better in the environment).")] = "",
@@ -118,19 +85,21 @@ def ingest(
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
     from ingest.journal import JournalError
+    from ingest.mapping import MappingError
+    from ingest.mapping_rows import load_topics
     from ingest.run import run
     from ingest.service import Settings
-    from ingest.topicmap import TopicMap, TopicMapError, load
+    from ingest.topicmap import TopicMap, TopicMapError
 
     host, _, number = broker.rpartition(":")
     if not host or not number.isdigit():
         raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
-        mapped = load(topics) if topics else TopicMap()
+        mapped = load_topics(topics, plant) if topics else TopicMap()
         settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped)
         code = run(settings, port, target)
-    except TopicMapError as error:
+    except (TopicMapError, MappingError) as error:
         raise _fail(str(error), 2) from None
     except (JournalError, OSError) as error:
         raise _fail(f"plantwin ingest: {error}") from None

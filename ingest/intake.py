@@ -15,9 +15,10 @@ import msgspec
 from ingest import watermark
 from ingest.journal import Batch, Journal
 from ingest.ledger import MAX_SOURCES, Ledger, SourceLedger, sample
+from ingest.mapping_rows import SETTLE_MS, MappedRows
 from ingest.message import Line, Message
 from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Gap, Status, Supply, WireError, parse
-from ingest.readings import Aliases, Manual, PlantClock, check_tags
+from ingest.readings import Aliases, Manual, PlantClock, check_tags, wall_ms
 from ingest.topicmap import TopicMap
 from ingest.topics import TWIN_CELL, UP, Topic, parse_topic
 from ingest.watermark import Mark
@@ -38,6 +39,7 @@ class Intake:
 
     line: Line
     topics: TopicMap = field(default_factory=TopicMap)
+    mapped: MappedRows | None = None  # where `topics` is a mapping: its rules at work
     aliases: Aliases = field(default_factory=Aliases)
     ledger: Ledger = field(default_factory=Ledger)
     marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Intake:
     @classmethod
     def restore(cls, line: Line, topics: TopicMap, journal: Journal) -> Intake:
         """The intake as the journal knows it."""
-        intake = cls(line, topics)
+        intake = cls(line, topics, MappedRows.restore(topics, journal))
         intake.marks = journal.marks()
         intake.ledger.load(journal.ledgers())
         for row in journal.keyed_rows("birth"):
@@ -78,6 +80,9 @@ class Intake:
         before = sum(self.ledger.rejected.values())
         for message in messages:
             self._one(message)
+        if self.mapped is not None:
+            self._mapped(self.mapped.advance(self.now(wall_ms() - SETTLE_MS)), wall_ms())
+            batch.memory = self.mapped.changed()
         if self._touched or sum(self.ledger.rejected.values()) != before:
             for source in self._touched:
                 self._levels(source)
@@ -254,14 +259,23 @@ class Intake:
         if message.retain and self._last.get(message.topic) == message.body:
             self._entry(self.line.plain, message.recv).duplicate += 1
             return  # the broker says the same again after each connect
-        found = self.topics.convert(message.topic, message.body, self.now(message.recv))
+        if self.mapped is not None:
+            rows, refused = self.mapped.take(message.topic, message.body, self.now(message.recv))
+            if refused:
+                self._reject(None, message, WireError("wrong_type", refused))
+        else:
+            found = self.topics.convert(message.topic, message.body, self.now(message.recv))
+            rows = [(found.t, "plain", msgspec.json.encode(found))]
         entry = self._entry(self.line.plain, message.recv)
         entry.at_most_once = True
         entry.accepted += 1
         if message.retain:
             self._last[message.topic] = message.body
-        body = msgspec.json.encode(found)
-        self._row(message.recv, found.t, "plain", self.line.plain, None, None, body)
+        self._mapped(rows, message.recv)
+
+    def _mapped(self, rows: list[tuple[int, str, bytes]], recv: int) -> None:
+        for t, kind, body in rows:
+            self._row(recv, t, kind, self.line.plain, None, None, body)
 
     # -- what comes over HTTP, and time ----------------------------------------------------------------
 

@@ -64,10 +64,11 @@ class Batch:
     marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
     ledger: dict[str, bytes] = field(default_factory=dict)
     keyed: list[tuple[str, str, int]] = field(default_factory=list)  # kind, key, index into `rows`
+    memory: dict[str, bytes] = field(default_factory=dict)  # what the rules of a mapping know, by rule
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.rows or self.marks or self.ledger)
+        return bool(self.rows or self.marks or self.ledger or self.memory)
 
 
 class Journal:
@@ -105,6 +106,8 @@ class Journal:
                 f"{self.path}: expected a plantwin journal of version {VERSION}, found version {version}; "
                 "move it away or use the plantwin that wrote it"
             )
+        # an addition that a program without it neither sees nor needs: the version stays
+        db.execute("CREATE TABLE IF NOT EXISTS memory(name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID")
 
     def commit(self, batch: Batch) -> int:
         """Write a batch durably, all or nothing; returns the position of its first row.
@@ -125,6 +128,8 @@ class Journal:
                 )
             if batch.ledger:
                 db.executemany("INSERT OR REPLACE INTO ledger VALUES(?,?)", list(batch.ledger.items()))
+            if batch.memory:
+                db.executemany("INSERT OR REPLACE INTO memory VALUES(?,?)", list(batch.memory.items()))
             if batch.keyed:
                 db.executemany(
                     "INSERT OR REPLACE INTO keyed VALUES(?,?,?)", [(k, y, first + n) for k, y, n in batch.keyed]
@@ -155,6 +160,10 @@ class Journal:
     def ledgers(self) -> dict[str, bytes]:
         """The ledger of every source, as JSON."""
         return dict(self._db.execute("SELECT source, body FROM ledger"))
+
+    def memory(self) -> dict[str, bytes]:
+        """What the rules of a mapping knew at the last commit, by rule."""
+        return dict(self._db.execute("SELECT name, body FROM memory"))
 
     def keyed(self, kind: str, key: str) -> Row | None:
         """The newest row of a kind that is known by a key, for example supply by `doc:version`."""

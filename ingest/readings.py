@@ -51,13 +51,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     kind: str = "data"
 
 
-class Plain(msgspec.Struct, frozen=True):
+class Plain(msgspec.Struct, frozen=True, omit_defaults=True):
     """Body of a `plain` row: a mapped number from a client that knows nothing of this contract (at most once)."""
 
     t: int
     tag: str
     value: float
     topic: str = ""
+    quality: int = GOOD  # absent in rows of older programs
 
 
 class Manual(msgspec.Struct, frozen=True):
@@ -141,7 +142,7 @@ def decode(row: Row, aliases: Aliases) -> list[Reading]:
         aliases.feed_row(row)
     elif row.kind == "plain":
         plain = msgspec.json.decode(row.body, type=Plain)
-        return [Reading(plain.t, plain.tag, plain.value, GOOD, row.source, "", 0, row.pos, "plain")]
+        return [Reading(plain.t, plain.tag, plain.value, plain.quality, row.source, "", 0, row.pos, "plain")]
     elif row.kind == "manual":
         manual = msgspec.json.decode(row.body, type=Manual)
         name = f"{manual.thing}/{manual.property}"

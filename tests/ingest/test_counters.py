@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.counters import Counter
+from ingest.counters import Counter
 from ingest.wire import GOOD, UNCERTAIN
 
 

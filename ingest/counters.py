@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.wire import GOOD, UNCERTAIN
+from ingest.codes import GOOD, UNCERTAIN
 
 
 @dataclass(slots=True)
@@ -25,38 +25,53 @@ class Counter:
     t: int = 0
     surprises: int = 0  # drops that neither wrap nor reset explains
     step: int = 0  # how much the newest change added
+    spread: int = 0  # how far the newest reading may be off: the distance to what the other explanation would count
 
-    def feed(self, raw: int, t: int, *, watched: bool = True) -> tuple[int, int]:
+    def feed(self, raw: int, t: int, *, watched: bool = True, was_reset: bool | None = None) -> tuple[int, int]:
         """The unwrapped total and its quality after reading `raw`.
 
-        `watched` is False for the first sight after the fieldbus was away. ValueError: not a register value.
+        `watched` is False for the first sight after the fieldbus was away. `was_reset` says whether the register was
+        reset since the last sight, where something else tells (a bit, the time of day); None: nothing tells.
+        ValueError: not a register value.
         """
         if raw < 0 or (self.bits is not None and raw >= 1 << self.bits):
             raise ValueError(f"{raw} does not fit into a register of {self.bits} bits")
         last, self.raw, self.t = self.raw, raw, t
-        before, quality = self.total, self._count(last, raw, watched)
+        self.spread = 0
+        before = self.total
+        if was_reset and last is not None:
+            self.total += raw  # parts between the last sight and the reset are not known
+            quality = GOOD if watched else UNCERTAIN
+        else:
+            quality = self._count(last, raw, watched, was_reset is None and self.reset)
         if last != raw:
             self.step = self.total - before if last is not None else 0
         return self.total, quality
 
-    def _count(self, last: int | None, raw: int, watched: bool) -> int:
+    def _count(self, last: int | None, raw: int, watched: bool, resets: bool) -> int:
         if last is None:
-            self.total = raw
+            self.total = self.total or raw  # a total without a register goes on (its rule was changed)
             return GOOD
         if raw >= last:
             self.total += raw - last
-            return UNCERTAIN if self.reset and not watched and raw > last else GOOD
-        return self._dropped(last, raw, watched)
+            if resets and not watched and raw > last:
+                self.spread = last
+                return UNCERTAIN
+            return GOOD
+        return self._dropped(last, raw, watched, resets)
 
-    def _dropped(self, last: int, raw: int, watched: bool) -> int:
+    def _dropped(self, last: int, raw: int, watched: bool, resets: bool) -> int:
         span = 1 << self.bits if self.bits is not None else None
-        wraps = span is not None and (not self.reset or (last >= 0.75 * span and raw < 0.25 * span))
+        wraps = span is not None and (not resets or (last >= 0.75 * span and raw < 0.25 * span))
         if wraps and span is not None:
             step = raw - last + span
             self.total += step
+            if resets:  # it may as well have been reset near its top
+                self.spread = span - last
+                return UNCERTAIN
             return GOOD if step < span // 2 else UNCERTAIN
         self.total += raw  # parts between the last sight and the reset are not known
-        if not self.reset:
+        if not resets:
             self.surprises += 1
             return UNCERTAIN
         return GOOD if watched else UNCERTAIN
