@@ -44,7 +44,7 @@ def build(engine: Engine, courier: Courier) -> FastAPI:
 
     _reading(app, engine)
     _evidence(app, engine, courier)
-    _writing(app, engine)
+    _writing(app, engine, courier)
     _passing(app, courier)
     return app
 
@@ -103,6 +103,11 @@ def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
         with engine.lock:
             return _json(engine.book.newest_first())
 
+    @app.get("/refits")
+    def refits() -> Response:
+        with engine.lock:
+            return _json(engine.refits.newest_first())
+
     @app.get("/log")
     def log(after: int | None = None, limit: int = 200) -> Response:
         limit = min(max(limit, 1), MOST_ROWS)
@@ -121,7 +126,7 @@ def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
         return PlainTextResponse(exposition(engine))
 
 
-def _writing(app: FastAPI, engine: Engine) -> None:
+def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
     @app.post("/recommendations")
     async def propose(request: Request) -> Response:
         body = await _body(request)
@@ -150,6 +155,14 @@ def _writing(app: FastAPI, engine: Engine) -> None:
     async def decide(request: Request) -> Response:
         body = await _body(request)
         return _json(await run_in_threadpool(engine.decide, body, OPERATOR))
+
+    @app.post("/refits")
+    async def refit(request: Request) -> Response:
+        body = await _body(request)
+        try:
+            return _json(await run_in_threadpool(courier.refit, body))
+        except (httpx.HTTPError, ValueError) as error:
+            return _json({"error": f"ingest does not answer: {error}"}, 503)
 
     @app.post("/pause")
     async def pause(request: Request) -> Response:

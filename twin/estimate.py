@@ -27,7 +27,11 @@ def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> 
 
     Should more parts be believed than the plant can hold, guessed ones are left out, newest first.
     """
-    scales = draw_scales(compiled, posterior(compiled, state), seed, replicas)
+    return rows_with(compiled, state, seed, replicas, draw_scales(compiled, posterior(compiled, state), seed, replicas))
+
+
+def rows_with(compiled: Compiled, state: TwinState, seed: int, replicas: int, scales: dict[str, Array]) -> Array:
+    """As `ensemble`, with these parameter factors int64[replicas, n] by field."""
     facts = to_facts(compiled, state)
     for _ in range(64):
         try:

@@ -82,14 +82,14 @@ class Belief:
     cv_hi: float = 0.0
 
     def draw(self, rng: np.random.Generator, size: int) -> Values:
-        """Factors float64[size] from the posterior."""
-        return np.interp(rng.random(size), LEVELS, self.quantiles)
+        """Factors float64[size] from the posterior, one in each of `size` equally likely strata, in random order."""
+        return np.interp((rng.permutation(size) + rng.random(size)) / size, LEVELS, self.quantiles)
 
 
 @lru_cache(maxsize=4096)
 def spans(prior: Prior, data: Data) -> Belief:
     """The factor on times after `data`."""
-    x, w, cut = np.array(data.x), np.array(data.w), np.array(data.cut, dtype=bool)
+    x, w, cut = np.array(data.x), np.array(data.w), np.array(data.cut, dtype=np.bool_)
     n = float(w[~cut].sum()) if len(x) else 0.0
     if prior.kind == "exponential":
         return rate(prior, n, float((w * x).sum()) if len(x) else 0.0)
@@ -113,7 +113,7 @@ def rate(prior: Prior, n: float, exposure: float) -> Belief:
 
 @lru_cache(maxsize=1024)
 def share(p: float, spread: float, hit: float, of: float) -> Belief:
-    """The share itself (not a factor) after `hit` of `of`, a priori near `p` with relative standard deviation `spread`."""
+    """The share itself (not a factor) after `hit` of `of`; a priori near `p`, relative standard deviation `spread`."""
     p = min(max(p, 1e-4), 1 - 1e-4)
     found = []
     for weight, sd in Prior(spread).parts:
@@ -136,7 +136,7 @@ def _belief(factor: Values, cdf: Values, n: float, cv: tuple[float, float, float
     return Belief(mean, float(quantiles[-2]), float(quantiles[-1]), table, n, *cv)
 
 
-def _grid(prior: Prior, x: Values, w: Values, cut: Values, n: float) -> Belief:
+def _grid(prior: Prior, x: Values, w: Values, cut: NDArray[np.bool_], n: float) -> Belief:
     """Mean and cv on a grid that is laid around the mass it finds."""
     low, high = -math.log(MOST), math.log(MOST)
     cv_low = math.log(max(prior.cv, LEAST_CV)) - 4 * CV_SPREAD
@@ -166,11 +166,11 @@ def _prior(prior: Prior, logs: Values) -> Values:
     return np.log(sum(weight / s * np.exp(-(((logs + s * s / 2) / s) ** 2) / 2) for weight, s in prior.parts) + 1e-300)
 
 
-def _likelihood(kind: str, means: Values, cvs: Values, data: tuple[Values, Values, Values]) -> Values:
+def _likelihood(kind: str, means: Values, cvs: Values, data: tuple[Values, Values, NDArray[np.bool_]]) -> Values:
     """Log likelihood [means, cvs] of spans; sums over those that ended, one term for each that did not."""
     x, w, cut = data
     m, v = means[:, None], cvs[None, :]
-    full = ~cut
+    full = np.logical_not(cut)
     n, sum_x, logs = w[full].sum(), (w * x)[full].sum(), (w * np.log(x))[full].sum()
     if kind == "lognormal":
         var = np.log1p(v * v)

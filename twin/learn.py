@@ -138,7 +138,7 @@ class Learner:
         return "" if p is None else self.topology.family[p]
 
     def _operation(self, s: int, event: Event) -> str:
-        """"STATION/PRODUCT/STEP" of an event, "" where it does not say."""
+        """The STATION/PRODUCT/STEP of an event, "" where it does not say."""
         p = self.topology.product.get(event.product or "")
         if p is None:
             return ""
@@ -219,7 +219,8 @@ class Learner:
             return
         name = f"fail/{self.topology.plant.stations[s].id}/{mode.id}"
         spans = self.learned.of(name)
-        if not mode.planned and (unit.fresh.get(mode.id) or (mode.after is not None and mode.after.kind == "exponential")):
+        memoryless = mode.after is not None and mode.after.kind == "exponential"
+        if not mode.planned and (memoryless or unit.fresh.get(mode.id)):
             spans.add(t, unit.age.get(mode.id, 0), cut=False)
         else:
             spans.left_out += 1

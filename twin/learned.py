@@ -96,8 +96,9 @@ class Numbers(msgspec.Struct):
 class Learned(msgspec.Struct):
     """Everything learned up to plant time `t` (ms). `forget_ms`: half-life of what is remembered, 0 for ever.
 
-    `units` by station, in the order of `stations`. `open_leads` (name, age in ms) of the orders that are still to come; `asked` and `released` the counters of the
-    twin as of `t`; `lost` messages that never came; `sources` by "source epoch".
+    `units` by station, in the order of `stations`. `open_leads` (name, age in ms) of the orders that are still to
+    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `sources` by
+    "source epoch".
     """
 
     forget_ms: int = 0

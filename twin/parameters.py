@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sim.distributions import mean, variance
 from sim.facts_supply import mean_quantity
-from sim.plant import SCRAP, Demand, Dist, Plant
+from sim.plant import SCRAP, Demand, Dist, Plant, Station
 from twin import fit
 from twin.learned import Learned
 
@@ -71,38 +71,40 @@ def parameters(plant: Plant) -> list[Parameter]:
     """All that can be calibrated, in the order of the plant file."""
     ms = plant.tick_s * 1000
     found: list[Parameter] = []
-
-    def add(name: str, dist: Dist) -> None:
-        size = mean(dist)
-        if size > 0:
-            found.append(Parameter(name, dist, size * ms, variance(dist) ** 0.5 / size))
-
     for product in plant.products:
         for step in product.steps:
             for station, work in step.eligible:
-                add(f"work/{station}/{product.id}/{step.id}", work)
+                _add(found, f"work/{station}/{product.id}/{step.id}", work, ms)
             scrap = sum(p for target, p in step.next if target == SCRAP)
             if scrap > 0:
                 found.append(Parameter(f"yield/{product.id}/{step.id}", None, scrap))
-        if product.release.arrivals is not None:
-            add(f"arrival/{product.id}", product.release.arrivals)
+        _add(found, f"arrival/{product.id}", product.release.arrivals, ms)
     for s in plant.stations:
-        for a, b, time in s.setups:
-            add(f"setup/{s.id}/{a}/{b}", time)
-        for mode in s.modes:
-            if not mode.planned:
-                add(f"repair/{s.id}/{mode.id}", mode.repair)
-                if mode.after is not None:
-                    add(f"fail/{s.id}/{mode.id}", mode.after)
-                elif mode.life:
-                    found.append(Parameter(f"fail/{s.id}/{mode.id}", None, mean_quantity(mode.life), 0.5))
+        _station(s, found, ms)
     _supply(plant, found)
     for demand in plant.demands:
         if demand.arrivals is not None and mean(demand.arrivals) > 0:
-            found.append(
-                Parameter(f"demand/{demand.id}", demand.arrivals, mean(demand.arrivals) * ms, _dispersion(demand))
-            )
+            size = mean(demand.arrivals) * ms
+            found.append(Parameter(f"demand/{demand.id}", demand.arrivals, size, _dispersion(demand)))
     return found
+
+
+def _add(found: list[Parameter], name: str, dist: Dist | None, ms: float) -> None:
+    size = mean(dist) if dist is not None else 0.0
+    if size > 0:
+        assert dist is not None
+        found.append(Parameter(name, dist, size * ms, variance(dist) ** 0.5 / size))
+
+
+def _station(s: Station, found: list[Parameter], ms: float) -> None:
+    for a, b, time in s.setups:
+        _add(found, f"setup/{s.id}/{a}/{b}", time, ms)
+    for mode in s.modes:
+        if not mode.planned:
+            _add(found, f"repair/{s.id}/{mode.id}", mode.repair, ms)
+            _add(found, f"fail/{s.id}/{mode.id}", mode.after, ms)
+            if mode.after is None and mode.life:
+                found.append(Parameter(f"fail/{s.id}/{mode.id}", None, mean_quantity(mode.life), 0.5))
 
 
 def _supply(plant: Plant, found: list[Parameter]) -> None:
@@ -139,8 +141,8 @@ class Seen:
 
 
 def seen(learned: Learned, members: list[Parameter], since: int = 0, centre: float = 1.0) -> Seen:
-    """The newest spans of these parameters after `since`, over `centre` times the file's mean; what is still open counts
-    as censored.
+    """The newest spans of these parameters after `since`, over `centre` times the file's mean; what is open counts as
+    censored.
     """
     found: list[tuple[int, float, bool]] = []
     left_out = 0

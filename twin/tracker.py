@@ -85,10 +85,11 @@ class Snapshot(msgspec.Struct):
 class Tracker:
     """The fold over journal rows. `state` is what is believed at `now` (plant ms of the newest tick or reading).
 
+    `forget_ms`: half-life (plant ms) of what parameters are learned from, 0 for ever.
     `TwinLimitError` (a `ValueError`) for a plant with features whose state cannot be tracked.
     """
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, forget_ms: int = 0) -> None:
         refuse(plant)
         self.topology: Topology = build(plant)
         self.pos = 0
@@ -103,6 +104,7 @@ class Tracker:
         self._recent: list[Obs] = []
         self._dirty = False
         self._learner = Learner(self.topology)
+        self._learner.learned.forget_ms = forget_ms
         self._settled = 0
 
     @property
@@ -298,7 +300,7 @@ class Tracker:
         )
 
     @classmethod
-    def restore(cls, plant: Plant, data: bytes) -> Tracker:
+    def restore(cls, plant: Plant, data: bytes, forget_ms: int = 0) -> Tracker:
         """A tracker from `snapshot`; ValueError when it is of another plant file or version."""
         try:
             kept = msgspec.msgpack.decode(data, type=Snapshot)
@@ -308,7 +310,8 @@ class Tracker:
             ) from error
         if kept.version != SNAPSHOT_VERSION or kept.plant != plant_key(plant):
             raise ValueError("tracker snapshot is of another plant file or version; the journal is replayed instead")
-        tracker = cls(plant)
+        tracker = cls(plant, forget_ms)
+        kept.learned.forget_ms = forget_ms
         tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent
         tracker._births, tracker.sources = kept.births, kept.sources
         tracker._learner, tracker._settled = Learner(tracker.topology, kept.learned), kept.settled
