@@ -26,6 +26,7 @@ def patch(plant: Plant, rows: list[Row], out: Path) -> list[str]:
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)  # as all plant files here are written
     source = resolve(plant.path or plant.id)
     document = yaml.load(source.read_text())
     before = {p.name: p.dist or p.size for p in parameters(plant)}
@@ -127,10 +128,10 @@ def _yield(document: Any, plant: Plant, product: str, step: str, text: str) -> b
     """Where the routing says it, in `next`; else the yield of the step's station."""
     entry = document.get("products", {}).get(product)
     for one in entry.get("routing", []) if isinstance(entry, dict) else []:
-        if isinstance(one, dict) and one.get("step", one.get("station")) == step:
-            if isinstance(one.get("next"), dict) and "scrap" in one["next"]:
-                one["next"]["scrap"] = text
-                return True
+        named = isinstance(one, dict) and one.get("step", one.get("station")) == step
+        if named and isinstance(one.get("next"), dict) and "scrap" in one["next"]:
+            one["next"]["scrap"] = text
+            return True
     station = next(s.station for p in plant.products if p.id == product for s in p.steps if s.id == step)
     share = float(text.removesuffix("%"))
     return _set(document.get("stations", {}).get(station), "yield", f"{100 - share:.6g} %")
