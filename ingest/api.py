@@ -105,6 +105,9 @@ def checked(kind: str, body: bytes) -> Any:
         raise RefusedError(422, str(error)) from None
 
 
+MOST_TEXT = 4000
+
+
 class _ManualIn(msgspec.Struct, frozen=True):
     thing: str
     property: str
@@ -112,6 +115,7 @@ class _ManualIn(msgspec.Struct, frozen=True):
     sd: float = 0.0
     role: str = "operator"
     t: int = 0
+    text: str = ""
 
 
 def read_manual(body: bytes) -> Manual:
@@ -121,11 +125,14 @@ def read_manual(body: bytes) -> Manual:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError(422, str(error)) from None
     texts = (found.thing, found.property, found.role)
-    if not all(0 < len(text) <= 128 for text in texts) or abs(found.value) > BIG or not 0 <= found.sd <= BIG:
+    fits = all(0 < len(text) <= 128 for text in texts) and len(found.text) <= MOST_TEXT
+    if not fits or abs(found.value) > BIG or not 0 <= found.sd <= BIG:
         raise RefusedError(
-            422, "expected thing, property and role of 1 to 128 characters, value and sd (>= 0) in range"
+            422,
+            "expected thing, property and role of 1 to 128 characters, value and sd (>= 0) in range, "
+            f"text of at most {MOST_TEXT} characters",
         )
-    return Manual(found.t, found.thing, found.property, found.value, found.sd, found.role)
+    return Manual(found.t, found.thing, found.property, found.value, found.sd, found.role, found.text)
 
 
 async def outcome(done: Future[dict[str, Any]]) -> dict[str, Any]:

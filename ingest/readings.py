@@ -62,7 +62,9 @@ class Plain(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manual(msgspec.Struct, frozen=True):
-    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation."""
+    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation; or a refit
+    that was approved (`property` "refit", `text` says of what and why).
+    """
 
     t: int
     thing: str
@@ -70,6 +72,7 @@ class Manual(msgspec.Struct, frozen=True):
     value: float
     sd: float = 0.0
     role: str = "operator"
+    text: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):
