@@ -184,7 +184,8 @@ def _bench(arguments: list[str]) -> int:
     if not folder.is_dir():
         _say("plantwin: bench runs from a checkout of the repository; the benchmarks are not installed with plantwin")
         return 1
-    groups = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    found = [*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py"))]
+    groups = sorted(path.stem for path in found if not path.stem.startswith("_"))
     if not arguments or arguments[0] not in groups:
         listed = ", ".join(groups) or "none yet"
         _say(f"Usage: plantwin bench GROUP [--json] [OPTIONS]\nGroups: {listed}")

@@ -4,7 +4,8 @@ The tracker hands over each observation when it leaves the lateness window, in t
 what was believed just before it. So nothing here is ever taken back: readings that came late, within the window, are
 already in their place, and statistics need no copies. The price is that they lag by the window (five minutes).
 
-Only events count: a unit's start, setup, failure, repair and end as they were told. What a lost message leaves open
+Events count: a unit's start, setup, failure, repair and end as they were told; where no start is told, states
+and counted ends (`twin/stated.py`). What a lost message leaves open
 ends as censored at the last moment before the loss (throwing the span away would favour short ones).
 """
 
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ingest.codes import GOOD
 from ingest.payloads import Event, Supply
 from sim.facts_supply import mean_quantity
 from sim.plant import SCRAP, Mode
+from twin import stated
 from twin.crews import mode_of
 from twin.hours import Hours
 from twin.learned import ABANDONED, Learned, Numbers, OpenUnit
 from twin.model import LANES, TwinState
-from twin.observe import EVENTS, SUPPLY, TICK, Obs, apply_observation
+from twin.observe import END, EVENTS, SUPPLY, TICK, VALUE, Obs, apply_observation
+from twin.shiftplan import KEPT_SLOTS, SLOT_MS
 from twin.topology import Topology
 from twin.transit import find_stock
 
@@ -60,15 +64,30 @@ class Learner:
                 self._came.setdefault(_source(obs), set()).add(obs.s)
         for obs in settled:
             self._account(state, obs)
+            self._silence(obs)
             event = msgspec.convert(obs.body, Event) if obs.rank in EVENTS else None
             at = self._unit(event) if event is not None else None
             repair = state.stations[at[0]].units[at[1]].repair if at else 0
             if obs.rank == SUPPLY:
                 self._receipt(state, msgspec.convert(obs.body, Supply))
             apply_observation(self.topology, state, obs)
+            if obs.rank == VALUE and obs.quality == GOOD:
+                stated.said(self, obs, max(obs.t, 1))
             if event is not None and at is not None:
                 self._event(state, at, event, max(obs.t, 1), repair)
         self._count(state)
+
+    def _silence(self, obs: Obs) -> None:
+        """After a long silence nothing that only states and counts have told is certain."""
+        if obs.rank == TICK:
+            return
+        if self.learned.heard and obs.t - self.learned.heard > stated.QUIET_MS:
+            stated.forget(self)
+        self.learned.heard = obs.t
+        active, slot = self.learned.active, obs.t // SLOT_MS
+        active[slot] = active.get(slot, 0) + (obs.rank == END and obs.body["kind"] == "work_end")
+        while len(active) > KEPT_SLOTS:
+            del active[next(iter(active))]
 
     # lost messages ---------------------------------------------------------------------------
 
@@ -95,13 +114,13 @@ class Learner:
         """Everything open is known up to `t` only."""
         for s, units in enumerate(self.learned.units):
             for u, unit in enumerate(units):
-                self._pause(s, unit, t)
-                if unit.doing:
+                self.pause(s, unit, t)
+                if unit.doing and unit.name:
                     self.learned.of(unit.name).add(t, unit.done, cut=True)
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
                 self._still_alive(s, unit, t)
-                unit.doing, unit.down, unit.alive = "", 0, 0
+                unit.doing, unit.down, unit.alive, unit.state = "", 0, 0, -1
                 unit.age = {m.id: 0 if m.clock == "parts" else unit.age.get(m.id, 0) for m in self._modes(s)}
                 unit.fresh = {}
 
@@ -124,7 +143,7 @@ class Learner:
             family = state.stations[s].units[u].family
             unit.doing, unit.name = "setup", f"setup/{event.thing}/{family}/{self._family(event)}"
         elif kind == "setup_end" and unit.doing == "setup":
-            self._pause(s, unit, t)
+            self.pause(s, unit, t)
             if family_known(unit.name):
                 self.learned.of(unit.name).add(t, unit.done, cut=False)
             unit.doing, unit.name, unit.done, unit.since = "work", unit.work, 0, t
@@ -148,8 +167,10 @@ class Learner:
         return "" if step is None else f"{event.thing}/{event.product}/{step}"
 
     def _start(self, s: int, unit: OpenUnit, event: Event, t: int) -> None:
-        if unit.doing == "work" and unit.begun == t:
+        if unit.doing == "work" and unit.begun == t and unit.starts:
             return  # another part of the same batch
+        if not unit.starts:
+            unit.starts, unit.doing = True, ""  # from now on events tell, not states
         name = self._operation(s, event)
         if unit.doing:  # its end was not told, and no number is missing: a source without numbers, or a rewired one
             self.learned.of(unit.name).left_out += 1
@@ -161,6 +182,10 @@ class Learner:
         name = self._operation(s, event)
         if name and any(target == SCRAP for target, _ in self._next(name)):
             self.learned.tally("yield/" + name.partition("/")[2]).add(t, 0, 1)
+        if stated.ended(self, s, unit, name, t, unit_told=event.unit is not None):
+            unit.ended, unit.ended_t = name.partition("/")[2], t
+            self._one_more(s, unit)
+            return
         first = unit.ended_t != t or not unit.ended
         unit.ended, unit.ended_t = name.partition("/")[2], t
         if not unit.doing:
@@ -172,9 +197,12 @@ class Learner:
             self.learned.of(unit.name).left_out += 1
             unit.doing, unit.down = "", 0
             return
-        self._pause(s, unit, t)
+        self.pause(s, unit, t)
         self.learned.of(unit.name).add(t, unit.done, cut=False)
         unit.doing = ""
+        self._one_more(s, unit)
+
+    def _one_more(self, s: int, unit: OpenUnit) -> None:
         for mode in self._modes(s):
             if mode.clock == "parts":
                 unit.age[mode.id] = unit.age.get(mode.id, 0) + 1
@@ -184,7 +212,7 @@ class Learner:
         spec = self.topology.plant.products[self.topology.product[product]]
         return next(x.next for x in spec.steps if x.id == step)
 
-    def _pause(self, s: int, unit: OpenUnit, t: int) -> None:
+    def pause(self, s: int, unit: OpenUnit, t: int) -> None:
         """The running piece of work or setup stands still from `t` on."""
         if not unit.doing or not unit.since:
             return
@@ -211,7 +239,7 @@ class Learner:
         unit, believed = self.learned.units[s][u], state.stations[s].units[u]
         if unit.down:
             return
-        self._pause(s, unit, t)
+        self.pause(s, unit, t)
         self._still_alive(s, unit, t)
         mode = mode_of(self.topology, s, believed)
         unit.down, unit.mode, unit.alive = t, mode.id if mode else "", 0
@@ -220,14 +248,16 @@ class Learner:
         name = f"fail/{self.topology.plant.stations[s].id}/{mode.id}"
         spans = self.learned.of(name)
         memoryless = mode.after is not None and mode.after.kind == "exponential"
-        if not mode.planned and (memoryless or unit.fresh.get(mode.id)):
+        aged = mode.clock != "odf" or unit.age.get(mode.id, 0) > 0  # else nobody has told of its work
+        if not mode.planned and aged and (memoryless or unit.fresh.get(mode.id)):
             spans.add(t, unit.age.get(mode.id, 0), cut=False)
         else:
             spans.left_out += 1
         for renewed in (mode.id, *mode.renews):
             unit.age[renewed], unit.fresh[renewed] = 0, True
-        if unit.doing and mode.part in ("repeats", "scrapped") and unit.doing == "work":
-            self.learned.of(unit.name).add(t, unit.done, cut=True)
+        if unit.doing == "work" and mode.part in ("repeats", "scrapped"):
+            if unit.name:
+                self.learned.of(unit.name).add(t, unit.done, cut=True)
             unit.done = 0
             if mode.part == "scrapped":
                 unit.doing = ""

@@ -38,6 +38,12 @@ class Spans(msgspec.Struct):
         if len(self.t) > KEPT:
             del self.t[0], self.x[0], self.cut[0]
 
+    def drop_last(self) -> None:
+        """The newest span was none."""
+        self.n -= not self.cut[-1]
+        self.left_out += 1
+        del self.t[-1], self.x[-1], self.cut[-1]
+
 
 class Tally(msgspec.Struct):
     """Counts in bins: `t` start of the bin, `n` what happened, `x` exposure (open ms, or parts that could have been
@@ -66,6 +72,7 @@ class OpenUnit(msgspec.Struct):
     `doing` "", "work" or "setup"; `name` the parameter it is a span of; `since` when the running piece began (0: it
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
+    `starts`: events tell when work begins; `state` as last read, -1 where nothing is known.
     """
 
     doing: str = ""
@@ -81,6 +88,8 @@ class OpenUnit(msgspec.Struct):
     fresh: dict[str, bool] = {}
     ended: str = ""
     ended_t: int = 0
+    starts: bool = False
+    state: int = -1
 
 
 class Numbers(msgspec.Struct):
@@ -97,7 +106,8 @@ class Learned(msgspec.Struct):
     """Everything learned up to plant time `t` (ms). `forget_ms`: half-life of what is remembered, 0 for ever.
 
     `units` by station, in the order of `stations`. `open_leads` (name, age in ms) of the orders that are still to
-    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `sources` by
+    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `heard` when anything
+    was last heard; `active` counted ends by slot (`twin/shiftplan.py`); `sources` by
     "source epoch".
     """
 
@@ -112,6 +122,8 @@ class Learned(msgspec.Struct):
     asked: list[int] = []
     released: list[int] = []
     lost: int = 0
+    heard: int = 0
+    active: dict[int, int] = {}
 
     def of(self, name: str) -> Spans:
         """The spans of a parameter, begun where there are none."""
