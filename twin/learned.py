@@ -106,8 +106,8 @@ class Learned(msgspec.Struct):
     """Everything learned up to plant time `t` (ms). `forget_ms`: half-life of what is remembered, 0 for ever.
 
     `units` by station, in the order of `stations`. `open_leads` (name, age in ms) of the orders that are still to
-    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `heard` when anything
-    was last heard; `active` counted ends by slot (`twin/shiftplan.py`); `sources` by
+    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `heard` when
+    anything was last heard; `active` counted ends by slot (`twin/shiftplan.py`); `sources` by
     "source epoch".
     """
 

@@ -21,7 +21,7 @@ DAY_SLOTS = 288
 WEEK_SLOTS = 7 * DAY_SLOTS
 KEPT_SLOTS = 3 * WEEK_SLOTS
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-LEAST_PARTS = 3.0
+LEAST_PARTS = 2.0
 """Ends in a usual slot below which a quiet one says nothing."""
 DAILY = 0.75
 """Share of the days on which a stretch must be quiet to be a rule."""
@@ -63,7 +63,7 @@ def differences(plant: Plant, active: Mapping[int, int]) -> list[Difference]:
         return []
     found: list[Difference] = []
     for kind in ("stands", "works"):
-        found += _by_rule(kind, days, median(usual))
+        found += _by_rule(kind, days)
     return found
 
 
@@ -83,7 +83,7 @@ def _days(plant: Plant, active: Mapping[int, int]) -> dict[tuple[int, int], Slot
     return found
 
 
-def _by_rule(what: str, days: dict[tuple[int, int], Slots], usual: float) -> list[Difference]:
+def _by_rule(what: str, days: dict[tuple[int, int], Slots]) -> list[Difference]:
     def odd(row: Slots, k: int) -> bool:
         opened, n = row.get(k, (what == "works", 0 if what == "works" else 1))
         return (opened and n == 0) if what == "stands" else (not opened and n > 0)

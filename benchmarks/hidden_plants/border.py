@@ -1,7 +1,8 @@
 """From registers to journal rows, without a clock: the mapping at work in a gateway, or in ingest for plain MQTT.
 
 A gateway numbers what it sends, keeps what a network outage holds up and sends it afterwards; while it is down itself
-nobody sees the registers. A plain client says a changed register at most once and all registers every five minutes; a gateway asserts all its values as often.
+nobody sees the registers. A plain client says a changed register at most once and all registers every five minutes; a
+gateway asserts all its values as often.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sim.plant import Plant
 
 MONDAY_MS = 1_767_571_200_000
 """2026-01-05 00:00 UTC: second 0 of a hidden plant."""
-TICK_S = 30.0
+TICK_S = 60.0
 AGAIN_S = 300.0
 Raw = tuple[int, int, str, str, str | None, int | None, bytes]
 
@@ -136,7 +137,8 @@ class _Gateway:
         self.born = True
         enum: dict[str, Any] = {"enum": list(UNIT_STATES)}
         sensors = enumerate(self.border.plant.sensors)
-        tags = [Tag(i=i, name=s.tag, type=s.type, **(enum if s.type == "enum" else {})) for i, s in sensors]
+        told = [{"i": i, "name": s.tag, "type": s.type} | (enum if s.type == "enum" else {}) for i, s in sensors]
+        tags = msgspec.convert(told, list[Tag])
         body = encode(Birth(v=1, e="h1", s=1, sw="a gateway", tags=tags))
         return Message(f"{self.source}/birth", body, True, ms(t))
 

@@ -19,8 +19,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks._record import Figure, keep, show, versions
-from benchmarks.hidden_plants.listen import RIVALS, SPREAD
 from benchmarks.hidden_plants.page import write_page
+from benchmarks.hidden_plants.rivals import RIVALS, SPREAD, best_single, better
 
 VERSION = 1
 """Of the results that are kept in the work folder."""
@@ -65,17 +65,6 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
             found[waiting[done]] = done.result()
             progress.advance(task)
     return [found[s] for s in seeds]
-
-
-def best_single(results: Sequence[dict[str, Any]]) -> str:
-    """The rival with the least CRPS over all plants, each plant's in units of its mean output."""
-    return min(RIVALS, key=lambda who: fmean(r["crps"][who] / r["output"] for r in results))
-
-
-def better(result: dict[str, Any], rival: str, who: str = "twin") -> bool:
-    """Is `who` better than a rival ("best": the best of this plant, chosen afterwards)?"""
-    bar = min(result["crps"][name] for name in RIVALS) if rival == "best" else result["crps"][rival]
-    return bool(result["crps"][who] < bar)
 
 
 def figures_of(results: Sequence[dict[str, Any]]) -> list[Figure]:

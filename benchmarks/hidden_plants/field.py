@@ -118,7 +118,8 @@ def _dirt(plant: Plant, w: Wiring) -> list[str]:
     worst = max(x.misses for x in w.wired.values())
     found += [f"part sensor misses {100 * worst:.0f} %"] if worst else []
     found += ["late reason codes"] if any(x.reasons for x in w.wired.values()) else []
-    found += [f"states lag {max(x.lag for x in w.wired.values()):.0f} s"] if any(x.lag for x in w.wired.values()) else []
+    lag = max(x.lag for x in w.wired.values())
+    found += [f"states lag {lag:.0f} s"] if lag else []
     found += [f"plain MQTT loses {100 * w.loss:.1f} %"] if w.loss else []
     found += [f"clock off {w.skew:+.0f} s"] if w.skew else []
     found += [f"{len(w.outages)} outages"]
@@ -202,7 +203,7 @@ class Field:
                 self._set(at, name, 0)
 
     def _of(self, w: Wired, name: str) -> bool:
-        return w.base + 10 <= int(name.split("/")[1].split(":")[0]) < w.base + 30
+        return w.base + 10 <= int(name[len("holding/") : -len(":uint16")]) < w.base + 30
 
     def _set(self, t: float, name: str, value: int) -> None:
         self.registers[name] = value

@@ -1,8 +1,8 @@
 """One plant from its tag list to its forecasts: a week of listening, then fifteen shifts forecast at their beginning.
 
 Everybody knows the booked output of the shifts that are over (the truth): the rivals take it as it is, the twin uses it
-to put its own forecasts right (`twin/experience.py`). The twin's own forecast stands beside the corrected one. At the end
-of the week the engineer approves the hours of work that the twin proposes; nothing else is touched by hand.
+to put its own forecasts right (`twin/experience.py`). The twin's own forecast stands beside the corrected one. At the
+end of the week the engineer approves the hours of work that the twin proposes; nothing else is touched by hand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks.hidden_plants import engineer, why
 from benchmarks.hidden_plants.border import MONDAY_MS, Border, ms
 from benchmarks.hidden_plants.field import Field, Wiring, wire
 from benchmarks.hidden_plants.model import Floor
+from benchmarks.hidden_plants.rivals import RIVALS, SPREAD
 from benchmarks.hidden_plants.spec import DAY, WEEK, Plant, draw, official_shifts
 from ingest.mapping import load as load_mapping
 from ingest.wire import Row
@@ -36,9 +37,6 @@ from twin.shiftplan import Difference, differences, opening_hours
 from twin.tracker import Tracker
 
 SHIFTS = 15
-RIVALS = ("last shift", "same shift a day before", "same shift a week before", "mean so far")
-SPREAD = "spread so far"
-"""The rival that is no single number: all shifts of that kind so far, as a sample."""
 
 
 @dataclass

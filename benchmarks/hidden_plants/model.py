@@ -44,7 +44,9 @@ class Unit:
 
 
 class Floor:
-    """One run. `done` are the moments (seconds) of good parts, `made` how many entered, `lost` how many were scrapped."""
+    """One run. `done` are the moments (seconds) of good parts, `made` how many entered, `lost` how many were scrapped,
+    `inside` how many are there, `carried` how many were moved by hand.
+    """
 
     def __init__(self, plant: Plant, tell: Told) -> None:
         self.plant, self.tell = plant, tell
@@ -291,7 +293,7 @@ class Floor:
                         unit.process.interrupt()
 
     def _carry(self) -> Steps:
-        """Now and then somebody takes parts from before a station and sets them down behind it, or keeps them a while."""
+        """Now and then somebody takes parts from before a station and carries them past it, or keeps them a while."""
         while True:
             yield self.env.timeout(float(self.rng.exponential(self.plant.carried)))
             k = int(self.rng.integers(1, len(self.plant.stations) - 1))

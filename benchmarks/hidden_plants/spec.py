@@ -72,7 +72,7 @@ def draw(seed: int) -> Plant:
     """The plant of a seed. The first six seeds have a kind each, and so on, so that no kind is missing."""
     rng = np.random.default_rng([seed, 0x4811])
     kind = KINDS[seed % len(KINDS)]
-    takt = float(rng.uniform(60, 150))
+    takt = float(rng.uniform(110, 240))
     products = ["a", "b"] if kind in ("mix", "branch") else ["a"]
     stations = [_station(rng, f"s{k + 1}", takt, products) for k in range(int(rng.integers(4, 7)))]
     routes = {p: [s.name for s in stations] for p in products}
@@ -170,8 +170,8 @@ def official_breaks(a: float) -> Window:
 def real_windows(plant: Plant, days: int = 24) -> list[Window]:
     """When people really work: the official windows, but for what this plant does otherwise. Merged, in order."""
     found: list[Window] = []
-    for name, a, b in official_shifts(plant, days):
-        rest, back = official_breaks(a)
+    for name, begin, close in official_shifts(plant, days):
+        a, b, (rest, back) = begin, close, official_breaks(begin)
         day = int(a // DAY) % 7
         if plant.deviation == "long break":
             back += 1500

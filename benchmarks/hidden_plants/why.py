@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.compile import Compiled
+from sim.distributions import mean
 from twin.believe import posterior
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ def went_wrong(story: Story, twin: Twin, border: Border, floor: Floor) -> list[s
     found = _hours(story) + _work(story, twin) + _state(twin, floor)
     silent = sorted(set(border.mapping.raw_names()) - border.heard)
     if silent:
-        found.append(f"never heard: {', '.join(silent[:4])}" + (f" and {len(silent) - 4} more" if len(silent) > 4 else ""))
+        more = f" and {len(silent) - 4} more" if len(silent) > 4 else ""
+        found.append(f"never heard: {', '.join(silent[:4])}{more}")
     if border.dropped:
         found.append(f"{border.dropped} messages lost")
     late = twin.tracker.state.counts.get("late", 0)
@@ -68,11 +71,9 @@ def _work(story: Story, twin: Twin) -> list[str]:
     return [text for _, text in sorted(found)]
 
 
-def _mean_s(compiled: object, station: str) -> dict[str, float]:
+def _mean_s(compiled: Compiled, station: str) -> dict[str, float]:
     """Mean work of a station in the plant file by product, seconds."""
-    from sim.distributions import mean
-
-    plant = compiled.plant  # type: ignore[attr-defined]
+    plant = compiled.plant
     found: dict[str, float] = {}
     for product in plant.products:
         for step in product.steps:
