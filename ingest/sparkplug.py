@@ -24,7 +24,7 @@ NAMESPACE = "spBv1.0"
 MAX_BYTES = 1 << 20
 """Largest payload, as it comes and after decompression; empty metrics of this size need about 50 MB while parsed."""
 MAX_RATIO = 200
-"""A compressed payload that grows more than this (beyond 64 KiB) is a bomb: telemetry shrinks to a tenth, not a thousandth."""
+"""A compressed payload that grows more than this (beyond 64 KiB) is a bomb: telemetry shrinks far less."""
 MAX_METRICS = 20_000
 COMPRESSED = "SPBV1.0_COMPRESSED"
 REBIRTH = "Node Control/Rebirth"
@@ -111,7 +111,7 @@ def parse_address(topic: str) -> Address:
 def decode(body: bytes) -> Decoded:
     """The payload of a message, decompressed where it is compressed.
 
-    Raises WireError too_big, not_protobuf, bomb or bad_number (a time or sequence number that cannot be one).
+    Raises WireError too_big, not_protobuf, not_utf8, bomb or bad_number (a sequence number that cannot be one).
     """
     if len(body) > MAX_BYTES:
         raise WireError("too_big", f"{len(body)} bytes, at most {MAX_BYTES} are taken")
@@ -126,7 +126,11 @@ def decode(body: bytes) -> Decoded:
     seq = _first(inner, outer, "seq")
     if seq is not None and seq > 255:
         raise WireError("bad_number", f"sequence number {seq} is beyond 255")
-    return Decoded(_time(_first(inner, outer, "timestamp")), seq, [_metric(m) for m in inner.metrics])
+    try:
+        metrics = [_metric(m) for m in inner.metrics]
+    except UnicodeDecodeError:
+        raise WireError("not_utf8", "a name or text among the metrics is not UTF-8") from None
+    return Decoded(_time(_first(inner, outer, "timestamp")), seq, metrics)
 
 
 def _first(inner: Any, outer: Any, name: str) -> int | None:
