@@ -49,5 +49,7 @@ REASONS = (
     "retained",
     "unmapped",
     "overflow",
+    "not_protobuf",
+    "bomb",
 )
 """Every reason by which a message is rejected and counted."""
