@@ -126,10 +126,7 @@ def decode(body: bytes) -> Decoded:
     seq = _first(inner, outer, "seq")
     if seq is not None and seq > 255:
         raise WireError("bad_number", f"sequence number {seq} is beyond 255")
-    try:
-        metrics = [_metric(m) for m in inner.metrics]
-    except UnicodeDecodeError:
-        raise WireError("not_utf8", "a name or text among the metrics is not UTF-8") from None
+    metrics = [_metric(m) for m in inner.metrics]
     return Decoded(_time(_first(inner, outer, "timestamp")), seq, metrics)
 
 
@@ -172,8 +169,11 @@ def _time(ms: int | None) -> int | None:
 def _metric(m: Any) -> Metric:
     field = m.WhichOneof("value")
     null = m.is_null or field is None
+    name = m.name
+    if not isinstance(name, str):  # proto2 hands out what is not UTF-8 as bytes
+        raise WireError("not_utf8", f"a metric's name is not UTF-8: {name[:60]!r}")
     return Metric(
-        m.name,
+        name,
         m.alias if m.HasField("alias") else None,
         _time(m.timestamp),
         m.datatype,
@@ -189,7 +189,7 @@ def _metric(m: Any) -> Metric:
 def _quality(m: Any) -> int:
     """The `Quality` property: 0 bad, 192 good, 500 stale; any other number is doubtful."""
     for key, value in zip(m.properties.keys, m.properties.values, strict=False):
-        if key.lower() == "quality" and value.WhichOneof("value") in _WIDTH:
+        if isinstance(key, str) and key.lower() == "quality" and value.WhichOneof("value") in _WIDTH:
             return _QUALITY.get(value.int_value or value.long_value, UNCERTAIN)
     return GOOD
 
@@ -209,7 +209,7 @@ def scalar(metric: Metric, datatype: int) -> Value:
     if 1 <= datatype <= 8:
         if field not in _WIDTH:
             raise Unstored("wrong_type")
-        return _integer(raw, _BITS[datatype], _WIDTH[field], signed=datatype <= 4)
+        return _integer(raw, min(_BITS[datatype], _WIDTH[field]), _WIDTH[field], signed=datatype <= 4)
     if datatype == BOOLEAN:
         if field == "boolean_value" or (field in _WIDTH and raw in (0, 1)):
             return float(raw)
@@ -217,12 +217,18 @@ def scalar(metric: Metric, datatype: int) -> Value:
     if datatype in (12, 14, 15):
         if field != "string_value":
             raise Unstored("wrong_type")
-        return str(raw)
+        return _text(raw)
     if datatype == 13:
         return _finite(raw) if field in _WIDTH else _wrong()
     if datatype == 0:
         return _untyped(field, raw)
     raise Unstored(DATATYPES[datatype] if datatype < len(DATATYPES) else "Unknown")
+
+
+def _text(raw: str | bytes) -> str:
+    if isinstance(raw, bytes):
+        raise Unstored("not_utf8")
+    return raw
 
 
 def _wrong() -> float:
@@ -234,7 +240,7 @@ def _untyped(field: str, raw: Any) -> Value:
     if field in ("float_value", "double_value", "boolean_value"):
         return _finite(raw)
     if field == "string_value":
-        return str(raw)
+        return _text(raw)
     if field in _WIDTH and raw < 1 << (_WIDTH[field] - 1):
         return _finite(raw)
     raise Unstored("Unknown" if field in _WIDTH else _BY_FIELD[field])
