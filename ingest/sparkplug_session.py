@@ -289,8 +289,9 @@ class Sessions:
 
     def _no_room(self, node: Node, device: str, decoded: Decoded) -> str:
         """Why a birth cannot be remembered, "" where it can."""
-        if len(node.devices) >= self.limits.devices and device not in node.devices:
+        if device not in node.devices and len(node.devices) > self.limits.devices:  # one entry is the node's own
             return f"more than {self.limits.devices} devices of {node.node}"
-        if sum(other.size() for other in self.nodes.values()) + len(decoded.metrics) > self.limits.metrics:
+        others = sum(other.size() for other in self.nodes.values()) - len(node.devices.get(device, ()))
+        if others + len(decoded.metrics) > self.limits.metrics:
             return f"more than {self.limits.metrics} metrics with those of {node.node}"
         return ""
