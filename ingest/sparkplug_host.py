@@ -73,6 +73,7 @@ class HostLink:
         self.link = link
         self._queue = queue
         self._again: list[float] = []
+        self._going = False
         link.make_will = self._will
         link.on_up = self._up
         link.on_message = self._message
@@ -92,7 +93,7 @@ class HostLink:
     def _message(self, message: Message) -> None:
         """On paho's thread."""
         if message.topic == self.topic:
-            if _says_offline(message.body) and self._may_again():
+            if not self._going and _says_offline(message.body) and self._may_again():
                 self._publish_state()
         elif self._queue is not None and not message.topic.startswith(f"{NAMESPACE}/STATE/"):
             self._queue(message)
@@ -111,7 +112,8 @@ class HostLink:
         return self.link.publish(topic, body, qos=0)
 
     def stop(self) -> None:
-        """Say that we go, and go."""
+        """Say that we go, and go (and do not take our own word for somebody's denial)."""
+        self._going = True
         self.link.stop(self.topic, state(online=False, t=wall_ms()))
 
 
