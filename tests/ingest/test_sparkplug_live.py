@@ -301,6 +301,25 @@ def test_nothing_but_state_and_rebirth_is_ever_published(
     assert not [topic for topic, _ in spectator.said if "/DCMD/" in topic]
 
 
+def test_a_request_goes_out_at_qos_0_and_not_retained(
+    host: Service, fresh_broker: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, int, bool]] = []
+    publish = mqtt.Client.publish
+
+    def recorded(self: Any, topic: str, payload: Any, qos: int, retain: bool = False) -> Any:
+        sent.append((topic, qos, retain))
+        return publish(self, topic, payload, qos=qos, retain=retain)
+
+    with Player(Edge(), fresh_broker.port) as edge:
+        until(lambda: values(host, "edge1/count") == [7.0], what="the birth")
+        monkeypatch.setattr(mqtt.Client, "publish", recorded)
+        links(host)[0].ask(("plant1", "edge1"))
+        until(lambda: edge.heard, what="the request")
+        until(lambda: len(sent) >= 3, what="the births")
+    assert sent[0] == ("spBv1.0/plant1/NCMD/edge1", 0, False)
+
+
 def test_a_full_disk_is_survived_by_asking_for_births_again(
     host: Service, fresh_broker: Running, spectator: Spectator
 ) -> None:

@@ -430,3 +430,18 @@ def _survived(host: Host, message: Said, *, retain: bool) -> None:
     except WireError:
         return
     assert all(isinstance(one, Sample) for one in samples)
+
+
+def test_a_birth_may_begin_with_any_number() -> None:
+    """0 by one chapter of the specification, 0 to 255 by another; what follows counts on from it."""
+    host, edge = Host(), Edge()
+    birth = Payload.FromString(edge.nbirth()[1])
+    for first in (0, 17, 255, None):
+        birth.ClearField("seq")
+        if first is not None:
+            birth.seq = first
+        edge.seq = ((first or 0) + 1) % 256
+        host.hear((edge.topic("NBIRTH"), birth.SerializeToString()), edge.dbirth())
+        assert good(host.hear(edge.data(count=first or 3))) == {"press/count": float(first or 3)}
+    assert host.asked_within(30) == 0
+    assert host.sessions.counts == {"birth_without_seq": 1}
