@@ -121,6 +121,7 @@ def ingest(
     sparkplug_nodes: Annotated[
         list[str] | None, typer.Option(help="Edge nodes to follow, GROUP or GROUP/NODE (repeatable; all without).")
     ] = None,
+    sparkplug_reorder: Annotated[float, typer.Option(help="Seconds to wait for a message that is missing.")] = 2.0,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
@@ -135,7 +136,7 @@ def ingest(
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load(topics) if topics else TopicMap()
-        spb = _sparkplug(sparkplug or [], sparkplug_nodes or [])
+        spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
         settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb)
         code = run(settings, port, target)
     except TopicMapError as error:
@@ -145,15 +146,16 @@ def ingest(
     raise typer.Exit(code)
 
 
-def _sparkplug(hosts: list[str], nodes: list[str]) -> SparkplugSettings | None:
+def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> SparkplugSettings | None:
     if not hosts:
         if nodes:
             raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
         return None
     from ingest.sparkplug_host import SparkplugSettings
+    from ingest.sparkplug_session import Limits
 
     try:
-        return SparkplugSettings(tuple(hosts), tuple(nodes))
+        return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
     except ValueError as error:
         raise _fail(f"plantwin ingest: --sparkplug: {error}", 2) from None
 
