@@ -163,6 +163,7 @@ class Service:
             "pos": self.journal.last(),
             "queue": self._queue.qsize(),
             "overflow": self.overflow,
+            **({"sparkplug": self.sparkplug.connected()} if self.sparkplug is not None else {}),
             "t": self.intake.now(wall_ms()),
         }
 

@@ -49,6 +49,8 @@ class SparkplugSettings:
                 raise ValueError(f"host id: expected 1 to 128 characters without + / #, found {host!r}")
         if len(set(self.hosts)) != len(self.hosts):
             raise ValueError(f"host id: expected different ids, found {', '.join(self.hosts)}")
+        if not 0.0 <= self.limits.reorder_s <= 60.0:
+            raise ValueError(f"reorder time: expected 0 to 60 s, found {self.limits.reorder_s:g}")
         for one in self.accept:
             if not all(_ID.match(part) for part in one.split("/")) or one.count("/") > 1:
                 raise ValueError(f"edge nodes: expected GROUP or GROUP/NODE, found {one!r}")
@@ -166,6 +168,10 @@ class SparkplugHost:
         """Say goodbye under every host id."""
         for link in self.links:
             link.stop()
+
+    def connected(self) -> str:
+        """Whether every host id is on the broker, in a word."""
+        return "connected" if all(one.link.connected for one in self.links) else "down"
 
     def view(self) -> dict[str, Any]:
         """What `GET /ledger` says of Sparkplug."""

@@ -103,8 +103,16 @@ class Node:
 
 
 def stale(metrics: dict[str, Known], t: int) -> list[Sample]:
-    """The last values of these metrics, as stale at `t`."""
-    return [Sample(k.name, k.value, t, STALE, mapped=k.mapped) for k in metrics.values() if k.value is not None]
+    """The last values of these metrics, as stale at `t`.
+
+    What only the journal knows of is bad instead, which nobody believes: its value is that of the last birth, and a
+    counter must not seem to fall.
+    """
+    return [
+        Sample(k.name, k.value, t, BAD if k.mapped else STALE, mapped=k.mapped)
+        for k in metrics.values()
+        if k.value is not None
+    ]
 
 
 class Moment(NamedTuple):

@@ -329,7 +329,7 @@ def test_memory_is_bounded() -> None:
     assert host.sessions.counts["gap"] >= 1
 
 
-def test_what_an_earlier_life_knew_goes_stale_unless_born_again() -> None:
+def test_what_an_earlier_life_knew_is_given_up_unless_born_again() -> None:
     host = Host()
     host.sessions.remember(("plant1", "edge1"), "", {"load": 0.5}, host.now)
     host.sessions.remember(("plant1", "edge1"), "press", {"turn/count": 7.0}, host.now)
@@ -337,7 +337,7 @@ def test_what_an_earlier_life_knew_goes_stale_unless_born_again() -> None:
     assert host.asked_within(5) == 2
     host.hear(*Edge(node="edge1").births())
     found = host.wait(60)
-    assert [(s.name, s.value, s.quality, s.mapped) for s in found] == [("mill/count", 1.0, STALE, True)]
+    assert [(s.name, s.value, s.quality, s.mapped) for s in found] == [("mill/count", 1.0, BAD, True)]
     host.sessions.remember(("plant1", "edge3"), "", {"saw/count": 2.0}, host.now)
     assert [s.name for s in host.hear(Edge(node="edge3").ndeath())] == ["saw/count"]
 
