@@ -23,7 +23,7 @@ from ingest.sparkplug import Value
 from ingest.sparkplug_node import Sample, Taken, count
 from ingest.sparkplug_rebirth import Key, Rebirths
 from ingest.sparkplug_session import Limits, Sessions
-from ingest.topicmap import TopicMap
+from ingest.topicmap import TopicMap, is_tag
 
 KIND = "spb"
 MAX_UNMAPPED = 500
@@ -60,6 +60,8 @@ def topic_hook(topics: TopicMap) -> Hook:
                 names.clear()
             names[name] = rule_of(name)
         found = names[name]
+        if found is not None and not is_tag(found[0]):
+            raise WireError("bad_id", f"{name[:100]!r} leads to the tag {found[0][:100]!r}, which is no tag name")
         if found is None:
             raise WireError("unmapped", f"no rule of the topic map matches {name[:200]!r}")
         if isinstance(value, str):
