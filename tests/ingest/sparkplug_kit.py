@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ FIELDS = {
     14: "string_value", 15: "string_value", 17: "bytes_value", 18: "bytes_value",
 }  # fmt: skip
 T = 1_767_592_800_000
+STATE = "spBv1.0/STATE/twin1"
 
 Said = tuple[str, bytes]
 
@@ -181,3 +183,29 @@ class Player:
         assert sock is not None
         self._client.loop_stop()
         sock.close()
+
+
+class Spectator:
+    """Hears everything on the Sparkplug namespace; `said` and `kept` (retained, as a latecomer gets it)."""
+
+    def __init__(self, port: int) -> None:
+        self.said: list[Said] = []
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client.on_message = lambda _c, _u, m: self.said.append((m.topic, bytes(m.payload)))
+        self.client.on_connect = lambda c, *_: c.subscribe("spBv1.0/#", qos=1)
+        subscribed: list[int] = []
+        self.client.on_subscribe = lambda *_: subscribed.append(1)
+        self.client.connect("127.0.0.1", port, clean_start=True)
+        self.client.loop_start()
+        until(lambda: subscribed, what="the subscription of a spectator")
+
+    def states(self, topic: str = STATE) -> list[Any]:
+        return [json.loads(body) for where, body in self.said if where == topic and body.startswith(b"{")]
+
+    def asked(self) -> list[str]:
+        """The requests for rebirth; fails on any other command."""
+        return rebirths([one for one in self.said if one[0].split("/")[2] in ("NCMD", "DCMD")])
+
+    def stop(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()

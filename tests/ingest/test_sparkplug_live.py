@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 
 import plantwin
 from ingest.journal import Journal
@@ -27,7 +27,7 @@ from ingest.sparkplug_session import Limits
 from ingest.topicmap import Rule, TopicMap
 from ingest.wire import BAD, GOOD, STALE, Aliases, Reading, decode
 from tests.ingest.kit import CELL1, LINE, Publisher, Running, until
-from tests.ingest.sparkplug_kit import Edge, Player, Said, rebirths
+from tests.ingest.sparkplug_kit import STATE, Edge, Player, Spectator
 
 TOPICS = TopicMap(
     (Rule("spBv1.0/plant1/+/press/#", "{1}/{2}"), Rule("spBv1.0/plant1/+/_node/load", "{1}/load", scale=100))
@@ -35,33 +35,6 @@ TOPICS = TopicMap(
 FAST = SparkplugSettings(
     ("twin1", "twin2"), ("plant1",), Limits(reorder_s=0.3, settle_s=1.0, jitter_s=0.2), Pace(6000, 20, first_s=5.0)
 )
-STATE = "spBv1.0/STATE/twin1"
-
-
-class Spectator:
-    """Hears everything on the Sparkplug namespace; `said` and `kept` (retained, as a latecomer gets it)."""
-
-    def __init__(self, port: int) -> None:
-        self.said: list[Said] = []
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self.client.on_message = lambda _c, _u, m: self.said.append((m.topic, bytes(m.payload)))
-        self.client.on_connect = lambda c, *_: c.subscribe("spBv1.0/#", qos=1)
-        subscribed: list[int] = []
-        self.client.on_subscribe = lambda *_: subscribed.append(1)
-        self.client.connect("127.0.0.1", port, clean_start=True)
-        self.client.loop_start()
-        until(lambda: subscribed, what="the subscription of a spectator")
-
-    def states(self, topic: str = STATE) -> list[Any]:
-        return [json.loads(body) for where, body in self.said if where == topic and body.startswith(b"{")]
-
-    def asked(self) -> list[str]:
-        """The requests for rebirth; fails on any other command."""
-        return rebirths([one for one in self.said if one[0].split("/")[2] in ("NCMD", "DCMD")])
-
-    def stop(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture
