@@ -51,6 +51,8 @@ def build(service: Service) -> FastAPI:
         rejected_here = {"overflow": service.overflow} if service.overflow else {}
         view = service.intake.ledger.view()
         view["rejected"] |= rejected_here
+        if service.sparkplug is not None:
+            view["sparkplug"] = service.sparkplug.view()
         return view | {"sinks": sinks(service.settings.data)}
 
     @app.post("/command")

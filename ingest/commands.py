@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.message import Line
+    from ingest.sparkplug_host import SparkplugSettings
 
 DATA = typer.Option(help="Data folder.")
 
@@ -81,6 +82,13 @@ def ingest(
     influx_token: Annotated[str, typer.Option(envvar="INFLUX_TOKEN", help="Token (better in the environment).")] = "",
     influx_org: Annotated[str, typer.Option(help="Organisation.")] = "plantwin",
     influx_bucket: Annotated[str, typer.Option(help="Bucket.")] = "plantwin",
+    sparkplug: Annotated[
+        list[str] | None, typer.Option(help="Be a Sparkplug B host application of this id (repeatable).")
+    ] = None,
+    sparkplug_nodes: Annotated[
+        list[str] | None, typer.Option(help="Edge nodes to follow, GROUP or GROUP/NODE (repeatable; all without).")
+    ] = None,
+    sparkplug_reorder: Annotated[float, typer.Option(help="Seconds to wait for a message that is missing.")] = 2.0,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
@@ -97,13 +105,28 @@ def ingest(
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
-        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped)
+        spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
+        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb)
         code = run(settings, port, target)
     except (TopicMapError, MappingError) as error:
         raise _fail(str(error), 2) from None
     except (JournalError, OSError) as error:
         raise _fail(f"plantwin ingest: {error}") from None
     raise typer.Exit(code)
+
+
+def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> SparkplugSettings | None:
+    if not hosts:
+        if nodes:
+            raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
+        return None
+    from ingest.sparkplug_host import SparkplugSettings
+    from ingest.sparkplug_session import Limits
+
+    try:
+        return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
+    except ValueError as error:
+        raise _fail(f"plantwin ingest: --sparkplug: {error}", 2) from None
 
 
 def _line(plant: str | None, given: tuple[str | None, str | None, str | None]) -> Line:

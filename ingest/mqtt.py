@@ -101,6 +101,9 @@ class Link:
     on_down: Callable[[str], None] = lambda _: None
     will: Will | None = None
     name: str = "ingest"
+    qos: int = 1
+    make_will: Callable[[], Will] | None = None
+    """Makes the will anew before each connection, where it must say when that was made."""
     number: int = field(default=0, init=False)
     connected: bool = field(default=False, init=False)
     _client: Client = field(init=False)
@@ -118,12 +121,18 @@ class Link:
         client.reconnect_delay_set(min_delay=0.2 + jitter, max_delay=4.0 + 4 * jitter)  # type: ignore[arg-type]
         if self.will is not None:
             client.will_set(self.will.topic, self.will.body, qos=1, retain=True)
+        client.on_pre_connect = self._before
         client.on_connect = self._up
         client.on_disconnect = self._down
         client.on_message = self._message
         self._client = client
         client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
         client.loop_start()
+
+    def _before(self, client: mqtt.Client, _user: object) -> None:
+        if self.make_will is not None:
+            will = self.make_will()
+            client.will_set(will.topic, will.body, qos=1, retain=True)
 
     def _up(
         self, client: mqtt.Client, _user: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Properties | None
@@ -134,7 +143,7 @@ class Link:
         with self._lock:
             self.number += 1
             self.connected = True
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self.subscriptions])
+        client.subscribe([(topic, SubscribeOptions(qos=self.qos)) for topic in self.subscriptions])
         self.on_up()
 
     def _down(
@@ -162,11 +171,11 @@ class Link:
             number = self.number
             self._client.ack_all([m.mid for m in messages if m.qos and m.link == number])
 
-    def publish(self, topic: str, body: bytes, *, retain: bool = False) -> bool:
-        """Publish at QoS 1; False when there is no connection (nothing is queued then)."""
+    def publish(self, topic: str, body: bytes, *, retain: bool = False, qos: int = 1) -> bool:
+        """Publish (at QoS 1 but where told otherwise); False when there is no connection (nothing is queued then)."""
         if not self.connected:
             return False
-        return self._client.publish(topic, body, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._client.publish(topic, body, qos=qos, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def stop(self, topic: str | None = None, body: bytes = b"") -> None:
         """Say goodbye (a retained message, where one is given) and disconnect."""

@@ -11,9 +11,9 @@ from ingest.codes import GOOD, MANUAL, UNIT_STATES
 from ingest.payloads import MAX_BYTES, Birth, Data, Event, PlantTime, Tag, WireError, parse
 
 ROW_KINDS = (
-    "birth", "status", "data", "event", "gap", "hist", "supply", "cmd", "cmdack", "manual", "tick", "plain",
+    "birth", "status", "data", "event", "gap", "hist", "supply", "cmd", "cmdack", "manual", "tick", "plain", "spb",
 )  # fmt: skip
-"""Kinds of journal rows. All but manual, tick and plain hold the wire payload as received."""
+"""Kinds of journal rows. All but manual, tick, plain and spb hold the wire payload as received."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +59,23 @@ class Plain(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float
     topic: str = ""
     quality: int = GOOD  # absent in rows of older programs
+
+
+class Spb(msgspec.Struct, frozen=True):
+    """Body of a `spb` row: values of a Sparkplug message, or of its sender's death, in columns (at most once).
+
+    `node` is GROUP/NODE, `device` "" for the node itself, `verb` the message's, or `lost` where a death was
+    concluded; `t` plant ms, `q` qualities, `h` the positions of historical values.
+    """
+
+    node: str
+    device: str
+    verb: str
+    t: list[int]
+    tag: list[str]
+    v: list[float]
+    q: list[int]
+    h: list[int] = []
 
 
 class Manual(msgspec.Struct, frozen=True):
@@ -143,6 +160,10 @@ def decode(row: Row, aliases: Aliases) -> list[Reading]:
     elif row.kind == "plain":
         plain = msgspec.json.decode(row.body, type=Plain)
         return [Reading(plain.t, plain.tag, plain.value, plain.quality, row.source, "", 0, row.pos, "plain")]
+    elif row.kind == "spb":
+        spb = msgspec.json.decode(row.body, type=Spb)
+        columns = zip(spb.t, spb.tag, spb.v, spb.q, strict=True)
+        return [Reading(t, tag, v, q, row.source, "", 0, row.pos, "spb") for t, tag, v, q in columns]
     elif row.kind == "manual":
         manual = msgspec.json.decode(row.body, type=Manual)
         name = f"{manual.thing}/{manual.property}"

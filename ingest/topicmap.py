@@ -81,13 +81,18 @@ class TopicMap:
             if taken is None:
                 continue
             tag = rule.named(taken)
-            if not _TAKEN.match(tag):
+            if not is_tag(tag):
                 raise WireError("bad_id", f"topic {topic[:100]!r} leads to the tag {tag[:100]!r}, which is no tag name")
             value = _number(body, rule) * rule.scale + rule.offset
             if not math.isfinite(value) or abs(value) > BIG:
                 raise WireError("bad_number", f"{value} after scaling")
             return Plain(t, tag, value, topic)
         raise WireError("unmapped", f"no rule of the topic map matches {topic[:100]!r}")
+
+
+def is_tag(text: str) -> bool:
+    """Whether this may be the name of a tag."""
+    return _TAKEN.match(text) is not None
 
 
 def _number(body: bytes, rule: Rule) -> float:

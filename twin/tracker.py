@@ -187,7 +187,7 @@ class Tracker:
     def _observations(self, row: Row) -> list[Obs]:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
-        if row.kind in ("data", "hist", "plain"):
+        if row.kind in ("data", "hist", "plain", "spb"):
             return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
@@ -221,7 +221,7 @@ class Tracker:
         value, codes = reading.value, self._enums.get((reading.source, reading.name))
         if codes is not None and 0 <= int(value) < len(codes):
             value = float(codes[int(value)])
-        s = reading.s if reading.kind != "plain" else reading.pos
+        s = reading.s if reading.kind not in ("plain", "spb") else reading.pos
         return Obs(
             t=reading.t,
             rank=rank,
