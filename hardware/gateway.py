@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
+from hardware.adapter import worse
+from hardware.buses import make_bus
 from hardware.commander import Commander
 from hardware.counters import Counter
-from hardware.fieldbus import FieldbusClient
 from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
@@ -27,9 +28,11 @@ from hardware.pace import SteadyWall
 from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
+from hardware.tagbus import CLOCK_TAGS, TagBus
 from hardware.uplink import Uplink, make_link
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
+    GOOD,
     STALE,
     Ack,
     PlantClock,
@@ -63,19 +66,20 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, plant: Plant, store: Store) -> None:
         self.config, self.plant, self.store = config, plant, store
+        self.clock, self.steady = PlantClock(), SteadyWall()
+        self.bus = make_bus(config, [c.id for c in plant.controls], self._heard_bus, self.now)
+        own = CLOCK_TAGS if isinstance(self.bus, TagBus) and self.bus.device is not None else ()
         self._address = host_port(config.broker, "--broker")
         self._state_topic = twin_state_topic(plant.site, plant.area, plant.line)
         cells = [c for c in cells_of(plant) if not config.cells or c in config.cells]
         self.uplinks: dict[str, Uplink] = {}
         for cell in cells:
-            self._add_source(cell)
+            self._add_source(cell, own if cell == home_cell(plant) else ())
         self.home = self.uplinks.get(
             root(plant.site, plant.area, plant.line, home_cell(plant)), next(iter(self.uplinks.values()))
         )
-        self.readout = Readout(plant, config.deadband, self._counters())
-        self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
+        self.readout = Readout(plant, config.deadband, self._counters(), own)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
-        self.clock, self.steady = PlantClock(), SteadyWall()
         self.last_t = 0
         self.bad: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,10 +92,10 @@ class Gateway:
         if known is not None:
             self._take_time(json.loads(known))
 
-    def _add_source(self, cell: str) -> None:
+    def _add_source(self, cell: str, own: tuple[str, ...]) -> None:
         plant = self.plant
         source = root(plant.site, plant.area, plant.line, cell)
-        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell))]
+        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell, own))]
         hooks = Hooks()
         link = make_link(self._address, source, self._state_topic, hooks)
         uplink = Uplink(Outbox(self.store, source, self.config.outbox), link, tags, self.config.hist_rate)
@@ -154,7 +158,7 @@ class Gateway:
             if "hello" in message:
                 self._heard_hello(message["hello"])
             elif "v" in message:
-                self._heard_values(message["t"], message["v"], everything=bool(message.get("all")))
+                self._heard_values(message, everything=bool(message.get("all")))
             elif "event" in message:
                 self._heard_event(message["t"], message["event"])
         except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
@@ -165,18 +169,24 @@ class Gateway:
         if self.bad[where] in (1, 10, 100) or self.bad[where] % 1000 == 0:
             say("gateway", f"{where}: message {self.bad[where]} not understood and left out ({error})")
 
-    def _heard_values(self, t: int, values: Mapping[str, Any], *, everything: bool) -> None:
-        self.last_t = max(self.last_t, int(t))
-        for name, raw in values.items():
+    def _heard_values(self, message: Mapping[str, Any], *, everything: bool) -> None:
+        t, doubts = int(message["t"]), message.get("q", {})
+        self.last_t = max(self.last_t, t)
+        for name, raw in message["v"].items():
             uplink = self._uplink_of_tag(name)
             if uplink is None:
+                continue
+            before, doubt = uplink.values.get(name), doubts.get(name, GOOD)
+            if raw is None:  # no usable value: the last one stands, with the quality of this one
+                if before is not None and before[1] != doubt:
+                    uplink.value(t, name, before[0], doubt)
                 continue
             try:
                 value, quality = self.readout.take(name, raw, t, watched=self._watched or not everything)
             except ValueError as error:
                 self._count_bad("tag value", error)
                 continue
-            before = uplink.values.get(name)
+            quality = worse(quality, doubt)
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
             if name.startswith("set/"):
@@ -293,6 +303,7 @@ class Gateway:
             mode=self.readout.mode(),
             connected=self.bus.connected and self._watched,
             paused=(self.config.data / PAUSE).exists(),
+            advisory=self.bus.advisory,
         )
 
     # the loop ----------------------------------------------------------------------------------
