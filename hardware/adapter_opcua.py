@@ -20,7 +20,7 @@ from hardware.adapter import Clock, Deliver, FieldbusError, Sample
 from ingest.wire import BAD, GOOD, STALE, UNCERTAIN
 
 if TYPE_CHECKING:
-    from asyncua.client import Client
+    from asyncua.client.client import Client
     from asyncua.common.subscription import Subscription
 
 CHUNK = 500
@@ -89,7 +89,7 @@ class OpcUaAdapter:
         return self._client is not None
 
     async def run_once(self, deliver: Deliver) -> None:
-        from asyncua.client import Client
+        from asyncua.client.client import Client
 
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what matters is said here, once and plainly
         client = Client(self._url, timeout=self._options.timeout_s)
