@@ -109,7 +109,8 @@ class OpcUaAdapter:
         finally:
             self._client = None
             with contextlib.suppress(Exception):  # it is being left; what it says about that does not matter
-                await asyncio.wait_for(client.disconnect(), 2.0)
+                await asyncio.wait_for(client.disconnect(), 1.0)
+            client.disconnect_socket()  # a server that does not answer is not asked twice
 
     async def _secure(self, client: Client) -> None:
         """User, password and certificates; ValueError where a file cannot be used."""
