@@ -7,8 +7,9 @@ row end the connection. Modbus carries no time: a value's time is that of its an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hardware.adapter import Clock, Deliver, FieldbusError, Sample
@@ -151,19 +152,19 @@ class ModbusAdapter:
             "holding": client.read_holding_registers,
             "input": client.read_input_registers,
         }[block.table]
-        answer = await self._answer(read(block.address, count=block.count, device_id=self._unit))
+        answer = await self._answer(partial(read, block.address, count=block.count, device_id=self._unit))
         values: Sequence[int | bool] = answer.bits if block.table in ("coil", "discrete") else answer.registers
         if len(values) < block.count:
             raise FieldbusError(f"{self._where}: expected {block.count} values, found {len(values)}")
         return values
 
-    async def _answer(self, request: Any) -> Any:
+    async def _answer(self, request: Callable[[], Any]) -> Any:
         """The answer to a request; FieldbusError without one, _DeviceError for an exception code."""
         from pymodbus.exceptions import ModbusException
 
         self.requests += 1
         try:
-            answer = await request
+            answer = await request()
         except (ModbusException, OSError, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _ending():
                 raise
@@ -189,9 +190,9 @@ class ModbusAdapter:
         client = self._connection()
         for table, address, values in _runs([(parse(raw, self._options.order), value) for raw, value in items]):
             if table == "coil":
-                request: Any = client.write_coil(address, bool(values[0]), device_id=self._unit)
+                request: Any = partial(client.write_coil, address, bool(values[0]), device_id=self._unit)
             else:
-                request = client.write_registers(address, values, device_id=self._unit)
+                request = partial(client.write_registers, address, values, device_id=self._unit)
             try:
                 await self._answer(request)
             except _DeviceError as error:
