@@ -8,6 +8,7 @@ a setpoint becomes the words of the PLC's part of a lease (`docs/plc.md`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ class TagBus:
         self._seen: dict[str, int | float | str] = {}
         self._told: tuple[int | None, int] = (None, 0)
         self._beating: asyncio.Task[None] | None = None
+        self._beats = int(time.time())  # so that a restart does not begin with the number that stands there
         self._beat_says = ""
 
     def holds(self, plc: PlcNodes, controls: list[str]) -> None:
@@ -154,7 +156,8 @@ class TagBus:
         if not isinstance(serial, int):
             raise FieldbusError(f"{nodes.serial}: expected a serial number, found {serial!r}")
         kept = value if fallback is None else fallback
-        await self._adapter.write(nodes.items(value, kept, int(self._seen[tag]), serial))
+        alive = [(word, self._next_beat()) for word in [self.plc.heartbeat_of(control)] if word is not None]
+        await self._adapter.write(alive + nodes.items(value, kept, int(self._seen[tag]), serial))
         return await self._read_back(tag, value)
 
     async def _read_back(self, tag: str, value: int) -> dict[str, Any]:
@@ -172,10 +175,17 @@ class TagBus:
             await asyncio.sleep(LOOK_AGAIN_S)
 
     def heartbeat(self, n: int) -> None:
-        """Write the heartbeat words; one that is still under way is not overtaken."""
+        """Write the heartbeat words; one that is still under way is not overtaken.
+
+        The words have a count of their own, which a request moves too: a PLC takes no request of one it has not heard.
+        """
         words = self.plc.heartbeats()
         if words and self.connected and (self._beating is None or self._beating.done()):
-            self._beating = asyncio.get_running_loop().create_task(self._beat(words, beat(n)))
+            self._beating = asyncio.get_running_loop().create_task(self._beat(words, self._next_beat()))
+
+    def _next_beat(self) -> int:
+        self._beats += 1
+        return beat(self._beats)
 
     async def _beat(self, words: list[str], n: int) -> None:
         said = ""
