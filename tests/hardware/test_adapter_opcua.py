@@ -239,9 +239,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     where = folder / f"{name}.pem", folder / f"{name}.key.pem"
     where[0].write_bytes(body.public_bytes(serialization.Encoding.PEM))
     where[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return where
 
@@ -252,7 +250,9 @@ def test_a_secured_server_is_read_with_certificate_user_and_password(tmp_path: P
     from asyncua.server.user_managers import UserManager
 
     class Users(UserManager):
-        def get_user(self, _session: object, username: object = None, password: object = None, **_: object) -> User | None:
+        def get_user(
+            self, _session: object, username: object = None, password: object = None, **_: object
+        ) -> User | None:
             return User(role=UserRole.User) if (username, password) == ("gateway", "secret") else None
 
     cert, key = certificate(tmp_path, "plc")
