@@ -20,6 +20,7 @@ from ingest.wire import BAD
 
 MAX_QUEUE = 10_000
 MAX_PAYLOAD = 64 * 1024
+MAX_TEXT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def read_payload(payload: bytes, path: str, time_path: str | None) -> Sample:
     t = time_of(_field(found, time_path)) if time_path else None
     if isinstance(value, bool):
         value = int(value)
-    if not isinstance(value, int | float | str):
+    if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > MAX_TEXT):
         what = f"field {path}" if path else "a number or a text"
         return Sample(None, BAD, t, f"expected {what}, found {text[:40]!r}")
     return Sample(value, t=t)
