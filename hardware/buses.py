@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,15 +119,22 @@ def make_adapter(config: GatewayConfig, raws: list[str]) -> Adapter:
 
 
 def make_bus(
-    config: GatewayConfig, controls: list[str], listen: Callable[[dict[str, Any]], None], now: Callable[[], int]
+    config: GatewayConfig,
+    controls: list[str],
+    listen: Callable[[dict[str, Any]], None],
+    now: Callable[[], int],
+    raws: Sequence[str] = (),
 ) -> Fieldbus:
-    """The fieldbus of a configuration, not yet connected."""
+    """The fieldbus of a configuration, not yet connected.
+
+    `raws` are raw names that are handed on as they are, beside the table `tags`: a mapping makes tags of them.
+    """
     if scheme_of(config.fieldbus) == "plant":
         return FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), listen)
-    if not config.tags:
+    names = {**{raw: raw for raw in raws}, **config.tags}
+    if not names:
         raise ValueError(f"fieldbus {config.fieldbus}: a table 'tags' is needed; write a file and use --config")
-    raws = list(dict.fromkeys(config.tags.values()))
     clock = DeviceClock(config.skew_tolerance_ms, config.late_ms)
-    bus = TagBus(make_adapter(config, raws), config.tags, listen, now, clock)
+    bus = TagBus(make_adapter(config, list(dict.fromkeys(names.values()))), names, listen, now, clock)
     bus.holds(config.plc, controls)
     return bus

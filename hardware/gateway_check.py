@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,13 @@ async def read_all(checked: Checked) -> tuple[list[Line], str]:
         bus = make_bus(config, [c.id for c in plant.controls], listen, wall_ms)
     except ValueError as error:
         return [], str(error)
-    tags = list(config.tags) or [s.tag for s in plant.sensors]
+    names = bus.names if isinstance(bus, TagBus) else {s.tag: s.tag for s in plant.sensors}
     running = asyncio.get_running_loop().create_task(bus.run_once())
     try:
         failure = await _wait(running, heard)
         if failure:
             return [], failure
-        return await _lines(bus, config.tags, tags), ""
+        return await _lines(bus, names), ""
     except FieldbusError as error:
         return [], str(error)
     finally:
@@ -111,16 +112,15 @@ async def _wait(running: asyncio.Task[None], heard: asyncio.Event) -> str:
     return ""
 
 
-async def _lines(bus: Fieldbus, names: Any, tags: list[str]) -> list[Line]:
+async def _lines(bus: Fieldbus, names: Mapping[str, str]) -> list[Line]:
     if isinstance(bus, TagBus):
-        found = await bus.samples(*tags)
+        found = await bus.samples(*names)
     else:
-        found = {tag: Sample(value) for tag, value in (await bus.read(*tags)).items()}
+        found = {tag: Sample(value) for tag, value in (await bus.read(*names)).items()}
     now = wall_ms()
     lines = []
-    for tag in tags:
+    for tag, raw in names.items():
         sample = found.get(tag)
-        raw = names.get(tag, tag)
         if sample is None:
             lines.append(Line(tag, raw, None, QUALITIES[BAD], None, "nothing heard"))
             continue

@@ -57,12 +57,22 @@ class TagBus:
         self.plc, self.advisory = plc, plc.advisory(controls, self._names)
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """The table: tag (or raw name, where a mapping makes tags of them) -> raw name."""
+        return self._names
+
+    @property
     def connected(self) -> bool:
         return self._adapter.connected
 
     async def run_once(self) -> None:
         """Connect and hand out messages until the connection ends; OSError when there is none."""
-        await self._adapter.run_once(self._heard)
+        try:
+            await self._adapter.run_once(self._heard)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of a library or of a server's answer must not end the gateway
+            raise FieldbusError(f"unexpected {type(error).__name__}: {error}") from error
 
     # samples in ---------------------------------------------------------------------------------
 
@@ -174,7 +184,7 @@ class TagBus:
                 return {"ok": False, "why": why, "value": shown}
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def heartbeat(self, n: int) -> None:
+    def heartbeat(self, n: int) -> None:  # noqa: ARG002 - the words count by themselves
         """Write the heartbeat words; one that is still under way is not overtaken.
 
         The words have a count of their own, which a request moves too: a PLC takes no request of one it has not heard.

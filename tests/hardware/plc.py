@@ -1,7 +1,7 @@
 """A controller with the function block of `docs/plc.md` behind an OPC UA or a Modbus server, in a thread of the test.
 
-Beside the words of the control `cap` it offers the tags of the bundled plant `line3`. `python -m tests.hardware.plc PORT`
-runs the OPC UA one as a process of its own, which a test can freeze and kill.
+Beside the words of the control `cap` it offers the tags of the bundled plant `line3`.
+`python -m tests.hardware.plc PORT` runs the OPC UA one as a process of its own, which a test can freeze and kill.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from asyncua import Server, ua
+from asyncua import ua
+from asyncua.server.server import Server
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -42,7 +43,7 @@ TAGS = [s.tag for s in load("line3").sensors]
 
 @dataclass
 class Controller:
-    """What both servers share: the block, its scan, the hand at the panel. `trace` has (monotonic s, setpoint, value)."""
+    """What both servers share: block, scan, the hand at the panel. `trace` has (monotonic s, setpoint, value)."""
 
     timeout_ms: int = 1500
     port: int = field(default_factory=free_port)
@@ -142,7 +143,7 @@ class OpcUaPlc(Controller):
         kinds |= dict.fromkeys(TAGS, ua.VariantType.Int32) | {"Oven": ua.VariantType.Double}
         self.kinds = kinds
         for name, kind in kinds.items():
-            node = await self.server.nodes.objects.add_variable(ua.NodeId(name, 2), name, 0, kind)
+            node = await self.server.nodes.objects.add_variable(_node(name), name, 0, kind)
             await node.set_writable(name in WRITTEN.values())
         await self.server.start()
 
@@ -150,12 +151,17 @@ class OpcUaPlc(Controller):
         await self.server.stop()
 
     async def get(self, name: str) -> int:
-        return int(self.server.read_attribute_value(ua.NodeId(name, 2)).Value.Value)
+        found: Any = self.server.read_attribute_value(_node(name)).Value
+        return int(found.Value)
 
     async def put(self, name: str, value: Any, status: int = 0, at: datetime | None = None) -> None:
         stamp = at or datetime.now(UTC) + timedelta(seconds=self.skew_s)
-        data = ua.DataValue(ua.Variant(value, self.kinds[name]), ua.StatusCode(status), stamp, datetime.now(UTC))
-        await self.server.write_attribute_value(ua.NodeId(name, 2), data)
+        parts: list[Any] = [ua.Variant(value, self.kinds[name]), ua.StatusCode(ua.UInt32(status)), stamp, stamp]
+        await self.server.write_attribute_value(_node(name), ua.DataValue(*parts))
+
+
+def _node(name: str) -> ua.NodeId:
+    return ua.NodeId.from_string(f"ns=2;s={name}")
 
 
 @dataclass
@@ -195,7 +201,7 @@ class ModbusPlc(Controller):
         return pdu
 
     async def close(self) -> None:
-        await self.server.shutdown()
+        await self.server.shutdown()  # type: ignore[no-untyped-call]
 
     async def get(self, name: str) -> int:
         table, address, kind = _where(name)

@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from asyncua.ua import StatusCodes
+from asyncua.ua.status_codes import StatusCodes
 
 from hardware.adapter import FieldbusError, Sample
 from hardware.adapter_opcua import OpcUaAdapter, OpcUaOptions
@@ -51,7 +52,7 @@ class Heard:
 
     async def until(self, true: Callable[[Heard], bool], what: str, timeout_s: float = 10.0) -> None:
         end = time.monotonic() + timeout_s
-        while not true(self):  # noqa: ASYNC110 - a test may poll
+        while not true(self):
             assert time.monotonic() < end, f"still not so: {what}; heard {self.news[-5:]}"
             await asyncio.sleep(0.02)
 
@@ -178,7 +179,7 @@ def test_a_killed_and_a_frozen_server_are_noticed_and_subscribed_anew(server: Se
         n, end = len(heard.images), time.monotonic() + 20
         while True:
             task = asyncio.get_running_loop().create_task(adapter.run_once(heard))
-            while not task.done() and len(heard.images) == n:
+            while not task.done() and len(heard.images) == n:  # noqa: ASYNC110 - a test may poll
                 await asyncio.sleep(0.02)
             if not task.done():
                 return task
@@ -223,6 +224,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID as Oid
 
     key = rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -233,7 +235,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
         x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
         .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
         .add_extension(names, critical=False).add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH, x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([Oid.CLIENT_AUTH, Oid.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )  # fmt: skip
     where = folder / f"{name}.pem", folder / f"{name}.key.pem"
@@ -250,8 +252,12 @@ def test_a_secured_server_is_read_with_certificate_user_and_password(tmp_path: P
     from asyncua.server.user_managers import UserManager
 
     class Users(UserManager):
-        def get_user(
-            self, _session: object, username: object = None, password: object = None, **_: object
+        def get_user(  # the signature is asyncua's
+            self,
+            iserver: Any,  # noqa: ARG002
+            username: str | None = None,
+            password: str | None = None,
+            certificate: Any = None,  # noqa: ARG002
         ) -> User | None:
             return User(role=UserRole.User) if (username, password) == ("gateway", "secret") else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_request_is_taken_at_the_rate_and_held_while_the_heart_beats() -> None
     assert (b["diSetpoint"], b["diValue"], b["xLeased"], b["uiState"]) == (9, 6, 1, 1)
     values = wait(b, 20_000, beating=True)
     assert values[-1] == 9
-    assert max(abs(y - x) for x, y in zip(values, values[1:], strict=False)) == 1
+    assert max(abs(y - x) for x, y in pairwise(values)) == 1
     assert values.index(9) * SCAN == pytest.approx(3000, abs=1000)  # three units at one a second
 
 
@@ -59,7 +60,7 @@ def test_silence_brings_the_fallback_without_a_bump_and_once() -> None:
     values = wait(b, 300, beating=False)
     assert (b["diSetpoint"], b["xLeased"], b["uiState"]) == (6, 0, 2)
     values += wait(b, 10_000, beating=False)
-    assert max(abs(y - x) for x, y in zip(values, values[1:], strict=False)) == 1
+    assert max(abs(y - x) for x, y in pairwise(values)) == 1
     assert values[-1] == 6
     beat(b)  # the gateway is back: the old request is not taken again
     assert (b["diSetpoint"], b["uiState"]) == (6, 2)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hardware.adapter import Clock, Deliver, Sample
+import pytest
+
+from hardware.adapter import Clock, Deliver, FieldbusError, Sample
+from hardware.buses import make_bus
 from hardware.deviceclock import DeviceClock
 from hardware.gateway import Gateway
 from hardware.gateway_config import GatewayConfig
@@ -108,6 +111,22 @@ def test_a_request_is_heartbeat_value_fallback_expected_and_serial_last() -> Non
         assert "no setpoint" in (await bench.bus.write("a", 1))["why"]
 
     asyncio.run(story())
+
+
+def test_a_fault_of_a_library_ends_the_connection_and_not_the_gateway() -> None:
+    async def story() -> None:
+        bench = Bench({"a": "A"})
+        with pytest.raises(FieldbusError, match="unexpected NotImplementedError"):
+            await bench.bus.run_once()
+
+    asyncio.run(story())
+
+
+def test_raw_names_may_be_handed_on_as_they_are_beside_the_table(tmp_path: Path) -> None:
+    config = GatewayConfig("line3", "modbus://127.0.0.1:1", "127.0.0.1:1", tmp_path, tags={"mode": "input/5"})
+    bus = make_bus(config, [], lambda _: None, lambda: NOW, ["holding/1", "input/5"])
+    assert isinstance(bus, TagBus)
+    assert bus.names == {"holding/1": "holding/1", "input/5": "input/5", "mode": "input/5"}
 
 
 def test_why_a_control_stays_advisory() -> None:
