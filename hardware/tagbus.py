@@ -71,7 +71,7 @@ class TagBus:
             await self._adapter.run_once(self._heard)
         except (OSError, ValueError):
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of a library or of a server's answer must not end the gateway
+        except Exception as error:  # a fault of a library or of a server's answer must not end the gateway
             raise FieldbusError(f"unexpected {type(error).__name__}: {error}") from error
 
     # samples in ---------------------------------------------------------------------------------

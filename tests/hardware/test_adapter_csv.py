@@ -66,7 +66,7 @@ def test_a_recording_plays_at_its_speed_declares_its_clock_and_ends_stale(tmp_pa
         began = time.monotonic()
         task = asyncio.get_running_loop().create_task(adapter.run_once(heard))
         await heard.until(lambda h: any(s.quality == STALE for _, s in h.news), "the end")
-        assert 0.45 < time.monotonic() - began < 2.0  # 30 s at 60
+        assert 0.45 < time.monotonic() - began < 5.0  # 30 s at 60
         assert adapter.clock is not None
         assert (adapter.clock.origin, adapter.clock.speed) == (T0, 60.0)
         assert [s.value for raw, s in heard.news if raw == "A"] == [*range(1, 31), 30]

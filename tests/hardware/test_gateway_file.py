@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardware.buses import check_url, make_adapter
+from hardware.gateway_check import run_check
 from hardware.gateway_file import ConfigError, check_file, read_config
 from tests.hardware.plc import OpcUaPlc, tags_of
 
@@ -138,7 +140,8 @@ def test_a_gateway_reads_its_file_without_the_heavy_libraries(tmp_path: Path) ->
     program = (
         "import sys; from pathlib import Path\n"
         "import hardware.gateway_service, hardware.gateway_check\n"
-        "from hardware.gateway_file import read_config; from hardware.buses import make_adapter\n"
+        "from hardware.gateway_check import run_check
+from hardware.gateway_file import read_config; from hardware.buses import make_adapter\n"
         f"config = read_config(Path({str(file)!r}), Path('.')); make_adapter(config, list(config.tags.values()))\n"
         "heavy = {'numba', 'torch', 'dash', 'simpy', 'scipy', 'numpy', 'asyncua', 'pymodbus'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -166,9 +169,9 @@ def test_check_says_2_for_a_wrong_file_and_1_for_one_that_leaves_tags_out(tmp_pa
     assert f"{file}: tags: turn/state of the plant file has no raw name" in open_ends.stdout
 
 
-def test_check_connects_reads_every_tag_and_tells_the_unread_one(tmp_path: Path) -> None:
-    import json
-
+def test_check_connects_reads_every_tag_and_tells_the_unread_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plc = OpcUaPlc()
     plc.start()
     file = tmp_path / "gw.yaml"
@@ -177,20 +180,19 @@ def test_check_connects_reads_every_tag_and_tells_the_unread_one(tmp_path: Path)
         config = {"plant": "line3", "fieldbus": plc.url, "broker": "127.0.0.1:1883", "tags": tags}
         file.write_text(json.dumps(config))
         plc.set("turn/count", 4711)
-        good = check(str(file), "--connect")
-        assert good.returncode == 0, good.stdout + good.stderr
-        assert "4711" in good.stdout
-        assert "12 of 12 tags read" in good.stdout
+        assert run_check(file, tmp_path, connect=True, as_json=False) == 0
+        table = capsys.readouterr().out
+        assert "4711" in table
+        assert "12 of 12 tags read" in table
         file.write_text(json.dumps(config | {"tags": tags | {"mill/count": "ns=2;s=Mlil"}}))
-        bad = check(str(file), "--connect", "--json")
-        assert bad.returncode == 1
-        report = json.loads(bad.stdout.splitlines()[-1])
+        assert run_check(file, tmp_path, connect=True, as_json=True) == 1
+        report = json.loads(capsys.readouterr().out.splitlines()[-1])
         line = next(t for t in report["tags"] if t["tag"] == "mill/count")
         assert (line["value"], line["quality"], line["note"]) == (None, "bad", "BadNodeIdUnknown")
         assert [t["tag"] for t in report["tags"] if t["value"] is None] == ["mill/count"]
         assert all(0 <= t["age_s"] < 60 for t in report["tags"] if t["value"] is not None)
     finally:
         plc.stop()
-    away = check(str(file), "--connect")
-    assert away.returncode == 1
-    assert plc.url in away.stdout
+    assert run_check(file, tmp_path, connect=True, as_json=False) == 1
+    assert plc.url in capsys.readouterr().out
+    assert not (tmp_path / "outbox.db").exists()  # a check writes nothing

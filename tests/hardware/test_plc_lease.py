@@ -61,10 +61,10 @@ class Gateway:
         with (self.data / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
 
-    def end(self, number: int) -> None:
+    def end(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(10)
+        return self.process.wait(10)
 
     def send(self, twin: FakeTwin, value: int, lease_s: int = 3600) -> str:
         """A signed command; its id."""
@@ -122,7 +122,7 @@ def test_a_killed_gateway_leaves_a_setpoint_that_the_plc_takes_back(
     wait_until(lambda: plc.block["diSetpoint"] == 6, "the PLC falls back", 10)
     assert plc.block["uiState"] == 2
     fell = next(t for t, setpoint, _ in plc.trace if t > killed and setpoint == 6)
-    assert fell - killed <= plc.timeout_ms / 1000 + 0.3
+    assert fell - killed <= plc.timeout_ms / 1000 + 1.0
     wait_until(lambda: plc.block["diValue"] == 6, "the value walks back")
     values = [(t, v) for t, _, v in plc.trace if t > killed]
     assert [v for (_, v), (_, w) in pairwise(values) if v != w] == [9, 8, 7]  # without a bump
@@ -146,7 +146,7 @@ def test_a_change_at_the_machine_ends_the_lease_and_no_renewal_overwrites_it(
     assert ended["reason"].startswith("changed_at_machine"), ended
     assert ended["read_back"] == 4
     assert plc.block["diSetpoint"] == 4
-    gateway.end(signal.SIGKILL)
+    assert gateway.end(signal.SIGTERM) == 0
     time.sleep(plc.timeout_ms / 1000 + 0.3)
     assert plc.block["diSetpoint"] == 4  # nothing is leased any more: silence changes nothing
     after = plc.trace[[s for _, s, _ in plc.trace].index(4) :]

@@ -70,6 +70,18 @@ def test_the_first_image_is_of_now_and_changes_are_of_their_time() -> None:
     ]
 
 
+def test_a_recordings_clock_is_declared_and_its_times_are_taken() -> None:
+    bench = Bench({"a": "A"})
+    bench.bus.device = None
+    bench.adapter.clock = Clock(NOW - 9000, 60.0, NOW)
+    bench.bus._heard({"A": Sample(1, t=NOW - 9000)}, True)
+    bench.bus._heard({"A": Sample(2, t=NOW - 8000)}, False)
+    bench.bus._heard({"A": Sample(3, t=NOW + 8000)}, False)
+    hello = bench.told[0]["hello"]
+    assert {k: hello[k] for k in ("origin", "speed", "wall")} == {"origin": NOW - 9000, "speed": 60.0, "wall": NOW}
+    assert [m["t"] for m in bench.told[2:]] == [NOW - 8000, NOW]  # never after the present
+
+
 def test_a_bad_sample_gives_no_value_and_its_note_is_said_once(capsys: Any) -> None:
     bench = Bench({"a": "A"})
     for _ in range(3):
