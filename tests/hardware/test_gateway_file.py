@@ -140,8 +140,7 @@ def test_a_gateway_reads_its_file_without_the_heavy_libraries(tmp_path: Path) ->
     program = (
         "import sys; from pathlib import Path\n"
         "import hardware.gateway_service, hardware.gateway_check\n"
-        "from hardware.gateway_check import run_check
-from hardware.gateway_file import read_config; from hardware.buses import make_adapter\n"
+        "from hardware.gateway_file import read_config; from hardware.buses import make_adapter\n"
         f"config = read_config(Path({str(file)!r}), Path('.')); make_adapter(config, list(config.tags.values()))\n"
         "heavy = {'numba', 'torch', 'dash', 'simpy', 'scipy', 'numpy', 'asyncua', 'pymodbus'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
