@@ -174,3 +174,26 @@ def test_without_a_heartbeat_word_commands_are_refused_with_the_reason(
     assert ack["reason"].startswith("advisory: no heartbeat word is configured for cap")
     assert plc.block["diSetpoint"] == 6
     assert plc.beats == {0}
+
+
+@pytest.mark.parametrize("plc", [OpcUaPlc], indirect=True)  # Modbus carries no time
+def test_a_controller_whose_clock_is_an_hour_behind_is_told_corrected_and_flagged(
+    gateway: Gateway, plc: OpcUaPlc, twin: FakeTwin
+) -> None:
+    plc.skew_s = -3600.0
+    listening(twin, gateway)
+    sent: dict[int, int] = {}
+    for count in range(1, 41):
+        sent[count] = wall_ms()
+        plc.set("turn/count", count)
+        time.sleep(0.05)
+    (epoch,) = {e for _, e in issued(gateway.data / "outbox.db")}
+    wait_until(lambda: twin.values(ROOT, epoch)["turn/count"][-1][1] == 40, "the last count")
+    values = twin.values(ROOT, epoch)
+    skew = values["clock/skew_ms"][-1][1]
+    assert 3_600_000 <= skew < 3_605_000
+    rows = [(t, int(v), q) for t, v, q in values["turn/count"] if v in sent]
+    assert [v for _, v, _ in rows] == sorted(v for _, v, _ in rows)
+    assert all(q == 1 for _, v, q in rows if v > 0)  # uncertain: the time is a guess
+    assert all(abs(t - sent[v]) < 5000 for t, v, _ in rows)
+    assert [t for t, _, _ in rows] == sorted(t for t, _, _ in rows)
