@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from hardware.adapter import worse
 from hardware.buses import make_bus
 from hardware.commander import Commander
 from hardware.counters import Counter
@@ -32,7 +31,7 @@ from hardware.tagbus import CLOCK_TAGS, TagBus
 from hardware.uplink import Uplink, make_link
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
-    GOOD,
+    BAD,
     STALE,
     Ack,
     PlantClock,
@@ -158,7 +157,7 @@ class Gateway:
             if "hello" in message:
                 self._heard_hello(message["hello"])
             elif "v" in message:
-                self._heard_values(message, everything=bool(message.get("all")))
+                self._heard_values(message["t"], message["v"], message.get("q", {}), bool(message.get("all")))
             elif "event" in message:
                 self._heard_event(message["t"], message["event"])
         except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
@@ -169,24 +168,23 @@ class Gateway:
         if self.bad[where] in (1, 10, 100) or self.bad[where] % 1000 == 0:
             say("gateway", f"{where}: message {self.bad[where]} not understood and left out ({error})")
 
-    def _heard_values(self, message: Mapping[str, Any], *, everything: bool) -> None:
-        t, doubts = int(message["t"]), message.get("q", {})
-        self.last_t = max(self.last_t, t)
-        for name, raw in message["v"].items():
+    def _heard_values(self, t: int, values: Mapping[str, Any], qualities: Mapping[str, int], everything: bool) -> None:
+        self.last_t = max(self.last_t, int(t))
+        for name, raw in values.items():
             uplink = self._uplink_of_tag(name)
             if uplink is None:
                 continue
-            before, doubt = uplink.values.get(name), doubts.get(name, GOOD)
+            before = uplink.values.get(name)
             if raw is None:  # no usable value: the last one stands, with the quality of this one
-                if before is not None and before[1] != doubt:
-                    uplink.value(t, name, before[0], doubt)
+                if before is not None and before[1] != qualities.get(name, BAD):
+                    uplink.value(t, name, before[0], qualities.get(name, BAD))
                 continue
             try:
                 value, quality = self.readout.take(name, raw, t, watched=self._watched or not everything)
             except ValueError as error:
                 self._count_bad("tag value", error)
                 continue
-            quality = worse(quality, doubt)
+            quality = max(quality, int(qualities.get(name, quality)))
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
             if name.startswith("set/"):
