@@ -173,6 +173,7 @@ def server() -> Iterator[ServerProcess]:
     server.signal(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_and_a_frozen_server_are_noticed_and_subscribed_anew(server: ServerProcess) -> None:
     async def image(adapter: OpcUaAdapter, heard: Heard) -> asyncio.Task[None]:
         """Try until the server is there, as the gateway does."""
