@@ -63,6 +63,7 @@ EXTRA_OF = {
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
+    "edge": ("asyncua", "pymodbus"),
     "experiment": ("duckdb", "matplotlib"),
     "cluster": ("ray",),
 }

@@ -32,12 +32,20 @@ def plant(
 def gateway(
     plant: Annotated[str, typer.Argument(help="A bundled plant's name or a plant file.")] = "",
     data: Data = Path("plantwin-data"),
-    fieldbus: Annotated[str, typer.Option(help="Fieldbus of the plant, HOST:PORT.")] = "",
+    fieldbus: Annotated[str, typer.Option(help="Fieldbus of a virtual plant, HOST:PORT; others need --config.")] = "",
     broker: Broker = "127.0.0.1:1883",
     config: Annotated[Path | None, typer.Option(help="A YAML file with plant, fieldbus, broker and more.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Check such a file instead of running.")] = None,
+    connect: Annotated[bool, typer.Option("--connect", help="With --check: read every tag once.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check: as JSON.")] = False,
 ) -> None:
     """Carry a fieldbus to MQTT and checked commands back, with a durable outbox."""
-    from hardware.gateway_config import GatewayConfig, read_config
+    if check is not None:
+        from hardware.gateway_check import run_check
+
+        raise typer.Exit(run_check(check, data, connect=connect, as_json=as_json))
+    from hardware.gateway_config import GatewayConfig
+    from hardware.gateway_file import read_config
     from hardware.gateway_service import serve
     from hardware.service import run
 
@@ -47,7 +55,7 @@ def gateway(
     try:
         settings = read_config(config, data) if config is not None else GatewayConfig(plant, fieldbus, broker, data)
     except ValueError as error:
-        typer.echo(f"gateway: {error}", err=True)
+        typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     run("gateway", serve(settings))
 

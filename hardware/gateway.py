@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from hardware.buses import make_bus
 from hardware.commander import Commander
-from hardware.fieldbus import FieldbusClient
 from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
@@ -27,10 +27,12 @@ from hardware.pace import SteadyWall
 from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
+from hardware.tagbus import CLOCK_TAGS, TagBus
 from hardware.uplink import Uplink, make_link
 from ingest.counters import Counter
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
+    BAD,
     STALE,
     Ack,
     PlantClock,
@@ -66,24 +68,26 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, plant: Plant, store: Store) -> None:
         self.config, self.plant, self.store = config, plant, store
+        self.clock, self.steady = PlantClock(), SteadyWall()
+        self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
+        raws = self.mapped.mapping.raw_names() if self.mapped is not None else ()
+        self.bus = make_bus(config, [c.id for c in plant.controls], self._heard_bus, self.now, raws)
+        own = CLOCK_TAGS if isinstance(self.bus, TagBus) and self.bus.device is not None else ()
         self._address = host_port(config.broker, "--broker")
         self._state_topic = twin_state_topic(plant.site, plant.area, plant.line)
         cells = [c for c in cells_of(plant) if not config.cells or c in config.cells]
         self.uplinks: dict[str, Uplink] = {}
         for cell in cells:
-            self._add_source(cell)
+            self._add_source(cell, own if cell == home_cell(plant) else ())
         self.home = self.uplinks.get(
             root(plant.site, plant.area, plant.line, home_cell(plant)), next(iter(self.uplinks.values()))
         )
-        self.readout = Readout(plant, config.deadband, self._counters())
-        self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
+        self.readout = Readout(plant, config.deadband, self._counters(), own)
         if self.mapped is not None:
             self.readout.take_as_told(self.mapped.mapping.tags())
             if self.mapped.complaint:
                 say("gateway", self.mapped.complaint)
-        self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
-        self.clock, self.steady = PlantClock(), SteadyWall()
         self.last_t = 0
         self.bad: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,10 +100,10 @@ class Gateway:
         if known is not None:
             self._take_time(json.loads(known))
 
-    def _add_source(self, cell: str) -> None:
+    def _add_source(self, cell: str, own: tuple[str, ...]) -> None:
         plant = self.plant
         source = root(plant.site, plant.area, plant.line, cell)
-        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell))]
+        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell, own))]
         hooks = Hooks()
         link = make_link(self._address, source, self._state_topic, hooks)
         uplink = Uplink(Outbox(self.store, source, self.config.outbox), link, tags, self.config.hist_rate)
@@ -195,13 +199,17 @@ class Gateway:
             uplink = self._uplink_of_tag(name)
             if uplink is None:
                 continue
+            before = uplink.values.get(name)
+            if raw is None:  # no usable value: the last one stands, with the quality of this one
+                if before is not None and before[1] != qualities.get(name, BAD):
+                    uplink.value(t, name, before[0], qualities.get(name, BAD))
+                continue
             try:
                 value, quality = self.readout.take(name, raw, t, watched=self._watched or not everything)
             except ValueError as error:
                 self._count_bad("tag value", error)
                 continue
             quality = max(quality, int(qualities.get(name, quality)))
-            before = uplink.values.get(name)
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
             if name.startswith("set/"):
@@ -320,6 +328,7 @@ class Gateway:
             mode=self.readout.mode(),
             connected=self.bus.connected and self._watched,
             paused=(self.config.data / PAUSE).exists(),
+            advisory=self.bus.advisory,
         )
 
     # the loop ----------------------------------------------------------------------------------
