@@ -19,7 +19,7 @@ import msgspec
 from hardware.commander import Commander
 from hardware.counters import Counter
 from hardware.fieldbus import FieldbusClient
-from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
+from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, config_tls, home_cell
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
 from hardware.outbox import Outbox
@@ -52,6 +52,8 @@ GROUP_S = 0.05
 """Longest time a message waits for its group commit."""
 TICK_S = 0.01
 SNAPSHOT_S = 60.0
+CERTIFICATE_S = 2.0
+WARN_S = 86_400.0
 FAREWELL_S = 2.0
 HEARTBEAT_S = 1.0
 PAUSE = "pause"
@@ -82,7 +84,7 @@ class Gateway:
         self._linked = False
         self._watched = False
         self._disk_says = ""
-        self._next = dict.fromkeys(("beat", "snapshot", "lease"), 0.0)
+        self._next = dict.fromkeys(("beat", "snapshot", "lease", "certificate", "warn"), 0.0)
         self._beat = 0
         known = store.get("plant_time")
         if known is not None:
@@ -93,11 +95,12 @@ class Gateway:
         source = root(plant.site, plant.area, plant.line, cell)
         tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell))]
         hooks = Hooks()
-        link = make_link(self._address, source, self._state_topic, hooks)
+        link = make_link(self._address, source, self._state_topic, hooks, config_tls(self.config, cell))
         uplink = Uplink(Outbox(self.store, source, self.config.outbox), link, tags, self.config.hist_rate)
         hooks.on_connect = lambda: self._connected(uplink)
         hooks.on_message = lambda arrival: self._heard(uplink, arrival)
         hooks.on_disconnect = lambda why: self._disconnected(uplink, why)
+        hooks.on_trouble = lambda why: say("gateway", why)
         self.uplinks[source] = uplink
 
     # time and the plant's identity -------------------------------------------------------------
@@ -261,7 +264,10 @@ class Gateway:
                 self._count_bad("ack", ValueError(complaint))
         elif kind == "req":
             self._answer(uplink, parse("req", arrival.payload))
-        elif kind == "cmd" and len(self._tasks) < 64:
+        elif kind == "cmd":
+            if len(self._tasks) >= 64:
+                self.commander.refused["too_many"] = self.commander.refused.get("too_many", 0) + 1
+                return
             self._later(self._command(arrival, uplink.root))
 
     def _answer(self, uplink: Uplink, req: Req) -> None:
@@ -348,6 +354,9 @@ class Gateway:
         if now >= self._next["lease"] and self._watched:
             self._next["lease"] = now + 0.2
             self._later(self.commander.end_leases())
+        if now >= self._next["certificate"] and self.config.tls is not None:
+            self._next["certificate"] = now + CERTIFICATE_S
+            self._look_at_certificates(now)
         if now >= self._next["snapshot"]:
             self._next["snapshot"] = now + SNAPSHOT_S
             step = self.steady.stepped()
@@ -356,6 +365,22 @@ class Gateway:
             if self._watched:
                 for uplink in self.uplinks.values():
                     uplink.snapshot(self._settled())
+
+    def _look_at_certificates(self, now: float) -> None:
+        """Connect anew with replaced files; warn once a day of those that are about to expire."""
+        warn, self._next["warn"] = now >= self._next["warn"], max(self._next["warn"], now)
+        for uplink in self.uplinks.values():
+            if self._linked:
+                self._later(self._renew(uplink))
+            tls = uplink.link.tls
+            if warn and tls is not None and (warning := tls.warning()) is not None:
+                say("gateway", warning)
+        if warn:
+            self._next["warn"] = now + WARN_S
+
+    async def _renew(self, uplink: Uplink) -> None:
+        if await uplink.link.renew():
+            say("gateway", f"{uplink.root}: connecting anew with the new certificate")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what waits is on disk afterwards."""

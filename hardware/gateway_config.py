@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from hardware.outbox import Limits
+from ingest.tls import Tls
 from sim.plant import STATES, Plant, Sensor
 
 
@@ -26,12 +27,23 @@ class GatewayConfig:
     outbox: Limits = field(default_factory=Limits)
     deadband: Mapping[str, float] = field(default_factory=dict)
     cells: tuple[str, ...] = ()  # only these cells; empty: all of the plant file
+    tls: Tls | None = None
 
 
 class _Outbox(msgspec.Struct, forbid_unknown_fields=True):
     max_mb: float = 256.0
     max_age_h: float = 24.0
     event_age_h: float = 168.0
+
+
+class _Tls(msgspec.Struct, forbid_unknown_fields=True):
+    ca: str
+    cert: str | None = None
+    key: str | None = None
+
+    def files(self) -> Tls | None:
+        cert, key = (None if name is None else Path(name) for name in (self.cert, self.key))
+        return Tls.of(Path(self.ca), cert, key)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +55,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     outbox: _Outbox = msgspec.field(default_factory=_Outbox)
     deadband: dict[str, float] = msgspec.field(default_factory=dict)
     cells: list[str] = msgspec.field(default_factory=list)
+    tls: _Tls | None = None
 
 
 def read_config(path: Path, data: Path) -> GatewayConfig:
@@ -52,7 +65,8 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         file = msgspec.convert(found, _File)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise ValueError(
-            f"{path}: {error}; expected plant, fieldbus, broker and perhaps data, hist_rate, outbox, deadband, cells"
+            f"{path}: {error}; expected plant, fieldbus, broker and perhaps data, hist_rate, outbox, "
+            "deadband, cells, tls"
         ) from error
     if not 0.1 <= file.outbox.max_mb <= 1_000_000:
         raise ValueError(f"{path}: outbox.max_mb {file.outbox.max_mb}: expected 0.1 or more megabytes")
@@ -66,6 +80,7 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         limits,
         file.deadband,
         tuple(file.cells),
+        file.tls.files() if file.tls is not None else None,
     )
 
 
@@ -100,3 +115,8 @@ def birth_tags(plant: Plant, cell: str) -> list[dict[str, Any]]:
             if f"set/{c.id}" not in named:
                 tags.append({"name": f"set/{c.id}", "type": "int", "range": (float(c.low), float(c.high))})
     return tags
+
+
+def config_tls(config: GatewayConfig, cell: str) -> Tls | None:
+    """The TLS files of one cell's connection."""
+    return None if config.tls is None else config.tls.for_cell(cell)

@@ -17,6 +17,7 @@ from typing import Any
 
 from hardware.link import Hooks, Link, Will
 from hardware.outbox import Message, Outbox, Pending
+from ingest.tls import Tls
 from ingest.wire import Ack, Birth, PlantTime, Req, Status, Tag, encode, topic
 
 WINDOW = 200
@@ -274,10 +275,10 @@ class Uplink:
             self._progress, self._patience = now, min(120.0, self._patience * 2)
 
 
-def make_link(address: tuple[str, int], root: str, state_topic: str, hooks: Hooks) -> Link:
+def make_link(address: tuple[str, int], root: str, state_topic: str, hooks: Hooks, tls: Tls | None = None) -> Link:
     """The connection of one source with its subscriptions."""
     name = "gw-" + root.replace("/", "-")
-    return Link(*address, name, [f"{root}/ack", f"{root}/req", f"{root}/cmd/+", state_topic], hooks)
+    return Link(*address, name, [f"{root}/ack", f"{root}/req", f"{root}/cmd/+", state_topic], hooks, tls=tls)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The commands of the wire: broker, ingest, keys, map."""
+"""The commands of the wire: broker, ingest, map."""
 
 from __future__ import annotations
 
@@ -17,17 +17,6 @@ DATA = typer.Option(help="Data folder.")
 def _fail(text: str, code: int = 1) -> typer.Exit:
     typer.echo(text, err=True)
     return typer.Exit(code)
-
-
-def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
-    """Make the site's key pair, by which gateways know that a command is ours."""
-    from ingest.keys import make_keys
-
-    try:
-        private, public = make_keys(data)
-    except OSError as error:
-        raise _fail(f"plantwin keys: {error}") from None
-    typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
 
 
 def map_(
@@ -114,12 +103,19 @@ def ingest(
     influx_token: Annotated[str, typer.Option(envvar="INFLUX_TOKEN", help="Token (better in the environment).")] = "",
     influx_org: Annotated[str, typer.Option(help="Organisation.")] = "plantwin",
     influx_bucket: Annotated[str, typer.Option(help="Bucket.")] = "plantwin",
+    supply_drop: Annotated[
+        Path | None, typer.Option(help="Folder where CSV files of supply documents are put.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="TLS: certificate of the site's CA.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS: the twin's certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: its private key.")] = None,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
     from ingest.journal import JournalError
     from ingest.run import run
     from ingest.service import Settings
+    from ingest.tls import Tls, TlsError
     from ingest.topicmap import TopicMap, TopicMapError, load
 
     host, _, number = broker.rpartition(":")
@@ -128,11 +124,12 @@ def ingest(
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load(topics) if topics else TopicMap()
-        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped)
+        where = _line(plant, (site, area, line))
+        settings = Settings(data, host, int(number), where, mapped, tls=Tls.of(ca, cert, key), drop=supply_drop)
         code = run(settings, port, target)
     except TopicMapError as error:
         raise _fail(str(error), 2) from None
-    except (JournalError, OSError) as error:
+    except (JournalError, TlsError, OSError) as error:
         raise _fail(f"plantwin ingest: {error}") from None
     raise typer.Exit(code)
 

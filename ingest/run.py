@@ -19,6 +19,7 @@ from ingest.journal import write_atomic
 from ingest.service import Service, Settings
 
 CONNECT_S = 5.0
+DAY_S = 86_400.0
 
 
 def run(settings: Settings, http_port: int, target: Target | None = None) -> int:
@@ -43,15 +44,30 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
         }  # fmt: skip
         write_atomic(settings.data / "run" / "ingest.json", msgspec.json.encode(ready))
         logging.getLogger("ingest").info("ready on http://127.0.0.1:%d", port)
+        told = -DAY_S
         while not done.wait(1.0):
             if sink is not None:
                 sink.keep_up()
+            told = certificate(service, told)
     finally:
         if sink is not None:
             sink.stop()
         web.stop()
         service.stop()
     return 0
+
+
+def certificate(service: Service, told: float) -> float:
+    """Take a replaced certificate into use; warn once a day of one that is about to expire. Returns when it did."""
+    tls, now = service.settings.tls, time.monotonic()
+    if tls is None:
+        return told
+    log = logging.getLogger("ingest")
+    if service.link.renew():
+        log.info("new certificate %s: connecting anew", tls.cert)
+    if now - told >= DAY_S and (warning := tls.warning()) is not None:
+        log.warning(warning)
+    return now if now - told >= DAY_S else told
 
 
 class Web:

@@ -26,6 +26,7 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
 
@@ -50,6 +51,8 @@ class Settings:
     topics: TopicMap = field(default_factory=TopicMap)
     queue: int = QUEUE
     wait_s: float = 2.0
+    tls: Tls | None = None
+    drop: Path | None = None  # CSV files of supply documents
 
 
 @dataclass
@@ -83,7 +86,9 @@ class Service:
         self._state_topic = twin_state_topic(line.site, line.area, line.line)
         gone = encode(TwinState(online=False, ts=self.intake.now(wall_ms())))
         filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *settings.topics.filters()]
-        self.link = Link(settings.host, settings.port, filters, self._received, will=Will(self._state_topic, gone))
+        will = Will(self._state_topic, gone)
+        self.link = Link(settings.host, settings.port, filters, self._received, will=will, tls=settings.tls)
+        self.link.on_trouble = lambda why: log.warning("broker: %s", why)
         self.link.on_up = lambda: self._queue.put(_Up())
         self.link.on_down = lambda why: log.warning("broker connection lost: %s", why)
         self.out = Outgoing(self.link, self._state_topic)
