@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 ANSWER_S = 8.0
 """A gateway has this long to answer."""
 QUIET_S = 2.0
-GRACE_S = 1.0
-"""What was under way when the twin went offline may still arrive for so long."""
+"""So long nothing must come where nothing may; half of it is granted to what was under way."""
 ASKED = 10
 """Numbers asked for again."""
 
@@ -54,7 +53,16 @@ class Session:
     target: Target
     seconds: float
     order: Order | None = None
+    waits: tuple[float, float] = (ANSWER_S, QUIET_S)
     tag: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    @property
+    def answer_s(self) -> float:
+        return self.waits[0]
+
+    @property
+    def quiet_s(self) -> float:
+        return self.waits[1]
 
     def log(self) -> Log:
         return Log.of(self.ear.heard, self.target.root)
@@ -103,8 +111,12 @@ class Session:
         return found
 
 
-def run(target: Target, seconds: float, order: Order | None = None) -> tuple[list[Seen], list[Finding]]:
+def run(
+    target: Target, seconds: float, order: Order | None = None, waits: tuple[float, float] = (ANSWER_S, QUIET_S)
+) -> tuple[list[Seen], list[Finding]]:
     """Talk to a gateway as the twin; returns what was heard (for the passive rules as well) and the findings.
+
+    `waits`: how long an answer may take, and how long nothing must come where nothing may.
 
     Raises TwinOnline where a twin is there already, OSError without a broker, TlsError.
     """
@@ -112,7 +124,7 @@ def run(target: Target, seconds: float, order: Order | None = None) -> tuple[lis
 
     gone = Will(target.state_topic, encode(TwinState(online=False, ts=0)))
     with Ear(target, [f"{target.root}/#", target.state_topic], gone) as ear:
-        session = Session(ear, target, seconds, order)
+        session = Session(ear, target, seconds, order, waits)
         for seen in ear.listen(SETTLE_S):
             if seen.topic == target.state_topic and b'"online":true' in seen.body.replace(b" ", b""):
                 raise TwinOnline(f"{target.state_topic}: a twin is online; stop it, or check on a broker of its own")
@@ -147,10 +159,10 @@ def rebirth(session: Session) -> Iterator[tuple[Item | None, str]]:
     """Asked for, the birth comes again and says the same."""
     before = session.log().births()[session.epoch()]
     session.request("rebirth")
-    heard = session.hear(ANSWER_S, lambda item: item.kind == "birth")
+    heard = session.hear(session.answer_s, lambda item: item.kind == "birth")
     again = [item for item in heard if item.kind == "birth" and item.payload is not None]
     if not again:
-        yield None, f"no birth within {ANSWER_S:g} s of /req rebirth"
+        yield None, f"no birth within {session.answer_s:g} s of /req rebirth"
     elif (again[-1].payload.e, again[-1].payload.s) != (before.e, before.s):
         yield again[-1], "the birth that came is of another epoch or another first number"
 
@@ -158,7 +170,7 @@ def rebirth(session: Session) -> Iterator[tuple[Item | None, str]]:
 def expired_request(session: Session) -> Iterator[tuple[Item | None, str]]:
     """A request that has expired is not answered."""
     session.request("rebirth", late=True)
-    for item in session.hear(QUIET_S):
+    for item in session.hear(session.quiet_s):
         if item.kind == "birth":
             yield item, "a birth came although the request had expired"
 
@@ -166,10 +178,10 @@ def expired_request(session: Session) -> Iterator[tuple[Item | None, str]]:
 def time_probe(session: Session) -> Iterator[tuple[Item | None, str]]:
     """Asked for the time, the gateway says its status with the present plant time."""
     session.request("time")
-    heard = session.hear(ANSWER_S, lambda item: item.kind == "status")
+    heard = session.hear(session.answer_s, lambda item: item.kind == "status")
     told = [item for item in heard if item.kind == "status" and item.payload is not None]
     if not told:
-        yield None, f"no status within {ANSWER_S:g} s of /req time"
+        yield None, f"no status within {session.answer_s:g} s of /req time"
         return
     clock = session.clock()
     off = abs(told[-1].payload.ts - clock.at(told[-1].seen.recv)) / clock.speed
@@ -183,16 +195,16 @@ def offline(session: Session) -> Iterator[tuple[Item | None, str]]:
     if not before:
         raise Unjudged("no numbered message came: have the plant move, or record for longer")
     session.twin(online=False)
-    session.hear(GRACE_S)
-    heard = [item for item in session.hear(max(3.0, session.seconds / 2)) if item.number is not None]
+    session.hear(session.quiet_s / 2)
+    heard = [item for item in session.hear(max(2 * session.quiet_s, session.seconds / 2)) if item.number is not None]
     session.twin(online=True)
     for item in heard:
         yield item, f"number {item.number[1] if item.number else ''} was sent while the twin was offline"
     if heard:
         return
     newest = max(session.known())
-    again = session.hear(ANSWER_S, lambda item: item.number is not None and item.number[1] == newest)
-    again += session.hear(GRACE_S)
+    again = session.hear(session.answer_s, lambda item: item.number is not None and item.number[1] == newest)
+    again += session.hear(session.quiet_s)
     numbers = {item.number[1] for item in again if item.number is not None}
     if newest not in numbers:
         yield None, f"number {newest} was never confirmed, and did not come again when the twin came back"
@@ -232,7 +244,7 @@ def replay(session: Session) -> Iterator[tuple[Item | None, str]]:
             left.discard(item.number[1])
         return not left
 
-    came = [item for item in session.hear(ANSWER_S, done) if item.number is not None]
+    came = [item for item in session.hear(session.answer_s, done) if item.number is not None]
     found = {item.number[1]: item for item in came if item.number is not None and item.kind != "hist"}
     history = {item.number[1]: item for item in came if item.number is not None and item.kind == "hist"}
     for number in range(low, high + 1):
@@ -240,7 +252,7 @@ def replay(session: Session) -> Iterator[tuple[Item | None, str]]:
         if again is None and number in history:
             yield history[number], f"number {number} was asked for again and came on /hist, not on its own topic"
         elif again is None:
-            yield None, f"number {number} was asked for again and did not come within {ANSWER_S:g} s"
+            yield None, f"number {number} was asked for again and did not come within {session.answer_s:g} s"
         elif same(again) != same(known[number]):
             yield again, f"number {number} came again with another content"
 
@@ -249,9 +261,9 @@ def confirmed(session: Session) -> Iterator[tuple[Item | None, str]]:
     """What a watermark covers is deleted: asked for again, it does not come."""
     low, high, _ = _range(session)
     session.say("ack", encode(Ack(e=session.epoch(), hw=high, holes=[], ts=session.now())), retain=True)
-    session.hear(QUIET_S)
+    session.hear(session.quiet_s)
     session.request("replay", low, high)
-    for item in session.hear(QUIET_S):
+    for item in session.hear(session.quiet_s):
         if item.number is not None and low <= item.number[1] <= high and item.kind != "gap":
             yield item, f"number {item.number[1]} was confirmed with hw {high}, and is still sent"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.conformance_active import ANSWER_S, ActiveRule, Session
+from ingest.conformance_active import ActiveRule, Session
 from ingest.conformance_log import Item, Unjudged
 from ingest.keys import sign
 from ingest.payloads import Cmd, encode
@@ -43,15 +43,18 @@ def _cmd(session: Session, name: str, **changes: Any) -> Cmd:
     return msgspec.structs.replace(cmd, **changes)
 
 
-def _answers(session: Session, cmd: Cmd, last: tuple[str, ...], seconds: float = ANSWER_S) -> list[Item]:
+def _answers(session: Session, cmd: Cmd, last: tuple[str, ...]) -> list[Item]:
     """Send a command and wait for its last step."""
 
     def mine(item: Item) -> bool:
-        return item.kind == "cmdack" and item.payload is not None and item.payload.id == cmd.id
+        ours = item.kind == "cmdack" and item.payload is not None and item.payload.id == cmd.id
+        return ours and item.number not in before
 
     time.sleep(PAUSE_S)
+    session.hear(0.1)
+    before = {item.number for item in session.log().kind("cmdack")}  # a tail that is sent again is no answer
     session.say("cmd", encode(cmd), cmd.id)
-    heard = session.hear(seconds, lambda item: mine(item) and item.payload.step in last)
+    heard = session.hear(session.answer_s, lambda item: mine(item) and item.payload.step in last)
     found = [item for item in heard if mine(item)]
     once = {item.number: item for item in found}
     return list(once.values())
@@ -65,7 +68,7 @@ def _rejected(session: Session, cmd: Cmd, what: str) -> Iterator[tuple[Item | No
         yield bad, f"{what} command was {bad.payload.step}"
     elif "rejected" not in steps:
         told = f"told {', '.join(steps)}" if steps else "said nothing"
-        yield None, f"{what} command: expected the step rejected within {ANSWER_S:g} s, the gateway {told}"
+        yield None, f"{what} command: expected the step rejected within {session.answer_s:g} s, the gateway {told}"
 
 
 def unsigned(session: Session) -> Iterator[tuple[Item | None, str]]:
@@ -125,7 +128,7 @@ def lease(session: Session) -> Iterator[tuple[Item | None, str]]:
     if ended() is None:
         wanted = (ident, "lease_ended")
         session.hear(
-            LEASE_WALL_S + ANSWER_S,
+            LEASE_WALL_S + session.answer_s,
             lambda item: item.kind == "cmdack" and item.payload and (item.payload.id, item.payload.step) == wanted,
         )
     if ended() is None:

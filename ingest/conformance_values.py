@@ -23,13 +23,20 @@ def _readings(log: Log) -> Iterator[tuple[Item, Tag, float, int]]:
     tags: dict[str, dict[int, Tag]] = {}
     for item in log.kind("birth"):
         tags.setdefault(item.payload.e, {}).update({tag.i: tag for tag in item.payload.tags})
-    said = sorted(log.kind("data", "hist"), key=lambda item: (item.payload.e, item.payload.s))
-    for item in said:
+    for item in _once(log.kind("data", "hist")):
         p = item.payload
         for i, dt, v, q in zip(p.i, p.dt, p.v, p.q, strict=True):
             tag = tags.get(p.e, {}).get(i)
             if tag is not None and q != BAD:
                 yield item, tag, v, p.t0 + dt
+
+
+def _once(items: list[Item]) -> list[Item]:
+    """Messages in the order of their numbers, each once: what is sent again must not count again."""
+    first: dict[tuple[str, int], Item] = {}
+    for item in items:
+        first.setdefault((item.payload.e, item.payload.s), item)
+    return [first[key] for key in sorted(first)]
 
 
 def counters(log: Log) -> Iterator[tuple[Item | None, str]]:
@@ -44,7 +51,7 @@ def counters(log: Log) -> Iterator[tuple[Item | None, str]]:
         if value < newest.get(key, 0):
             yield item, f"{tag.name} fell from {newest.get(key, 0):g} to {value:g} inside epoch {item.payload.e}"
         newest[key] = max(value, newest.get(key, 0))
-    for item in sorted(log.kind("event"), key=lambda one: (one.payload.e, one.payload.s)):
+    for item in _once(log.kind("event")):
         event = item.payload
         if event.count is None:
             continue

@@ -151,6 +151,7 @@ def test_what_is_allowed_is_not_called_wrong() -> None:
     original = json.loads(good()[2].body)
     again = [
         good()[2],  # a replay, word for word
+        *([data(10, {1: 8}, i=[1, 1], dt=[0, 1], v=[8, 9], q=[0, 0])] * 2),  # two counts in one message, sent twice
         seen("hist", original | {"h": 1}),  # the same number as history
         with_birth(plant_time={"origin": NOW, "speed": 60, "wall": NOW}),
     ]
