@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from hardware.outbox import Limits
-from ingest.tls import Tls
+from ingest.tls import Tls, TlsError
 from sim.plant import STATES, Plant, Sensor
 
 
@@ -70,6 +70,10 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         ) from error
     if not 0.1 <= file.outbox.max_mb <= 1_000_000:
         raise ValueError(f"{path}: outbox.max_mb {file.outbox.max_mb}: expected 0.1 or more megabytes")
+    try:
+        tls = file.tls.files() if file.tls is not None else None
+    except TlsError as error:
+        raise ValueError(f"{path}: {error}") from None
     limits = Limits(int(file.outbox.max_mb * 2**20), file.outbox.max_age_h * 3600, file.outbox.event_age_h * 3600)
     return GatewayConfig(
         file.plant,
@@ -80,7 +84,7 @@ def read_config(path: Path, data: Path) -> GatewayConfig:
         limits,
         file.deadband,
         tuple(file.cells),
-        file.tls.files() if file.tls is not None else None,
+        tls,
     )
 
 
