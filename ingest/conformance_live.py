@@ -17,7 +17,7 @@ from ingest.message import Message
 from ingest.mqtt import Link, Will
 from ingest.tls import Tls
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 SETTLE_S = 1.0
 MARKS = {"pass": "ok", "fail": "FAILS", "unjudged": "?"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import plantwin
 from ingest.broker import Embedded, Options, free_port, make
 from ingest.conformance import Finding, check
 from ingest.conformance_active import run
@@ -20,7 +21,8 @@ from ingest.conformance_live import Ear, Target
 from ingest.conformance_log import Log
 from ingest.journal import Journal
 from ingest.topicmap import load
-from tests.ingest.kit import numbers, serve, until
+from ingest.wire import TwinState, encode
+from tests.ingest.kit import Publisher, numbers, serve, until
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PUBLISHER = (EXAMPLES / "publisher.py").read_text()
@@ -106,6 +108,40 @@ def findings(broker: Embedded, tmp_path_factory: pytest.TempPathFactory) -> dict
 def test_the_check_finds_what_was_altered_and_nothing_else(name: str, findings: dict[str, list[Finding]]) -> None:
     broken = {one.rule: one.why for one in findings[name] if one.verdict == "fail"}
     assert set(broken) == ALTERED[name][2], broken
+
+
+def test_the_command_records_and_checks_a_live_gateway(
+    broker: Embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = "ptw/v1/demo/machining/live/cell1"
+    where = ["--broker", f"127.0.0.1:{broker.options.port}", "--root", root, "--seconds", "2"]
+    online = encode(TwinState(online=True, ts=1))
+    process = start(PUBLISHER, tmp_path / "example", broker.options.port, root)
+    try:
+        with Publisher(broker.options.port, source="ptw/v1/demo/machining/live/other") as twin:
+            twin.raw("ptw/v1/demo/machining/live/_twin/state", online, retain=True)
+            with Ear(Target("127.0.0.1", broker.options.port, root), [f"{root}/#"]) as ear:
+                ear.listen(30, lambda new: any(seen.topic.endswith("/event") for seen in new))
+        assert wire("record", str(tmp_path / "log.jsonl"), *where) == 0
+        assert wire("check", "--file", str(tmp_path / "log.jsonl")) == 0
+        assert wire("check", *where) == 0
+        told = capsys.readouterr().out
+        assert told.count("0 broken, 1 could not be judged") == 2  # the will
+        assert wire("check", "--active", *where) == 1
+        assert "a twin is online" in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.wait()
+    nobody = ["--broker", f"127.0.0.1:{free_port()}", "--root", root]
+    assert wire("check", *nobody) == 1
+    assert "Connection refused" in capsys.readouterr().err
+
+
+def wire(*arguments: str) -> int:
+    try:
+        return plantwin.main(["wire", *arguments])
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 def test_the_example_loses_nothing_to_a_kill(broker: Embedded, tmp_path: Path) -> None:
