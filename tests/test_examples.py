@@ -28,16 +28,14 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PUBLISHER = (EXAMPLES / "publisher.py").read_text()
 OBEYS = '\nTAGS.append({"i": 2, "name": "set/cap", "type": "int"})\n'
 STEPS = {
-    "obeys": 'for step in ("received", "accepted"):\n'
-    '            tell("cmdack/" + body["id"], id=body["id"], step=step, t=now())',
-    "silent": "pass",
+    "obeys": 'for step in ("accepted", "executed"):\n'
+    '            tell("cmdack/" + body["id"], id=body["id"], step=step, t=now(), read_back=body["value"])',
 }  # fmt: skip
 ALTERED: dict[str, tuple[str, str, set[str]]] = {
     "as_it_is": ("", "", set()),
     "no_rebirth": ("        connected(client)  # rebirth, time", "        pass", {"rebirth", "time-probe"}),
     "no_expiry": ('elif body["expires"] > now():', "else:", {"request-expiry"}),
     "no_replay": ('again(body["from"], body["to"])', "pass", {"replay"}),
-    "replay_short": ('again(body["from"], body["to"])', 'again(body["from"], body["to"] - 1)', {"replay"}),
     "other_words": (
         'again(body["from"], body["to"])',
         """client.publish(f'{ROOT}/gap', f'{{"e":"{EPOCH}","s":{body["to"]},"from":1,"to":1,"why":"x"}}', qos=1)""",
@@ -47,7 +45,6 @@ ALTERED: dict[str, tuple[str, str, set[str]]] = {
     "never_deletes": ('db.execute("DELETE FROM outbox WHERE s <= ?", (body["hw"],))', "pass", {"ack-deletes"}),
     "forgets": ("again(0, last if online else 0)", "pass", {"twin-offline"}),
     "obeys_anyone": ("", STEPS["obeys"], {"cmd-unsigned", "cmd-forged", "cmd-expired"}),
-    "silent_on_commands": ("", STEPS["silent"], {"cmd-unsigned", "cmd-forged", "cmd-expired"}),
 }  # fmt: skip
 
 
@@ -132,9 +129,6 @@ def test_the_command_records_and_checks_a_live_gateway(
     finally:
         process.kill()
         process.wait()
-    nobody = ["--broker", f"127.0.0.1:{free_port()}", "--root", root]
-    assert wire("check", *nobody) == 1
-    assert "Connection refused" in capsys.readouterr().err
 
 
 def wire(*arguments: str) -> int:
@@ -160,7 +154,7 @@ def test_the_example_loses_nothing_to_a_kill(broker: Embedded, tmp_path: Path) -
                 process.wait()
         got = numbers(live.path, root)
         assert sorted(got) == list(range(1, len(got) + 1))
-        assert len(got) >= 8
+        assert len(got) >= 7
         assert live.entry(root).rejected == {}
     finally:
         live.service.stop()
