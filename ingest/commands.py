@@ -1,4 +1,4 @@
-"""The commands of the wire: broker, ingest, keys."""
+"""The commands of the wire: broker and ingest."""
 
 from __future__ import annotations
 
@@ -20,15 +20,6 @@ def _fail(text: str, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
-def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
-    """Make the site's key pair, by which gateways know that a command is ours."""
-    from ingest.keys import make_keys
-
-    try:
-        private, public = make_keys(data)
-    except OSError as error:
-        raise _fail(f"plantwin keys: {error}") from None
-    typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
 
 
 def broker(
@@ -89,6 +80,12 @@ def ingest(
         list[str] | None, typer.Option(help="Edge nodes to follow, GROUP or GROUP/NODE (repeatable; all without).")
     ] = None,
     sparkplug_reorder: Annotated[float, typer.Option(help="Seconds to wait for a message that is missing.")] = 2.0,
+    supply_drop: Annotated[
+        Path | None, typer.Option(help="Folder where CSV files of supply documents are put.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="TLS: certificate of the site's CA.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS: the twin's certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: its private key.")] = None,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
@@ -97,6 +94,7 @@ def ingest(
     from ingest.mapping_rows import load_topics
     from ingest.run import run
     from ingest.service import Settings
+    from ingest.tls import Tls, TlsError
     from ingest.topicmap import TopicMap, TopicMapError
 
     host, _, number = broker.rpartition(":")
@@ -106,11 +104,13 @@ def ingest(
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
         spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
-        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb)
+        where = _line(plant, (site, area, line))
+        tls = Tls.of(ca, cert, key)
+        settings = Settings(data, host, int(number), where, mapped, sparkplug=spb, tls=tls, drop=supply_drop)
         code = run(settings, port, target)
     except (TopicMapError, MappingError) as error:
         raise _fail(str(error), 2) from None
-    except (JournalError, OSError) as error:
+    except (JournalError, TlsError, OSError) as error:
         raise _fail(f"plantwin ingest: {error}") from None
     raise typer.Exit(code)
 

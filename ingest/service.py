@@ -26,6 +26,7 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
 
@@ -54,6 +55,8 @@ class Settings:
     queue: int = QUEUE
     wait_s: float = 2.0
     sparkplug: SparkplugSettings | None = None
+    tls: Tls | None = None
+    drop: Path | None = None  # CSV files of supply documents
 
 
 @dataclass
@@ -89,7 +92,9 @@ class Service:
         gone = encode(TwinState(online=False, ts=self.intake.now(wall_ms())))
         plain = [f for f in settings.topics.filters() if not f.startswith("spBv1.0/")]
         filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *plain]
-        self.link = Link(settings.host, settings.port, filters, self._received, will=Will(self._state_topic, gone))
+        will = Will(self._state_topic, gone)
+        self.link = Link(settings.host, settings.port, filters, self._received, will=will, tls=settings.tls)
+        self.link.on_trouble = lambda why: log.warning("broker: %s", why)
         self.link.on_up = lambda: self._queue.put(_Up())
         self.link.on_down = lambda why: log.warning("broker connection lost: %s", why)
         self.out = Outgoing(self.link, self._state_topic)
@@ -107,7 +112,7 @@ class Service:
         assert settings.sparkplug is not None
 
         def connect(filters: list[str]) -> Link:
-            return Link(settings.host, settings.port, filters, lambda _: None, name="sparkplug")
+            return Link(settings.host, settings.port, filters, lambda _: None, name="sparkplug", tls=settings.tls)
 
         return SparkplugHost(settings.sparkplug, topic_hook(settings.topics), connect)
 
