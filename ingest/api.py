@@ -51,7 +51,8 @@ def build(service: Service) -> FastAPI:
         rejected_here = {"overflow": service.overflow} if service.overflow else {}
         view = service.intake.ledger.view()
         view["rejected"] |= rejected_here
-        return view | {"sinks": sinks(service.settings.data)}
+        storage = msgspec.to_builtins(service.storage.view)
+        return view | {"sinks": sinks(service.settings.data), "storage": storage}
 
     @app.post("/command")
     async def command(request: Request) -> dict[str, Any]:

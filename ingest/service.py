@@ -26,6 +26,7 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.retention import Limits, Storage
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
 
@@ -50,6 +51,8 @@ class Settings:
     topics: TopicMap = field(default_factory=TopicMap)
     queue: int = QUEUE
     wait_s: float = 2.0
+    limits: Limits = field(default_factory=Limits)
+    history: bool = True
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Service:
         line = settings.line
         self.settings = settings
         self.journal = Journal(settings.data / "journal.db")
+        self.storage = Storage(settings.data, self.journal, settings.limits)
         self.intake = Intake.restore(line, settings.topics, self.journal)
         self.asking = Asking(settings.wait_s)
         self.trouble: str | None = None
@@ -101,6 +105,7 @@ class Service:
         self.link.stop(self._state_topic, encode(TwinState(online=False, ts=self.intake.now(wall_ms()))))
         self._stop.set()
         self._thread.join(10)
+        self.storage.close()
         self.journal.close()
 
     # -- other threads ----------------------------------------------------------------------------------
@@ -165,6 +170,7 @@ class Service:
             for source, req in self.asking.due(self.intake, now, wall):
                 self.link.publish(topic(source, "req"), encode(req))
             self.out.slow(self.intake, now, wall)
+            self.storage.turn()
 
     def _collect(self) -> list[Message | Job | _Up]:
         wait = max(0.001, min(self._next_tick - time.monotonic(), 0.05)) if self.intake.clock else 0.05
@@ -208,6 +214,7 @@ class Service:
                 break
             rows = batch.rows
             try:
+                self.storage.check()
                 self.journal.commit(batch)
             except JournalError as error:
                 if self.trouble is None:
