@@ -36,10 +36,9 @@ class Archive:
         """The rows of the file that holds the row after `after`, or of the next file there is."""
         if self._rows and self._rows[0].pos <= after + 1 <= self._rows[-1].pos:
             return self._rows
+        self._manifest = self._manifest or Manifest.there(self._data)
         if self._manifest is None:
-            if not (self._data / "history" / "manifest.db").exists():
-                return []
-            self._manifest = Manifest(self._data)
+            return []
         gen, _ = self._manifest.position(self._journal)
         file = self._manifest.archive(gen, after) if gen else None
         if file is None:

@@ -197,12 +197,26 @@ class Journal:
             ).rowcount
             self._db.execute("INSERT OR REPLACE INTO meta VALUES('trim', ?)", (str(upto),))
             self._db.execute("COMMIT")
-            self._db.execute("PRAGMA incremental_vacuum(64)").fetchall()
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise _translate(error, self.path) from None
         return removed
+
+    def give_back(self, slack: int, pages: int) -> int:
+        """Give up to `pages` free database pages beyond `slack` back to the disk; how many there were.
+
+        Without slack the write-ahead log is emptied as well.
+        """
+        try:
+            free = int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
+            if free > slack:
+                self._db.execute(f"PRAGMA incremental_vacuum({min(pages, free - slack)})").fetchall()
+            if not slack:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise _translate(error, self.path) from None
+        return max(0, free - slack)
 
     def trimmed(self) -> int:
         """The position up to which rows were removed, 0 when none were."""

@@ -10,10 +10,11 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,7 +50,7 @@ class HistoryError(RuntimeError):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A closed Parquet file: journal positions `first`..`last` (0 where it has none) and plant ms `t0`..`t1`, closed."""
+    """A closed Parquet file: journal positions `first`..`last` (0: none) and plant ms `t0`..`t1`, both ends in."""
 
     path: str
     kind: str
@@ -122,6 +123,25 @@ class Manifest:
             self._db.close()
             raise HistoryError(f"{path}: expected a history of version {VERSION}, found version {version}")
 
+    @classmethod
+    def there(cls, data: Path) -> Manifest | None:
+        """The manifest read-only, None where there is none, or it is just being made."""
+        path = data / "history" / "manifest.db"
+        if not path.exists():
+            return None
+        try:
+            return cls(data)
+        except HistoryError:
+            if _version(path) == 0:
+                return None
+            raise
+
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.folder}: the manifest cannot be used ({error})") from None
+
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -137,17 +157,17 @@ class Manifest:
 
     def generation(self, journal: str) -> tuple[int, int]:
         """(generation, position up to which it is compacted) of a journal; one not seen before begins the next."""
-        found = self._db.execute("SELECT gen, pos FROM journals WHERE id=? ORDER BY gen DESC", (journal,)).fetchone()
-        if found is not None:
-            return int(found[0]), int(found[1])
-        newest = self._db.execute("SELECT coalesce(max(gen), 0) FROM journals").fetchone()[0]
-        self._db.execute("INSERT INTO journals VALUES(?,?,0)", (newest + 1, journal))
+        found = self.position(journal)
+        if found[0]:
+            return found
+        newest = self._rows("SELECT coalesce(max(gen), 0) FROM journals")[0][0]
+        self._rows("INSERT INTO journals VALUES(?,?,0)", (newest + 1, journal))
         return newest + 1, 0
 
     def position(self, journal: str) -> tuple[int, int]:
         """As `generation`, without beginning one: (0, 0) for a journal that was never compacted."""
-        found = self._db.execute("SELECT gen, pos FROM journals WHERE id=?", (journal,)).fetchone()
-        return (int(found[0]), int(found[1])) if found else (0, 0)
+        found = self._rows("SELECT gen, pos FROM journals WHERE id=?", (journal,))
+        return (int(found[0][0]), int(found[0][1])) if found else (0, 0)
 
     def apply(self, change: Change) -> None:
         """Commit a change, all or nothing; raises HistoryError and then nothing has changed."""
@@ -192,51 +212,51 @@ class Manifest:
         """Files of a kind that may hold times from `t0` to `t1` (plant ms, closed), oldest first."""
         low, high = t0 if t0 is not None else -(2**62), t1 if t1 is not None else 2**62
         sql = "SELECT * FROM files WHERE kind=? AND t1>=? AND t0<=? ORDER BY t0, path"
-        return [File(*row) for row in self._db.execute(sql, (kind, low, high))]
+        return [File(*row) for row in self._rows(sql, (kind, low, high))]
 
     def archive(self, gen: int, after: int) -> File | None:
         """The archive file that holds the row after a position, or the next one there is."""
         sql = "SELECT * FROM files WHERE kind=? AND gen=? AND last>? ORDER BY first LIMIT 1"
-        row = self._db.execute(sql, (ARCHIVE, gen, after)).fetchone()
-        return File(*row) if row else None
+        found = self._rows(sql, (ARCHIVE, gen, after))
+        return File(*found[0]) if found else None
 
     def dirty(self) -> set[tuple[str, int]]:
         """(site, hour) whose rollups are behind their readings."""
-        return {(site, int(hour)) for site, hour in self._db.execute("SELECT site, hour FROM dirty")}
+        return {(site, int(hour)) for site, hour in self._rows("SELECT site, hour FROM dirty")}
 
     def dropped(self) -> set[tuple[str, int]]:
         """(site, day) whose readings are gone: their rollups stand as they are."""
-        return {(site, int(day)) for site, day in self._db.execute("SELECT site, day FROM dropped")}
+        return {(site, int(day)) for site, day in self._rows("SELECT site, day FROM dropped")}
 
     def tags(self) -> list[Tag]:
         """Every tag of every source."""
-        return [Tag(*row) for row in self._db.execute("SELECT * FROM tags ORDER BY tag, source")]
+        return [Tag(*row) for row in self._rows("SELECT * FROM tags ORDER BY tag, source")]
 
     def chunk(self, origin: str, chunk: str) -> bytes | None:
         """What is known of an imported chunk, None when it was never imported."""
-        found = self._db.execute("SELECT body FROM chunks WHERE origin=? AND chunk=?", (origin, chunk)).fetchone()
-        return found[0] if found else None
+        found = self._rows("SELECT body FROM chunks WHERE origin=? AND chunk=?", (origin, chunk))
+        return found[0][0] if found else None
 
     def counts(self) -> dict[str, int]:
         """What was counted, by name."""
-        return dict(self._db.execute("SELECT name, n FROM counts"))
+        return {name: int(n) for name, n in self._rows("SELECT name, n FROM counts")}
 
     def stamp(self) -> int:
         """A number that changes with every change made by another connection."""
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        return int(self._rows("PRAGMA data_version")[0][0])
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """One consistent view over several reads."""
-        self._db.execute("BEGIN")
+        self._rows("BEGIN")
         try:
             yield
         finally:
-            self._db.execute("COMMIT")
+            self._rows("COMMIT")
 
     def sweep(self) -> int:
         """Remove files that stand in no row (left by a kill, or by a deletion that was cut short); how many."""
-        known = {path for (path,) in self._db.execute("SELECT path FROM files")}
+        known = {path for (path,) in self._rows("SELECT path FROM files")}
         found = 0
         for kind in KINDS:
             for path in (self.folder / kind).rglob("*"):
@@ -253,6 +273,14 @@ class Manifest:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _version(path: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:
+        return -1
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -24,6 +24,9 @@ log = logging.getLogger("ingest")
 GB = 1024**3
 TRIM_ROWS = 2_000
 """Rows removed in one go: some milliseconds, so that messages do not wait for it."""
+SLACK_PAGES = 4_096
+"""Free pages that the journal keeps for its next rows, unless room is short."""
+GIVE_BACK_PAGES = 256
 LOOK_S = 1.0
 
 
@@ -108,7 +111,7 @@ class Storage:
             )
 
     def turn(self) -> int:
-        """Remove a few rows that nobody needs any more; how many."""
+        """Remove a few rows that nobody needs any more and give room back; how many rows and pages."""
         if time.monotonic() < self._next:
             return 0
         try:
@@ -122,10 +125,9 @@ class Storage:
         return removed
 
     def _trim(self) -> int:
+        self._manifest = self._manifest or Manifest.there(self.data)
         if self._manifest is None:
-            if not (self.data / "history" / "manifest.db").exists():
-                return 0
-            self._manifest = Manifest(self.data)
+            return 0
         view = self.view
         view.compacted = self._manifest.position(self.journal.id())[1]
         view.cursors = cursors(self.data)
@@ -135,7 +137,9 @@ class Storage:
         view.held_by = min(holders, key=lambda name: holders[name])
         upto = min(*holders.values(), view.trimmed + TRIM_ROWS)
         upto = self.journal.newest_before(view.trimmed, upto, wall_ms() - int(self.limits.journal_hours * 3_600_000))
-        return self.journal.trim(upto) if upto > view.trimmed else 0
+        removed = self.journal.trim(upto) if upto > view.trimmed else 0
+        short = view.free < 2 * self.limits.free_bytes
+        return removed + self.journal.give_back(0 if short else SLACK_PAGES, GIVE_BACK_PAGES)
 
     def close(self) -> None:
         """Close the manifest."""

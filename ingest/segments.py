@@ -62,7 +62,7 @@ def connect(threads: int = 1, memory_mb: int = 512) -> duckdb.DuckDBPyConnection
 
 def site_of(source: str) -> str:
     """The site of a topic root."""
-    return (source.split("/") + ["", "", ""])[2] or "unknown"
+    return [*source.split("/"), "", "", ""][2] or "unknown"
 
 
 def site_name(site: str) -> str:

@@ -225,6 +225,7 @@ class Service:
                 jobs = []
                 if not self._restore():
                     return False
+                self.storage.turn()  # which is what may make room
                 continue
             self.out.committed(self.intake, rows)
             for job, result in taken:

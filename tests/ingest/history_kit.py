@@ -65,7 +65,9 @@ def stored(data: Path) -> list[tuple[int, int, str, float, int]]:
     from ingest.rollup import Scan
     from ingest.segments import connect
 
-    manifest = Manifest(data)
+    manifest = Manifest.there(data)
+    if manifest is None:
+        return []
     paths = tuple(str(manifest.folder / file.path) for file in manifest.files(READINGS))
     manifest.close()
     if not paths:
