@@ -33,6 +33,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
     "keys": ("ingest.commands", "Make the site's signing keys."),
     "map": ("ingest.commands", "Check a topic map against example messages."),
+    "history": ("ingest.commands_history", "Read or export the history."),
+    "compact": ("ingest.commands_history", "Turn the journal into Parquet and rollups (ingest does it by itself)."),
+    "import": ("ingest.commands_history", "Back-fill the history from InfluxDB, CSV or OPC UA."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
@@ -50,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
-    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
+    ("The wire", ("broker", "ingest", "keys", "map", "history", "import", "compact", "plant", "gateway", "replay")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
