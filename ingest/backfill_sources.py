@@ -89,8 +89,8 @@ def _influxql(plan: Plan, name: str, query: str, span: tuple[int, int], bad: Cou
             for series in result.get("series", []):
                 if series["columns"][0] != "time":
                     raise HistoryError(
-                        f"{plan.origin}: expected points, found {series['columns']}: this server has no InfluxQL; where it "
-                        "is VictoriaMetrics, give its address with /api/v1/export"
+                        f"{plan.origin}: expected points, found {series['columns']}: this server has no InfluxQL; "
+                        "where it is VictoriaMetrics, give its address with /api/v1/export"
                     )
                 for t, value, *_ in series["values"]:
                     yield from _value(name, t, value, span, bad)

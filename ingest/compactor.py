@@ -40,7 +40,7 @@ from ingest.manifest import (
 )  # fmt: skip
 from ingest.readings import Aliases, Row, wall_ms
 from ingest.retention import Limits
-from ingest.rollup import COLUMNS, Scan, begin, coarser, local, numbers, quoted
+from ingest.rollup import COLUMNS, NO_READINGS, Scan, begin, coarser, local, numbers, quoted
 from ingest.segments import (
     MIXED,
     Placed,
@@ -214,7 +214,9 @@ class Compactor:
         older = [file for file in self.manifest.files(HOUR, t0, t1) if file.site == site]
         columns = "source, tag, lineage, t, pos, k, value, quality"
         touched = f"{begin('t', HOUR_MS)} // {HOUR_MS} IN ({numbers(sorted(hours))})"
-        readings = Scan(tuple(str(folder / file.path) for file in files)).sql(columns, touched)
+        readings = (
+            Scan(tuple(str(folder / file.path) for file in files)).sql(columns, touched) if files else NO_READINGS
+        )
         minutes = local(readings, MINUTE_MS)
         if old:
             kept = f"{begin('b', HOUR_MS)} // {HOUR_MS} NOT IN ({numbers(sorted(hours))})"

@@ -16,6 +16,11 @@ from dataclasses import dataclass
 
 from ingest.codes import BAD
 
+NO_READINGS = (
+    "SELECT ''::VARCHAR AS source, ''::VARCHAR AS tag, ''::VARCHAR AS lineage, 0::BIGINT AS t, 0::BIGINT AS pos,"
+    " 0::INTEGER AS k, 0::DOUBLE AS value, 0::UTINYINT AS quality WHERE false"
+)
+"""SQL: the relation of readings that holds none."""
 COLUMNS = "source, tag, lineage, b, n, bad, total, low, high, t_first, v_first, t_last, v_last, area"
 """Of a rollup file, in order. `b` plant ms of the bucket's begin; `total` sum of values; `area` value x ms."""
 

@@ -70,7 +70,8 @@ def test_a_csv_is_imported_once_and_again_when_it_grew(tmp_path: Path, monkeypat
 
 
 def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
-    text = f"time,name,value,quality\n{T0},T1,7,bad\nsoon,T1,1,good\n{T0},T1\n{T0},T1,x,good\n{T0},T9,1,good\n{T0},T1,nan,good\n\n"
+    rows = (f"{T0},T1,7,bad", "soon,T1,1,good", f"{T0},T1", f"{T0},T1,x,good", f"{T0},T9,1,good", f"{T0},T1,nan,good")
+    text = "\n".join(("time,name,value,quality", *rows, "", ""))
     report = run(csv_plan(tmp_path, write(tmp_path / "a.csv", text)))
     assert report.rows == 1
     assert report.bad == {"bad_time": 1, "columns": 1, "bad_number": 2, "unmapped": 1}
@@ -232,31 +233,33 @@ def _post(url: str, body: str) -> None:
 
 
 async def _serve(port: int, ready: threading.Event, stop: threading.Event) -> None:
+    """A server that remembers 300 values, ten minutes apart, and hands out 100 an answer."""
     from asyncua import ua
+    from asyncua.server.history import HistoryDict
     from asyncua.server.server import Server
 
     server = Server()
     await server.init()
+    storage = HistoryDict(100)
+    server.iserver.history_manager.set_storage(storage)
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     space = await server.register_namespace("plant")
     node = await server.nodes.objects.add_variable(ua.NodeId("Turn.Temp", space), "Turn.Temp", 0.0)
     await server.start()
-    await server.historize_node_data_change(node, period=None, count=10_000)
-    begin = datetime.fromtimestamp(DAY / 1000, UTC)
-    for k in range(300):
-        status = ua.StatusCode(ua.UInt32(0x80000000 if k == 7 else 0x40000000 if k == 8 else 0))
-        told = ua.DataValue(
-            ua.Variant(float(k), ua.VariantType.Double),
-            StatusCode_=status,
-            SourceTimestamp=begin + timedelta(minutes=10 * k),
-        )
-        await server.write_attribute_value(node.nodeid, told)
-    await asyncio.sleep(0.5)
-    ready.set()
-    while not stop.is_set():
-        await asyncio.sleep(0.05)
-    await server.stop()
+    try:
+        await server.historize_node_data_change(node, period=None, count=10_000)
+        begin = datetime.fromtimestamp(DAY / 1000, UTC)
+        for k in range(300):
+            code = {7: ua.StatusCodes.Bad, 8: ua.StatusCodes.Uncertain}.get(k, ua.StatusCodes.Good)
+            stamp = begin + timedelta(minutes=10 * k)
+            value = ua.Variant(float(k), ua.VariantType.Double)
+            told = ua.DataValue(value, ua.StatusCode(ua.UInt32(code)), SourceTimestamp=stamp, ServerTimestamp=stamp)
+            await storage.save_node_value(node.nodeid, told)
+        ready.set()
+        await asyncio.to_thread(stop.wait)
+    finally:
+        await server.stop()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -276,8 +279,12 @@ def test_an_opc_ua_server_with_history_is_read_with_its_qualities(tmp_path: Path
         assert [q for _, _, q in found[6:10]] == [0, 3, 1, 0]
         assert [v for _, v, _ in found[:7]] == [float(k) for k in range(7)]
         assert run(plan).skipped == 2
-        with pytest.raises(HistoryError, match="nobody"):
-            run(Plan(tmp_path, "opcua-history", plan.origin, {"ns=2;s=nobody": Target("x")}, SITE, DAY, DAY + 1))
+        nowhere = f"opc.tcp://127.0.0.1:{free_port()}/"
+        with pytest.raises(HistoryError, match="Connect"):
+            run(Plan(tmp_path, "opcua-history", nowhere, mapping, SITE, DAY, DAY + 1))
+        other = Plan(tmp_path, "opcua-history", plan.origin, {"ns=2;s=none": Target("x")}, SITE, DAY, DAY + DAY_MS)
+        assert run(other).rows == 0  # what is no longer in the map is no longer there
+        assert [t for t, _, _ in imported(tmp_path)] == [DAY + k * 600_000 for k in range(144, 288)]
     finally:
         stop.set()
         thread.join(10)
