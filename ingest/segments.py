@@ -9,6 +9,7 @@ written twice gives the same names. Whoever calls commits the files to the manif
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def connect(threads: int = 1, memory_mb: int = 512) -> duckdb.DuckDBPyConnection
         config={
             "threads": threads, "memory_limit": f"{memory_mb}MB", "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"plantwin-{os.getpid()}"),
         }
     )  # fmt: skip
     db.execute("SET enable_progress_bar=false")

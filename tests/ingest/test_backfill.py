@@ -262,6 +262,7 @@ async def _serve(port: int, ready: threading.Event, stop: threading.Event) -> No
         await server.stop()
 
 
+@pytest.mark.slow  # the server itself takes seconds to build its address space
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_opc_ua_server_with_history_is_read_with_its_qualities(tmp_path: Path) -> None:
     pytest.importorskip("asyncua", reason="asyncua is not installed: pip install 'plantwin[edge]'")
