@@ -114,10 +114,18 @@ def ingest(
     influx_token: Annotated[str, typer.Option(envvar="INFLUX_TOKEN", help="Token (better in the environment).")] = "",
     influx_org: Annotated[str, typer.Option(help="Organisation.")] = "plantwin",
     influx_bucket: Annotated[str, typer.Option(help="Bucket.")] = "plantwin",
+    history: Annotated[bool, typer.Option(help="Compact the journal into Parquet and rollups.")] = True,
+    journal_hours: Annotated[float, typer.Option(min=0, help="Journal rows stay at least this long.")] = 24.0,
+    journal_gb: Annotated[float, typer.Option(min=0.001, help="Size at which the journal refuses.")] = 8.0,
+    keep_days: Annotated[float, typer.Option(min=0, help="Readings are kept this long.")] = 730.0,
+    keep_gb: Annotated[float, typer.Option(min=0.001, help="Readings take at most this much.")] = 50.0,
+    archive_days: Annotated[float, typer.Option(min=0, help="Raw rows, for a replay from empty, this long.")] = 90.0,
+    reserve_mb: Annotated[float, typer.Option(min=0, help="Refuse new messages below this much free space.")] = 256.0,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
     from ingest.journal import JournalError
+    from ingest.retention import GB, Keep, Limits
     from ingest.run import run
     from ingest.service import Settings
     from ingest.topicmap import TopicMap, TopicMapError, load
@@ -128,7 +136,12 @@ def ingest(
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load(topics) if topics else TopicMap()
-        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped)
+        limits = Limits(
+            journal_hours=journal_hours, journal_bytes=int(journal_gb * GB), free_bytes=int(reserve_mb * 1024**2),
+            readings=Keep(keep_days, int(keep_gb * GB)), archive=Keep(archive_days, int(keep_gb * GB)),
+        )  # fmt: skip
+        where = _line(plant, (site, area, line))
+        settings = Settings(data, host, int(number), where, mapped, limits=limits, history=history)
         code = run(settings, port, target)
     except TopicMapError as error:
         raise _fail(str(error), 2) from None

@@ -94,8 +94,8 @@ class _View:
 class History:
     """Reads the history of a data folder; safe from several threads, one query at a time. Raises HistoryError."""
 
-    def __init__(self, data: Path, threads: int = 2) -> None:
-        self.data = data
+    def __init__(self, data: Path | str, threads: int = 2) -> None:
+        self.data = data = Path(data)
         self._folder = data / "history"
         self._db = connect(threads)
         self._tail = Tail(data, self._db)

@@ -38,13 +38,12 @@ def local(readings: str, grain_ms: int) -> str:
       count(*) FILTER (quality <> {BAD}) AS n, count(*) FILTER (quality = {BAD}) AS bad,
       coalesce(sum(value) FILTER (quality <> {BAD}), 0) AS total,
       min(value) FILTER (quality <> {BAD}) AS low, max(value) FILTER (quality <> {BAD}) AS high,
-      min(t) FILTER (quality <> {BAD}) AS t_first, first(value ORDER BY t, pos, k) FILTER (quality <> {BAD}) AS v_first,
-      max(t) FILTER (quality <> {BAD}) AS t_last, last(value ORDER BY t, pos, k) FILTER (quality <> {BAD}) AS v_last,
-      coalesce(sum(held) FILTER (quality <> {BAD}), 0) AS area
+      min(t) FILTER (quality <> {BAD}) AS t_first, max(value) FILTER (quality <> {BAD} AND before IS NULL) AS v_first,
+      max(t) FILTER (quality <> {BAD}) AS t_last, max(value) FILTER (quality <> {BAD} AND after IS NULL) AS v_last,
+      coalesce(sum(value * (after - t)) FILTER (quality <> {BAD}), 0) AS area
     FROM (
-      SELECT *, {b} AS b, value * (lead(t) OVER (
-        PARTITION BY source, tag, lineage, {b}, quality = {BAD} ORDER BY t, pos, k) - t) AS held
-      FROM ({readings})
+      SELECT *, {b} AS b, lead(t) OVER one AS after, lag(t) OVER one AS before FROM ({readings})
+      WINDOW one AS (PARTITION BY source, tag, lineage, {b}, quality = {BAD} ORDER BY t, pos, k)
     ) GROUP BY source, tag, lineage, b"""
 
 

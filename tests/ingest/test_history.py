@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterator
+import re
+import runpy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import duckdb
+import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 
+import plantwin
 from ingest.history import Answer, History
+from ingest.history_api import routes
 from ingest.journal import Journal
 from ingest.retention import Limits
 from tests.ingest.history_kit import SMALL, T0, TAGS, Value, born, compact, minutes, tell
@@ -208,3 +217,123 @@ def test_a_history_without_any_compaction_is_the_journal(journal: Journal, tmp_p
 def test_the_limits_have_their_defaults_from_the_first_day() -> None:
     kept = Limits().kept()
     assert all(keep.days >= 90 and keep.bytes > 2**30 for keep in kept.values())
+
+
+# -- over HTTP and by command -------------------------------------------------------------------------------
+
+
+class Client:
+    """Asks the routes without a server."""
+
+    def __init__(self, data: Path) -> None:
+        self._app = FastAPI()
+        self._app.include_router(routes(data))
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.get(path, params=params)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def client(journal: Journal, tmp_path: Path) -> Client:
+    tell(journal, 1, minutes(60))
+    compact(tmp_path).close()
+    tell(journal, 61, minutes(30, T0 + HOUR))
+    return Client(tmp_path)
+
+
+ASKED = {"tag": ["turn/temp", "b1/level"], "from": T0, "to": T0 + 2 * HOUR, "step": HOUR}
+
+
+def test_the_history_over_http_in_each_format(client: Client, tmp_path: Path) -> None:
+    body = client.get("/history", params=ASKED | {"agg": "mean"}).json()
+    assert body["series"] == {
+        "b1/level": {"t": [T0, T0 + HOUR], "v": [2.0, 2.0], "n": [60, 30]},
+        "turn/temp": {"t": [T0, T0 + HOUR], "v": [49.5, 34.5], "n": [60, 30]},
+    }
+    lines = client.get("/history", params=ASKED | {"format": "csv"}).text.splitlines()
+    assert lines[0] == "t,tag,value,n,source,lineage"
+    assert len(lines) == 5
+    found = client.get("/history", params={"tag": "turn/temp", "from": T0, "to": T0 + 5, "format": "parquet"})
+    path = tmp_path / "found.parquet"
+    path.write_bytes(found.content)
+    with duckdb.connect() as db:
+        rows = db.execute("SELECT t, tag, value, quality FROM read_parquet($1)", [str(path)]).fetchall()
+    assert rows == [(T0, "turn/temp", 20.0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"agg": "median"}, "expected one of auto"),
+        ({"format": "arrow"}, "json, csv or parquet"),
+        ({"step": 0}, "step: "),
+    ],
+)
+def test_a_wrong_question_over_http_is_refused_with_words(
+    client: Client, change: dict[str, object], words: str
+) -> None:
+    answer = client.get("/history", params=ASKED | change)
+    assert answer.status_code == 422
+    assert words in answer.json()["error"]
+
+
+def test_last_values_over_http(client: Client) -> None:
+    (found,) = client.get("/last", params={"tag": "turn/temp"}).json()["last"]
+    assert (found["t"], found["value"], found["unit"]) == (T0 + HOUR + 29 * MINUTE, 49.0, "degC")
+    assert len(client.get("/last").json()["last"]) == 2
+
+
+def command(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        plantwin.main(arguments)
+    return int(end.value.code or 0)
+
+
+@pytest.mark.usefixtures("client")
+def test_the_commands_read_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", str(tmp_path)]
+    assert command(["history", *data]) == 0
+    assert "turn/temp  float degC  49 at 2026-01-05T07:29:00+00:00" in capsys.readouterr().out
+    span = ["--from", "2026-01-05T06:00", "--to", "2026-01-05T08:00Z", "--step", "1h", *data]
+    assert command(["history", "turn/temp", *span, "--agg", "max"]) == 0
+    assert (
+        capsys.readouterr().out.splitlines()[1]
+        == f"{T0},turn/temp,79.0,60,ptw/v1/demo/machining/line3/cell1,exactly_once"
+    )
+    assert command(["history", "turn/temp", *span, "--out", str(tmp_path / "x.parquet")]) == 0
+    assert "2 rows" in capsys.readouterr().out
+    assert command(["compact", *data]) == 0
+    assert "journal position 91, 1 segments, 60 readings" in capsys.readouterr().out
+    for wrong in (["history", "a", "--from", "soon", *data], ["history", "a", "--out", "x.txt", *data]):
+        assert command(wrong) == 2
+        assert "expected a" in capsys.readouterr().err
+    assert command(["history", "--data", str(tmp_path / "nowhere")]) == 1
+
+
+def test_the_import_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.csv").write_text(f"time,name,value\n{T0},T1,1\n{T0},T2,2\n", encoding="utf-8")
+    (tmp_path / "names.yaml").write_text("T1: turn/temp\n", encoding="utf-8")
+    call = ["import", "csv", str(tmp_path / "old.csv"), "--map", str(tmp_path / "names.yaml"), "--site", "a/b/c"]
+    assert command([*call, "--data", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "1 readings in 1 days; 0 days were there already; refused: 1 unmapped\n"
+    assert command(["import", "influx", "http://x", "--map", str(tmp_path / "names.yaml")]) == 2
+
+
+def test_the_example_of_the_page_runs(journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(journal, 1, minutes(120))
+    compact(tmp_path).close()
+    page = (Path(__file__).parents[2] / "docs" / "storage.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        script = tmp_path / "example.py"
+        script.write_text(block.replace("plantwin-data", str(tmp_path)), encoding="utf-8")
+        runpy.run_path(str(script))
+    said = capsys.readouterr().out
+    assert "turn/temp" in said
+    assert "49.5" in said
