@@ -237,6 +237,7 @@ async def _serve(port: int, ready: threading.Event, stop: threading.Event) -> No
     from asyncua import ua
     from asyncua.server.history import HistoryDict
     from asyncua.server.server import Server
+    from asyncua.ua.status_codes import StatusCodes
 
     server = Server()
     await server.init()
@@ -245,16 +246,17 @@ async def _serve(port: int, ready: threading.Event, stop: threading.Event) -> No
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     space = await server.register_namespace("plant")
-    node = await server.nodes.objects.add_variable(ua.NodeId("Turn.Temp", space), "Turn.Temp", 0.0)
+    node = await server.nodes.objects.add_variable(ua.NodeId.from_string(f"ns={space};s=Turn.Temp"), "Turn.Temp", 0.0)
     await server.start()
     try:
-        await server.historize_node_data_change(node, period=None, count=10_000)
+        await server.historize_node_data_change(node, period=timedelta(days=9_999), count=10_000)
         begin = datetime.fromtimestamp(DAY / 1000, UTC)
         for k in range(300):
-            code = {7: ua.StatusCodes.Bad, 8: ua.StatusCodes.Uncertain}.get(k, ua.StatusCodes.Good)
+            code = {7: StatusCodes.Bad, 8: StatusCodes.Uncertain}.get(k, StatusCodes.Good)
             stamp = begin + timedelta(minutes=10 * k)
             value = ua.Variant(float(k), ua.VariantType.Double)
-            told = ua.DataValue(value, ua.StatusCode(ua.UInt32(code)), SourceTimestamp=stamp, ServerTimestamp=stamp)
+            at = ua.DateTime.fromtimestamp(stamp.timestamp(), UTC)
+            told = ua.DataValue(value, ua.StatusCode(ua.UInt32(code)), SourceTimestamp=at, ServerTimestamp=at)
             await storage.save_node_value(node.nodeid, told)
         ready.set()
         await asyncio.to_thread(stop.wait)

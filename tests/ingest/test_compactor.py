@@ -22,6 +22,7 @@ from ingest.history import History
 from ingest.intake import Intake
 from ingest.journal import Cursor, Journal, JournalFull
 from ingest.manifest import ARCHIVE, HOUR, MINUTE, READINGS, HistoryError, Manifest
+from ingest.manifest import publish as manifest_publish
 from ingest.readings import Aliases, decode
 from ingest.retention import Keep, Storage
 from ingest.service import Job, Service, Settings
@@ -287,7 +288,7 @@ def test_a_disk_that_fills_while_a_segment_is_written_costs_nothing(
 ) -> None:
     tell(journal, 1, minutes(50))
     compactor = Compactor(tmp_path, SMALL)
-    publish = segments.publish
+    publish = manifest_publish
     left = 1
 
     def full(temporary: Path, path: Path) -> None:

@@ -197,7 +197,7 @@ def test_questions_that_make_no_sense_are_refused(tmp_path: Path) -> None:
             ((["a"], 0, 10, 1, "median"), "expected one of auto"),
         ):
             with pytest.raises(ValueError, match=words):
-                history.query(*wrong)  # type: ignore[arg-type]
+                history.query(*wrong)
 
 
 def test_quotes_in_a_name_stay_text(journal: Journal, tmp_path: Path) -> None:
