@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from ingest.files import write_atomic as write_atomic  # noqa: PLC0414 - others take it from here
 from ingest.readings import Row
 from ingest.watermark import Mark
 
@@ -192,7 +192,8 @@ class Journal:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             removed = self._db.execute(
-                "DELETE FROM rows WHERE pos>? AND pos<=? AND kind<>'birth' AND pos NOT IN (SELECT pos FROM keyed)",
+                "DELETE FROM rows WHERE pos>?1 AND pos<=?2 AND kind<>'birth'"
+                " AND pos NOT IN (SELECT pos FROM keyed WHERE pos>?1 AND pos<=?2)",
                 (_trimmed(self._db), upto),
             ).rowcount
             self._db.execute("INSERT OR REPLACE INTO meta VALUES('trim', ?)", (str(upto),))
@@ -346,17 +347,6 @@ class Cursor:
     def store(self, pos: int) -> None:
         """Remember `pos` durably."""
         write_atomic(self.path, msgspec.json.encode({"pos": pos}))
-
-
-def write_atomic(path: Path, body: bytes) -> None:
-    """Replace a file so that a reader, or a restart, sees the old or the new content and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as out:
-        out.write(body)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
 
 
 def _take_lock(path: Path) -> IO[bytes]:
