@@ -219,7 +219,8 @@ class History:
             buckets = (
                 f"{self._buckets(before, hour - LOOKBACK_MS, hour)} UNION ALL {self._buckets(ask, hour, ask.high)}"
             )
-        steps = coarser(buckets, ask.step)
+        # buckets of the step's own length need no putting together
+        steps = coarser(buckets, ask.step) if held or ask.grain not in {0, ask.step} else buckets
         steps = f"SELECT * FROM ({steps}) WHERE {self._imports(ask, 'b', ask.step)}"
         if held:
             steps = self._over_time(ask, steps, held)
