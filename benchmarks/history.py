@@ -181,7 +181,9 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         figures, detail = measure(Path(folder), options.signals, options.days, options.hz, options.runs)
-    _record.keep("history", figures, _record.versions("duckdb"), detail | {"sqlite": sqlite3.sqlite_version})
+    sizes = f"--signals {options.signals} --days {options.days} --hz {options.hz:g} --runs {options.runs}"
+    detail |= {"sqlite": sqlite3.sqlite_version, "options": sizes}
+    _record.keep("history", figures, _record.versions("duckdb"), detail)
     print(json.dumps([asdict(figure) for figure in figures]) if options.json else _record.show(figures))
     return 0
 
