@@ -34,6 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("ingest.commands_keys", "Make the site's signing keys and the certificates of its gateways."),
     "wire": ("ingest.commands_wire", "Check a gateway against the contract, live or on a recording."),
     "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
+    "history": ("ingest.commands_history", "Read or export the history."),
+    "compact": ("ingest.commands_history", "Turn the journal into Parquet and rollups (ingest does it by itself)."),
+    "import": ("ingest.commands_history", "Back-fill the history from InfluxDB, CSV or OPC UA."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
@@ -52,6 +55,7 @@ GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "replay")),
+    ("History", ("history", "import", "compact")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )

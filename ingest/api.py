@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from ingest.history_api import routes as history_routes
 from ingest.journal import JournalError
 from ingest.keys import KeyFileError, load_public, verify
 from ingest.payloads import BIG, MAX_BYTES, Cmd, Rec, Supply, WireError, encode, parse
@@ -56,7 +57,10 @@ def build(service: Service) -> FastAPI:
         if service.sparkplug is not None:
             view["sparkplug"] = service.sparkplug.view()
         papers = service.intake.papers.view(service.intake.now(wall_ms()))
-        return view | {"sinks": sinks(service.settings.data), "supply": papers}
+        storage = msgspec.to_builtins(service.storage.view)
+        return view | {"sinks": sinks(service.settings.data), "supply": papers, "storage": storage}
+
+    app.include_router(history_routes(service.settings.data))
 
     @app.post("/command")
     async def command(request: Request) -> dict[str, Any]:

@@ -86,12 +86,20 @@ def ingest(
     ca: Annotated[Path | None, typer.Option(help="TLS: certificate of the site's CA.")] = None,
     cert: Annotated[Path | None, typer.Option(help="TLS: the twin's certificate.")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS: its private key.")] = None,
+    history: Annotated[bool, typer.Option(help="Compact the journal into Parquet and rollups.")] = True,
+    journal_hours: Annotated[float, typer.Option(min=0, help="Journal rows stay at least this long.")] = 24.0,
+    journal_gb: Annotated[float, typer.Option(min=0.001, help="Size at which the journal refuses.")] = 8.0,
+    keep_days: Annotated[float, typer.Option(min=0, help="Readings are kept this long.")] = 730.0,
+    keep_gb: Annotated[float, typer.Option(min=0.001, help="Readings take at most this much.")] = 50.0,
+    archive_days: Annotated[float, typer.Option(min=0, help="Raw rows, for a replay from empty, this long.")] = 90.0,
+    reserve_mb: Annotated[float, typer.Option(min=0, help="Refuse new messages below this much free space.")] = 256.0,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
     from ingest.journal import JournalError
     from ingest.mapping import MappingError
     from ingest.mapping_rows import load_topics
+    from ingest.retention import GB, Keep, Limits
     from ingest.run import run
     from ingest.service import Settings
     from ingest.tls import Tls, TlsError
@@ -104,9 +112,14 @@ def ingest(
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
         spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
-        where = _line(plant, (site, area, line))
-        tls = Tls.of(ca, cert, key)
-        settings = Settings(data, host, int(number), where, mapped, sparkplug=spb, tls=tls, drop=supply_drop)
+        limits = Limits(
+            journal_hours=journal_hours, journal_bytes=int(journal_gb * GB), free_bytes=int(reserve_mb * 1024**2),
+            readings=Keep(keep_days, int(keep_gb * GB)), archive=Keep(archive_days, int(keep_gb * GB)),
+        )  # fmt: skip
+        settings = Settings(
+            data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb, tls=Tls.of(ca, cert, key),
+            drop=supply_drop, limits=limits, history=history,
+        )  # fmt: skip
         code = run(settings, port, target)
     except (TopicMapError, MappingError) as error:
         raise _fail(str(error), 2) from None

@@ -9,12 +9,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import msgspec
 import uvicorn
 
 from ingest.api import build
-from ingest.influx import SinkProcess, Target
+from ingest.compactor import child as compactor
+from ingest.influx import Target
+from ingest.influx import child as influx_sink
 from ingest.journal import write_atomic
 from ingest.service import Job, Service, Settings
 from ingest.supplydrop import Drop
@@ -35,7 +38,8 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
     web = Web(service, listener)
     service.start()
     web.start()
-    sink = SinkProcess(settings.data, target) if target is not None else None
+    children = [compactor(settings.data, settings.limits)] if settings.history and find_spec("duckdb") else []
+    children += [influx_sink(settings.data, target)] if target is not None else []
     try:
         _wait(lambda: web.server.started and service.link.connected, done)
         line = settings.line
@@ -49,12 +53,12 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
         while not done.wait(1.0):
             if drop is not None:
                 drop.scan()
-            if sink is not None:
-                sink.keep_up()
+            for child in children:
+                child.keep_up()
             told = certificate(service, told)
     finally:
-        if sink is not None:
-            sink.stop()
+        for child in children:
+            child.stop()
         web.stop()
         service.stop()
     return 0

@@ -26,6 +26,7 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.retention import Limits, Storage
 from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
@@ -57,6 +58,8 @@ class Settings:
     sparkplug: SparkplugSettings | None = None
     tls: Tls | None = None
     drop: Path | None = None  # CSV files of supply documents
+    limits: Limits = field(default_factory=Limits)
+    history: bool = True
 
 
 @dataclass
@@ -81,6 +84,7 @@ class Service:
         self.settings = settings
         self.journal = Journal(settings.data / "journal.db")
         self.sparkplug = self._sparkplug(settings) if settings.sparkplug else None
+        self.storage = Storage(settings.data, self.journal, settings.limits)
         self.intake = self._intake()
         self.asking = Asking(settings.wait_s)
         self.trouble: str | None = None
@@ -137,6 +141,7 @@ class Service:
         self.link.stop(self._state_topic, encode(TwinState(online=False, ts=self.intake.now(wall_ms()))))
         self._stop.set()
         self._thread.join(10)
+        self.storage.close()
         self.journal.close()
 
     # -- other threads ----------------------------------------------------------------------------------
@@ -204,6 +209,7 @@ class Service:
             self.out.slow(self.intake, now, wall)
             if self.sparkplug is not None:
                 self.sparkplug.turn()
+            self.storage.turn()
 
     def _collect(self) -> list[Message | Job | _Up]:
         wait = max(0.001, min(self._next_tick - time.monotonic(), 0.05)) if self.intake.clock else 0.05
@@ -247,6 +253,7 @@ class Service:
                 break
             rows = batch.rows
             try:
+                self.storage.check()
                 self.journal.commit(batch)
             except JournalError as error:
                 if self.trouble is None:
@@ -257,6 +264,7 @@ class Service:
                 jobs = []
                 if not self._restore():
                     return False
+                self.storage.turn()  # which is what may make room
                 continue
             self.out.committed(self.intake, rows)
             for job, result in taken:
