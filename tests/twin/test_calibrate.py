@@ -130,6 +130,7 @@ def parts(w: Writer, n: int, lost: int = -1) -> None:
     """Parts of 60 s each at `cut`, ten seconds apart; the end of one may be lost on the way."""
     for i in range(n):
         w.event(70 * i, "work_start", "cut", product="a", unit=1, count=i + 1)
+        w.ticks(70 * i + 1, 70 * i + 60)
         if i == lost:
             w.skip()
         else:
