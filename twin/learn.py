@@ -67,6 +67,7 @@ class Learner:
                 self._receipt(state, msgspec.convert(obs.body, Supply))
             apply_observation(self.topology, state, obs)
             if event is not None and at is not None:
+                self.learned.units[at[0]][at[1]].source = obs.source
                 self._event(state, at, event, max(obs.t, 1), repair)
         self._count(state)
 
@@ -82,19 +83,21 @@ class Learner:
             if len(self.learned.sources) > 64:
                 self.learned.sources.clear()
             self.learned.sources[key] = Numbers(obs.s, obs.t)
-            self._doubt(state, known.t if known else obs.t)
+            self._doubt(state, known.t if known else obs.t, obs.source)
             return
         came = self._came[key]
         lost = sum(s not in came for s in range(known.upto + 1, obs.s))
         if lost:
             self.learned.lost += lost
-            self._doubt(state, known.t)
+            self._doubt(state, known.t, obs.source)
         known.upto, known.t = max(known.upto, obs.s), obs.t
 
-    def _doubt(self, state: TwinState, t: int) -> None:
-        """Everything open is known up to `t` only."""
+    def _doubt(self, state: TwinState, t: int, source: str) -> None:
+        """Everything open that this source tells of is known up to `t` only."""
         for s, units in enumerate(self.learned.units):
             for u, unit in enumerate(units):
+                if unit.source != source:
+                    continue
                 self._pause(s, unit, t)
                 if unit.doing:
                     self.learned.of(unit.name).add(t, unit.done, cut=True)

@@ -66,6 +66,7 @@ class OpenUnit(msgspec.Struct):
     `doing` "", "work" or "setup"; `name` the parameter it is a span of; `since` when the running piece began (0: it
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
+    `source`: who tells of it.
     """
 
     doing: str = ""
@@ -81,6 +82,7 @@ class OpenUnit(msgspec.Struct):
     fresh: dict[str, bool] = {}
     ended: str = ""
     ended_t: int = 0
+    source: str = ""
 
 
 class Numbers(msgspec.Struct):
