@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "calibrate": ("twin.commands_calibrate", "Compare a plant file's parameters with what a journal says; propose."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
@@ -56,7 +57,7 @@ GROUPS = (
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "replay")),
     ("History", ("history", "import", "compact")),
-    ("The twin and its people", ("twin", "advise", "dashboard")),
+    ("The twin and its people", ("twin", "calibrate", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 

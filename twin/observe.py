@@ -11,7 +11,7 @@ from twin import byhand, floor, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done, held
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, Refit, TagState, TwinState, Unit, count, done, held
 from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
@@ -38,6 +38,7 @@ class Obs(msgspec.Struct):
     value: float = 0.0
     quality: int = 0
     body: Any = None
+    e: str = ""  # epoch of the source, "" where it has none
 
     @property
     def key(self) -> tuple[int, int, str, int, int, str]:
@@ -283,6 +284,8 @@ def _manual(f: Floor, obs: Obs) -> None:
         k = f.topology.stock[thing]
         known = getattr(f.state.stocks[k], what)
         _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
+    elif what == "refit":
+        f.state.refits[thing] = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
     else:
         count(f.state, "manual_unknown")
 
