@@ -51,10 +51,11 @@ class _Source:
 class Recorder:
     """Runs `plant` and writes `folder/journal.db` and `folder/truth.jsonl`; `FileExistsError` where they exist.
 
-    `options.speed` is ignored: a recording runs as fast as it can.
+    `options.speed` is ignored: a recording runs as fast as it can. A station without any sensor has no controller that
+    could tell what happens there; without `events` nobody does.
     """
 
-    def __init__(self, plant: Plant, options: Options, folder: Path) -> None:
+    def __init__(self, plant: Plant, options: Options, folder: Path, *, events: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("journal.db", "truth.jsonl"):
             if (folder / name).exists():
@@ -69,6 +70,8 @@ class Recorder:
         self.epoch = f"{options.seed & 0xFFFFFFFF:08x}"
         self.sources: dict[str, _Source] = {}
         self.written = 0
+        buffers = {s.buffer: s.id for s in plant.stations if s.buffer}
+        self.tells = {buffers.get(s.thing, s.thing) for s in plant.sensors} if events else set[str]()
         self._messages: list[Message] = []
         self._batch = Batch()
         self._ms = self.virtual.ms(self.virtual.live_s)
@@ -111,6 +114,8 @@ class Recorder:
         self._ms = max(self._ms, int(message["t"]))
         if "v" in message:
             self._values(message["t"], message["v"])
+            return
+        if message["event"]["thing"] not in self.tells:
             return
         payload = self.readout.event(message["t"], message["event"])
         source = self._source(self.readout.cell_of_thing(str(payload["thing"])))
