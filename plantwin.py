@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "track": ("twin.commands_track", "Replay a recording with faults through the twin and compare with the truth."),
+    "observe": ("twin.commands_track", "Say what a plant's tags let the twin know, before anything is connected."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
@@ -51,7 +53,7 @@ GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
-    ("The twin and its people", ("twin", "advise", "dashboard")),
+    ("The twin and its people", ("twin", "track", "observe", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 

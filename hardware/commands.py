@@ -21,11 +21,17 @@ def plant(
     broker: Annotated[str, typer.Option(help="MQTT broker for the ERP's documents, HOST:PORT; empty for none.")] = "",
     disturb: Annotated[str, typer.Option(help="auto, none, bottleneck, or a JSON file of breakdowns.")] = "auto",
     twist: Annotated[bool, typer.Option(help="Differ from the plant file in ways the twin is not told.")] = True,
+    record: Annotated[str, typer.Option(help="Write this long (24h) into journal.db and truth.jsonl, then end.")] = "",
 ) -> None:
-    """Run a virtual plant with a fieldbus."""
+    """Run a virtual plant with a fieldbus, or record one for `plantwin track`."""
     from hardware.plant_service import PlantOptions, serve
     from hardware.service import run
 
+    if record:
+        from hardware.recorder import record_plant
+
+        run("plant", record_plant(PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist), record))
+        return
     run("plant", serve(PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist)))
 
 

@@ -38,6 +38,7 @@ from twin.topology import Topology, build, empty_state
 WINDOW_MS = 300_000
 """Lateness window in plant ms."""
 SNAPSHOT_VERSION = 2
+READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 
@@ -95,6 +96,7 @@ class Tracker:
         self._base = empty_state(self.topology)
         self._head = _copy(self._base)
         self._recent: list[Obs] = []
+        self._newest: dict[str, int] = {}  # when the newest reading of each tag held
         self._dirty = False
 
     @property
@@ -134,14 +136,14 @@ class Tracker:
 
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
-        self._base, self._recent, self.now = empty_state(self.topology), [], 0
+        self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
         self._head, self._dirty = _copy(self._base), False
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
         for obs in self._recent:
             apply_observation(self.topology, self._base, obs)
-        self._recent, self.now = [], t
+        self._recent, self.now, self._newest = [], t, {}
         self._base.t = t - 1
         for tag in self._base.tags.values():
             tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
@@ -243,7 +245,12 @@ class Tracker:
             self._dirty = True
             if obs.rank in EVENTS or obs.rank == TICK:
                 return  # what it counted is asserted by the next counter
+            if obs.rank in READINGS and obs.stamped < self._newest.get(obs.name, 0):
+                count(self._base, "history_only")
+                return  # the newest value of the tag has come before it, as after an outage: live before history
             obs.t = self._base.t + 1
+        if obs.rank in READINGS:
+            self._newest[obs.name] = max(self._newest.get(obs.name, 0), obs.stamped)
         if not self._recent or obs.key > self._recent[-1].key:
             self._recent.append(obs)
             if not self._dirty:
@@ -299,6 +306,10 @@ class Tracker:
             source, _, epoch = key.partition(" ")
             tracker._aliases.feed(source, parse("birth", body))
             tracker._learn_enums(source, epoch)
+        tracker._newest = {name: tag.t for name, tag in kept.base.tags.items()}
+        for obs in kept.recent:
+            if obs.rank in READINGS:
+                tracker._newest[obs.name] = max(tracker._newest.get(obs.name, 0), obs.stamped)
         tracker._dirty = True
         return tracker
 
