@@ -25,7 +25,7 @@ REMEMBERED = 240
 
 class Obs(msgspec.Struct):
     """One thing observed at plant time `t`; `key` orders those of one moment. `stamped` is the time it carried
-    (it differs from `t` only when it came too late to be put in its place).
+    (it differs from `t` only when it came too late to be put in its place; those are told in the order they happened).
     """
 
     t: int
@@ -41,8 +41,8 @@ class Obs(msgspec.Struct):
     e: str = ""  # epoch of the source, "" where it has none
 
     @property
-    def key(self) -> tuple[int, int, str, int, int, str]:
-        return (self.t, self.rank, self.source, self.s, self.k, self.name)
+    def key(self) -> tuple[int, int, int, str, int, int, str]:
+        return (self.t, self.stamped, self.rank, self.source, self.s, self.k, self.name)
 
 
 def apply_observation(topology: Topology, state: TwinState, obs: Obs) -> None:
