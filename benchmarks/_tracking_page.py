@@ -53,15 +53,22 @@ def of_outages(rows: Sequence[Row]) -> str:
 
 
 def of_sensors(rows: Sequence[Row]) -> str:
-    """Does the twin name the sensor that is wrong?"""
+    """Does the twin name the sensor that is wrong? A counter is named as the counts of its station (or unit)."""
     lines = []
     for r in rows:
         for tag in r["bad"]:
             said = [n["sensor"] for n in r["named"]]
-            share = next((n["share"] for n in r["named"] if n["sensor"] == tag), 0.0)
-            place = "no" if tag not in said else f"yes, as number {said.index(tag) + 1}"
-            lines.append([r["case"], r["what"], place, _pct(share), ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)])
+            mine = [n for n in r["named"] if n["sensor"] in _names(tag)]
+            place = f"yes, as number {said.index(mine[0]['sensor']) + 1}" if mine else "no"
+            share = _pct(mine[0]["share"] if mine else 0.0)
+            lines.append([r["case"], r["what"], place, share, ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)])
     return table(["plant", "fault (a third of the time)", "named", "time", "named most", "WIP error by station"], lines)
+
+
+def _names(tag: str) -> list[str]:
+    """How contradictions name a tag: as itself, a counter as `STATION counts` or `STATION/1 counts`."""
+    thing = tag.partition("/")[0]
+    return [tag, *([f"{thing} counts", f"{thing}/1 counts"] if "/out" in tag else [])]
 
 
 def of_growth(rows: Sequence[Row]) -> str:

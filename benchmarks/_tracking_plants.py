@@ -20,9 +20,9 @@ class Case:
 
 
 CASES = (
-    Case("line10", "ten machines, all counted and with level sensors, events", 24.0),
-    Case("half", "the same line, every second machine without any sensor", 24.0),
-    Case("resets", "the same line, 16-bit counters back to 0 at every shift change, no events", 24.0, events=False),
+    Case("line10", "ten machines, all counted and with level sensors, events", 16.0),
+    Case("half", "the same line, every second machine without any sensor", 16.0),
+    Case("resets", "the same line, 16-bit counters back to 0 at every shift change, no events", 16.0, events=False),
     Case("gearmotor", "the bundled plant: 10 work centers, oven, rework, supply; noisy levels, late states", 12.0),
 )
 

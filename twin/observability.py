@@ -7,7 +7,6 @@ documents: it is what the tags can say at best. One tag is added or taken away a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +17,9 @@ import numpy as np
 from ingest.wire import Birth, Data, Row, Tag, encode
 from sim.compile import Compiled, compile_plant
 from sim.distributions import mean
-from sim.plant import STATES, UNLIMITED, Plant, Sensor
+from sim.plant import STATES, Plant, Sensor
 from twin.limits import refuse
 from twin.observability_plant import Seen, candidates, watch
-from twin.topology import build
 from twin.track import believe, difference
 from twin.tracker import Tracker
 
@@ -93,7 +91,7 @@ def follow(plant: Plant, seen: Seen) -> dict[str, float]:
     tags = [Tag(i=i, name=s.tag, type=s.type, enum=list(STATES) if s.type == "enum" else None)  # type: ignore[arg-type]
             for i, s in enumerate(plant.sensors)]  # fmt: skip
     if tags:
-        put("birth", seen.begin, encode(Birth(v=1, e="observe", s=1, tags=tags)))
+        put("birth", seen.begin, encode(Birth(v=1, e="observe", s=1, sw="observe", tags=tags)))
     data(seen.begin, seen.first)
     errors: list[dict[str, float]] = []
     flows: list[tuple[dict[str, float], dict[str, float]]] = []
@@ -197,8 +195,8 @@ def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int
 
 
 def _warm(plant: Plant, time_s: float) -> float:
-    """A warm-up as long as the stretch; with calendars to the Monday morning after, when shops are open."""
-    return 4 * 86_400.0 + 9 * 3600 if plant.calendars else time_s
+    """A warm-up as long as the stretch; with calendars to nine in the morning of the second day, when shops are open."""
+    return 33 * 3600.0 if plant.calendars else time_s
 
 
 def _greedy(study: _Study, mine: list[Sensor], more: list[Sensor], now: float) -> list[dict[str, Any]]:
@@ -240,6 +238,3 @@ def _quantity(key: str, spread: float, blind: float, mine: list[Sensor], plant: 
         "unit": UNITS[group],
         "tags": tags,
     }
-
-
-__all__ = ["UNLIMITED", "build", "json", "observe", "read_tags"]

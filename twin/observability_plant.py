@@ -67,25 +67,23 @@ class Watched:
             if u.name == owner
         }
         self.ended: Counter[tuple[str, int, str]] = Counter()
+        self.on_moment: Callable[[], None] | None = None
 
     def run(self, tick: int) -> None:
         """Everything before `tick`, event by event, so that each end of work is counted for its unit and product."""
-        env, trace = self.model.clock.env, self.model.trace
-        while env.peek() < tick:
+        trace = self.model.trace
+        while (due := min(self.model.clock.next_times())) < tick:
             before = {u.rank: (u.phase, [p.product.spec.id for p in u.parts]) for u in self.model.units}
             seen = len(trace)
-            self.model.run(int(env.peek()) + 1)
+            self.model.run(due + 1)
             for _, slot, kind in trace[seen:]:
                 unit = self.unit_of.get(slot) if kind == WORK_END else None
                 if unit is not None and before[unit.rank][0] == IN_WORK:
                     for product in before[unit.rank][1]:
                         self.ended[unit.center.spec.id, unit.rank - unit.center.units[0].rank + 1, product] += 1
-            yielded = self.on_moment
-            if yielded is not None:
-                yielded()
+            if self.on_moment is not None:
+                self.on_moment()
         self.model.run(tick)
-
-    on_moment: Callable[[], None] | None = None
 
     @property
     def ms(self) -> int:

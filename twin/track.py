@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -119,10 +120,11 @@ def follow(plant: Plant, log: Channelled, truth: Truth) -> Followed:
     k, first = 0, None
     for line in truth.lines:
         while k < len(log.rows) and log.at[k] < line["t"]:  # a line of truth is of just before its moment
-            tracker.apply(log.rows[k])
+            tracker.apply(msgspec.structs.replace(log.rows[k], pos=tracker.pos + 1))
             k += 1
         if not tracker.now or k >= len(log.rows):
             continue
+        tracker.apply(_tick(tracker.pos + 1, line["t"] - 1))  # the twin's own clock goes on
         state = tracker.state
         believed, spread = believe(topology, state)
         true = tell(line)
@@ -142,6 +144,10 @@ def follow(plant: Plant, log: Channelled, truth: Truth) -> Followed:
     found.failed = Counter({tag: sum(s.failed.values()) for tag, s in tracker.state.tags.items() if s.failed})
     found.counts = dict(sorted(tracker.state.counts.items()))
     return found
+
+
+def _tick(pos: int, t: int) -> Row:
+    return Row(pos, t, t, "tick", "", None, None, b'{"t":%d}' % t)
 
 
 def difference(key: str, believed: float, true: float) -> float:
