@@ -61,7 +61,9 @@ def of_sensors(rows: Sequence[Row]) -> str:
             mine = [n for n in r["named"] if n["sensor"] in _names(tag)]
             place = f"yes, as number {said.index(mine[0]['sensor']) + 1}" if mine else "no"
             share = _pct(mine[0]["share"] if mine else 0.0)
-            lines.append([r["case"], r["what"], place, share, ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)])
+            lines.append(
+                [r["case"], r["what"], place, share, ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)]
+            )
     return table(["plant", "fault (a third of the time)", "named", "time", "named most", "WIP error by station"], lines)
 
 
@@ -73,7 +75,15 @@ def _names(tag: str) -> list[str]:
 
 def of_growth(rows: Sequence[Row]) -> str:
     lines = [
-        [r["case"], r["what"], f"{r['hours']:g} h", f"{r['slope_per_day']:+.2f}", f"{r['p']:.2f}", _n(r["first_quarter"]), _n(r["last_quarter"])]
+        [
+            r["case"],
+            r["what"],
+            f"{r['hours']:g} h",
+            f"{r['slope_per_day']:+.2f}",
+            f"{r['p']:.2f}",
+            _n(r["first_quarter"]),
+            _n(r["last_quarter"]),
+        ]
         for r in rows
     ]
     header = ["plant", "fault", "time", "slope (parts a day, all stations)", "p", "first quarter", "last quarter"]
@@ -82,7 +92,12 @@ def of_growth(rows: Sequence[Row]) -> str:
 
 def of_increments(found: Row) -> str:
     lines = [
-        [way, _n(found[way]["mean"]), f"{found[way]['least']:.2f} to {found[way]['greatest']:.2f}", _n(found[f"{way}_last"]["mean"])]
+        [
+            way,
+            _n(found[way]["mean"]),
+            f"{found[way]['least']:.2f} to {found[way]['greatest']:.2f}",
+            _n(found[f"{way}_last"]["mean"]),
+        ]
         for way in ("increments", "cumulative")
     ]
     head = f"mean WIP error by machine over {found['hours']:g} h, {found['recordings']} recordings"
@@ -143,8 +158,17 @@ def draw(result: Row, folder: Path) -> None:
         for panel, case in zip(panels, names, strict=True):
             for r in (r for r in shown if r["case"] == case):
                 style = "-" if r["channel"] == "wire" else "--"
-                panel.plot(r["series"]["hours"], r["series"]["wip"], style, color=colours[case], label=r["channel"], linewidth=1)
-                panel.axvspan(r["outages"][0]["from_s"] / 3600, r["outages"][0]["to_s"] / 3600, color="#8c959f", alpha=0.1)
+                panel.plot(
+                    r["series"]["hours"],
+                    r["series"]["wip"],
+                    style,
+                    color=colours[case],
+                    label=r["channel"],
+                    linewidth=1,
+                )
+                panel.axvspan(
+                    r["outages"][0]["from_s"] / 3600, r["outages"][0]["to_s"] / 3600, color="#8c959f", alpha=0.1
+                )
             panel.set_title(case, fontsize=9)
             panel.set_ylabel("parts")
             panel.legend(fontsize=7)

@@ -45,7 +45,8 @@ def line(n: int, *, half: bool = False, resets: bool = False, levels: bool = Tru
         sensors.append(f"  - {{thing: {s}, property: out, tag: {s}/out, type: counter{how}}}")
         if levels and i > 1:
             sensors.append(f"  - {{thing: b{i}, property: level, tag: b{i}/level, type: int, range: [0, 10]}}")
-    return f"""plantwin: 1
+    return (
+        f"""plantwin: 1
 site: demo
 area: tracking
 line: line{n}
@@ -62,7 +63,10 @@ buffers:
 release:
   part: {{policy: conwip, cap: {3 * n}}}
 sensors:
-""" + "\n".join(sensors) + "\n"
+"""
+        + "\n".join(sensors)
+        + "\n"
+    )
 
 
 def plant_of(name: str, folder: Path) -> Plant:

@@ -160,10 +160,12 @@ def _job(kind: str, case: Case, spec: Spec | None, folder: str, times: tuple[flo
     return one(case, spec, Path(folder), times[0])
 
 
-def measure(cases: Sequence[Case], work: Path, hours: float, *, processes: int = 1, tiny: bool = False) -> dict[str, Any]:
+def measure(
+    cases: Sequence[Case], work: Path, hours: float, *, processes: int = 1, tiny: bool = False
+) -> dict[str, Any]:
     """All figures of these plants."""
     began = time.perf_counter()
-    jobs = []
+    jobs: list[tuple[str, Case, Spec | None, str, tuple[float, float]]] = []
     for case in cases:
         folder = work / case.name
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,8 @@ from twin.tracker import Tracker
 
 PARTS = 150
 """Parts through the plant that a simulated stretch should see."""
-READINGS = 500_000
-"""Readings that all replays together may take: decides how long the simulated stretch can be."""
+TICKS = 100_000
+"""Ticks of the twin in all replays together: decides how long the simulated stretch can be."""
 LEAST_GAIN = 0.002
 """A change of the mean share that counts as one (the share of what is not known, 0 to 1)."""
 GREEDY = 3
@@ -35,7 +35,7 @@ UNITS = {"wip": "parts", "state": "of the time wrong", "on_hand": "units", "flow
 
 
 def read_tags(path: Path, plant: Plant) -> list[Sensor]:
-    """The tags named in a file, one a line (`#` begins a comment); ValueError names one that the plant does not have."""
+    """The tags named in a file, one a line (`#` begins a comment); ValueError names one the plant does not have."""
     known = {s.tag: s for s in [*candidates(plant), *plant.sensors]}
     found = []
     try:
@@ -144,17 +144,16 @@ def _blind(seen: Seen) -> dict[str, float]:
 
 
 def stretch(plant: Plant, hours: float, runs: int) -> float:
-    """Plant hours to simulate: `PARTS` parts through the slowest station, within what all replays may read."""
+    """Plant hours to simulate: `PARTS` parts through a station of median speed, within what all replays may take."""
     if hours > 0:
         return hours
-    slowest = max(
+    works = [
         mean(step.work) * plant.tick_s / next(s.units for s in plant.stations if s.id == step.station)
         for p in plant.products for step in p.steps
-    )  # fmt: skip
-    wanted = PARTS * slowest
-    a_part = 4 * max(len(p.steps) for p in plant.products)
-    affordable = READINGS / (runs * a_part) * slowest
-    return max(min(wanted, affordable), 30 * slowest, 1800.0) / 3600
+    ]  # fmt: skip
+    a_part = float(np.median(works))
+    affordable = TICKS / runs * TICK_MS / 1000
+    return max(min(PARTS * a_part, affordable), 30 * a_part, 1800.0) / 3600
 
 
 def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int) -> dict[str, Any]:
@@ -183,8 +182,8 @@ def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int
         "plant": plant.id,
         "tags": len(mine),
         "hours": round(time_s / 3600, 2),
-        "how": f"Computed from {time_s / 3600:.1f} h of the plant file's own SimPy reference (seed {seed}) read through "
-        f"these tags by the twin's tracker, without events, loss or documents; spreads are those of the second half. "
+        "how": f"Computed from {time_s / 3600:.1f} h of the plant file's own SimPy reference (seed {seed}) read "
+        f"through these tags by the twin's tracker, without events, loss or documents; spreads are of the second half. "
         f"Unknown share {now:.3f}: mean over all quantities of spread / spread without any tag.",
         "unknown": now,
         "quantities": [_quantity(key, spread, study.blind[key], mine, plant) for key, spread in base.items()],
@@ -195,7 +194,7 @@ def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int
 
 
 def _warm(plant: Plant, time_s: float) -> float:
-    """A warm-up as long as the stretch; with calendars to nine in the morning of the second day, when shops are open."""
+    """A warm-up as long as the stretch; with calendars to nine in the morning of the second day."""
     return 33 * 3600.0 if plant.calendars else time_s
 
 

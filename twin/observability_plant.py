@@ -29,7 +29,7 @@ class Seen:
 
 
 def candidates(plant: Plant) -> list[Sensor]:
-    """Tags that a plant of this kind can have and that the file does not list: states, counts, levels, releases, stocks."""
+    """Tags that such a plant can have and the file does not list: states, counts, levels, releases, stocks."""
     have = {(s.thing, s.property, s.unit, s.product) for s in plant.sensors}
     whole = {(s.thing, s.property) for s in plant.sensors}
     return [s for s in _possible(plant) if (s.thing, s.property, s.unit, s.product) not in have and (
@@ -176,7 +176,7 @@ def station_state(units: list[WorkUnit], unit: int | None) -> int:
 def watch(compiled: Compiled, sensors: list[Sensor], seed: int, warmup: int, ticks: int) -> Seen:
     """Run the reference for `warmup` ticks, then watch `sensors` for `ticks`: every change at the moment it happens."""
     watched = Watched(compiled, seed)
-    watched.run(warmup)
+    watched.model.run(warmup)  # nobody counts yet
     readers = {s.tag: read for s in sensors if (read := watched.reader(s)) is not None}
     last = {tag: read() for tag, read in readers.items()}
     seen = Seen(dict(last), watched.ms)

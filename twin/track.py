@@ -30,7 +30,7 @@ from twin.tracker import Tracker
 Series = NDArray[np.float64]
 Z90 = 1.645
 GROUPS = ("wip", "state", "product_wip", "on_hand", "on_order", "backorder", "done")
-"""Quantities: parts at a station, state of a unit (0 right, 1 wrong), parts of a product, of a stock; parts finished."""
+"""Quantities: parts at a station, state of a unit (1: wrong), parts of a product, of a stock; parts finished."""
 SETTLED = 10
 """Truth lines in a row at which the error must be no more than without the fault: then the twin is back in step."""
 BLOCK_S = 3600.0
@@ -251,7 +251,9 @@ def growth(runs: Sequence[Followed]) -> dict[str, float]:
     return {"slope_per_day": float(slope[0]) * 24, "p": float(tau.pvalue), "blocks": len(hours)}
 
 
-def report(plant: Plant, rows: Sequence[Row], truth: Truth, faults: Faults) -> tuple[dict[str, Any], Followed, Followed]:
+def report(
+    plant: Plant, rows: Sequence[Row], truth: Truth, faults: Faults
+) -> tuple[dict[str, Any], Followed, Followed]:
     """Everything `plantwin track` says, and the two runs behind it: with the faults and without."""
     clean = follow(plant, Channelled(list(rows), arrivals(rows)), truth)
     log = inject(build(plant), rows, faults)
@@ -283,7 +285,11 @@ def summary(plant: Plant, faults: Faults, run: Followed, clean: Followed) -> dic
         ],
         "growth": growth([run]),
         "named": [
-            {"sensor": tag, "share": round(n / len(run.t), 4), "without_faults": round(clean.named[tag] / len(run.t), 4)}
+            {
+                "sensor": tag,
+                "share": round(n / len(run.t), 4),
+                "without_faults": round(clean.named[tag] / len(run.t), 4),
+            }
             for tag, n in (run.named - clean.named).most_common(5)
         ],
         "failed_checks": dict((run.failed - clean.failed).most_common(5)),
