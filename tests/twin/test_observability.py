@@ -23,10 +23,10 @@ def _plant_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_tags_and_none(plant_file: Path) -> None:
     plant = load(str(plant_file))
-    full = observe(plant, None, 2.0, 1)
+    full = observe(plant, None, 1.0, 1)
     assert full["unknown"] < 0.02
     assert {q["is"] for q in full["quantities"] if q["what"].startswith(("state", "flow"))} == {"measured"}
-    blind = observe(plant, [], 2.0, 1)
+    blind = observe(plant, [], 1.0, 1)
     assert blind["unknown"] > 0.6
     assert not any(q["is"] == "measured" for q in blind["quantities"])
     assert blind["more"], "some tag helps somebody who has none"
