@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks import _tracking_page as page
 from benchmarks._tracking_plants import CASES
 from benchmarks.tracking import measure
@@ -17,8 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_the_page_says_to_type(tmp_path: Path) -> None:
-    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S) for line in block.splitlines()]
+    lines = [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
     assert len([line for line in lines if line.startswith("plantwin ")]) >= 6
     script = "set -e\n" + "\n".join(line.replace("plantwin ", f"{sys.executable} -m plantwin ", 1) for line in lines)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -34,6 +41,7 @@ def test_the_page_shows_the_result_file() -> None:
     assert all((ROOT / "docs" / "img" / name).exists() for name in page.IMAGES)
 
 
+@pytest.mark.slow
 def test_the_benchmark_is_reproducible_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """Half an hour of one plant, twice; and a third time from what the first has kept."""
     first, second = (measure(CASES[:1], tmp_path / name, 0.5, tiny=True) for name in ("a", "b"))
