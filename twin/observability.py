@@ -30,7 +30,7 @@ TICKS = 100_000
 LEAST_GAIN = 0.002
 """A change of the mean share that counts as one (the share of what is not known, 0 to 1)."""
 GREEDY = 3
-TICK_MS = 10_000
+TICK_MS = 30_000
 UNITS = {"wip": "parts", "state": "of the time wrong", "on_hand": "units", "flow": "parts an hour"}
 
 
@@ -153,7 +153,7 @@ def stretch(plant: Plant, hours: float, runs: int) -> float:
     ]  # fmt: skip
     a_part = float(np.median(works))
     affordable = TICKS / runs * TICK_MS / 1000
-    return max(min(PARTS * a_part, affordable), 30 * a_part, 1800.0) / 3600
+    return max(min(PARTS * a_part, affordable), 20 * a_part, 1800.0) / 3600
 
 
 def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int) -> dict[str, Any]:
