@@ -153,7 +153,7 @@ def stretch(plant: Plant, hours: float, runs: int) -> float:
     ]  # fmt: skip
     a_part = float(np.median(works))
     affordable = TICKS / runs * TICK_MS / 1000
-    return max(min(PARTS * a_part, affordable), 20 * a_part, 1800.0) / 3600
+    return max(min(PARTS * a_part, affordable), 10 * a_part, 1800.0) / 3600
 
 
 def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int) -> dict[str, Any]:
