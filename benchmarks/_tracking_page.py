@@ -53,20 +53,37 @@ def of_outages(rows: Sequence[Row]) -> str:
 
 
 def of_sensors(rows: Sequence[Row]) -> str:
-    """Does the twin name the sensor that is wrong?"""
+    """Does the twin name the sensor that is wrong? A counter is named as the counts of its station (or unit)."""
     lines = []
     for r in rows:
         for tag in r["bad"]:
             said = [n["sensor"] for n in r["named"]]
-            share = next((n["share"] for n in r["named"] if n["sensor"] == tag), 0.0)
-            place = "no" if tag not in said else f"yes, as number {said.index(tag) + 1}"
-            lines.append([r["case"], r["what"], place, _pct(share), ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)])
+            mine = [n for n in r["named"] if n["sensor"] in _names(tag)]
+            place = f"yes, as number {said.index(mine[0]['sensor']) + 1}" if mine else "no"
+            share = _pct(mine[0]["share"] if mine else 0.0)
+            lines.append(
+                [r["case"], r["what"], place, share, ", ".join(said[:3]), _n(r["quantities"]["wip"]["mean_abs"], 3)]
+            )
     return table(["plant", "fault (a third of the time)", "named", "time", "named most", "WIP error by station"], lines)
+
+
+def _names(tag: str) -> list[str]:
+    """How contradictions name a tag: as itself, a counter as `STATION counts` or `STATION/1 counts`."""
+    thing = tag.partition("/")[0]
+    return [tag, *([f"{thing} counts", f"{thing}/1 counts"] if "/out" in tag else [])]
 
 
 def of_growth(rows: Sequence[Row]) -> str:
     lines = [
-        [r["case"], r["what"], f"{r['hours']:g} h", f"{r['slope_per_day']:+.2f}", f"{r['p']:.2f}", _n(r["first_quarter"]), _n(r["last_quarter"])]
+        [
+            r["case"],
+            r["what"],
+            f"{r['hours']:g} h",
+            f"{r['slope_per_day']:+.2f}",
+            f"{r['p']:.2f}",
+            _n(r["first_quarter"]),
+            _n(r["last_quarter"]),
+        ]
         for r in rows
     ]
     header = ["plant", "fault", "time", "slope (parts a day, all stations)", "p", "first quarter", "last quarter"]
@@ -75,7 +92,12 @@ def of_growth(rows: Sequence[Row]) -> str:
 
 def of_increments(found: Row) -> str:
     lines = [
-        [way, _n(found[way]["mean"]), f"{found[way]['least']:.2f} to {found[way]['greatest']:.2f}", _n(found[f"{way}_last"]["mean"])]
+        [
+            way,
+            _n(found[way]["mean"]),
+            f"{found[way]['least']:.2f} to {found[way]['greatest']:.2f}",
+            _n(found[f"{way}_last"]["mean"]),
+        ]
         for way in ("increments", "cumulative")
     ]
     head = f"mean WIP error by machine over {found['hours']:g} h, {found['recordings']} recordings"
@@ -136,8 +158,17 @@ def draw(result: Row, folder: Path) -> None:
         for panel, case in zip(panels, names, strict=True):
             for r in (r for r in shown if r["case"] == case):
                 style = "-" if r["channel"] == "wire" else "--"
-                panel.plot(r["series"]["hours"], r["series"]["wip"], style, color=colours[case], label=r["channel"], linewidth=1)
-                panel.axvspan(r["outages"][0]["from_s"] / 3600, r["outages"][0]["to_s"] / 3600, color="#8c959f", alpha=0.1)
+                panel.plot(
+                    r["series"]["hours"],
+                    r["series"]["wip"],
+                    style,
+                    color=colours[case],
+                    label=r["channel"],
+                    linewidth=1,
+                )
+                panel.axvspan(
+                    r["outages"][0]["from_s"] / 3600, r["outages"][0]["to_s"] / 3600, color="#8c959f", alpha=0.1
+                )
             panel.set_title(case, fontsize=9)
             panel.set_ylabel("parts")
             panel.legend(fontsize=7)

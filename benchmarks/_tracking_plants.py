@@ -20,9 +20,9 @@ class Case:
 
 
 CASES = (
-    Case("line10", "ten machines, all counted and with level sensors, events", 24.0),
-    Case("half", "the same line, every second machine without any sensor", 24.0),
-    Case("resets", "the same line, 16-bit counters back to 0 at every shift change, no events", 24.0, events=False),
+    Case("line10", "ten machines, all counted and with level sensors, events", 16.0),
+    Case("half", "the same line, every second machine without any sensor", 16.0),
+    Case("resets", "the same line, 16-bit counters back to 0 at every shift change, no events", 16.0, events=False),
     Case("gearmotor", "the bundled plant: 10 work centers, oven, rework, supply; noisy levels, late states", 12.0),
 )
 
@@ -45,7 +45,8 @@ def line(n: int, *, half: bool = False, resets: bool = False, levels: bool = Tru
         sensors.append(f"  - {{thing: {s}, property: out, tag: {s}/out, type: counter{how}}}")
         if levels and i > 1:
             sensors.append(f"  - {{thing: b{i}, property: level, tag: b{i}/level, type: int, range: [0, 10]}}")
-    return f"""plantwin: 1
+    return (
+        f"""plantwin: 1
 site: demo
 area: tracking
 line: line{n}
@@ -62,7 +63,10 @@ buffers:
 release:
   part: {{policy: conwip, cap: {3 * n}}}
 sensors:
-""" + "\n".join(sensors) + "\n"
+"""
+        + "\n".join(sensors)
+        + "\n"
+    )
 
 
 def plant_of(name: str, folder: Path) -> Plant:

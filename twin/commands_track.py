@@ -95,7 +95,9 @@ def _show(found: dict[str, Any], faults: Faults) -> None:
 
     console = Console(highlight=False)
     channel = "what is lost is sent again" if faults.channel == "wire" else "at most once: what is lost is lost"
-    title = f"{found['plant']}: {found['hours']:.1f} h, {found['comparisons']} comparisons, {found['channel']} ({channel})"
+    title = (
+        f"{found['plant']}: {found['hours']:.1f} h, {found['comparisons']} comparisons, {found['channel']} ({channel})"
+    )
     table = Table(title=title, box=box.SIMPLE)
     columns = ("things", "RMSE", "mean error", "without faults", "greatest", "time out of step", "in the 90 % band")
     for name in ("quantity", *columns):
@@ -120,7 +122,9 @@ def _show(found: dict[str, Any], faults: Faults) -> None:
             f"growth: {g['slope_per_day']:+.3g} parts a day (total WIP error, hourly means; p of a trend {g['p']:.2g})"
         )
     for n in found["named"]:
-        console.print(f"named: {n['sensor']} in {n['share']:.1%} of the comparisons more ({n['without_faults']:.1%} without)")
+        console.print(
+            f"named: {n['sensor']} in {n['share']:.1%} of the comparisons more ({n['without_faults']:.1%} without)"
+        )
     for tag, n in found["failed_checks"].items():
         console.print(f"checks: {tag} failed {n} times more")
 
@@ -167,9 +171,7 @@ def _tell(found: dict[str, Any]) -> None:
     for name in ("quantity", "is", "spread", "without any tag", "unit", "tags"):
         table.add_column(name, justify="right" if name in ("spread", "without any tag") else "left")
     for q in found["quantities"]:
-        table.add_row(
-            q["what"], q["is"], _cell(q["spread"]), _cell(q["blind"]), q["unit"], _some(q["tags"])
-        )
+        table.add_row(q["what"], q["is"], _cell(q["spread"]), _cell(q["blind"]), q["unit"], _some(q["tags"]))
     console.print(table)
     for title, name in (("One tag more would help most", "more"), ("Without these the twin knows less", "needed")):
         rows = found[name]

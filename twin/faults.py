@@ -1,7 +1,7 @@
 """What can go wrong between a machine and the journal, done to a recorded log: a pure seeded function over its rows.
 
-Faults act in the order in which they happen. **Sensors**: a tag sticks, is biased, counters start again at 0. **The
-gateway's clock** is ahead or behind. **The channel** loses, doubles, delays and swaps messages, and is away for a while.
+Faults act in the order in which they happen. **Sensors**: a tag sticks, is biased, counters start again at 0.
+**The gateway's clock** is ahead or behind. **The channel** loses, doubles, delays and swaps messages, and is away.
 
 Two channels. `wire` is the contract of `docs/wire.md`: numbered messages from an outbox, so what is lost is asked for
 and comes `heal_s` after the gap shows; after an outage the newest values come first and the backlog at `hist_rate`
@@ -131,7 +131,9 @@ class _Sensors:
         if row.kind in ("data", "hist"):
             data: Data = parse(row.kind, row.body)
             table = self.aliases.table(row.source, data.e) or {}
-            values = [self._value(table[i].name, v, at) if i in table else v for i, v in zip(data.i, data.v, strict=True)]
+            values = [
+                self._value(table[i].name, v, at) if i in table else v for i, v in zip(data.i, data.v, strict=True)
+            ]
             return row if values == data.v else _with(row, msgspec.structs.replace(data, v=values))
         if row.kind == "event":
             event: Event = parse("event", row.body)
@@ -256,7 +258,7 @@ class _Channel:
         if not ends:
             return sent
         values: dict[str, dict[int, tuple[float, int]]] = {}
-        newest: dict[str, Data] = {}
+        newest: dict[str, tuple[str, int]] = {}  # epoch and number
         shift: dict[str, int] = {}
         found: list[_Sent] = []
         for one in sent:
@@ -264,26 +266,30 @@ class _Channel:
                 b = ends.pop(0)
                 for source, known in values.items():
                     shift[source] = shift.get(source, 0) + 1
-                    found.append(_Sent(b, one.order - 0.5, self._snapshot(source, newest[source], known, b, shift[source])))
+                    found.append(
+                        _Sent(b, one.order - 0.5, self._snapshot(source, newest[source], known, b, shift[source]))
+                    )
             row = one.row
             if row.kind == "birth":
                 values.pop(row.source, None)
             if row.kind in ("data", "event") and row.s is not None:
                 payload = parse(row.kind, row.body)
+                newest[row.source] = payload.e, payload.s
                 if row.kind == "data":
                     known = values.setdefault(row.source, {})
                     known.update({i: (v, q) for i, v, q in zip(payload.i, payload.v, payload.q, strict=True)})
-                    newest[row.source] = payload
                 if up := shift.get(row.source, 0):
                     moved = msgspec.structs.replace(payload, s=payload.s + up)
                     one.row = msgspec.structs.replace(_with(row, moved), s=moved.s)
             found.append(one)
         return found
 
-    def _snapshot(self, source: str, last: Data, known: dict[int, tuple[float, int]], t: int, shift: int) -> Row:
-        """The number is that of the newest message, moved up: the ones behind it are moved up by one more."""
-        n, s = len(known), last.s + shift
+    def _snapshot(
+        self, source: str, newest: tuple[str, int], known: dict[int, tuple[float, int]], t: int, shift: int
+    ) -> Row:
+        """The number behind that of the newest message; all that follow move up."""
+        (epoch, last), n = newest, len(known)
         values, qualities = [v for v, _ in known.values()], [q for _, q in known.values()]
-        data = Data(e=last.e, s=s, t0=t, i=list(known), dt=[0] * n, v=values, q=qualities)
+        data = Data(e=epoch, s=last + shift, t0=t, i=list(known), dt=[0] * n, v=values, q=qualities)
         self._count("snapshots after an outage")
-        return Row(0, t, t, "data", source, last.e, s, encode(data))
+        return Row(0, t, t, "data", source, epoch, data.s, encode(data))

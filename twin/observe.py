@@ -125,10 +125,7 @@ def _settle(f: Floor) -> None:
             if unit.parts and unit.ended == f.t:
                 moves.spare(f, s, u)
         if station.refill:
-            station.refill = False
-            for u, unit in enumerate(station.units):
-                if unit.said in (WORK, SETUP) and not unit.parts:
-                    moves.assume(f, s, u)
+            reconcile.refill(f, s)
     reconcile.bound_all(f)
 
 
