@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from hardware.counters import Counter
 from hardware.erp import CELL, Erp
 from hardware.gateway_config import birth_tags, cells_of
 from hardware.plant_service import PlantOptions, warmup_of
@@ -22,6 +21,7 @@ from hardware.readout import Readout
 from hardware.service import say, seconds_of
 from hardware.twist import Twist
 from hardware.virtual_plant import Options, VirtualPlant, script_of
+from ingest.counters import Counter
 from ingest.intake import Intake
 from ingest.journal import Batch, Journal
 from ingest.message import Line, Message

@@ -29,4 +29,5 @@ def test_a_small_run_has_all_figures() -> None:
     assert [f.row for f in figures] == ["Q8"] * 5
     assert detail["weeks"] == 2
     assert all(f.ratio is not None and f.ratio >= 0 for f in figures)
-    assert sorted([3, "Q8", 12, "Q13"], key=in_order) == [3, 12, "Q8", "Q13"]
+    rows: list[int | str] = [3, "Q8", 12, "Q13"]
+    assert sorted(rows, key=in_order) == [3, 12, "Q8", "Q13"]
