@@ -193,7 +193,7 @@ class Engine:
                 stale=self.stale(),
                 holes=self.tracker.holes,
                 fidelity=str(self.watch.last["light"]),
-                drifting=len(self.watch.drift.open),
+                drifting=int(self.watch.last.get("drifting", 0)),
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
@@ -212,13 +212,14 @@ class Engine:
     def drift_view(self) -> dict[str, Any]:
         """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
         with self.lock:
-            found = sorted(self.watch.drift.notices, key=lambda one: -one.t)
-            return {"notices": [told(one) for one in found], "charts": len(self.watch.drift.charts)}
+            state = self.tracker.state
+            charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
+            return {"notices": self.watch.notices(state), "charts": charts}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
         with self.lock:
-            if not self.watch.drift.close(notice, why):
+            if not self.watch.close(notice, why, self.tracker.state.learned.drift.notices):
                 return False
             body = {"id": notice, "closed": why}
             self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
@@ -302,11 +303,12 @@ class Engine:
                 self.scores.drop_after(state.t)
             self._scored = state.t
             rows, notices = self.watch.settle(state)
-            for kind, bodies in (("score", rows), ("drift", [told(notice) for notice in notices])):
+            drifted = [told(notice) for notice in notices] + self.watch.fresh(state)
+            for kind, bodies in (("score", rows), ("drift", drifted)):
                 for body in bodies:
                     self.log.buffer(Entry(state.t, kind, "service:twin", body, journal=self.tracker.pos))
             self.log.flush()
-            if rows or self.watch.last["n"] == 0:
+            if rows or drifted or self.watch.last["n"] == 0:
                 self.certificate()
 
     # recommendations -------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Learner:
         units = [[OpenUnit() for _ in range(s.units)] for s in self.topology.plant.stations]
         stations = [s.id for s in self.topology.plant.stations]
         self.learned = Learned(forget_ms=self.learned.forget_ms, stations=stations, units=units)
+        self.learned.drift.streams = _charts(self.topology)
 
     def step_back(self) -> None:
         """The clock was put back: what was open is not a span any more."""
@@ -100,7 +101,7 @@ class Learner:
                     continue
                 self._pause(s, unit, t)
                 if unit.doing:
-                    self.learned.of(unit.name).add(t, unit.done, cut=True)
+                    self.learned.span(unit.name, t, unit.done, cut=True)
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
                 self._still_alive(s, unit, t)
@@ -129,12 +130,13 @@ class Learner:
         elif kind == "setup_end" and unit.doing == "setup":
             self._pause(s, unit, t)
             if family_known(unit.name):
-                self.learned.of(unit.name).add(t, unit.done, cut=False)
+                self.learned.span(unit.name, t, unit.done, cut=False)
             unit.doing, unit.name, unit.done, unit.since = "work", unit.work, 0, t
         elif kind == "work_end":
             self._end(s, unit, event, t)
         elif kind == "scrap" and not unit.down and unit.ended_t == t and unit.ended:
             self.learned.tally("yield/" + unit.ended).add(t, 1, 0)
+            self.learned.made(unit.ended, t, scrap=True)
 
     def _family(self, event: Event) -> str:
         p = self.topology.product.get(event.product or "")
@@ -164,6 +166,7 @@ class Learner:
         name = self._operation(s, event)
         if name and any(target == SCRAP for target, _ in self._next(name)):
             self.learned.tally("yield/" + name.partition("/")[2]).add(t, 0, 1)
+            self.learned.made(name.partition("/")[2], t, scrap=False)
         first = unit.ended_t != t or not unit.ended
         unit.ended, unit.ended_t = name.partition("/")[2], t
         if not unit.doing:
@@ -176,7 +179,7 @@ class Learner:
             unit.doing, unit.down = "", 0
             return
         self._pause(s, unit, t)
-        self.learned.of(unit.name).add(t, unit.done, cut=False)
+        self.learned.span(unit.name, t, unit.done, cut=False)
         unit.doing = ""
         for mode in self._modes(s):
             if mode.clock == "parts":
@@ -224,13 +227,13 @@ class Learner:
         spans = self.learned.of(name)
         memoryless = mode.after is not None and mode.after.kind == "exponential"
         if not mode.planned and (memoryless or unit.fresh.get(mode.id)):
-            spans.add(t, unit.age.get(mode.id, 0), cut=False)
+            self.learned.span(name, t, unit.age.get(mode.id, 0), cut=False)
         else:
             spans.left_out += 1
         for renewed in (mode.id, *mode.renews):
             unit.age[renewed], unit.fresh[renewed] = 0, True
         if unit.doing and mode.part in ("repeats", "scrapped") and unit.doing == "work":
-            self.learned.of(unit.name).add(t, unit.done, cut=True)
+            self.learned.span(unit.name, t, unit.done, cut=True)
             unit.done = 0
             if mode.part == "scrapped":
                 unit.doing = ""
@@ -248,12 +251,12 @@ class Learner:
         """`repair`: since when it was worked on (0: not known; with a crew that is left out)."""
         station = self.topology.plant.stations[s]
         mode = next((m for m in station.modes if m.id == unit.mode), None)
-        spans = self.learned.of(f"repair/{station.id}/{unit.mode}")
+        name = f"repair/{station.id}/{unit.mode}"
         begun = unit.down if mode is not None and mode.crew is None else repair
         if mode is None or not begun:
-            spans.left_out += 1
+            self.learned.of(name).left_out += 1
         else:
-            spans.add(t, max(t - begun, 0), cut=cut)
+            self.learned.span(name, t, max(t - begun, 0), cut=cut)
 
     # documents and counts --------------------------------------------------------------------
 
@@ -267,14 +270,14 @@ class Learner:
         if key in stock.closed or (order is not None and doc.doc in order.got):
             return
         lane = order.lane if order is not None else LANES[0]
-        spans = self.learned.of(f"lead/{self.topology.plant.stocks[k].id}/{lane}")
+        name = f"lead/{self.topology.plant.stocks[k].id}/{lane}"
         begun = order.issued if order is not None and order.version >= 0 and not order.from_stock else 0
         if order is not None and order.from_stock and len(order.sent) == 1 and not order.got:
             begun = next(iter(order.sent.values())).left
         if not self._timed(k, lane) or begun < max(state.started, 1):
-            spans.left_out += 1
+            self.learned.of(name).left_out += 1
         else:
-            spans.add(doc.issued, max(doc.issued - begun, 0), cut=False)
+            self.learned.span(name, doc.issued, max(doc.issued - begun, 0), cut=False)
 
     def _timed(self, k: int, lane: str) -> bool:
         """Is an order's time that of its lead alone? Not where the supplier works orders off one after another."""
@@ -308,6 +311,14 @@ class Learner:
             if order.version >= 0 and not order.from_stock and order.issued >= state.started
             if self._timed(k, order.lane) and order.issued <= t
         ]
+
+
+def _charts(topology: Topology) -> int:
+    """How many streams of spans the plant has (setups come as their families meet)."""
+    plant = topology.plant
+    modes = sum(not m.planned for s in plant.stations for m in s.modes)
+    scrap = sum(any(target == SCRAP for target, _ in step.next) for p in plant.products for step in p.steps)
+    return sum(len(p.steps) for p in plant.products) + 2 * modes + scrap + len(plant.stocks)
 
 
 def family_known(name: str) -> bool:
