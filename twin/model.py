@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from twin.hidden_state import Hidden
+
 MEASURED, ESTIMATED, STALE, BAD = "measured", "estimated", "stale", "bad"
 """Marks of a value; every value has exactly one."""
 
@@ -285,6 +287,7 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
+    hidden: dict[str, Hidden] = {}  # what no sensor sees, by stretch of stations
     history: list[list[int]] = []  # per whole minute: time, WIP, finished, backorders, then stock on hand of each stock
     started: int = 0  # time of the first row
 

@@ -37,7 +37,7 @@ from twin.topology import Topology, build, empty_state
 
 WINDOW_MS = 300_000
 """Lateness window in plant ms."""
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 

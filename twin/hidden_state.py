@@ -1,0 +1,39 @@
+"""What is kept of the ensemble of one stretch of stations that no sensor sees (`twin.hidden`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Hidden(msgspec.Struct):
+    """Members as they were at plant time `t` (ms), as the bytes of float64[n, W] (`twin.hidden_kernel`).
+
+    `step` numbers the draws; `entered` and `served` are the counts imposed so far; `willing`, `least`, `most`, `level` what
+    the ends last showed; `since` when a unit behind the stretch last became free, `reacts` how many ms it
+    needed at least, lately, to begin. `quiet`: log probability of the silence
+    since something was last seen. `net` and `asked`: of the stock behind it, when `known`. `ess`: effective sample size at the
+    last weighing; `resampled`, `rethought`, `surprises`, `seen`: how often that happened.
+    """
+
+    key: str
+    n: int
+    members: bytearray
+    t: int
+    step: int = 0
+    entered: int = 0
+    served: int = 0
+    willing: int = 0
+    since: int = 0
+    least: int = 0
+    most: int = 0
+    level: int = -1
+    reacts: float = 0.0
+    quiet: float = 0.0
+    net: int = 0
+    asked: int = 0
+    known: bool = False
+    ess: float = 0.0
+    resampled: int = 0
+    rethought: int = 0
+    surprises: int = 0
+    seen: int = 0
