@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from twin import hidden_kernel as kernel
@@ -27,7 +27,7 @@ from twin.hidden_model import (
     stretches,
     tables,
 )
-from twin.hidden_state import Hidden
+from twin.hidden_state import Hidden, Seen
 from twin.model import BLOCKED, DOWN, IDLE, OFF, STARVED, TwinState
 from twin.topology import Topology
 
@@ -45,23 +45,15 @@ IMPOSSIBLE = -14.0
 """Log probability of silence (1e-6) below which what is believed must be wrong in all members."""
 SURPRISE = -13.0
 """Log weight of one moment below which hardly a member could have shown what was seen."""
+FEW = 0.05
+"""Share of effective members below which the last observations are taken in again."""
+MORE, MARK_EVERY = 8, 8
+"""With how many times as many members then, and after how many observations a copy is kept for that (two are)."""
 WRONG_STATE = 3.0
 """Log weight lost, once, for each unit before the stretch that is blocked in a member and not seen to be, or the other
 way round."""
 WRONG_LEVEL = 2.0
 """Log weight lost for each part by which a queue inside the stretch differs from its level sensor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the ends of a stretch show at one moment; counts since the first row."""
-
-    entered: int
-    served: int
-    willing: int
-    least: int
-    most: int
-    levels: tuple[tuple[int, int], ...]  # (position of the queue, parts) of the level readings of this moment
 
 
 def events_of(state: TwinState) -> tuple[bool, ...]:
@@ -186,13 +178,13 @@ def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
 class Run:
     """The members of one stretch being moved; changes `hidden` in place."""
 
-    def __init__(self, topology: Topology, stretch: Stretch, hidden: Hidden) -> None:
-        self.stretch, self.hidden = stretch, hidden
+    def __init__(self, topology: Topology, stretch: Stretch, hidden: Hidden, *, second: bool = False) -> None:
+        self.topology, self.stretch, self.hidden, self.second = topology, stretch, hidden, second
         fixed, self.tab, self.chunk = prepared(topology, stretch)
         self.cfg = fixed.copy()
         self.mem = np.frombuffer(hidden.members, dtype=np.float64).reshape(hidden.n, -1)
         self.rng = np.zeros(4, dtype=np.int64)
-        self.rng[0] = zlib.crc32(hidden.key.encode())
+        self.rng[0] = zlib.crc32(hidden.key.encode()) + second
         self._tell()
 
     def _tell(self) -> None:
@@ -215,7 +207,7 @@ class Run:
             kernel.advance(self.mem, self.cfg, self.tab, self.rng, float(dt))
             hidden.t += dt
             hidden.quiet += self.weigh()
-            if hidden.quiet < IMPOSSIBLE:
+            if hidden.quiet < IMPOSSIBLE and not self.look_again():
                 self.resample()
                 kernel.rethink(self.mem, self.cfg)
                 hidden.quiet, hidden.rethought = 0.0, hidden.rethought + 1
@@ -248,10 +240,49 @@ class Run:
             self.mem[:, LOGW] -= WRONG_STATE * (np.maximum(held - seen.most, 0) + np.maximum(seen.least - held, 0))
         self._levels(seen)
         hidden.seen += 1
-        if self.weigh() < SURPRISE:
-            hidden.surprises += 1
+        odd = self.weigh() < SURPRISE
+        hidden.surprises += odd
         if gone or opened or freed or seen.levels:
             hidden.quiet = 0.0
+        if not self.second:
+            self._remember(seen)
+            if odd or hidden.ess < FEW * hidden.n:
+                self.look_again()
+
+    def _remember(self, seen: Seen) -> None:
+        """Keep what was seen, and from time to time a copy of the members."""
+        hidden = self.hidden
+        hidden.rest = max(hidden.rest - 1, 0)
+        for kept in hidden.since_mark:
+            kept.append((hidden.t, seen))
+        if not hidden.marks or len(hidden.since_mark[-1]) >= MARK_EVERY:
+            bare = msgspec.structs.replace(hidden, marks=[], since_mark=[])
+            hidden.marks = [*hidden.marks[-1:], msgspec.msgpack.encode(bare)]
+            hidden.since_mark = [*hidden.since_mark[-1:], []]
+
+    def look_again(self) -> bool:
+        """Few members could have shown what was seen: take it in anew with many times as many, from the older copy on.
+        Whether that has helped.
+        """
+        hidden = self.hidden
+        if self.second or not hidden.marks or hidden.rest:
+            return False
+        hidden.again += 1
+        old = msgspec.msgpack.decode(hidden.marks[0], type=Hidden)
+        old.members = bytearray(np.tile(np.frombuffer(old.members, dtype=np.float64).reshape(old.n, -1), (MORE, 1)))
+        old.n *= MORE
+        run = Run(self.topology, self.stretch, old, second=True)
+        for t, seen in hidden.since_mark[0]:
+            run.go(t)
+            run.impose(seen)
+        run.go(hidden.t)
+        helped = old.ess >= FEW * hidden.n and old.quiet >= IMPOSSIBLE
+        hidden.rest = 0 if helped else MARK_EVERY
+        u = np.random.Generator(np.random.PCG64([int(self.rng[0]), hidden.step, 1])).random()
+        self.mem[:] = run.mem[pick(np.exp(run.mem[:, LOGW]), hidden.n, u)]
+        self.mem[:, LOGW] = 0.0
+        hidden.ess, hidden.quiet = min(old.ess, float(hidden.n)), old.quiet
+        return helped
 
     def _levels(self, seen: Seen) -> None:
         """Level sensors of queues: the one behind is imposed, those inside weigh."""

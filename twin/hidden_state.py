@@ -5,6 +5,19 @@ from __future__ import annotations
 import msgspec
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What the ends of a stretch show at one moment: parts that came and went since the first row, free units behind it,
+    least and most blocked units before it, (position of the queue, parts) of the level readings of this moment.
+    """
+
+    entered: int
+    served: int
+    willing: int
+    least: int
+    most: int
+    levels: tuple[tuple[int, int], ...] = ()
+
+
 class Hidden(msgspec.Struct):
     """Members as they were at plant time `t` (ms), as the bytes of float64[n, W] (`twin.hidden_kernel`).
 
@@ -12,7 +25,9 @@ class Hidden(msgspec.Struct):
     the ends last showed; `since` when a unit behind the stretch last became free, `reacts` how many ms it
     needed at least, lately, to begin. `quiet`: log probability of the silence
     since something was last seen. `net` and `asked`: of the stock behind it, when `known`. `ess`: effective sample size at the
-    last weighing; `resampled`, `rethought`, `surprises`, `seen`: how often that happened.
+    last weighing; `resampled`, `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this
+    from some observations ago, the older first; `since_mark` what was seen since, by copy; `rest`: observations until it is
+    worth while to look at them again.
     """
 
     key: str
@@ -34,6 +49,10 @@ class Hidden(msgspec.Struct):
     known: bool = False
     ess: float = 0.0
     resampled: int = 0
+    again: int = 0
     rethought: int = 0
     surprises: int = 0
     seen: int = 0
+    rest: int = 0
+    marks: list[bytes] = []
+    since_mark: list[list[tuple[int, Seen]]] = []

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sim.plant import Plant
 from sim.plantfile import load
 from tests.oracles.bayes_filter import FREE, HOLDS, BayesFilter, Line, Shown, State, path, wip
-from twin.hidden import Run, Seen
+from twin.hidden import Run
 from twin.hidden_model import Stretch, new_members, settings, stretches
-from twin.hidden_state import Hidden
+from twin.hidden_state import Hidden, Seen
 from twin.hidden_kernel import DOWN, FIELDS, LOGW, PHASE, QUEUES, settle_all
 from twin.topology import Topology, build, empty_state
 
