@@ -15,18 +15,11 @@ import zlib
 import msgspec
 import numpy as np
 
+from sim.plant import Plant
 from twin import hidden_kernel as kernel
 from twin.floor import Floor
-from twin.hidden_kernel import DELTA, HEAD, HELD, LEAST, LEVEL, LOGW, MOST, QUEUES, REACTED, SPARE, STATION, UNITS, WILLING
-from twin.hidden_model import (
-    Floats,
-    Stretch,
-    new_members,
-    settings,
-    shortest,
-    stretches,
-    tables,
-)
+from twin.hidden_kernel import DELTA, HEAD, HELD, LEAST, LEVEL, LOGW, MOST, QUEUES, REACTED, SPARE, STATION, WILLING
+from twin.hidden_model import Floats, Stretch, new_members, settings, shortest, stretches, tables
 from twin.hidden_state import Hidden, Seen
 from twin.model import BLOCKED, DOWN, IDLE, OFF, STARVED, TwinState
 from twin.topology import Topology
@@ -41,6 +34,8 @@ MOST_REACTS = 2_500.0
 """Longest time (ms) a free unit is taken to need for a part that waits, where it never starts at once."""
 SLOW, SLOW_MS = 1e-3, 20_000.0
 """Share of the starts behind a stretch that a free unit delays although a part waits, and how long it does."""
+LONG_MS = 600_000.0
+"""A free unit that waits longer tells no more."""
 IMPOSSIBLE = -14.0
 """Log probability of silence (1e-6) below which what is believed must be wrong in all members."""
 SURPRISE = -13.0
@@ -78,10 +73,11 @@ def observe(f: Floor) -> None:
             if hidden is None:
                 continue
             kept[stretch.key] = hidden
-        _update(f, stretch, hidden)
+        update(f, stretch, hidden)
 
 
-def _update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
+def update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
+    """Impose what the ends of a stretch show at `f.t`, where that is news."""
     seen = look(f, stretch, hidden)
     before = (hidden.entered, hidden.served, hidden.willing, hidden.least, hidden.most)
     news = before != (seen.entered, seen.served, seen.willing, seen.least, seen.most) or bool(seen.levels)
@@ -96,7 +92,8 @@ def _update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
 def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
     """What is seen at the ends of a stretch at the end of this moment."""
     state = f.state
-    entered = sum(state.stations[s].ended for s in stretch.before) + sum(state.meters.released[p] for p in stretch.enter)
+    entered = sum(state.stations[s].ended for s in stretch.before)
+    entered += sum(state.meters.released[p] for p in stretch.enter)
     least = most = 0
     for s in stretch.before:
         for unit in state.stations[s].units:
@@ -159,7 +156,7 @@ def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
             return None
         shown, known = shown + sum(own), known + f.state.meters.released[p]
     cfg = settings(topology, stretch)
-    mem = new_members(stretch, cfg, MEMBERS)
+    mem = new_members(cfg, MEMBERS)
     hidden = Hidden(key=stretch.key, n=MEMBERS, members=bytearray(mem.tobytes()), t=f.state.t)
     seen = look(f, stretch, hidden)
     if shown == known and not (stretch.saturated and stretch.next < 0):
@@ -297,12 +294,12 @@ class Run:
 
     def _waits(self, d: float) -> float:
         """Log probability that a free unit leaves a waiting part for `d` ms."""
-        quick = self._quick()
-        return math.log((1.0 - SLOW) * math.exp(-max(d, 0.0) / quick) + SLOW * math.exp(-max(d, 0.0) / SLOW_MS))
+        d, quick = min(max(d, 0.0), LONG_MS), self._quick()
+        return math.log((1.0 - SLOW) * math.exp(-d / quick) + SLOW * math.exp(-d / SLOW_MS))
 
     def _takes_now(self, d: float) -> float:
         """Log probability that it takes it in this moment, after `d` ms."""
-        quick = self._quick()
+        d, quick = min(max(d, 0.0), LONG_MS), self._quick()
         fast = (1.0 - SLOW) * math.exp(-d / quick) / quick
         slow = SLOW * math.exp(-d / SLOW_MS) / SLOW_MS
         return min(math.log((fast + slow) * MOMENT_MS) - self._waits(d), 0.0)
@@ -336,7 +333,7 @@ class Run:
     def scatter(self) -> None:
         """Nothing is known of what was there before the first row: members differ in it widely."""
         cfg, mem, n = self.cfg, self.mem, self.hidden.n
-        stations, units = int(cfg[kernel.STATIONS]), int(cfg[UNITS])
+        stations, units = int(cfg[kernel.STATIONS]), int(cfg[kernel.UNITS])
         rng = np.random.Generator(np.random.PCG64([int(self.rng[0]), 0]))
         for k in range(stations + (self.stretch.behind == STATION and not cfg[WILLING])):
             mem[:, QUEUES + k] = rng.integers(0, int(min(cfg[HEAD + k], 4.0)) + 1, n)
@@ -360,16 +357,16 @@ def pick(w: Floats, n: int, u: float) -> np.ndarray[tuple[int], np.dtype[np.intp
     return np.minimum(found, len(w) - 1)
 
 
-_READY: dict[tuple[int, str], tuple[Topology, tuple[Floats, Floats, int]]] = {}
+_READY: dict[tuple[int, str], tuple[Plant, tuple[Floats, Floats, int]]] = {}
 
 
 def prepared(topology: Topology, stretch: Stretch) -> tuple[Floats, Floats, int]:
     """(settings, tables of durations, ms between two looks) of a stretch."""
-    key = (id(topology), stretch.key)
+    key = (id(topology.plant), stretch.key)
     kept = _READY.get(key)
-    if kept is None or kept[0] is not topology:
+    if kept is None or kept[0] is not topology.plant:
         if len(_READY) > 64:
             _READY.clear()
         chunk = max(int(shortest(topology, stretch)), 1)
-        kept = _READY[key] = (topology, (settings(topology, stretch), tables(topology, stretch), chunk))
+        kept = _READY[key] = (topology.plant, (settings(topology, stretch), tables(topology, stretch), chunk))
     return kept[1]

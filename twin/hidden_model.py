@@ -1,8 +1,8 @@
-"""Which stations no sensor sees, joined to stretches between two places where parts are seen; their durations as tables.
+"""Which stations no sensor sees, joined to stretches between two places where parts are seen; durations as tables.
 
 A stretch is a chain of stations of which each hands to the next one only. What is seen at its ends is imposed on the
-members of its ensemble (`twin.hidden`). Where the rules of a station are richer than `twin.hidden_kernel` knows, there is no
-stretch, and the station keeps the rule of thumb (`why_not` says which).
+members of its ensemble (`twin.hidden`). Where the rules of a station are richer than `twin.hidden_kernel` knows, there
+is no stretch, and the station keeps the rule of thumb (`why_not` says which).
 """
 
 from __future__ import annotations
@@ -15,10 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.distributions import mean
-from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Mode, Station
+from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Mode, Plant, Station
 from sim.quantile import FINE, drawn
 from sim.quantile import table as quantile_table
-from twin.hidden_kernel import COUNTED, NO_CLOCK, ODF, POINTS, SATURATED, STATION, TDF, UNSEEN
+from twin.hidden_kernel import (
+    COUNTED,
+    ENTRY,
+    EXIT,
+    FIELDS,
+    HEAD,
+    LEVEL,
+    NO_CLOCK,
+    ODF,
+    PHASE,
+    POINTS,
+    QUEUES,
+    SATURATED,
+    STATION,
+    STATIONS,
+    TDF,
+    UNITS,
+    UNSEEN,
+)  # fmt: skip
 from twin.topology import Topology
 
 Floats = NDArray[np.float64]
@@ -70,16 +88,16 @@ def why_not(topology: Topology, events: tuple[bool, ...]) -> dict[str, str]:
     return dict(_found(topology, events)[1])
 
 
-_FOUND: dict[tuple[int, tuple[bool, ...]], tuple[Topology, tuple[tuple[Stretch, ...], dict[str, str]]]] = {}
+_FOUND: dict[tuple[int, tuple[bool, ...]], tuple[Plant, tuple[tuple[Stretch, ...], dict[str, str]]]] = {}
 
 
 def _found(topology: Topology, events: tuple[bool, ...]) -> tuple[tuple[Stretch, ...], dict[str, str]]:
-    key = (id(topology), events)
+    key = (id(topology.plant), events)
     kept = _FOUND.get(key)
-    if kept is None or kept[0] is not topology:
+    if kept is None or kept[0] is not topology.plant:
         if len(_FOUND) > 64:
             _FOUND.clear()
-        kept = _FOUND[key] = (topology, _Finder(topology, events).find())
+        kept = _FOUND[key] = (topology.plant, _Finder(topology, events).find())
     return kept[1]
 
 
@@ -177,9 +195,8 @@ class _Finder:
         if after == DONE:
             stocks = {self.t.fills[p] for p, _ in self.t.into[last]}
             stock = next(iter(stocks))
-            sensed = stock >= 0 and any(
-                (x.thing, x.property) == (self.t.plant.stocks[max(stock, 0)].id, "on_hand") for x in self.t.plant.sensors
-            )
+            name = self.t.plant.stocks[stock].id if stock >= 0 else ""
+            sensed = any((x.thing, x.property) == (name, "on_hand") for x in self.t.plant.sensors)
             return (COUNTED, -1, stock, ()) if len(stocks) == 1 and sensed else (UNSEEN, -1, -1, ())
         alone = self.t.feeds[after] == {last} and not any(k == 0 for _, k in self.t.into[after])
         if not alone:
@@ -206,7 +223,7 @@ def works(topology: Topology, s: int) -> list[Dist]:
 
 
 def tables(topology: Topology, stretch: Stretch) -> Floats:
-    """Durations of a stretch, float64[3 K, 2 + 2 POINTS]: work, time to failure and repair of each station in turn (ms)."""
+    """Durations of a stretch (ms), float64[3 K, 2 + 2 POINTS]: work, time to failure and repair of each station."""
     rows = []
     ms = topology.plant.tick_s * 1000.0
     for s in stretch.stations:
@@ -284,8 +301,6 @@ def clock(spec: Station) -> int:
 
 def settings(topology: Topology, stretch: Stretch) -> Floats:
     """The fixed part of a stretch's settings (`twin.hidden_kernel`)."""
-    from twin.hidden_kernel import ENTRY, EXIT, HEAD, LEVEL, STATIONS, UNITS
-
     plant = topology.plant
     specs = [plant.stations[s] for s in stretch.stations]
     places = [plant.stations[s].capacity for s in stretch.places]
@@ -297,10 +312,8 @@ def settings(topology: Topology, stretch: Stretch) -> Floats:
     return np.concatenate((head, caps, [spec.units for spec in specs], [clock(spec) for spec in specs]))
 
 
-def new_members(stretch: Stretch, cfg: Floats, n: int) -> Floats:
+def new_members(cfg: Floats, n: int) -> Floats:
     """`n` members without a part, all units free."""
-    from twin.hidden_kernel import FIELDS, HEAD, PHASE, QUEUES, STATIONS, UNITS
-
     stations, units = int(cfg[STATIONS]), int(cfg[UNITS])
     mem = np.zeros((n, QUEUES + stations + 1 + stations * units * FIELDS))
     for k in range(stations):

@@ -6,8 +6,8 @@ import msgspec
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the ends of a stretch show at one moment: parts that came and went since the first row, free units behind it,
-    least and most blocked units before it, (position of the queue, parts) of the level readings of this moment.
+    """What the ends of a stretch show at one moment: parts that came and went since the first row, free units behind
+    it, least and most blocked units before it, (position of the queue, parts) of the level readings of this moment.
     """
 
     entered: int
@@ -21,13 +21,13 @@ class Seen(msgspec.Struct, frozen=True):
 class Hidden(msgspec.Struct):
     """Members as they were at plant time `t` (ms), as the bytes of float64[n, W] (`twin.hidden_kernel`).
 
-    `step` numbers the draws; `entered` and `served` are the counts imposed so far; `willing`, `least`, `most`, `level` what
-    the ends last showed; `since` when a unit behind the stretch last became free, `reacts` how many ms it
-    needed at least, lately, to begin. `quiet`: log probability of the silence
-    since something was last seen. `net` and `asked`: of the stock behind it, when `known`. `ess`: effective sample size at the
-    last weighing; `resampled`, `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this
-    from some observations ago, the older first; `since_mark` what was seen since, by copy; `rest`: observations until it is
-    worth while to look at them again.
+    `step` numbers the draws; `entered` and `served` are the counts imposed so far; `willing`, `least`, `most`, `level`
+    what the ends last showed; `since` when a unit behind the stretch last became free, `reacts` how many ms it needed
+    at least, lately, to begin. `quiet`: log probability of the silence since something was last seen. `net` and
+    `asked`: of the stock behind it, when `known`. `ess`: effective sample size at the last weighing; `resampled`,
+    `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this from some
+    observations ago, the older first; `since_mark`: what was seen since each; `rest`: how many observations it will
+    not be worth while to take them in again.
     """
 
     key: str

@@ -1,15 +1,17 @@
-"""The exact Bayes filter of a small serial line of which some events are seen: a hidden Markov chain in continuous time.
+"""The exact Bayes filter of a small serial line of which some events are seen: a hidden Markov chain in continuous
+time.
 
-A line of single machines with finite buffers and blocking after service is a Markov chain when work times are exponential
-or Erlang (as phases) and times to failure and repair exponential. Split its generator into the transitions that are seen,
-by what they show, and the silent ones: Q = Q0 + sum of R_y over what can be seen, Q0 with the full outflow on its diagonal.
-Then, with p the row of probabilities,
+A line of single machines with finite buffers and blocking after service is a Markov chain when work times are
+exponential or Erlang (as phases) and times to failure and repair exponential. Split its generator into the transitions
+that are seen, by what they show, and the silent ones: Q = Q0 + sum of R_y over what can be seen, Q0 with the full
+outflow on its diagonal. Then, with p the row of probabilities,
 
-    silence of length t:   p <- p exp(Q0 t)      (a sub-generator: what is lost is the probability of having seen something)
+    silence of length t:   p <- p exp(Q0 t)      (a sub-generator: what is lost is the chance of having seen something)
     y is seen:             p <- p R_y            (rate times jump)
 
-and dividing by the sum is Bayes' rule (Bremaud, Point Processes and Queues, 1981, ch. IV; Rabiner's forward recursion in
-continuous time). exp(Q0 t) is taken by uniformisation (Jensen 1953). Nothing here is shared with the twin.
+and dividing by the sum is Bayes' rule (Bremaud, Point Processes and Queues, 1981, ch. IV; the forward recursion of a
+hidden Markov model, in continuous time). exp(Q0 t) is taken by uniformisation (Jensen 1953). Nothing here is shared
+with the twin.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ class Spec:
 
 @dataclass(frozen=True)
 class Line:
-    """Machines in series; the first never lacks material, from the last one parts leave. `seen`: the machines whose ends
-    and states (free, at work, blocked, down) are seen.
+    """Machines in series; the first never lacks material, from the last one parts leave. `seen`: the machines whose
+    ends and states (free, at work, blocked, down) are seen.
     """
 
     machines: tuple[Spec, ...]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from sim.plant import Plant
 from sim.plantfile import load
-from tests.oracles.bayes_filter import FREE, HOLDS, BayesFilter, Line, Shown, State, path, wip
+from tests.oracles.bayes_filter import FREE, HOLDS, WORKS, BayesFilter, Line, Shown, State, path, wip
 from twin.hidden import Run
+from twin.hidden_kernel import FIELDS, LOGW, PHASE, QUEUES
 from twin.hidden_model import Stretch, new_members, settings, stretches
 from twin.hidden_state import Hidden, Seen
-from twin.hidden_kernel import DOWN, FIELDS, LOGW, PHASE, QUEUES, settle_all
-from twin.topology import Topology, build, empty_state
+from twin.topology import Topology
 
 Floats = NDArray[np.float64]
 UNIT_MS = 60_000.0
@@ -63,7 +63,7 @@ class Told:
     def of(line: Line, topology: Topology, seed: int, n: int) -> Told:
         (stretch,) = stretches(topology, tuple(False for _ in topology.plant.stations))
         cfg = settings(topology, stretch)
-        hidden = Hidden(f"{stretch.key}{seed}", n, bytearray(new_members(stretch, cfg, n).tobytes()), t=0)
+        hidden = Hidden(f"{stretch.key}{seed}", n, bytearray(new_members(cfg, n).tobytes()), t=0)
         told = Told(line, topology, stretch, hidden)
         hidden.willing, hidden.least, hidden.most = told.ends(line.empty())
         return told
@@ -78,14 +78,12 @@ class Told:
 
     def see(self, t: float, before: State, after: State, shown: Shown) -> None:
         """A transition that is seen, at `t` units of time."""
-        ended = {s: n for s, n in zip(self.line.seen, shown[0], strict=True)}
+        ended = dict(zip(self.line.seen, shown[0], strict=True))
         self.entered += sum(ended.get(s, 0) for s in self.stretch.before)
         behind = self.stretch.next
-        if behind >= 0 and after[behind][1] == 1 and (ended.get(behind) or before[behind][1] == FREE):
-            self.served += 1
-        elif behind >= 0 and before[behind][1] == HOLDS and after[behind][1] == 1:
-            self.served += 1
-        elif behind < 0:
+        if behind >= 0:
+            self.served += after[behind][1] == WORKS and bool(ended.get(behind) or before[behind][1] != WORKS)
+        else:
             self.served += ended.get(self.stretch.stations[-1], 0)
         run = Run(self.topology, self.stretch, self.hidden)
         run.go(round(t * UNIT_MS))
