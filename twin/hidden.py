@@ -21,7 +21,7 @@ from twin.floor import Floor
 from twin.hidden_kernel import DELTA, HEAD, HELD, LEAST, LEVEL, LOGW, MOST, QUEUES, REACTED, SPARE, STATION, WILLING
 from twin.hidden_model import Floats, Stretch, new_members, settings, shortest, stretches, tables
 from twin.hidden_state import Hidden, Seen
-from twin.model import BLOCKED, DOWN, IDLE, OFF, STARVED, TwinState
+from twin.model import BLOCKED, DOWN, IDLE, OFF, SETUP, STARVED, WORK, TwinState
 from twin.topology import Topology
 
 MEMBERS = 400
@@ -34,6 +34,8 @@ MOST_REACTS = 2_500.0
 """Longest time (ms) a free unit is taken to need for a part that waits, where it never starts at once."""
 SLOW, SLOW_MS = 1e-3, 20_000.0
 """Share of the starts behind a stretch that a free unit delays although a part waits, and how long it does."""
+MOST_LOST, RESET_AT_MOST = 500, 50
+"""A register that goes up by more was set; one that goes down has counted so many since its reset, if not more."""
 LONG_MS = 600_000.0
 """A free unit that waits longer tells no more."""
 IMPOSSIBLE = -14.0
@@ -90,10 +92,12 @@ def update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
 
 
 def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
-    """What is seen at the ends of a stretch at the end of this moment."""
-    state = f.state
-    entered = sum(state.stations[s].ended for s in stretch.before)
-    entered += sum(state.meters.released[p] for p in stretch.enter)
+    """What is seen at the ends of a stretch at the end of this moment: counts as they were sent, not as the tracker has
+    made up for them, since it does so by its own guess of what is inside.
+    """
+    state, plant = f.state, f.topology.plant
+    entered = sum(tally(f, hidden, plant.stations[s].id, "out") or 0 for s in stretch.before)
+    entered += sum(tally(f, hidden, plant.products[p].id, "in") or 0 for p in stretch.enter)
     least = most = 0
     for s in stretch.before:
         for unit in state.stations[s].units:
@@ -103,20 +107,61 @@ def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
                 most += 1
     willing = 0
     if stretch.behind == STATION:
-        behind = state.stations[stretch.next]
-        served = behind.started
-        if not f.topology.patient[stretch.next]:
-            willing = sum(not u.parts and u.state in (IDLE, STARVED) for u in behind.units)
+        served, willing = _behind(f, stretch.next, hidden)
     elif stretch.stock >= 0:
         served = _received(f, stretch, hidden)
     else:
-        served = state.stations[stretch.stations[-1]].ended
+        served = tally(f, hidden, plant.stations[stretch.stations[-1]].id, "out") or 0
     levels = []
     for k, s in enumerate(stretch.places):
         station = state.stations[s]
-        if station.level is not None and station.level_t == f.state.t:
+        if station.level is not None and station.level_t == state.t:
             levels.append((k, max(station.level - station.bias, 0)))
     return Seen(entered, served, willing, least, most, tuple(levels))
+
+
+def _behind(f: Floor, s: int, hidden: Hidden) -> tuple[int, int]:
+    """(starts so far, units that would take a part) of the station behind a stretch."""
+    units = f.state.stations[s].units
+    name = f.topology.plant.stations[s].id
+    starts, ends = tally(f, hidden, name, "in"), tally(f, hidden, name, "out") or 0
+    if starts is None and all(unit.measured for unit in units):
+        rests = f.topology.rests[s]
+        starts = ends + sum(unit.said in (WORK, SETUP) or (unit.said == DOWN and not rests) for unit in units)
+    elif starts is None:
+        starts = f.state.stations[s].started
+    starts = max(starts, ends)
+    if f.topology.patient[s]:
+        return starts, 0
+    free = sum(u.said in (IDLE, STARVED) if u.measured else not u.parts and u.state in (IDLE, STARVED) for u in units)
+    return starts, min(free, len(units) - min(starts - ends, len(units)))
+
+
+def channels_of(f: Floor, thing: str, what: str) -> list[str]:
+    """The channels that count what comes to (`in`) or ends at (`out`) a thing: its registers, else its events."""
+    tags = f.topology.tags
+    found = [tag for tag in f.state.channels if tag in tags and tag in f.topology.counters
+             and (tags[tag].thing, tags[tag].property) == (thing, what)]  # fmt: skip
+    key = f"@{thing}/{'work_end' if what == 'out' else 'work_start'}"
+    return found or ([key] if key in f.state.channels else [])
+
+
+def tally(f: Floor, hidden: Hidden, thing: str, what: str) -> int | None:
+    """How many have come to (ended at) a thing since the ensemble began, as counted; None where nothing counts them."""
+    keys = channels_of(f, thing, what)
+    total = 0
+    for key in keys:
+        now = f.state.channels[key].last
+        last, n = hidden.counts.get(key, (None, 0))
+        if last is None:
+            n = now if hidden.empty else int(key.startswith("@") and hidden.step > 0)
+        elif now > last:
+            n += now - last if now - last <= MOST_LOST else 0
+        elif now < last:
+            n += now if now <= RESET_AT_MOST else 0  # the register began anew, and has counted so many since
+        hidden.counts[key] = (now, n)
+        total += n
+    return total if keys else None
 
 
 def _received(f: Floor, stretch: Stretch, hidden: Hidden) -> int:
@@ -139,35 +184,28 @@ def _received(f: Floor, stretch: Stretch, hidden: Hidden) -> int:
 
 def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
     """The ensemble when something at its ends is first seen: empty where the counts have begun with it."""
-    channels, topology = f.state.channels, f.topology
-    shown, known = 0, 0
-    tags = {x.tag: x for x in topology.plant.sensors if x.tag in topology.counters and x.tag in channels}
+    plant = f.topology.plant
+    shown = known = 0
     for s in stretch.before or ((stretch.next,) if stretch.saturated and stretch.next >= 0 else ()):
-        name = topology.plant.stations[s].id
-        own = [channels[tag].last for tag, x in tags.items() if (x.thing, x.property) == (name, "out")]
-        own += [channel.last for key, channel in channels.items() if key == f"@{name}/work_end"][: not own]
+        own = [f.state.channels[key].last for key in channels_of(f, plant.stations[s].id, "out")]
         if not own:
             return None
         shown, known = shown + sum(own), known + f.state.stations[s].ended
     for p in stretch.enter:
-        name = topology.plant.products[p].id
-        own = [channels[tag].last for tag, x in tags.items() if (x.thing, x.property) == (name, "in")]
+        own = [f.state.channels[key].last for key in channels_of(f, plant.products[p].id, "in")]
         if not own:
             return None
         shown, known = shown + sum(own), known + f.state.meters.released[p]
-    cfg = settings(topology, stretch)
-    mem = new_members(cfg, MEMBERS)
-    hidden = Hidden(key=stretch.key, n=MEMBERS, members=bytearray(mem.tobytes()), t=f.state.t)
-    seen = look(f, stretch, hidden)
-    if shown == known and not (stretch.saturated and stretch.next < 0):
-        hidden.entered = hidden.served = 0
-        if stretch.stock >= 0:
-            hidden.served = seen.served
-    else:
+    cfg = settings(f.topology, stretch)
+    hidden = Hidden(key=stretch.key, n=MEMBERS, members=bytearray(new_members(cfg, MEMBERS).tobytes()), t=f.state.t)
+    hidden.empty = shown == known and not (stretch.saturated and stretch.next < 0)
+    if not hidden.empty:
+        seen = look(f, stretch, hidden)
         hidden.entered, hidden.served, hidden.willing = seen.entered, seen.served, seen.willing
-        run = Run(topology, stretch, hidden)
-        run.scatter()
-    run = Run(topology, stretch, hidden)
+        Run(f.topology, stretch, hidden).scatter()
+    elif stretch.stock >= 0:
+        look(f, stretch, hidden)
+    run = Run(f.topology, stretch, hidden)
     kernel.settle_all(run.mem, run.cfg)
     return hidden
 

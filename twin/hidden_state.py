@@ -24,10 +24,11 @@ class Hidden(msgspec.Struct):
     `step` numbers the draws; `entered` and `served` are the counts imposed so far; `willing`, `least`, `most`, `level`
     what the ends last showed; `since` when a unit behind the stretch last became free, `reacts` how many ms it needed
     at least, lately, to begin. `quiet`: log probability of the silence since something was last seen. `net` and
-    `asked`: of the stock behind it, when `known`. `ess`: effective sample size at the last weighing; `resampled`,
-    `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this from some
-    observations ago, the older first; `since_mark`: what was seen since each; `rest`: how many observations it will
-    not be worth while to take them in again.
+    `asked`: of the stock behind it, when `known`. `empty`: there was nothing inside when all began; `counts`: by
+    channel its newest value and how many it has counted since then. `ess`: effective sample size at the last weighing;
+    `resampled`, `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this from
+    some observations ago, the older first; `since_mark`: what was seen since each; `rest`: how many observations it
+    will not be worth while to take them in again.
     """
 
     key: str
@@ -47,6 +48,8 @@ class Hidden(msgspec.Struct):
     net: int = 0
     asked: int = 0
     known: bool = False
+    empty: bool = False
+    counts: dict[str, tuple[int, int]] = {}
     ess: float = 0.0
     resampled: int = 0
     again: int = 0

@@ -43,8 +43,9 @@ def present(topology: Topology, state: TwinState) -> list[tuple[Stretch, Hidden,
         if kept is None:
             continue
         hidden = msgspec.structs.replace(
-            kept, members=bytearray(kept.members), marks=list(kept.marks), since_mark=[list(s) for s in kept.since_mark]
-        )
+            kept, members=bytearray(kept.members), marks=list(kept.marks), counts=dict(kept.counts),
+            since_mark=[list(s) for s in kept.since_mark],
+        )  # fmt: skip
         update(Floor(topology, state, state.t), stretch, hidden)
         run = Run(topology, stretch, hidden)
         run.go(state.t)
