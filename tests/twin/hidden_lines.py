@@ -5,19 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.plant import Plant
 from sim.plantfile import load
-from tests.oracles.bayes_filter import FREE, HOLDS, WORKS, BayesFilter, Line, Shown, State, path, wip
+from tests.oracles.bayes_filter import FREE, HOLDS, WORKS, BayesFilter, Line, Shown, Spec, State, path, wip
 from twin.hidden import Run
-from twin.hidden_kernel import FIELDS, LOGW, PHASE, QUEUES
+from twin.hidden_kernel import DOWN, FIELDS, LOGW, PHASE, QUEUES
 from twin.hidden_model import Stretch, new_members, settings, stretches
 from twin.hidden_state import Hidden, Seen
 from twin.topology import Topology
 
 Floats = NDArray[np.float64]
+LINES = {
+    "one": Line((Spec(1.0), Spec(1.1, places=3), Spec(1.05, places=3)), (0, 2)),
+    "two": Line((Spec(1.0), Spec(1.1, places=2), Spec(1.05, places=2), Spec(1.0, places=2)), (0, 3)),
+    "erlang": Line((Spec(1.0), Spec(3.3, stages=3, places=3), Spec(1.05, places=3)), (0, 2)),
+    "odf": Line((Spec(1.0), Spec(1.3, places=3, fails=0.05, repair=0.2), Spec(1.05, places=3)), (0, 2)),
+    "tdf": Line(
+        (
+            Spec(1.0), Spec(1.3, places=2, fails=0.05, repair=0.2, always=True), Spec(1.1, places=2),
+            Spec(1.05, places=2),
+        ),
+        (0, 3),
+    ),
+    "source": Line((Spec(1.0), Spec(1.1, places=3), Spec(1.05, places=3)), (2,)),
+}  # fmt: skip
+"""Lines of three and four machines of which the ends and states of some are seen; times in units of a mean work."""
 UNIT_MS = 60_000.0
 """One unit of the line's time."""
 
@@ -89,12 +105,23 @@ class Told:
         run.go(round(t * UNIT_MS))
         run.impose(Seen(self.entered, self.served, *self.ends(after), ()))
 
-    def look(self, t: float) -> tuple[Floats, Floats]:
-        """(mean, standard deviation) of the parts at each place of the stretch at `t`, the unit behind left out."""
-        kept = Hidden(**{name: getattr(self.hidden, name) for name in self.hidden.__struct_fields__})
-        kept.members = bytearray(kept.members)
+    def down(self, t: float) -> list[float]:
+        """Chance at `t` that the machine of each station of the stretch is down."""
+        run = self._at(t)
+        w, k = np.exp(run.mem[:, LOGW]), len(self.stretch.stations)
+        fields = [QUEUES + k + 1 + s * FIELDS + DOWN for s in range(k)]
+        return [float(w @ (run.mem[:, u] > 0.0) / w.sum()) for u in fields]
+
+    def _at(self, t: float) -> Run:
+        """A copy of the members at `t`."""
+        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.hidden), type=Hidden)
         run = Run(self.topology, self.stretch, kept)
         run.go(round(t * UNIT_MS))
+        return run
+
+    def look(self, t: float) -> tuple[Floats, Floats]:
+        """(mean, standard deviation) of the parts at each place of the stretch at `t`, the unit behind left out."""
+        run = self._at(t)
         w = np.exp(run.mem[:, LOGW])
         w /= w.sum()
         k = len(self.stretch.stations)
@@ -148,3 +175,8 @@ def compare(line: Line, topology: Topology, seed: int, events: int, n: int, ever
             told.see(t, before, after, shown)
         before = after
     return Compared(*(np.array(x) for x in (ours, theirs, between, covered, ess)))
+
+
+def ratio(found: list[Compared]) -> float:
+    """RMSE of the ensemble's mean over that of the exact filter's."""
+    return float(np.sqrt(sum(one.ours.sum() for one in found) / sum(one.exact.sum() for one in found)))
