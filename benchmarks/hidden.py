@@ -1,9 +1,9 @@
 """What no sensor sees (Q6): the ensemble's error over that of the exact Bayes filter, on the same paths of small lines.
 
 `plantwin bench hidden [--json] [--paths N] [--events N] [--lines NAME ...]`. True paths come from the lines' own Markov
-chains; both filters are told the same transitions and are asked for the mean of the parts at each hidden place every two
-mean work times. The interval is a bootstrap over paths (2.5 to 97.5 %). Lines: `tests/twin/hidden_lines.py`; the exact
-filter: `tests/oracles/bayes_filter.py`.
+chains; both filters are told the same transitions and are asked for the mean of the parts at each hidden place every
+two mean work times. The interval is a bootstrap over paths (2.5 to 97.5 %). Lines: `tests/twin/hidden_lines.py`; the
+exact filter: `tests/oracles/bayes_filter.py`.
 """
 
 from __future__ import annotations

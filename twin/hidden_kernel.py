@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sim.draws import block
 from sim.jit import entry, rule
+from twin.hidden_durations import hazard, longer, residual, uniform
 
 STATIONS, UNITS, EXIT, ENTRY, WILLING, LEAST, MOST, LEVEL, DELTA, REACTED, SPARE, HEAD = range(12)
 """Positions in the settings of a stretch; from `HEAD` on: places of each queue, units and clock of each station.
@@ -32,8 +32,6 @@ NO_CLOCK, ODF, TDF = range(3)
 LOGW, HELD, DEBT, QUEUES = range(4)
 PHASE, DOWN, AGE, CLOCK, FIELDS = range(5)
 FREE, WORKS, HOLDS = range(3)
-POINTS = 224
-"""Points of a distribution function (`twin.hidden_model.table`)."""
 WORK, FAIL, REPAIR = range(3)
 FORCED, CREATED, ODD_LEVEL = 14.0, 20.0, 3.0
 """Log weights lost by a member in which a part had to be moved along, or made up, or whose queue is not as sensed, by
@@ -42,93 +40,6 @@ MISMATCH_MS = 2_000.0
 """How fast a member dies that has other units blocked than are seen (their sensors are some seconds late)."""
 MOST_ADDED = 50
 """Parts put in at once where units before the stretch are seen to be blocked and a member has room for them."""
-FAR = 1e300
-
-
-@rule
-def uniform(rng: Any) -> float:
-    """The next number in (0, 1) of the stream rng = (seed, member, step, count)."""
-    n = rng[3]
-    rng[3] = n + 1
-    a, b = block(rng[0], rng[1], rng[2], n >> 1)
-    w = b if n & 1 else a
-    return (((w >> 11) & 0x1FFFFFFFFFFFFF) + 0.5) * 2.0**-53
-
-
-@rule
-def below(tab: Any, j: int, x: float) -> float:
-    """Distribution function of the tabulated part of duration `j`."""
-    lo, hi = 0, POINTS - 1
-    if x <= tab[j, 2]:
-        return 0.0
-    if x >= tab[j, 2 + hi]:
-        return 1.0
-    while hi - lo > 1:
-        mid = (lo + hi) >> 1
-        if tab[j, 2 + mid] <= x:
-            lo = mid
-        else:
-            hi = mid
-    a, b = tab[j, 2 + lo], tab[j, 2 + hi]
-    p, q = tab[j, 2 + POINTS + lo], tab[j, 2 + POINTS + hi]
-    return p + (q - p) * (x - a) / (b - a)
-
-
-@rule
-def slope(tab: Any, j: int, x: float) -> float:
-    """Density of the tabulated part of duration `j`."""
-    lo, hi = 0, POINTS - 1
-    if x < tab[j, 2] or x >= tab[j, 2 + hi]:
-        return 0.0
-    while hi - lo > 1:
-        mid = (lo + hi) >> 1
-        if tab[j, 2 + mid] <= x:
-            lo = mid
-        else:
-            hi = mid
-    return (tab[j, 2 + POINTS + hi] - tab[j, 2 + POINTS + lo]) / (tab[j, 2 + hi] - tab[j, 2 + lo])
-
-
-@rule
-def longer(tab: Any, j: int, x: float) -> float:
-    """Log probability that duration `j` takes longer than `x` ms."""
-    eps, m = tab[j, 0], tab[j, 1]
-    if eps >= 1.0:
-        return -x / m
-    return math.log(max((1.0 - eps) * (1.0 - below(tab, j, x)) + eps * math.exp(-x / m), FAR**-1))
-
-
-@rule
-def hazard(tab: Any, j: int, x: float) -> float:
-    """Rate per ms at which duration `j` ends when it has lasted `x` ms."""
-    eps, m = tab[j, 0], tab[j, 1]
-    if eps >= 1.0:
-        return 1.0 / m
-    density = (1.0 - eps) * slope(tab, j, x) + eps * math.exp(-x / m) / m
-    return density / math.exp(longer(tab, j, x))
-
-
-@rule
-def residual(tab: Any, j: int, age: float, rng: Any) -> float:
-    """What remains of duration `j` after `age` ms, drawn."""
-    eps, m = tab[j, 0], tab[j, 1]
-    if eps < 1.0:
-        gone = below(tab, j, age)
-        near, far = (1.0 - eps) * (1.0 - gone), eps * math.exp(-age / m)
-        u = uniform(rng) * (near + far)
-        if u < near:
-            p = gone + u / (1.0 - eps)
-            lo, hi = 0, POINTS - 1
-            while hi - lo > 1:
-                mid = (lo + hi) >> 1
-                if tab[j, 2 + POINTS + mid] <= p:
-                    lo = mid
-                else:
-                    hi = mid
-            a, b = tab[j, 2 + POINTS + lo], tab[j, 2 + POINTS + hi]
-            x = tab[j, 2 + lo] + (tab[j, 2 + hi] - tab[j, 2 + lo]) * (p - a) / (b - a)
-            return max(x - age, 0.0)
-    return -m * math.log(uniform(rng))
 
 
 @rule

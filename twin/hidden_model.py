@@ -18,6 +18,7 @@ from sim.distributions import mean
 from sim.plant import DONE, SCRAP, UNLIMITED, Dist, Mode, Plant, Station
 from sim.quantile import FINE, drawn
 from sim.quantile import table as quantile_table
+from twin.hidden_durations import POINTS
 from twin.hidden_kernel import (
     COUNTED,
     ENTRY,
@@ -28,7 +29,6 @@ from twin.hidden_kernel import (
     NO_CLOCK,
     ODF,
     PHASE,
-    POINTS,
     QUEUES,
     SATURATED,
     STATION,
