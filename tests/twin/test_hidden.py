@@ -18,8 +18,8 @@ from tests.oracles.bayes_filter import Line, Spec
 from tests.twin.hidden_lines import LINES, Told, compare, plant, ratio
 from tests.twin.shop_rows import ShopRows
 from twin.estimate import ensemble, state_hash
-from twin.hidden_kernel import LOGW
-from twin.hidden_model import table
+from twin.hidden_kernel import COUNTED, LOGW
+from twin.hidden_model import Stretch, stretches, table, why_not
 from twin.hidden_view import Place, places, present
 from twin.model import held
 from twin.topology import build
@@ -209,6 +209,29 @@ def test_where_all_is_seen_nothing_is_drawn() -> None:
     assert rows.tracker.state.hidden == {}
     assert present(rows.tracker.topology, rows.tracker.state) == []
     assert "hidden" in state_view(rows.tracker.topology, rows.tracker.state, stale="")
+
+
+def test_what_makes_a_stretch(tmp_path: Path) -> None:
+    """Between what is seen to come and what is seen to go; else the station is named with the reason."""
+
+    def found(text: str) -> tuple[tuple[Stretch, ...], dict[str, str]]:
+        file = tmp_path / "plant.yaml"
+        file.write_text(text)
+        topology = build(load(str(file)))
+        return stretches(topology, (False,) * 6), why_not(topology, (False,) * 6)
+
+    no_first = "\n".join(row for row in HALF.splitlines() if "thing: m0" not in row) + "\n"
+    first, _ = found(no_first)[0]
+    assert (first.stations, first.saturated, first.before, first.next) == ((0, 1, 2), True, (), 3)
+    assert [s.places for s in found(HALF)[0]] == [(1, 2, 3), (4, 5)]
+    kept, odd = found(no_first.replace("policy: saturated", "policy: conwip, cap: 9"))
+    assert [s.stations for s in kept] == [(4,)]
+    assert odd == dict.fromkeys(("m0", "m1", "m2"), "it is not seen what is released to it")
+    kept, odd = found(HALF.replace("{before: m4, capacity: 4}", "{before: m4, capacity: 4, kanban: 3}"))
+    assert [s.stations for s in kept] == [(1, 2)]
+    assert odd == {"m4": "it has a kanban"}
+    (_, last), _ = found(HALF.replace("  - {thing: m5, property: state, tag: m5/state, type: enum}\n", ""))
+    assert (last.stations, last.behind) == ((4, 5), COUNTED)
 
 
 def test_durations_keep_mean_and_spread(half: Plant) -> None:
