@@ -259,9 +259,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         counted = covered and floor.starts_seen(s)
         mark = MEASURED if station.level is not None or counted else ESTIMATED
         t = station.level_t if station.level is not None else state.t
-        values.append(
-            _value(state, (spec.buffer or spec.id, "queue", n), round(spread, 2), t, mark, stale)
-        )
+        values.append(_value(state, (spec.buffer or spec.id, "queue", n), round(spread, 2), t, mark, stale))
         for u, unit in enumerate(station.units):
             name = spec.id if len(station.units) == 1 else f"{spec.id}/{u + 1}"
             mark = MEASURED if unit.measured or station.events else ESTIMATED
