@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from twin.hidden_state import Hidden
 from twin.learned import Learned
 
 MEASURED, ESTIMATED, STALE, BAD = "measured", "estimated", "stale", "bad"
@@ -303,6 +304,7 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
+    hidden: dict[str, Hidden] = {}  # what no sensor sees, by stretch of stations
     history: list[list[int]] = []  # per whole minute: time, then the columns of `twin.forecast.series_names`
     started: int = 0  # time of the first row
     papers: dict[str, int] = {}  # kind of supply document -> when the newest was issued

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ingest.payloads import CmdAck, Event, Supply
-from twin import byhand, floor, moves, reconcile, supply, transit
+from twin import byhand, floor, hidden, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
@@ -127,6 +127,8 @@ def _settle(f: Floor) -> None:
         if station.refill:
             reconcile.refill(f, s)
     reconcile.bound_all(f)
+    if f.t:
+        hidden.observe(f)
 
 
 def _reading(f: Floor, obs: Obs) -> None:

@@ -167,6 +167,9 @@ class Tracker:
         for station in self._base.stations:
             for unit in station.units:
                 unit.since, unit.started, unit.seen = min(unit.since, t), min(unit.started, t), min(unit.seen, t)
+        for hidden in self._base.hidden.values():
+            hidden.t, hidden.since = min(hidden.t, t), min(hidden.since, t)
+            hidden.marks, hidden.since_mark = [], []
         self._base.history.clear()
         count(self._base, "clock_stepped_back")
         self._dirty = True
