@@ -133,7 +133,7 @@ class Learned(msgspec.Struct):
             self.drift.feed("failure" if kind == "fail" else kind, place, float(x), t)
 
     def made(self, operation: str, t: int, *, scrap: bool) -> None:
-        """An operation "STATION/PRODUCT/STEP" ended, or its part was scrapped: good parts between two such are charted."""
+        """An operation "STATION/PRODUCT/STEP" ended, or scrapped its part: good parts between two such are charted."""
         if scrap:
             if self.good.get(operation, 0) > 0:
                 self.drift.feed("yield", operation, float(self.good[operation]), t)
