@@ -54,5 +54,7 @@ REASONS = (
     "retained",
     "unmapped",
     "overflow",
+    "not_protobuf",
+    "bomb",
 )
 """Every reason by which a message is rejected and counted."""

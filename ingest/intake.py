@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,20 +17,19 @@ from ingest.journal import Batch, Journal
 from ingest.ledger import MAX_SOURCES, Ledger, SourceLedger, sample
 from ingest.mapping_rows import SETTLE_MS, MappedRows
 from ingest.message import Line, Message
-from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Gap, Status, Supply, WireError, parse
+from ingest.papers import Papers
+from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Envelope, Gap, Status, Supply, WireError, parse
 from ingest.readings import Aliases, Manual, PlantClock, check_tags, wall_ms
 from ingest.topicmap import TopicMap
 from ingest.topics import TWIN_CELL, UP, Topic, parse_topic
 from ingest.watermark import Mark
 
+if TYPE_CHECKING:
+    from ingest.sparkplug_rows import RowOut, SparkplugRows
+
 MAX_POISON = 1_000
 _BY_MESSAGE = frozenset({"wrong_type", "bad_number", "bad_id", "columns", "bad_range", "unknown_tag", "topic_mismatch"})
 """Reasons that will be the same however often the message comes."""
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    e: str
-    s: int
 
 
 @dataclass
@@ -48,8 +47,10 @@ class Intake:
     asked: dict[str, tuple[int, int]] = field(default_factory=dict)  # source -> range of the replay on its way
     clock: PlantClock | None = None
     pending: dict[str, tuple[str, Cmd]] = field(default_factory=dict)  # commands without any answer: id -> (root, cmd)
+    sparkplug: SparkplugRows | None = None
     _last: dict[str, bytes] = field(default_factory=dict)  # topic -> retained body last journaled
     _poison: OrderedDict[tuple[str, str, int], int] = field(default_factory=OrderedDict)
+    papers: Papers = field(default_factory=Papers)
     _docs: set[str] = field(default_factory=set)
     _batch: Batch = field(default_factory=Batch)
     _touched: set[str] = field(default_factory=set)
@@ -71,6 +72,8 @@ class Intake:
             if journal.keyed("cmdack", cmd.id) is None:
                 intake.pending[cmd.id] = (row.source, cmd)
         intake._docs = journal.keys("supply")
+        for row in journal.keyed_rows("supply"):
+            intake.papers.take(parse("supply", row.body))
         return intake
 
     def take(self, messages: list[Message]) -> Batch:
@@ -80,6 +83,8 @@ class Intake:
         before = sum(self.ledger.rejected.values())
         for message in messages:
             self._one(message)
+        if self.sparkplug is not None:
+            self._spb(self.sparkplug.turn(wall_ms()), wall_ms())
         if self.mapped is not None:
             self._mapped(self.mapped.advance(self.now(wall_ms() - SETTLE_MS)), wall_ms())
             batch.memory = self.mapped.changed()
@@ -96,6 +101,9 @@ class Intake:
     def _one(self, message: Message) -> None:
         topic: Topic | None = None
         try:
+            if self.sparkplug is not None and message.topic.startswith("spBv1.0/"):
+                self._spb(self.sparkplug.take(message), message.recv)
+                return
             if not message.topic.startswith("ptw/"):
                 self._plain(message)
                 return
@@ -250,6 +258,7 @@ class Intake:
             return
         entry.accepted += 1
         self._docs.add(key)
+        self.papers.take(supply)
         self._row(message.recv, supply.issued, "supply", topic.root, None, None, message.body)
         self._keep("supply", key)
 
@@ -276,6 +285,20 @@ class Intake:
     def _mapped(self, rows: list[tuple[int, str, bytes]], recv: int) -> None:
         for t, kind, body in rows:
             self._row(recv, t, kind, self.line.plain, None, None, body)
+
+    def _spb(self, rows: list[RowOut], recv: int) -> None:
+        for row in rows:
+            try:
+                entry = self._entry(row.source, recv)
+            except WireError as why:
+                self.ledger.reject(why.reason, sample(recv, why.reason, why.detail, row.source, row.body))
+                continue
+            entry.at_most_once = True
+            entry.accepted += 1
+            entry.online = entry.online if row.online is None else row.online
+            self._row(recv, row.t, "spb", row.source, None, None, row.body)
+            if row.key:
+                self._keep("spb", row.key)
 
     # -- what comes over HTTP, and time ----------------------------------------------------------------
 
@@ -342,7 +365,7 @@ class Intake:
     def _poisoned(self, source: str, message: Message, reason: str) -> None:
         """A number that is rejected twice will never be good: it becomes a counted gap instead of an endless hole."""
         try:
-            envelope = msgspec.json.decode(message.body, type=_Envelope)
+            envelope = msgspec.json.decode(message.body, type=Envelope)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         key = (source, envelope.e)
@@ -393,6 +416,4 @@ class Intake:
         if entry is None or mark is None or epoch is None:
             return
         seen = self.seen.get((source, epoch), -1)
-        entry.e, entry.hw = epoch, mark.hw
-        entry.newest = max(watermark.newest(mark), seen)
-        entry.hole = watermark.missing(mark, seen) if mark.runs or seen > mark.hw else 0
+        entry.level(epoch, mark, seen)

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ingest import watermark
+from ingest.watermark import Mark
+
 MAX_SAMPLES = 100
 SAMPLE_BYTES = 512
 MAX_SOURCES = 1_000
@@ -40,6 +43,12 @@ class SourceLedger(msgspec.Struct):
     def reject(self, reason: str) -> None:
         """Count a rejected message."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
+
+    def level(self, epoch: str, mark: Mark, seen: int) -> None:
+        """Bring hw, newest and the number of holes up to date; `seen` is the highest number heard of."""
+        self.e, self.hw = epoch, mark.hw
+        self.newest = max(watermark.newest(mark), seen)
+        self.hole = watermark.missing(mark, seen) if mark.runs or seen > mark.hw else 0
 
 
 class Sample(msgspec.Struct, frozen=True):

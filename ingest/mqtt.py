@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.message import Message
 from ingest.readings import wall_ms
+from ingest.tls import EARLY, REFUSED, Tls, Watch, connect_trouble
 
 KEEPALIVE_S = 10
 READ_AHEAD = 65_536
@@ -56,8 +57,9 @@ class _Buffered:
         return found
 
     def pending(self) -> int:
-        """How many bytes are here."""
-        return len(self._bytes) - self._at
+        """How many bytes are here, TLS's own included."""
+        below: Callable[[], int] | None = getattr(self._inner, "pending", None)
+        return len(self._bytes) - self._at + (below() if below is not None else 0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -101,13 +103,20 @@ class Link:
     on_down: Callable[[str], None] = lambda _: None
     will: Will | None = None
     name: str = "ingest"
+    qos: int = 1
+    make_will: Callable[[], Will] | None = None
+    """Makes the will anew before each connection, where it must say when that was made."""
+    tls: Tls | None = None
+    on_trouble: Callable[[str], None] = lambda _: None
     number: int = field(default=0, init=False)
     connected: bool = field(default=False, init=False)
     _client: Client = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _watch: Watch | None = field(default=None, init=False)
+    _said: str = field(default="", init=False)
 
     def start(self) -> None:
-        """Begin to connect, and go on trying with jitter until `stop`."""
+        """Begin to connect, and go on trying with jitter until `stop`; raises TlsError where TLS cannot even begin."""
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self.name}-{uuid.uuid4().hex[:8]}",
@@ -118,23 +127,35 @@ class Link:
         client.reconnect_delay_set(min_delay=0.2 + jitter, max_delay=4.0 + 4 * jitter)  # type: ignore[arg-type]
         if self.will is not None:
             client.will_set(self.will.topic, self.will.body, qos=1, retain=True)
+        client.on_pre_connect = self._before
         client.on_connect = self._up
         client.on_disconnect = self._down
         client.on_message = self._message
+        client.on_connect_fail = lambda *_: self._trouble(connect_trouble(f"{self.host}:{self.port}"))
+        client.on_publish = lambda _c, _u, _mid, reason, _p: self._trouble(REFUSED) if reason.is_failure else None
+        if self.tls is not None:
+            client.tls_set_context(self.tls.context())
+            self._watch = Watch(self.tls)
         self._client = client
         client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
         client.loop_start()
+
+    def _before(self, client: mqtt.Client, _user: object) -> None:
+        if self.make_will is not None:
+            will = self.make_will()
+            client.will_set(will.topic, will.body, qos=1, retain=True)
 
     def _up(
         self, client: mqtt.Client, _user: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Properties | None
     ) -> None:
         if reason.is_failure:
-            self.on_down(f"the broker refused us: {reason}")
+            self._trouble(f"the broker refused us: {reason}")
             return
+        self._said = ""
         with self._lock:
             self.number += 1
             self.connected = True
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self.subscriptions])
+        client.subscribe([(topic, SubscribeOptions(qos=self.qos)) for topic in self.subscriptions])
         self.on_up()
 
     def _down(
@@ -144,6 +165,24 @@ class Link:
             was, self.connected = self.connected, False
         if was:
             self.on_down(str(reason))
+        elif reason.is_failure and self.tls is not None:
+            self._trouble(f"{self.host}:{self.port}: {EARLY} ({reason})")
+
+    def _trouble(self, why: str) -> None:
+        """Tell why there is no connection, or no right, once until it changes."""
+        if why != self._said:
+            self._said = why
+            self.on_trouble(why)
+
+    def renew(self) -> bool:
+        """Connect anew where the certificate's files were replaced; True when so. What was under way comes again."""
+        if self._watch is None or not self._watch.changed():
+            return False
+        self._client.disconnect()
+        self._client.loop_stop()
+        self.connected = False
+        self.start()
+        return True
 
     def _message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         try:
@@ -162,11 +201,11 @@ class Link:
             number = self.number
             self._client.ack_all([m.mid for m in messages if m.qos and m.link == number])
 
-    def publish(self, topic: str, body: bytes, *, retain: bool = False) -> bool:
-        """Publish at QoS 1; False when there is no connection (nothing is queued then)."""
+    def publish(self, topic: str, body: bytes, *, retain: bool = False, qos: int = 1) -> bool:
+        """Publish (at QoS 1 but where told otherwise); False when there is no connection (nothing is queued then)."""
         if not self.connected:
             return False
-        return self._client.publish(topic, body, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._client.publish(topic, body, qos=qos, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def stop(self, topic: str | None = None, body: bytes = b"") -> None:
         """Say goodbye (a retained message, where one is given) and disconnect."""

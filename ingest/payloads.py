@@ -274,6 +274,13 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {k: msgspec.json.Decoder(t) fo
 _ENCODER = msgspec.json.Encoder()
 
 
+class Envelope(msgspec.Struct, frozen=True):
+    """What every numbered payload has: epoch and number."""
+
+    e: str
+    s: int
+
+
 def encode(payload: Payload) -> bytes:
     """The payload as JSON bytes (raises WireError too_big above `MAX_BYTES`)."""
     body = _ENCODER.encode(payload)

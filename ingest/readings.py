@@ -11,9 +11,9 @@ from ingest.codes import GOOD, MANUAL, UNIT_STATES
 from ingest.payloads import MAX_BYTES, Birth, Data, Event, PlantTime, Tag, WireError, parse
 
 ROW_KINDS = (
-    "birth", "status", "data", "event", "gap", "hist", "supply", "cmd", "cmdack", "manual", "tick", "plain",
+    "birth", "status", "data", "event", "gap", "hist", "supply", "cmd", "cmdack", "manual", "tick", "plain", "spb",
 )  # fmt: skip
-"""Kinds of journal rows. All but manual, tick and plain hold the wire payload as received."""
+"""Kinds of journal rows. All but manual, tick, plain and spb hold the wire payload as received."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -61,9 +61,29 @@ class Plain(msgspec.Struct, frozen=True, omit_defaults=True):
     quality: int = GOOD  # absent in rows of older programs
 
 
+class Spb(msgspec.Struct, frozen=True):
+    """Body of a `spb` row: values of a Sparkplug message, or of its sender's death, in columns (at most once).
+
+    `node` is GROUP/NODE, `device` "" for the node itself, `verb` the message's, or `lost` where a death was
+    concluded; `t` plant ms, `q` qualities, `h` the positions of historical values.
+    """
+
+    node: str
+    device: str
+    verb: str
+    t: list[int]
+    tag: list[str]
+    v: list[float]
+    q: list[int]
+    h: list[int] = []
+
+
 class Manual(msgspec.Struct, frozen=True):
-    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation; or a refit
-    that was approved (`property` "refit", `text` says of what and why).
+    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation.
+
+    `property` is a quantity of the thing (`level`, `on_hand`, ...), what was done by hand: `moved` (`value` parts
+    went on to the queue `to`) or `quarantined` (`value` parts or units were taken out), or `refit`: one that was
+    approved (`text` says of what and why).
     """
 
     t: int
@@ -72,6 +92,7 @@ class Manual(msgspec.Struct, frozen=True):
     value: float
     sd: float = 0.0
     role: str = "operator"
+    to: str = ""
     text: str = ""
 
 
@@ -146,6 +167,10 @@ def decode(row: Row, aliases: Aliases) -> list[Reading]:
     elif row.kind == "plain":
         plain = msgspec.json.decode(row.body, type=Plain)
         return [Reading(plain.t, plain.tag, plain.value, plain.quality, row.source, "", 0, row.pos, "plain")]
+    elif row.kind == "spb":
+        spb = msgspec.json.decode(row.body, type=Spb)
+        columns = zip(spb.t, spb.tag, spb.v, spb.q, strict=True)
+        return [Reading(t, tag, v, q, row.source, "", 0, row.pos, "spb") for t, tag, v, q in columns]
     elif row.kind == "manual":
         manual = msgspec.json.decode(row.body, type=Manual)
         name = f"{manual.thing}/{manual.property}"

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,8 +26,13 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.retention import Limits, Storage
+from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
+
+if TYPE_CHECKING:
+    from ingest.sparkplug_host import SparkplugHost, SparkplugSettings
 
 log = logging.getLogger("ingest")
 
@@ -50,6 +55,11 @@ class Settings:
     topics: TopicMap = field(default_factory=TopicMap)
     queue: int = QUEUE
     wait_s: float = 2.0
+    sparkplug: SparkplugSettings | None = None
+    tls: Tls | None = None
+    drop: Path | None = None  # CSV files of supply documents
+    limits: Limits = field(default_factory=Limits)
+    history: bool = True
 
 
 @dataclass
@@ -73,7 +83,9 @@ class Service:
         line = settings.line
         self.settings = settings
         self.journal = Journal(settings.data / "journal.db")
-        self.intake = Intake.restore(line, settings.topics, self.journal)
+        self.sparkplug = self._sparkplug(settings) if settings.sparkplug else None
+        self.storage = Storage(settings.data, self.journal, settings.limits)
+        self.intake = self._intake()
         self.asking = Asking(settings.wait_s)
         self.trouble: str | None = None
         self.overflow = 0
@@ -82,25 +94,54 @@ class Service:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._state_topic = twin_state_topic(line.site, line.area, line.line)
         gone = encode(TwinState(online=False, ts=self.intake.now(wall_ms())))
-        filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *settings.topics.filters()]
-        self.link = Link(settings.host, settings.port, filters, self._received, will=Will(self._state_topic, gone))
+        plain = [f for f in settings.topics.filters() if not f.startswith("spBv1.0/")]
+        filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *plain]
+        will = Will(self._state_topic, gone)
+        self.link = Link(settings.host, settings.port, filters, self._received, will=will, tls=settings.tls)
+        self.link.on_trouble = lambda why: log.warning("broker: %s", why)
         self.link.on_up = lambda: self._queue.put(_Up())
         self.link.on_down = lambda why: log.warning("broker connection lost: %s", why)
         self.out = Outgoing(self.link, self._state_topic)
         self._last_tick = 0
         self._next_tick = 0.0
         self._next_slow = 0.0
+        if self.sparkplug is not None:
+            self.sparkplug.open(self._received)
+
+    @staticmethod
+    def _sparkplug(settings: Settings) -> SparkplugHost:
+        from ingest.sparkplug_host import SparkplugHost
+        from ingest.sparkplug_rows import topic_hook
+
+        assert settings.sparkplug is not None
+
+        def connect(filters: list[str]) -> Link:
+            return Link(settings.host, settings.port, filters, lambda _: None, name="sparkplug", tls=settings.tls)
+
+        return SparkplugHost(settings.sparkplug, topic_hook(settings.topics), connect)
+
+    def _intake(self) -> Intake:
+        """The intake as the journal knows it."""
+        intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+        if self.sparkplug is not None:
+            self.sparkplug.attach(intake, self.settings.line, self.journal)
+        return intake
 
     def start(self) -> None:
         """Start writing and connect."""
         self._thread.start()
         self.link.start()
+        if self.sparkplug is not None:
+            self.sparkplug.start()
 
     def stop(self) -> None:
         """Finish the batch in hand, say goodbye and close."""
+        if self.sparkplug is not None:
+            self.sparkplug.stop()
         self.link.stop(self._state_topic, encode(TwinState(online=False, ts=self.intake.now(wall_ms()))))
         self._stop.set()
         self._thread.join(10)
+        self.storage.close()
         self.journal.close()
 
     # -- other threads ----------------------------------------------------------------------------------
@@ -132,6 +173,7 @@ class Service:
             "pos": self.journal.last(),
             "queue": self._queue.qsize(),
             "overflow": self.overflow,
+            **({"sparkplug": self.sparkplug.connected()} if self.sparkplug is not None else {}),
             "t": self.intake.now(wall_ms()),
         }
 
@@ -165,6 +207,9 @@ class Service:
             for source, req in self.asking.due(self.intake, now, wall):
                 self.link.publish(topic(source, "req"), encode(req))
             self.out.slow(self.intake, now, wall)
+            if self.sparkplug is not None:
+                self.sparkplug.turn()
+            self.storage.turn()
 
     def _collect(self) -> list[Message | Job | _Up]:
         wait = max(0.001, min(self._next_tick - time.monotonic(), 0.05)) if self.intake.clock else 0.05
@@ -189,7 +234,7 @@ class Service:
         """
         while not self._stop.wait(0.5):
             try:
-                self.intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+                self.intake = self._intake()
             except Exception:
                 log.exception("the journal cannot be read")
             else:
@@ -208,6 +253,7 @@ class Service:
                 break
             rows = batch.rows
             try:
+                self.storage.check()
                 self.journal.commit(batch)
             except JournalError as error:
                 if self.trouble is None:
@@ -218,6 +264,7 @@ class Service:
                 jobs = []
                 if not self._restore():
                     return False
+                self.storage.turn()  # which is what may make room
                 continue
             self.out.committed(self.intake, rows)
             for job, result in taken:

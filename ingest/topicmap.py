@@ -81,13 +81,18 @@ class TopicMap:
             if taken is None:
                 continue
             tag = rule.named(taken)
-            if not _TAKEN.match(tag):
+            if not is_tag(tag):
                 raise WireError("bad_id", f"topic {topic[:100]!r} leads to the tag {tag[:100]!r}, which is no tag name")
             value = _number(body, rule) * rule.scale + rule.offset
             if not math.isfinite(value) or abs(value) > BIG:
                 raise WireError("bad_number", f"{value} after scaling")
             return Plain(t, tag, value, topic)
         raise WireError("unmapped", f"no rule of the topic map matches {topic[:100]!r}")
+
+
+def is_tag(text: str) -> bool:
+    """Whether this may be the name of a tag."""
+    return _TAKEN.match(text) is not None
 
 
 def _number(body: bytes, rule: Rule) -> float:
@@ -148,7 +153,7 @@ def _rule(topic: str, item: Item) -> Rule | None:
     tag = fields.need("tag", _tag(topic), "", "turn/count")
     none: tuple[str, ...] = ()
     field = fields.take("field", _path, none)
-    return Rule(topic, tag, field, fields.take("scale", _float, 1.0), fields.take("offset", _float, 0.0), item.line)
+    return Rule(topic, tag, field, fields.take("scale", finite, 1.0), fields.take("offset", finite, 0.0), item.line)
 
 
 def _check_filter(topic: str, item: Item) -> None:
@@ -183,7 +188,8 @@ def _path(text: str) -> tuple[str, ...]:
     return tuple(text.split("."))
 
 
-def _float(text: str) -> float:
+def finite(text: str) -> float:
+    """A plain number; raises QuantityError."""
     try:
         value = float(text)
     except ValueError:

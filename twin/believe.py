@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from twin.parameters import FIELDS, SPREADS, YIELD_SPREAD, Parameter, counted, p
 
 Array = NDArray[np.int64]
 ONE = 65_536
+OF_TOLERANCE = 1e-6
 _KEPT: OrderedDict[tuple[str, str], Posterior] = OrderedDict()
 _MOST_KEPT = 16
 
@@ -52,6 +54,25 @@ def groups(plant: Plant) -> dict[str, list[Parameter]]:
     return found
 
 
+def in_force(members: list[Parameter], refits: dict[str, Refit]) -> Refit | None:
+    """The approved refit of a group, None where there is none or where the plant file has changed since: the factor was
+    on another value then, and the new file is taken to contain what was learned.
+    """
+    refit = refits.get(members[0].group)
+    if refit is None:
+        return None
+    try:
+        of = float(json.loads(refit.text).get("of", 0))
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return refit if abs(of / base_of(members) - 1) < OF_TOLERANCE else None
+
+
+def base_of(members: list[Parameter]) -> float:
+    """The plant file's value that a group's factor is on: the mean of its members' (ms, operations or a share)."""
+    return sum(m.size for m in members) / len(members)
+
+
 def prior_of(members: list[Parameter], refit: Refit | None = None) -> fit.Prior:
     """The prior of a group: the plant file's, or what was approved."""
     shapes = {m.shape for m in members}
@@ -82,7 +103,7 @@ def posterior(compiled: Compiled, state: TwinState) -> Posterior:
         return _KEPT[key]
     found = {}
     for name, members in groups(compiled.plant).items():
-        refit = state.refits.get(name)
+        refit = in_force(members, state.refits)
         prior = fit.Prior(YIELD_SPREAD) if members[0].kind == "yield" else prior_of(members, refit)
         centre = 1.0 if refit is None or members[0].kind == "yield" else refit.value
         found[name] = (centre, believe(state.learned, members, prior, refit))

@@ -12,7 +12,7 @@ import numpy as np
 from sim.moments import masses, quantiles
 from sim.plant import Dist, Plant
 from twin import fit
-from twin.believe import believe, groups, prior_of
+from twin.believe import base_of, believe, groups, in_force, prior_of
 from twin.learned import Learned
 from twin.model import Refit
 from twin.parameters import SPREADS, YIELD_SPREAD, Parameter, Seen, counted, parameters, seen
@@ -69,19 +69,20 @@ class Row:
 
 def table(plant: Plant, learned: Learned, refits: dict[str, Refit] | None = None) -> list[Row]:
     """A row for every parameter of the plant file, in its order."""
-    return [row(learned, [p], (refits or {}).get(p.group)) for p in parameters(plant)]
+    found = groups(plant)
+    return [row(learned, [p], in_force(found[p.group], refits or {})) for p in parameters(plant)]
 
 
 def group_table(plant: Plant, learned: Learned, refits: dict[str, Refit]) -> list[Row]:
     """A row for every factor that forecasts draw, and every parameter that has none: what may be refitted."""
-    return [row(learned, members, refits.get(name), name) for name, members in groups(plant).items()]
+    return [row(learned, members, in_force(members, refits), name) for name, members in groups(plant).items()]
 
 
 def row(learned: Learned, members: list[Parameter], refit: Refit | None = None, name: str = "") -> Row:
     """The line of one parameter, or of a group that has one factor (then times are those of its mean)."""
     first = members[0]
     share = first.kind == "yield"
-    size = sum(m.size for m in members) / len(members)
+    size = base_of(members)
     prior = fit.Prior(YIELD_SPREAD) if share else prior_of(members, refit)
     after = believe(learned, members, prior, refit)
     alone = _alone(learned, members, refit)
@@ -114,7 +115,7 @@ def row(learned: Learned, members: list[Parameter], refit: Refit | None = None, 
         ks_p=ks[1],
         score=found,
         verdict=verdict,
-        refit=_refit(members, alone, verdict, spans),
+        refit=_refit(members, alone, verdict, spans, refit),
     )
 
 
@@ -231,24 +232,25 @@ def _count_score(learned: Learned, parameter: Parameter, refit: Refit | None) ->
     return scores[0], scores[1]
 
 
-def _refit(members: list[Parameter], alone: fit.Belief, verdict: str, spans: Seen) -> str:
-    """What the plant file should say, "" where nothing is proposed."""
+def _refit(members: list[Parameter], alone: fit.Belief, verdict: str, spans: Seen, refit: Refit | None) -> str:
+    """What the plant file should say, "" where nothing is proposed (or approved and not yet in the file)."""
     from twin.texts import dist_text, scaled
 
-    first = members[0]
+    first, centre = members[0], refit.value if refit is not None else 1.0
     if verdict not in ("differs", "another shape", "another spread"):
-        return ""
+        approved = refit is not None and len(members) == 1 and first.dist is not None
+        return dist_text(scaled(first.dist, centre), first.size / _mean(first.dist)) if approved and first.dist else ""
     if first.kind == "yield":
         return f"{100 * alone.mean:.3g} %"
     if len(members) > 1 or first.dist is None:
-        return f"x {alone.mean:.3g}"
+        return f"x {centre * alone.mean:.3g}"
     if verdict == "another shape":
         ended = np.array([x for x, cut in zip(spans.data.x, spans.data.cut, strict=True) if not cut])
         per_tick = _mean(first.dist)
-        values = tuple(float(v) * per_tick for v in np.quantile(ended, TABLE_LEVELS))
+        values = tuple(float(v) * per_tick * centre for v in np.quantile(ended, TABLE_LEVELS))
         return dist_text(Dist("empirical", values), first.size / per_tick)
     cv = alone.cv if alone.n >= SHAPE_LEAST and first.cv > 0 and _other_spread(first.cv, alone) else None
-    return dist_text(scaled(first.dist, alone.mean, cv), first.size / _mean(first.dist))
+    return dist_text(scaled(first.dist, centre * alone.mean, cv), first.size / _mean(first.dist))
 
 
 __all__ = ["SPREADS", "Row", "group_table", "row", "table"]

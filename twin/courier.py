@@ -105,7 +105,6 @@ class Courier:
         answer = self.client.post(f"{self.url}/manual", content=body)
         return answer.status_code, answer.json()
 
-
     def refit(self, request: dict[str, Any]) -> dict[str, Any]:
         """Decide about a refit (raises Refused; httpx.HTTPError when ingest cannot be reached: nothing is decided)."""
         engine = self.engine

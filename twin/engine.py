@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ingest.journal import Journal, JournalError, JournalReader
+from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
@@ -61,8 +61,8 @@ class Engine:
         self.log = EvidenceLog(settings.data / "log.db", self.plant.site)
         self.tracker = self._restore()
         self.book = Book.replay(self.plant, self.log)
-        self.watch = self._rebuild_record()
         self.refits = Refits.replay(self.log)
+        self.watch = self._rebuild_record()
         self.forecast: dict[str, Any] = {}
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
@@ -142,8 +142,9 @@ class Engine:
     def save(self) -> None:
         """Write the tracker's snapshot, so that a restart goes on from here."""
         with self.lock:
-            data = self.tracker.snapshot()
+            data, pos = self.tracker.snapshot(), self.tracker.pos
         write_snapshot(data, self._snapshot)
+        Cursor(self.settings.data / "cursors" / "twin.json").store(pos)  # the journal may let go of what is before
         self._saved = time.monotonic()
 
     # the present -----------------------------------------------------------------------------
@@ -192,7 +193,7 @@ class Engine:
                 stale=self.stale(),
                 holes=self.tracker.holes,
                 fidelity=str(self.watch.last["light"]),
-                drifting=len(self.watch.drift.open),
+                drifting=int(self.watch.last.get("drifting", 0)),
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
@@ -211,13 +212,14 @@ class Engine:
     def drift_view(self) -> dict[str, Any]:
         """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
         with self.lock:
-            found = sorted(self.watch.drift.notices, key=lambda one: -one.t)
-            return {"notices": [told(one) for one in found], "charts": len(self.watch.drift.charts)}
+            state = self.tracker.state
+            charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
+            return {"notices": self.watch.notices(state), "charts": charts}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
         with self.lock:
-            if not self.watch.drift.close(notice, why):
+            if not self.watch.close(notice, why, self.tracker.state.learned.drift.notices):
                 return False
             body = {"id": notice, "closed": why}
             self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
@@ -301,11 +303,12 @@ class Engine:
                 self.scores.drop_after(state.t)
             self._scored = state.t
             rows, notices = self.watch.settle(state)
-            for kind, bodies in (("score", rows), ("drift", [told(notice) for notice in notices])):
+            drifted = [told(notice) for notice in notices] + self.watch.fresh(state)
+            for kind, bodies in (("score", rows), ("drift", drifted)):
                 for body in bodies:
                     self.log.buffer(Entry(state.t, kind, "service:twin", body, journal=self.tracker.pos))
             self.log.flush()
-            if rows or self.watch.last["n"] == 0:
+            if rows or drifted or self.watch.last["n"] == 0:
                 self.certificate()
 
     # recommendations -------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from sim.facts import Facts, FactsError, rows_from_facts
 from sim.state import LAYOUT_VERSION
 from twin.believe import Posterior, draw_scales, posterior
 from twin.facts import to_facts, to_tick
+from twin.hidden_view import fitted
 from twin.model import StationState, TwinState, held
+from twin.topology import build
 
 Array = NDArray[np.int64]
 
@@ -25,6 +27,8 @@ HASH_SEED = 7
 def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> Array:
     """Rows int64[replicas, W] that agree with the twin state, parameters and hidden residuals drawn from `seed`.
 
+    What no sensor sees differs between them as it does between the members of its ensemble.
+
     Should more parts be believed than the plant can hold, guessed ones are left out, newest first.
     """
     return rows_with(compiled, state, seed, replicas, draw_scales(compiled, posterior(compiled, state), seed, replicas))
@@ -33,12 +37,24 @@ def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> 
 def rows_with(compiled: Compiled, state: TwinState, seed: int, replicas: int, scales: dict[str, Array]) -> Array:
     """As `ensemble`, with these parameter factors int64[replicas, n] by field."""
     facts = to_facts(compiled, state)
+    groups = fitted(compiled, build(compiled.plant), state, facts, replicas) if state.hidden else [facts]
+    ends = [round(replicas * (i + 1) / len(groups)) for i in range(len(groups))]
+    rows = []
+    for facts, first, end in zip(groups, [0, *ends], ends, strict=False):
+        own = {name: values[first:end] for name, values in scales.items()}
+        rows.append(_rows(compiled, facts, (seed, first, end), own))
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _rows(compiled: Compiled, facts: Facts, which: tuple[int, int, int], scales: dict[str, Array]) -> Array:
+    """Rows of the replicas `which` = (seed, first, end); guessed parts are left out until they agree with the plant."""
+    seed, first, end = which
     for _ in range(64):
         try:
-            return rows_from_facts(compiled, facts, seed, replicas, scales=scales)
+            return rows_from_facts(compiled, facts, seed, end - first, first, scales=scales)
         except FactsError:
             facts = _lighter(facts)
-    return rows_from_facts(compiled, facts, seed, replicas, scales=scales)
+    return rows_from_facts(compiled, facts, seed, end - first, first, scales=scales)
 
 
 __all__ = ["Posterior", "draw_scales", "ensemble", "posterior", "rows_hash", "spread_of", "state_hash"]

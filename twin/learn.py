@@ -48,6 +48,7 @@ class Learner:
         units = [[OpenUnit() for _ in range(s.units)] for s in self.topology.plant.stations]
         stations = [s.id for s in self.topology.plant.stations]
         self.learned = Learned(forget_ms=self.learned.forget_ms, stations=stations, units=units)
+        self.learned.drift.streams = _charts(self.topology)
 
     def step_back(self) -> None:
         """The clock was put back: what was open is not a span any more."""
@@ -74,6 +75,7 @@ class Learner:
             if obs.rank == VALUE and obs.quality == GOOD:
                 stated.said(self, obs, max(obs.t, 1))
             if event is not None and at is not None:
+                self.learned.units[at[0]][at[1]].source = obs.source
                 self._event(state, at, event, max(obs.t, 1), repair)
         self._count(state)
 
@@ -101,22 +103,24 @@ class Learner:
             if len(self.learned.sources) > 64:
                 self.learned.sources.clear()
             self.learned.sources[key] = Numbers(obs.s, obs.t)
-            self._doubt(state, known.t if known else obs.t)
+            self._doubt(state, known.t if known else obs.t, obs.source)
             return
         came = self._came[key]
         lost = sum(s not in came for s in range(known.upto + 1, obs.s))
         if lost:
             self.learned.lost += lost
-            self._doubt(state, known.t)
+            self._doubt(state, known.t, obs.source)
         known.upto, known.t = max(known.upto, obs.s), obs.t
 
-    def _doubt(self, state: TwinState, t: int) -> None:
-        """Everything open is known up to `t` only."""
+    def _doubt(self, state: TwinState, t: int, source: str) -> None:
+        """Everything open that this source tells of is known up to `t` only."""
         for s, units in enumerate(self.learned.units):
             for u, unit in enumerate(units):
+                if unit.source != source:
+                    continue
                 self.pause(s, unit, t)
                 if unit.doing and unit.name:
-                    self.learned.of(unit.name).add(t, unit.done, cut=True)
+                    self.learned.span(unit.name, t, unit.done, cut=True)
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
                 self._still_alive(s, unit, t)
@@ -145,12 +149,13 @@ class Learner:
         elif kind == "setup_end" and unit.doing == "setup":
             self.pause(s, unit, t)
             if family_known(unit.name):
-                self.learned.of(unit.name).add(t, unit.done, cut=False)
+                self.learned.span(unit.name, t, unit.done, cut=False)
             unit.doing, unit.name, unit.done, unit.since = "work", unit.work, 0, t
         elif kind == "work_end":
             self._end(s, unit, event, t)
         elif kind == "scrap" and not unit.down and unit.ended_t == t and unit.ended:
             self.learned.tally("yield/" + unit.ended).add(t, 1, 0)
+            self.learned.made(unit.ended, t, scrap=True)
 
     def _family(self, event: Event) -> str:
         p = self.topology.product.get(event.product or "")
@@ -182,6 +187,7 @@ class Learner:
         name = self._operation(s, event)
         if name and any(target == SCRAP for target, _ in self._next(name)):
             self.learned.tally("yield/" + name.partition("/")[2]).add(t, 0, 1)
+            self.learned.made(name.partition("/")[2], t, scrap=False)
         if stated.ended(self, s, unit, name, t, unit_told=event.unit is not None):
             unit.ended, unit.ended_t = name.partition("/")[2], t
             self._one_more(s, unit)
@@ -198,7 +204,7 @@ class Learner:
             unit.doing, unit.down = "", 0
             return
         self.pause(s, unit, t)
-        self.learned.of(unit.name).add(t, unit.done, cut=False)
+        self.learned.span(unit.name, t, unit.done, cut=False)
         unit.doing = ""
         self._one_more(s, unit)
 
@@ -250,14 +256,14 @@ class Learner:
         memoryless = mode.after is not None and mode.after.kind == "exponential"
         aged = mode.clock != "odf" or unit.age.get(mode.id, 0) > 0  # else nobody has told of its work
         if not mode.planned and aged and (memoryless or unit.fresh.get(mode.id)):
-            spans.add(t, unit.age.get(mode.id, 0), cut=False)
+            self.learned.span(name, t, unit.age.get(mode.id, 0), cut=False)
         else:
             spans.left_out += 1
         for renewed in (mode.id, *mode.renews):
             unit.age[renewed], unit.fresh[renewed] = 0, True
         if unit.doing == "work" and mode.part in ("repeats", "scrapped"):
             if unit.name:
-                self.learned.of(unit.name).add(t, unit.done, cut=True)
+                self.learned.span(unit.name, t, unit.done, cut=True)
             unit.done = 0
             if mode.part == "scrapped":
                 unit.doing = ""
@@ -275,12 +281,12 @@ class Learner:
         """`repair`: since when it was worked on (0: not known; with a crew that is left out)."""
         station = self.topology.plant.stations[s]
         mode = next((m for m in station.modes if m.id == unit.mode), None)
-        spans = self.learned.of(f"repair/{station.id}/{unit.mode}")
+        name = f"repair/{station.id}/{unit.mode}"
         begun = unit.down if mode is not None and mode.crew is None else repair
         if mode is None or not begun:
-            spans.left_out += 1
+            self.learned.of(name).left_out += 1
         else:
-            spans.add(t, max(t - begun, 0), cut=cut)
+            self.learned.span(name, t, max(t - begun, 0), cut=cut)
 
     # documents and counts --------------------------------------------------------------------
 
@@ -294,14 +300,14 @@ class Learner:
         if key in stock.closed or (order is not None and doc.doc in order.got):
             return
         lane = order.lane if order is not None else LANES[0]
-        spans = self.learned.of(f"lead/{self.topology.plant.stocks[k].id}/{lane}")
+        name = f"lead/{self.topology.plant.stocks[k].id}/{lane}"
         begun = order.issued if order is not None and order.version >= 0 and not order.from_stock else 0
         if order is not None and order.from_stock and len(order.sent) == 1 and not order.got:
             begun = next(iter(order.sent.values())).left
         if not self._timed(k, lane) or begun < max(state.started, 1):
-            spans.left_out += 1
+            self.learned.of(name).left_out += 1
         else:
-            spans.add(doc.issued, max(doc.issued - begun, 0), cut=False)
+            self.learned.span(name, doc.issued, max(doc.issued - begun, 0), cut=False)
 
     def _timed(self, k: int, lane: str) -> bool:
         """Is an order's time that of its lead alone? Not where the supplier works orders off one after another."""
@@ -335,6 +341,14 @@ class Learner:
             if order.version >= 0 and not order.from_stock and order.issued >= state.started
             if self._timed(k, order.lane) and order.issued <= t
         ]
+
+
+def _charts(topology: Topology) -> int:
+    """How many streams of spans the plant has (setups come as their families meet)."""
+    plant = topology.plant
+    modes = sum(not m.planned for s in plant.stations for m in s.modes)
+    scrap = sum(any(target == SCRAP for target, _ in step.next) for p in plant.products for step in p.steps)
+    return sum(len(p.steps) for p in plant.products) + 2 * modes + scrap + len(plant.stocks)
 
 
 def family_known(name: str) -> bool:

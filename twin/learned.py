@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import msgspec
 
+from twin.drift import Drift
+
 KEPT = 200
 """Newest spans kept of each parameter: enough for a mean to 0.7 % at a coefficient of variation of 0.1."""
 BIN_MS = 6 * 3_600_000
 BINS = 400
 """Counts are kept in bins of six hours, the newest hundred days of them."""
+DRIFT_BUDGET = 0.5
+"""Share of the plant's false notices a week that the charts of spans may give; those of forecast ranks have 0.2."""
 ABANDONED = 4096
 """Numbers of a source that may be missing at once before it is taken to have begun anew."""
 
@@ -73,6 +77,7 @@ class OpenUnit(msgspec.Struct):
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
     `starts`: events tell when work begins; `state` as last read, -1 where nothing is known.
+    `source`: who tells of it.
     """
 
     doing: str = ""
@@ -90,6 +95,7 @@ class OpenUnit(msgspec.Struct):
     ended_t: int = 0
     starts: bool = False
     state: int = -1
+    source: str = ""
 
 
 class Numbers(msgspec.Struct):
@@ -124,10 +130,28 @@ class Learned(msgspec.Struct):
     lost: int = 0
     heard: int = 0
     active: dict[int, int] = {}
+    drift: Drift = msgspec.field(default_factory=lambda: Drift(budget=DRIFT_BUDGET))
+    good: dict[str, int] = {}  # good parts since the last scrapped one, from the first scrapped one on
 
     def of(self, name: str) -> Spans:
         """The spans of a parameter, begun where there are none."""
         return self.spans.setdefault(name, Spans())
+
+    def span(self, name: str, t: int, x: int, *, cut: bool) -> None:
+        """A span ended at plant ms `t`; a whole one is charted too."""
+        self.of(name).add(t, x, cut=cut)
+        if not cut and x > 0:
+            kind, _, place = name.partition("/")
+            self.drift.feed("failure" if kind == "fail" else kind, place, float(x), t)
+
+    def made(self, operation: str, t: int, *, scrap: bool) -> None:
+        """An operation "STATION/PRODUCT/STEP" ended, or scrapped its part: good parts between two such are charted."""
+        if scrap:
+            if self.good.get(operation, 0) > 0:
+                self.drift.feed("yield", operation, float(self.good[operation]), t)
+            self.good[operation] = 0
+        elif operation in self.good:
+            self.good[operation] += 1
 
     def tally(self, name: str) -> Tally:
         return self.tallies.setdefault(name, Tally())

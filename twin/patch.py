@@ -23,35 +23,35 @@ def patch(plant: Plant, rows: list[Row], out: Path) -> list[str]:
 
     The new file is read again: a refit counts as placed only where its parameter has changed, and no other has.
     """
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)  # as all plant files here are written
+    trip = YAML(typ="rt")
+    trip.preserve_quotes = True
+    trip.width = 4096
+    trip.indent(mapping=2, sequence=4, offset=2)  # as all plant files here are written
     source = resolve(plant.path or plant.id)
-    document = yaml.load(source.read_text())
+    document = trip.load(source.read_text())
     before = {p.name: p.dist or p.size for p in parameters(plant)}
     unplaced = []
     for row in rows:
         if not row.refit:
             continue
-        undo = _text(yaml, document)
+        undo = _text(trip, document)
         if not _place(document, plant, row):
             unplaced.append(row.name)
             continue
-        after = _read(_text(yaml, document), out)
+        after = _read(_text(trip, document), out)
         changed = {name for name, value in before.items() if after.get(name) != value}
         if changed != {row.name}:
-            document = yaml.load(undo)
+            document = trip.load(undo)
             unplaced.append(row.name)
         else:
             before = after
-    out.write_text(_text(yaml, document))
+    out.write_text(_text(trip, document))
     return unplaced
 
 
-def _text(yaml: YAML, document: Any) -> str:
+def _text(trip: YAML, document: Any) -> str:
     buffer = io.StringIO()
-    yaml.dump(document, buffer)
+    trip.dump(document, buffer)
     return buffer.getvalue()
 
 

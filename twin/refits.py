@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sim.compile import Compiled
-from twin.believe import draw_scales, fixed, posterior
+from twin.believe import base_of, draw_scales, fixed, groups, in_force, posterior
 from twin.calibrate import Row, group_table
 from twin.decisions import Refused
 from twin.estimate import rows_with
@@ -109,15 +109,16 @@ class Refits:
 
 def manual_row(row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """The body of ingest's `/manual` for an approved refit."""
-    text = json.dumps({"id": row["id"], "reason": request["reason"], "says": row["says"]})
+    text = json.dumps({"id": row["id"], "of": row["of"], "reason": request["reason"], "says": row["says"]})
     manual = {"thing": row["name"], "property": "refit", "value": row["factor"], "sd": row["sd"]}
     return manual | {"role": request["role"], "text": text[:4000]}
 
 
 def proposal(compiled: Compiled, state: TwinState, row: Row) -> dict[str, Any]:
-    """The body of a proposal. `factor` on the plant file's value, `sd` its log standard deviation."""
+    """The body of a proposal. `factor` on the plant file's value `of`, `sd` its log standard deviation."""
     kind = row.name.partition("/")[0]
-    refit = state.refits.get(row.name)
+    members = groups(compiled.plant)[row.name]
+    refit = in_force(members, state.refits)
     factor = (refit.value if refit else 1.0) * row.seen / row.file if kind != "yield" else row.seen
     sd = math.log(row.seen_hi / max(row.seen_lo, 1e-12)) / (2 * 1.645)
     has = kind in FIELDS
@@ -129,6 +130,7 @@ def proposal(compiled: Compiled, state: TwinState, row: Row) -> dict[str, Any]:
         "seen": row.seen,
         "factor": round(factor, 5),
         "sd": round(sd, 5),
+        "of": base_of(members),
         "n": row.n,
         "censored": row.cut,
         "left_out": row.left_out,

@@ -28,10 +28,11 @@ def said(learner: Learner, obs: Obs, t: int) -> None:
         return
     s = learner.topology.station[sensor.thing]
     units = learner.learned.units[s]
-    if sensor.unit is None and len(units) > 1:
+    several = sensor.unit is None and len(units) > 1
+    if several or learner.topology.plant.stations[s].batch is not None:
         return
     unit, code = units[(sensor.unit or 1) - 1], int(obs.value)
-    before, unit.state = unit.state, code
+    before, unit.state, unit.source = unit.state, code, obs.source
     if unit.starts or code == before:
         return
     if code != WORK:

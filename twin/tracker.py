@@ -41,7 +41,8 @@ WINDOW_MS = 300_000
 """Lateness window in plant ms."""
 SETTLE_MS = WINDOW_MS // 2
 """What has left the window is settled at whole multiples of this: when does not depend on the order of the rows."""
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
+READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 
@@ -102,6 +103,7 @@ class Tracker:
         self._base = empty_state(self.topology)
         self._head = _copy(self._base)
         self._recent: list[Obs] = []
+        self._newest: dict[str, int] = {}  # when the newest reading of each tag held
         self._dirty = False
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
@@ -150,7 +152,7 @@ class Tracker:
 
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
-        self._base, self._recent, self.now = empty_state(self.topology), [], 0
+        self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
         self._head, self._dirty, self._settled = _copy(self._base), False, 0
         self._learner.begin_anew()
 
@@ -158,13 +160,16 @@ class Tracker:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
         self._learner.settle(self._base, self._recent, ())
         self._learner.step_back()
-        self._recent, self.now, self._settled = [], t, 0
+        self._recent, self.now, self._newest, self._settled = [], t, {}, 0
         self._base.t = t - 1
         for tag in self._base.tags.values():
             tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
         for station in self._base.stations:
             for unit in station.units:
                 unit.since, unit.started, unit.seen = min(unit.since, t), min(unit.started, t), min(unit.seen, t)
+        for hidden in self._base.hidden.values():
+            hidden.t, hidden.since = min(hidden.t, t), min(hidden.since, t)
+            hidden.marks, hidden.since_mark = [], []
         self._base.history.clear()
         count(self._base, "clock_stepped_back")
         self._dirty = True
@@ -204,7 +209,7 @@ class Tracker:
     def _observations(self, row: Row) -> list[Obs]:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
-        if row.kind in ("data", "hist", "plain"):
+        if row.kind in ("data", "hist", "plain", "spb"):
             return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
@@ -216,7 +221,7 @@ class Tracker:
         if row.kind == "manual":
             (reading,) = decode(row, self._aliases)
             body = msgspec.json.decode(row.body)
-            more = {"sd": body.get("sd", 0), "role": body.get("role", ""), "text": body.get("text", "")}
+            more = {name: body.get(name, "") for name in ("role", "to", "text")} | {"sd": body.get("sd", 0)}
             found = self._obs(row, MANUAL, reading.name, more, reading.t)
             found.value = reading.value
             return [found]
@@ -237,7 +242,7 @@ class Tracker:
         value, codes = reading.value, self._enums.get((reading.source, reading.name))
         if codes is not None and 0 <= int(value) < len(codes):
             value = float(codes[int(value)])
-        s = reading.s if reading.kind != "plain" else reading.pos
+        s = reading.s if reading.kind not in ("plain", "spb") else reading.pos
         return Obs(
             t=reading.t,
             rank=rank,
@@ -260,7 +265,12 @@ class Tracker:
             self._dirty = True
             if obs.rank in EVENTS or obs.rank == TICK:
                 return  # what it counted is asserted by the next counter
+            if obs.rank in READINGS and obs.stamped < self._newest.get(obs.name, 0):
+                count(self._base, "history_only")
+                return  # the newest value of the tag has come before it, as after an outage: live before history
             obs.t = self._base.t + 1
+        if obs.rank in READINGS:
+            self._newest[obs.name] = max(self._newest.get(obs.name, 0), obs.stamped)
         if not self._recent or obs.key > self._recent[-1].key:
             self._recent.append(obs)
             if not self._dirty:
@@ -320,6 +330,10 @@ class Tracker:
             source, _, epoch = key.partition(" ")
             tracker._aliases.feed(source, parse("birth", body))
             tracker._learn_enums(source, epoch)
+        tracker._newest = {name: tag.t for name, tag in kept.base.tags.items()}
+        for obs in kept.recent:
+            if obs.rank in READINGS:
+                tracker._newest[obs.name] = max(tracker._newest.get(obs.name, 0), obs.stamped)
         tracker._dirty = True
         return tracker
 

@@ -25,8 +25,8 @@ the shifts do not do what the plan says (a longer break, an early end on Friday,
 
 **What the engineer writes** on the first day (`engineer.py`): a plant file from nameplates (times 10 to 40 % off,
 failure data off by up to twice, the official shift plan, nothing of dips, hand moves or blocking before service),
-the tag list, and a `mapping.yaml`. Then {listen_days:g} days of listening, read-only. At their end he approves the hours
-of work that the twin proposes (`plantwin calibrate`, lines `hours:`); nothing else is touched.
+the tag list, and a `mapping.yaml`. Then {listen_days:g} days of listening, read-only. At their end he approves the
+hours of work that the twin proposes (`plantwin calibrate`, lines `hours:`); nothing else is touched.
 
 **What is scored.** The good parts of each of {shifts} shifts, forecast at the beginning of the shift from the live
 state with the calibrated parameters, against what the hidden plant really made. Everybody knows the booked output

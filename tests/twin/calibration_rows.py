@@ -54,7 +54,8 @@ release:
   a: {policy: conwip, cap: 5, base_stock: 400, consumes: {ore: 1}}
   b: {policy: conwip, cap: 4, base_stock: 400, consumes: {ore: 1}}
 stocks:
-  ore: {item: ore, from: mine, policy: {kind: base_stock, level: 120, every: 1 h}, price: 1 EUR, initial: 120, holding: 0.01 EUR/h}
+  ore:
+    {item: ore, from: mine, policy: {kind: base_stock, level: 120, every: 1 h}, initial: 120, holding: 0.01 EUR/h}
   fa: {item: a, from: line, initial: 5, holding: 0.2 EUR/h}
   fb: {item: b, from: line, initial: 5, holding: 0.2 EUR/h}
 demand:

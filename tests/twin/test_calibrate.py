@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ingest.wire import Row
 from sim.distributions import mean
 from sim.plant import Plant
+from sim.plantfile import load
 from tests.twin.calibration_rows import SCALED, plant, run
-from tests.twin.journals import T0, Writer, line, renumber
+from tests.twin.journals import LINE, T0, Writer, line, renumber
 from tests.twin.shop_rows import ShopRows
 from twin.believe import believe, groups, prior_of
 from twin.calibrate import table
@@ -130,6 +131,7 @@ def parts(w: Writer, n: int, lost: int = -1) -> None:
     """Parts of 60 s each at `cut`, ten seconds apart; the end of one may be lost on the way."""
     for i in range(n):
         w.event(70 * i, "work_start", "cut", product="a", unit=1, count=i + 1)
+        w.ticks(70 * i + 1, 70 * i + 60)
         if i == lost:
             w.skip()
         else:
@@ -150,6 +152,31 @@ def test_a_lost_end_does_not_poison(tmp_path: Path) -> None:
     assert [x for x, cut in zip(spans.x, spans.cut, strict=True) if not cut] == [60_000] * 19
     assert [x for x, cut in zip(spans.x, spans.cut, strict=True) if cut] == [0]  # certain only up to the row before
     assert next(r for r in table(where, tracker.learned) if r.name == "work/cut/a/cut").verdict == "agrees"
+
+
+@pytest.mark.parametrize("part", ["resumes", "repeats"])
+def test_time_down_is_not_work(tmp_path: Path, part: str) -> None:
+    """30 s of work, down 100 s, up; then 30 s more, or all of it again: the first 30 s are then a censored span."""
+    text = LINE.replace("exponential(10 min)}", f"exponential(10 min), part: {part}}}")
+    (tmp_path / "one.yaml").write_text(
+        text.strip() + "\n  - {thing: fa, property: on_hand, tag: fa/on_hand, type: int}\n"
+    )
+    where = load(str(tmp_path / "one.yaml"))
+    w = Writer(where)
+    last = 160 if part == "resumes" else 190
+    for t, kind in ((10, "work_start"), (40, "down"), (140, "up"), (last + 10, "work_end")):
+        w.ticks(int(w.ticked) + 1, t)
+        w.event(t, kind, "cut", product="a", unit=1, text="failure" if kind in ("down", "up") else None)
+    w.ticks(last + 11, last + 900)
+    tracker = Tracker(where)
+    for row in w.rows:
+        tracker.apply(row)
+    work, repair, fail = (
+        tracker.learned.spans[f"{n}"] for n in ("work/cut/a/cut", "repair/cut/failure", "fail/cut/failure")
+    )
+    expected = ([60_000], [0]) if part == "resumes" else ([30_000, 60_000], [1, 0])
+    assert (work.x, work.cut) == expected
+    assert (repair.x, fail.x) == ([100_000], [30_000])
 
 
 def learned_of(where: Plant, rows: list[Row]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 import plantwin
+from sim.compile import compile_plant
 from sim.plant import Plant
 from sim.plantfile import load
 from tests.twin.journals import Writer, line, write_journal
 from twin.api import build
 from twin.believe import draw_scales, posterior
+from twin.calibrate import table
 from twin.courier import Courier
 from twin.engine import Engine, Settings
 from twin.refits import Refits
@@ -27,7 +30,7 @@ REPAIR_S = 1500.0
 
 
 def broken_rows(where: Plant, n: int = 40) -> Writer:
-    """A machine that works 600 s between failures, at parts of 60 s, and is repaired for much longer than the file says."""
+    """A machine that works 630 s between failures, at parts of 60 s, and is long under repair."""
     w, rng, t = Writer(where), np.random.default_rng(4), 0.0
     for _ in range(n):
         for _ in range(10):
@@ -127,6 +130,14 @@ def test_from_proposal_to_effect(twin: tuple[Engine, Writer]) -> None:
     assert new.groups["repair/cut"][1].n == 0  # what was seen before is in the refit, and is not counted twice
     drawn = draw_scales(engine.compiled, new, 1, 4000)["repair_scale"][:, 0] / 65536
     assert drawn.mean() == pytest.approx(new.factor("repair/cut")[0], rel=0.02)
+    # a plant file that has changed since is taken to contain it
+    source = engine.settings.data / "test.yaml"
+    changed = source.read_text().replace("exponential(10 min)", "exponential(25 min)")
+    (engine.settings.data / "changed.yaml").write_text(changed)
+    newer = compile_plant(load(str(engine.settings.data / "changed.yaml")))
+    assert posterior(newer, state).groups["repair/cut"][0] == 1.0
+    by_name = {r.name: r for r in table(engine.plant, state.learned, state.refits)}
+    assert by_name["repair/cut/failure"].refit.startswith("exponential(")  # still to be written into the file
     engine.look_at_parameters(state, pos)
     assert not [r for r in engine.refits.newest_first() if r["name"] == "repair/cut" and r["status"] == "proposed"]
 
@@ -161,6 +172,26 @@ def calibrate(arguments: list[str]) -> int:
     with pytest.raises(SystemExit) as stop:
         plantwin.main(["calibrate", *arguments])
     return int(stop.value.code or 0)
+
+
+def test_the_pages_commands(
+    twin: tuple[Engine, Writer], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands that docs/twin.md gives, where its file names are."""
+    folder = twin[0].settings.data
+    page = (Path(plantwin.__file__).parent / "docs" / "twin.md").read_text()
+    block = page[page.index("## Calibration") :].split("```")[1]
+    lines = [shlex.split(row.split("#")[0]) for row in block.splitlines() if row.startswith("plantwin calibrate")]
+    assert len(lines) >= 3
+    (folder / "my-plant.yaml").write_text((folder / "test.yaml").read_text())
+    (folder / "plantwin-data").mkdir()
+    (folder / "plantwin-data" / "journal.db").write_bytes((folder / "journal.db").read_bytes())
+    monkeypatch.chdir(folder)
+    for program, command, *arguments in lines:
+        assert (program, command) == ("plantwin", "calibrate")
+        assert calibrate(arguments) == 0
+        assert capsys.readouterr().out
+    assert (folder / "plant2.yaml").exists()
 
 
 def test_the_command(twin: tuple[Engine, Writer], capsys: pytest.CaptureFixture[str]) -> None:

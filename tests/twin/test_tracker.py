@@ -182,6 +182,19 @@ def test_a_bad_reading_is_flagged_a_stale_one_is_believed(plant: Plant) -> None:
     assert state.tags["b1/level"].flag == "stale"
 
 
+def test_values_of_a_sparkplug_message_are_readings_like_any(plant: Plant) -> None:
+    w = begin(plant)
+    t = T0 + 2000
+    w.json("spb", 2, node="g/n", device="", verb="NDATA", t=[t, t, t], tag=["fa/on_hand", "b1/level", "in/a"],
+           v=[9, 0, 1], q=[0, 2, 3], h=[])  # fmt: skip
+    w.tick(3)
+    state = fold(plant, w.rows).state
+    assert state.stocks[0].on_hand == 9
+    assert state.tags["b1/level"].flag == "stale"  # its node died: believed, and marked
+    assert state.tags["in/a"].flag == "bad"  # not believed
+    assert held(state) == [0, 0, 0]
+
+
 def test_an_older_reading_goes_to_history_only(plant: Plant) -> None:
     w = begin(plant)
     w.ticks(1, 500)
