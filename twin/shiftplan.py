@@ -25,7 +25,7 @@ LEAST_PARTS = 2.0
 """Ends in a usual slot below which a quiet one says nothing."""
 DAILY = 0.75
 """Share of the days on which a stretch must be quiet to be a rule."""
-LEAST_DAILY, LEAST_ONCE, LEAST_WORKED = 2, 12, 4
+LEAST_DAILY, LEAST_ONCE, LEAST_WORKED = 2, 12, 6
 """Slots: least length of what is so every day, of what is so on one day of the week, of work in closed time."""
 
 
@@ -64,7 +64,7 @@ def differences(plant: Plant, active: Mapping[int, int]) -> list[Difference]:
     found: list[Difference] = []
     for kind in ("stands", "works"):
         found += _by_rule(kind, days)
-    return found
+    return [one for one in found if one.what == "stands" or _enough(one, days, median(usual))]
 
 
 Slots = dict[int, tuple[bool, int]]
@@ -112,16 +112,25 @@ def _by_rule(what: str, days: dict[tuple[int, int], Slots]) -> list[Difference]:
         for first, last in _runs(flags, LEAST_ONCE if what == "stands" else LEAST_WORKED):
             if what == "stands" and not _at_an_edge(rows, first, last):
                 continue  # in the middle of a shift once: a failure does that too
-            found.append(Difference(what, (weekday,), first, last, len(rows), len(rows)))
+            n = sum(any(known(r, k) for k in range(first, last)) for r in rows)
+            found.append(Difference(what, (weekday,), first, last, n, n))
     return found
 
 
+def _enough(one: Difference, days: dict[tuple[int, int], Slots], usual: float) -> bool:
+    """Is more than a quarter of the usual made in closed time? What a part in hand or a repair leaves over is less."""
+    rows = [row for (_, weekday), row in days.items() if weekday in one.days]
+    parts = sum(row.get(k, (False, 0))[1] for row in rows for k in range(one.first, one.last))
+    heard = sum(k in row for row in rows for k in range(one.first, one.last))
+    return parts > 0.25 * usual * heard
+
+
 def _bridged(flags: list[bool], rows: list[Slots]) -> list[bool]:
-    """Quiet slots of closed time between two with work belong to it, up to a quarter of an hour."""
+    """Quiet slots of closed time between two with work belong to it, up to an hour."""
     out, since = flags.copy(), None
     for k, flag in enumerate(flags):
         if flag:
-            if since is not None and 1 < k - since <= 4:
+            if since is not None and 1 < k - since <= 12:
                 out[since:k] = [True] * (k - since)
             since = k
         elif any(row.get(k, (False, 0))[0] for row in rows):

@@ -1,8 +1,8 @@
 """From registers to journal rows, without a clock: the mapping at work in a gateway, or in ingest for plain MQTT.
 
 A gateway numbers what it sends, keeps what a network outage holds up and sends it afterwards; while it is down itself
-nobody sees the registers. A plain client says a changed register at most once and all registers every five minutes; a
-gateway asserts all its values as often.
+nobody sees the registers. A plain client says a changed register at most once, and one register again every two
+minutes, in turn; a gateway asserts all its values every five minutes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from sim.plant import Plant
 
 MONDAY_MS = 1_767_571_200_000
 """2026-01-05 00:00 UTC: second 0 of a hidden plant."""
-TICK_S = 60.0
+TICK_S = 30.0
 AGAIN_S = 300.0
+TURN_S = 120.0
+QUIET_S = 300.0
+"""Where nothing changes a tick comes this often only."""
 Raw = tuple[int, int, str, str, str | None, int | None, bytes]
 
 
@@ -57,25 +60,29 @@ class Border:
         link: _Gateway | _Plain = (_Plain if self.wiring.transport == "plain" else _Gateway)(self)
         pos = 0
         for t, batch in self._moments(stream, begin, end):
-            raw = link.take(t, batch)
+            raw = [] if batch is None else link.take(t, batch)
             raw.append((ms(t), ms(t), "tick", self.tick_source, None, None, b'{"t":%d}' % ms(t)))
             for row in raw:
                 pos += 1
                 yield Row(pos, *row)
 
-    def _moments(self, stream: list[Change], begin: float, end: float) -> Iterator[tuple[float, list[Change]]]:
-        """The changes up to each tick; what came before `begin` is what the registers show then."""
+    def _moments(self, stream: list[Change], begin: float, end: float) -> Iterator[tuple[float, list[Change] | None]]:
+        """The changes up to each tick (None: only time goes on); what came before `begin` the registers show then."""
         k = 0
         while k < len(stream) and stream[k][0] < begin:
             self.now[stream[k][1]] = stream[k][2]
             k += 1
-        t = begin
+        t = told = begin
         while t < end:
             t += TICK_S
             first = k
             while k < len(stream) and stream[k][0] <= t:
                 k += 1
-            yield t, stream[first:k]
+            if k > first or t % QUIET_S == 0:
+                if t - told > TICK_S:
+                    yield t - TICK_S, None  # time goes on first, or what is said would be of the future
+                told = t
+                yield t, stream[first:k]
 
     def away(self, t: float) -> str:
         """The outage that lasts at a time, "" for none."""
@@ -170,7 +177,7 @@ class _Plain:
     def __init__(self, border: Border) -> None:
         self.border = border
         self.rules = MappedRows(border.mapping, {})
-        self.again = -1e12
+        self.again, self.turn = -1e12, 0
         self.source = border.line.plain
 
     def take(self, t: float, batch: list[Change]) -> list[Raw]:
@@ -178,10 +185,11 @@ class _Plain:
         for at, name, value in batch:
             border.now[name] = value
             out += self._said(at, name, value)
-        if t - self.again >= AGAIN_S and not border.away(t):
+        if t - self.again >= TURN_S and border.now:
             self.again = t
-            for name, value in border.now.items():
-                out += self._said(t, name, value)
+            self.turn = (self.turn + 1) % len(border.now)
+            name = list(border.now)[self.turn]
+            out += self._said(t, name, border.now[name])
         out += [self._row(t, *row) for row in self.rules.advance(border.stamp(t))]
         return out
 

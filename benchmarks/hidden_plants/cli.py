@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks._record import Figure, keep, show, versions
 from benchmarks.hidden_plants.page import write_page
-from benchmarks.hidden_plants.rivals import RIVALS, SPREAD, best_single, better
+from benchmarks.hidden_plants.rivals import RIVALS, SPREAD, best_single, better, score
 
 VERSION = 1
 """Of the results that are kept in the work folder."""
@@ -64,7 +64,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
         for done in as_completed(waiting):
             found[waiting[done]] = done.result()
             progress.advance(task)
-    return [found[s] for s in seeds]
+    return [score(found[s]) for s in seeds]
 
 
 def figures_of(results: Sequence[dict[str, Any]]) -> list[Figure]:

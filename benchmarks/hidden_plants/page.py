@@ -80,7 +80,8 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         best = min(RIVALS, key=lambda who: c[who])
         lines.append(
             f"| {r['seed']} | {r['kind']}, {r['release']} | {r['output']:.0f} | {twin} | {c['alone']:.1f} "
-            f"| {c[single]:.1f} | {c[best]:.1f} ({best}) | {c[SPREAD]:.1f} | {c['mae']:.1f} | {100 * r['coverage']:.0f} % |"
+            f"| {c[single]:.1f} | {c[best]:.1f} ({best}) | {c[SPREAD]:.1f} | {c['mae']:.1f} "
+            f"| {100 * r['coverage']:.0f} % |"
         )
     return "\n".join(lines) + "\n\n"
 

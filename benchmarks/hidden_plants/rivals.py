@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from twin.experience import Experience
+from twin.scores import HIGH, LOW, crps
+
 RIVALS = ("last shift", "same shift a day before", "same shift a week before", "mean so far")
 """The naive forecasts, single numbers."""
 SPREAD = "spread so far"
@@ -21,3 +24,47 @@ def better(result: dict[str, Any], rival: str, who: str = "twin") -> bool:
     """Is `who` better than a rival ("best": the best of this plant, chosen afterwards)?"""
     bar = min(result["crps"][name] for name in RIVALS) if rival == "best" else result["crps"][rival]
     return bool(result["crps"][who] < bar)
+
+
+def score(raw: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a plant. A shift is corrected by those that were over when it began: the forecasts of the time of
+    listening and those since then. CRPS of a single number is its absolute error.
+    """
+    experience = Experience()
+    for past in raw["past"]:
+        experience.add(past["kind"], past["values"], past["out"])
+    rows = []
+    for shift in raw["shifts"]:
+        rows.append(_row(experience, shift))
+        experience.add(shift["kind"], shift["values"], shift["out"])
+    means = {who: fmean(r[who] for r in rows) for who in ("twin", "alone", "mae", "alone_mae", *RIVALS, SPREAD)}
+    return {
+        **{key: raw[key] for key in ("seed", "kind", "release", "stations", "dirt", "calendar", "went_wrong")},
+        "n": len(rows),
+        "output": fmean(r["out"] for r in rows),
+        "coverage": fmean(r["covered"] for r in rows),
+        "bias": fmean(r["mean"] - r["out"] for r in rows),
+        "bias_alone": fmean(r["alone_mean"] - r["out"] for r in rows),
+        "crps": means,
+        "shifts": rows,
+    }
+
+
+def _row(experience: Experience, shift: dict[str, Any]) -> dict[str, Any]:
+    right, out = sorted(experience.corrected(shift["kind"], shift["values"])), float(shift["out"])
+    return {
+        "kind": shift["kind"],
+        "t": shift["t"],
+        "out": shift["out"],
+        "mean": round(fmean(right), 2),
+        "lo": round(right[LOW], 2),
+        "hi": round(right[HIGH], 2),
+        "covered": bool(right[LOW] <= out <= right[HIGH]),
+        "twin": crps(right, out),
+        "alone": crps(shift["values"], out),
+        "alone_mean": fmean(shift["values"]),
+        "mae": abs(fmean(right) - out),
+        "alone_mae": abs(fmean(shift["values"]) - out),
+        **{name: abs(shift[name] - out) for name in RIVALS},
+        SPREAD: crps(shift[SPREAD], out),
+    }
