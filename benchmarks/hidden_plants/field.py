@@ -148,10 +148,14 @@ class Field:
             days = [d * DAY + 6 * 3600 for d in range(-int(WARM // DAY), 18)]
             self._resets[w.station] = {"shift": turns, "told": turns, "day": days, "never": []}[w.counter].copy()
             station = next(s for s in plant.stations if s.name == w.station)
+            self.registers |= {w.reset: 0} if w.counter == "told" else {}
+            self.registers |= {w.bit(u): 0 for u in range(station.units)} if w.cycle else {}
             for product in plant.routes:
                 for unit in range(station.units if w.each_unit else 1):
                     self.registers[w.count(product, unit)] = w.first
-        self.registers["holding/900:uint16"] = self.registers["holding/901:uint16"] = 0
+        if wiring.released:
+            self.registers |= {f"holding/{900 + k}:uint16": 0 for k in range(len(plant.routes))}
+        self.changes += [(-WARM, name, value) for name, value in self.registers.items()]
 
     def tell(self, t: float, station: str, unit: int, what: str, detail: Any) -> None:
         """What the floor calls."""
