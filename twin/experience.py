@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from math import sqrt
 from statistics import fmean, pstdev, pvariance
 
-WEIGHT = 1.0
-"""Forecasts that "the model is right on average" counts for."""
+RIGHT_SD = 0.2
+"""A priori the ratio of all forecasts together is 1 with this standard deviation: what an unseen bottleneck does."""
 USUAL_CV, USUAL_APART = 0.05, 0.02
 """A priori: standard deviation of the ratio from time to time, and between kinds."""
 SLOPE_SD = 0.5
@@ -99,9 +99,9 @@ def fitted(past: Sequence[Past]) -> Fit:
     """The corrections that follow from forecasts that have ended."""
     if not past:
         return Fit(1.0, {}, 0.0, 1.0)
-    one = WEIGHT * fmean(p.mean for p in past)
-    whole = (sum(p.came for p in past) + one) / (sum(p.mean for p in past) + one)
     within, between = _variances(past)
+    one = within / RIGHT_SD**2 * fmean(p.mean for p in past)
+    whole = (sum(p.came for p in past) + one) / (sum(p.mean for p in past) + one)
     factors = {}
     for kind in {p.kind for p in past}:
         same = [p for p in past if p.kind == kind]

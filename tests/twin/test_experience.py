@@ -30,10 +30,11 @@ def test_a_steady_error_goes_away_and_the_kind_has_its_own() -> None:
     assert np.mean(found.corrected("early", sample(rng, 100, 5))) == pytest.approx(120, abs=3)
 
 
-def test_one_forecast_is_believed_by_half() -> None:
+def test_few_forecasts_are_believed_in_part() -> None:
+    """One that was 10 % off counts 0.2^2 / (0.2^2 + 0.05^2); what holds for one kind is expected of others."""
     found = Experience()
-    found.add("early", [100.0] * 10, 150.0)
-    assert found.fit().factor("late") == pytest.approx(1.25)
+    found.add("early", [100.0] * 10, 110.0)
+    assert found.fit().factor("late") == pytest.approx(1 + 0.1 * 0.04 / (0.04 + 0.0025))
 
 
 def test_a_forecast_that_says_nothing_of_this_time_is_drawn_to_the_usual() -> None:

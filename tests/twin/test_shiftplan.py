@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import plantwin
 from sim.plant import Plant
 from sim.plantfile import load
-from tests.twin.journals import LINE
+from tests.twin.journals import LINE, Writer, write_journal
 from twin.hours import Hours
 from twin.shiftplan import SLOT_MS, differences, opening_hours
 
@@ -96,3 +98,29 @@ def test_the_hours_written_out_are_read_back(where: Plant, tmp_path: Path) -> No
     for k in range(7 * 96):
         span = ("day", t0 + k * 900_000, t0 + (k + 1) * 900_000)
         assert ours.open_ms(*span) == theirs.open_ms(*span)
+
+
+def test_calibrate_names_the_hours(where: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four days of a journal whose counts stop from 09:00 to 10:30, of which the last half hour is the break."""
+    text = Path(where.path or "").read_text(encoding="utf-8")
+    path = tmp_path / "counted.yaml"
+    path.write_text(text + "\nsensors:\n  - {thing: cut, property: out, product: a, tag: cut/a, type: counter}\n")
+    w = Writer(load(str(path)))
+    n = 0
+    for day in range(4):
+        for minute in range(0, 8 * 60, 2):  # the writer's time begins at 08:00
+            t = day * 86_400 + minute * 60
+            w.tick(t)
+            if minute < 60 or minute >= 150:
+                n += 1
+                w.event(t, "work_end", "cut", product="a", count=n)
+            else:
+                w.event(t, "alarm", "cut", text="heard")
+    w.tick(4 * 86_400)
+    write_journal(tmp_path / "journal.db", w.rows)
+    with pytest.raises(SystemExit, match="0"):
+        plantwin.main(["calibrate", str(path), str(tmp_path / "journal.db"), "--json"])
+    hours = json.loads(capsys.readouterr().out)["hours"]
+    assert [h for h in hours if h.startswith("stands")] == [
+        "stands Mon-Thu 09:00-10:00 although the calendar says open (4 of 4 days)"
+    ]
