@@ -14,6 +14,9 @@ RIVALS = ("last shift", "same shift a day before", "same shift a week before", "
 SPREAD = "spread so far"
 """The rival that is no single number: all shifts of that kind so far, as a sample."""
 
+LOOKED_AT = 6
+"""Seeds below this were looked at while the correction by experience was written."""
+
 
 def best_single(results: Sequence[dict[str, Any]]) -> str:
     """The rival with the least CRPS over all plants, each plant's in units of its mean output."""
