@@ -97,8 +97,8 @@ def _by_rule(what: str, days: dict[tuple[int, int], Slots]) -> list[Difference]:
     often = [sum(o for o, _ in s) >= DAILY * max(sum(h for _, h in s), 3) for s in share]
     for first, last in _runs(often, LEAST_DAILY if what == "stands" else LEAST_WORKED):
         weekdays = sorted({w for (_, w), row in days.items() if any(known(row, k) for k in range(first, last))})
-        seen = sum(all(odd(row, k) for k in range(first, last)) for row in days.values())
-        of = sum(any(known(row, k) for k in range(first, last)) for row in days.values())
+        heard = [[odd(row, k) for k in range(first, last) if known(row, k)] for row in days.values()]
+        seen, of = sum(bool(h) and all(h) for h in heard), sum(map(bool, heard))
         found.append(Difference(what, tuple(weekdays), first, last, seen, of))
         named |= {(w, k) for w in weekdays for k in range(first, last)}
     for weekday in range(7):

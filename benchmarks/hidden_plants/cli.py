@@ -77,8 +77,8 @@ def figures_of(results: Sequence[dict[str, Any]]) -> list[Figure]:
     def total(who: str) -> float:
         return max(fmean(r["crps"][who] / r["output"] for r in results), 1e-9)
 
-    def of(what: str, peer: str, value: float, target: str = "none") -> Figure:
-        return Figure("Q13", what, peer, value, target, n, None)
+    def of(what: str, peer: str, value: float, target: str = "none", among: int = n) -> Figure:
+        return Figure("Q13", what, peer, value, target, among, None)
 
     lower = "share of plants with lower CRPS"
     fresh = [better(r, single) for r in results if r["seed"] >= LOOKED_AT]
@@ -86,7 +86,8 @@ def figures_of(results: Sequence[dict[str, Any]]) -> list[Figure]:
     return [
         of(f"{lower}, best single naive ({single})", "naive", share(single), ">= 0.8"),
         of(f"{lower}, best naive of each plant", "naive", share("best"), ">= 0.8"),
-        *(of(f"{lower}, best single, seeds from {LOOKED_AT} on", "naive", fmean(x), ">= 0.8") for x in [fresh] if x),
+        *(of(f"{lower}, best single, seeds from {LOOKED_AT} on", "naive", fmean(x), ">= 0.8", len(x))
+          for x in [fresh] if x),
         of(f"{lower}, {SPREAD} (a sample, no single number)", "naive", share(SPREAD)),
         of(f"share of plants with lower MAE, {single}", "naive", mae),
         of(f"{lower}, without correction, best single naive", "naive", share(single, "alone")),
