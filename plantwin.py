@@ -35,8 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
-    "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
+    "replay": ("hardware.commands", "Publish a recording (event log or table of readings) over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "condition": ("twin.commands", "Tell when the analog signals of a machine begin to behave differently."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
@@ -51,7 +52,7 @@ GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
-    ("The twin and its people", ("twin", "advise", "dashboard")),
+    ("The twin and its people", ("twin", "condition", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 

@@ -7,13 +7,15 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.condition import Condition, Settings
+from twin.condition import GAP, Condition, Settings
+from twin.onestep import OneStep
 
 DEVELOPED = ("valve1/0", "valve1/1", "valve1/2", "valve1/3", "valve1/4", "valve1/5")
 """Files on which the options of twin/condition.py were chosen, with the first half of anomaly-free; the rest counts."""
@@ -32,10 +34,10 @@ class Table:
     values: NDArray[np.float64]
     anomaly: NDArray[np.bool_]
 
-    def part(self, first: int, last: int) -> Table:
-        """Rows first to last (not included)."""
+    def part(self, first: int, last: int, name: str) -> Table:
+        """Rows first to last (not included), under another name."""
         rows = slice(first, last)
-        return Table(self.name, self.tags, self.t[rows], self.values[rows], self.anomaly[rows])
+        return Table(name, self.tags, self.t[rows], self.values[rows], self.anomaly[rows])
 
 
 @dataclass
@@ -153,3 +155,39 @@ def river_calls(streams: NDArray[np.float64], t: NDArray[np.int64], make: Callab
                 calls.append((at, ""))
             last = at
     return calls
+
+
+def errors(table: Table, learn: int = 400) -> NDArray[np.float64]:
+    """The one-step errors that the fold charts, standardised: [rows, signals], nought where there are none."""
+    model = OneStep(table.values[: learn // 2])
+    found, no = np.zeros_like(table.values), np.zeros(len(table.tags), dtype=bool)
+    for i, values in enumerate(table.values):
+        if i and table.t[i] - table.t[i - 1] > GAP * 1000:
+            model.restart()
+        stepped = model.step(values, no)
+        if stepped is not None:
+            found[i] = stepped[0]
+    return found
+
+
+def rivals(tables: Sequence[Table], learn: int = 400) -> dict[str, dict[str, Any]]:
+    """ADWIN and Page-Hinkley with river's defaults, on the standardised raw signals and on the same errors; empty
+    where river is not installed."""
+    try:
+        drift = import_module("river.drift")
+    except ImportError:
+        return {}
+    result = {}
+    for what, make in (("ADWIN", drift.ADWIN), ("Page-Hinkley", drift.PageHinkley)):
+        for where in ("raw signals", "one-step errors"):
+            found = []
+            for table in tables:
+                first = table.values[:learn]
+                raw = (table.values - first.mean(axis=0)) / np.maximum(first.std(axis=0), 1e-9)
+                streams = raw if where == "raw signals" else errors(table, learn)
+                calls = [c for c in river_calls(streams, table.t, make) if c[0] >= table.t[learn]]
+                found.append(judge(table, calls, learn))
+            result[f"{what} on {where}"] = summary(found) | f1(
+                [t for t in tables if t.anomaly.any()], [f for f in found if f.has]
+            )
+    return result
