@@ -235,8 +235,7 @@ def discover(
     late = [t for t in firsts.values() if t >= begin + FIRST_DAYS]
     days = Counter(t.weekday() for t in late)
     arrival_days = frozenset(d for d in range(7) if days[d] >= 0.02 * max(len(late), 1))
-    since = [begin + FIRST_DAYS + timedelta(days=i) for i in range((until - begin - FIRST_DAYS).days)]
-    open_days = sum(weigh.weight(d + timedelta(days=0.5)) for d in since if d.weekday() in arrival_days)
+    open_days = _weighed_days(begin + FIRST_DAYS, weigh, arrival_days)
     first = +first
     if not first:
         first[aliases[min(known, key=lambda r: r.start).activity]] = 1
@@ -283,6 +282,12 @@ def _count_flow(
             center.abandoned += copies
         else:
             center.censored += [(until - end.complete).total_seconds() / HOUR] * copies
+
+
+def _weighed_days(begin: datetime, weigh: Weighing, weekdays: frozenset[int]) -> float:
+    """Days of these weekdays since `begin`, each with its weight."""
+    since = [begin + timedelta(days=i) for i in range((weigh.until - begin).days)]
+    return sum(weigh.weight(d + timedelta(days=0.5)) for d in since if d.weekday() in weekdays)
 
 
 def _keep_ways(found: tuple[dict[str, Center], Counter[str]], seen: tuple[dict[str, Center], Counter[str]]) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks._record import RESULTS
-from benchmarks._shop import DAYS, GONE, Forecast, Method, Origin, Past, Snapshot, past_of, plant_ms, rolling
+from benchmarks._shop import DAYS, Forecast, Method, Origin, Past, Snapshot, past_of, plant_ms, rolling
 from benchmarks._shop_score import all_scores, crps, remaining, score, wip
 from benchmarks.real_data import choice_table, data_folder, days_table, events_of, pictures, replace_between, table
 from sim.eventlog import read
-from twin.orders import DAY_MS
+from twin.orders import DAY_MS, GONE
 
 PAGE = Path(__file__).parents[2] / "docs" / "real-data.md"
 DAY = datetime(2012, 2, 13)

@@ -1,4 +1,4 @@
-"""A table of sensor readings over the wire into the journal: every cell once, with its value, ingest killed meanwhile."""
+"""A table of sensor readings over the wire into the journal: every cell once, although ingest is killed."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ def test_errors_are_white_and_as_large_as_stated() -> None:
     for i in range(4):
         assert found[:, i].std() == pytest.approx(1.0, abs=0.1)
         for lag in (1, 2, 5):
-            assert abs(correlation(found[:, i], lag)) < 0.15, (i, lag)
+            # a signal that wanders is whitened a little too much: that costs delay, positive correlation false notices
+            assert -0.3 < correlation(found[:, i], lag) < 0.1, (i, lag)
 
 
 def test_what_one_signal_says_about_another_is_used() -> None:
