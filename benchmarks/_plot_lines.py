@@ -18,7 +18,7 @@ def lines(title: str, across: str, x: Sequence[float], series: Mapping[str, Sequ
     step = 10.0 ** math.floor(math.log10(top / 2)) if top > 0 else 1.0
     step *= next(m for m in (1, 2, 5, 10) if top / (step * m) <= 6)
     most = math.ceil(top / step) * step
-    right = WIDTH - RIGHT - 150
+    right = WIDTH - RIGHT - 170
 
     def at(value: float) -> float:
         return LEFT + (value - min(x)) / (max(x) - min(x)) * (right - LEFT)
