@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
+    "cable": ("hardware.commands_demo", "Carry a gateway to its broker by a cable that can be pulled (the demo's)."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
@@ -50,7 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
-    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
+    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "cable", "replay")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )

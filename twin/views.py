@@ -9,6 +9,7 @@ from typing import Any
 from sim.distributions import mean
 from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
+from twin import sensing
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
@@ -284,6 +285,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         ],
         "wip": wip,
         "counts": dict(sorted(state.counts.items())),
+        "sensors": sensing.rows(topology, state),
         "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
         "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},
     }
