@@ -31,8 +31,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "discover": ("sim.commands_discover", "Draft a plant file from a shop-floor event log."),
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
     "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
-    "keys": ("ingest.commands", "Make the site's signing keys."),
+    "keys": ("ingest.commands_keys", "Make the site's signing keys and the certificates of its gateways."),
+    "wire": ("ingest.commands_wire", "Check a gateway against the contract, live or on a recording."),
     "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
+    "history": ("ingest.commands_history", "Read or export the history."),
+    "compact": ("ingest.commands_history", "Turn the journal into Parquet and rollups (ingest does it by itself)."),
+    "import": ("ingest.commands_history", "Back-fill the history from InfluxDB, CSV or OPC UA."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
     "cable": ("hardware.commands_demo", "Carry a gateway to its broker by a cable that can be pulled (the demo's)."),
@@ -51,7 +55,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
-    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "cable", "replay")),
+    ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
+    ("History", ("history", "import", "compact")),
     ("The twin and its people", ("twin", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
@@ -172,8 +177,11 @@ def _function(name: str) -> Callable[..., Any] | None:
 def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
     import typer
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name)(function)
+    if isinstance(function, typer.Typer):  # a command with subcommands
+        app = function
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.command(name)(function)
     command = typer.main.get_command(app)
     result = command.main(arguments, prog_name=f"plantwin {name}", standalone_mode=True)
     return result if isinstance(result, int) else 0

@@ -73,7 +73,7 @@ class Cable:
         self._cut()
 
     def pull(self, seconds: int) -> None:
-        """Out for so many seconds (one of `SPANS_S`) of wall time. Raises CableError for others, and while it is out."""
+        """Out for so many seconds of wall time (one of `SPANS_S`). Raises CableError for others and while it is out."""
         if isinstance(seconds, bool) or seconds not in SPANS_S:
             raise CableError(f"seconds: expected one of {', '.join(map(str, SPANS_S))}, found {seconds!r}")
         if self.out:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from ingest.tls import Tls
+
 Data = Annotated[Path, typer.Option("--data", help="Folder of this installation's files.")]
+Ca = Annotated[Path | None, typer.Option("--ca", help="TLS: certificate of the site's CA.")]
+Cert = Annotated[Path | None, typer.Option("--cert", help="TLS: our certificate; {cell} in it is the cell.")]
+Key = Annotated[Path | None, typer.Option("--key", help="TLS: its private key; {cell} as in --cert.")]
 Broker = Annotated[str, typer.Option("--broker", help="MQTT broker, HOST:PORT.")]
 
 
@@ -21,12 +28,20 @@ def plant(
     broker: Annotated[str, typer.Option(help="MQTT broker for the ERP's documents, HOST:PORT; empty for none.")] = "",
     disturb: Annotated[str, typer.Option(help="auto, none, bottleneck, or a JSON file of breakdowns.")] = "auto",
     twist: Annotated[bool, typer.Option(help="Differ from the plant file in ways the twin is not told.")] = True,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Run a virtual plant with a fieldbus."""
     from hardware.plant_service import PlantOptions, serve
     from hardware.service import run
 
-    run("plant", serve(PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist)))
+    run(
+        "plant",
+        serve(
+            PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist, _tls("plant", ca, cert, key))
+        ),
+    )
 
 
 def gateway(
@@ -38,6 +53,9 @@ def gateway(
     check: Annotated[Path | None, typer.Option(help="Check such a file instead of running.")] = None,
     connect: Annotated[bool, typer.Option("--connect", help="With --check: read every tag once.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --check: as JSON.")] = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Carry a fieldbus to MQTT and checked commands back, with a durable outbox."""
     if check is not None:
@@ -54,6 +72,8 @@ def gateway(
         raise typer.Exit(2)
     try:
         settings = read_config(config, data) if config is not None else GatewayConfig(plant, fieldbus, broker, data)
+        tls = _tls("gateway", ca, cert, key)
+        settings = replace(settings, tls=tls or settings.tls)
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -71,9 +91,23 @@ def replay(
     mapping: Annotated[Path | None, typer.Option("--map", help="YAML that names the columns.")] = None,
     since: Annotated[str, typer.Option(help="First day (ISO date, the log's local time).")] = "",
     until: Annotated[str, typer.Option(help="Day before which to end.")] = "",
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
 ) -> None:
     """Publish a recorded event log over MQTT at speed."""
     from hardware.replay import ReplayOptions, serve
     from hardware.service import run
 
-    run("replay", serve(ReplayOptions(events, plant, broker, data, speed, mapping, since, until)))
+    tls = _tls("replay", ca, cert, key)
+    run("replay", serve(ReplayOptions(events, plant, broker, data, speed, mapping, since, until, tls)))
+
+
+def _tls(name: str, ca: Path | None, cert: Path | None, key: Path | None) -> Tls | None:
+    from ingest.tls import Tls, TlsError
+
+    try:
+        return Tls.of(ca, cert, key)
+    except TlsError as error:
+        typer.echo(f"{name}: {error}", err=True)
+        raise typer.Exit(2) from error

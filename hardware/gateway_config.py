@@ -12,6 +12,7 @@ from hardware.adapter_mqtt import MqttOptions
 from hardware.adapter_opcua import OpcUaOptions
 from hardware.outbox import Limits
 from hardware.plcnodes import PlcNodes
+from ingest.tls import Tls
 from sim.plant import STATES, Plant, Sensor
 
 
@@ -39,6 +40,7 @@ class GatewayConfig:
     csv_time: str = "t"  # the column with the time
     skew_tolerance_ms: int = 2_000  # a device time that is less off than this is taken as it is
     late_ms: int = 60_000  # readings older than this are flagged
+    tls: Tls | None = None
 
 
 def home_cell(plant: Plant) -> str:
@@ -73,3 +75,8 @@ def birth_tags(plant: Plant, cell: str, own: tuple[str, ...] = ()) -> list[dict[
                 tags.append({"name": f"set/{c.id}", "type": "int", "range": (float(c.low), float(c.high))})
     tags += [{"name": name, "type": "int"} for name in own]
     return tags
+
+
+def config_tls(config: GatewayConfig, cell: str) -> Tls | None:
+    """The TLS files of one cell's connection."""
+    return None if config.tls is None else config.tls.for_cell(cell)

@@ -21,6 +21,7 @@ from hardware.plcnodes import ControlNodes, PlcNodes
 from hardware.registers import ORDERS
 from ingest.mapping import MappingError
 from ingest.mapping import load as load_mapping
+from ingest.tls import Tls, TlsError
 from sim.plant import Plant
 from sim.plantfile import PlantError, load
 from sim.units import QuantityError, number, suggestion
@@ -30,10 +31,8 @@ T = TypeVar("T")
 
 KEYS = (
     "plant", "fieldbus", "broker", "data", "hist_rate", "outbox", "deadband", "cells", "tags", "plc", "opcua", "modbus",
-    "mqtt", "csv", "skew", "mapping",
+    "mqtt", "csv", "skew", "mapping", "tls",
 )  # fmt: skip
-LATER = {"tls": "certificates of the broker's connection"}
-"""Keys that a later version will know."""
 
 
 class ConfigError(ValueError):
@@ -119,7 +118,7 @@ def check_file(path: Path, data: Path) -> Checked:
     tree = read_tree(path, problems)
     if tree is None:
         return Checked(problems.lines())
-    top = Fields(tree, KEYS, LATER)
+    top = Fields(tree, KEYS)
     plant, foreign = _plant(top)
     config = _config(top, data)
     config = replace(config, mapping=path.parent / config.mapping if config.mapping is not None else None)
@@ -173,6 +172,7 @@ def _config(top: Fields, data: Path) -> GatewayConfig:
         csv_time=_section(top, "csv", "time").take("time", str, "t"),
         skew_tolerance_ms=tolerance,
         late_ms=late,
+        tls=_tls(top),
     )
 
 
@@ -212,6 +212,20 @@ def _names(items: Mapping[str, Item], scheme: str) -> dict[str, str]:
         check_raw(scheme, raw)
 
     return {tag: convert(item, _checked(check, "correct the raw name"), "") for tag, item in items.items()}
+
+
+def _tls(top: Fields) -> Tls | None:
+    """The files of the broker's connection; `{cell}` in a path stands for the cell."""
+    if not top.has("tls"):
+        return None
+    f = _section(top, "tls", "ca", "cert", "key")
+    ca = f.need("ca", str, "", "keys/ca.crt")
+    cert, key = (Path(f.take(name, str, "")) if f.has(name) else None for name in ("cert", "key"))
+    try:
+        return Tls.of(Path(ca), cert, key)
+    except TlsError as error:
+        top.entries["tls"].fail(str(error), "see docs/wire.md, TLS", "this")
+        return None
 
 
 def _skew(top: Fields) -> tuple[int, int]:

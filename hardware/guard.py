@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REASONS = (
     "malformed", "retained", "unsigned", "bad_signature", "wrong_issuer", "wrong_address", "replayed", "not_yet",
     "expired", "unknown_target", "advisory", "paused", "no_plant", "manual_mode", "out_of_range", "off_step",
-    "too_soon", "limit", "write_failed", "gateway_restarted",
+    "too_soon", "limit", "write_failed", "gateway_restarted", "too_many",
 )  # fmt: skip
 """Every reason by which a command is rejected; the text after it says what was found."""
 

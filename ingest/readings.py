@@ -79,7 +79,11 @@ class Spb(msgspec.Struct, frozen=True):
 
 
 class Manual(msgspec.Struct, frozen=True):
-    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation."""
+    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation.
+
+    `property` is a quantity of the thing (`level`, `on_hand`, ...), or what was done by hand: `moved` (`value` parts
+    went on to the queue `to`) or `quarantined` (`value` parts or units were taken out).
+    """
 
     t: int
     thing: str
@@ -87,6 +91,7 @@ class Manual(msgspec.Struct, frozen=True):
     value: float
     sd: float = 0.0
     role: str = "operator"
+    to: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ingest.journal import Journal, JournalError, JournalReader
+from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
@@ -139,8 +139,9 @@ class Engine:
     def save(self) -> None:
         """Write the tracker's snapshot, so that a restart goes on from here."""
         with self.lock:
-            data = self.tracker.snapshot()
+            data, pos = self.tracker.snapshot(), self.tracker.pos
         write_snapshot(data, self._snapshot)
+        Cursor(self.settings.data / "cursors" / "twin.json").store(pos)  # the journal may let go of what is before
         self._saved = time.monotonic()
 
     # the present -----------------------------------------------------------------------------

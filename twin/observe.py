@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ingest.payloads import CmdAck, Event, Supply
-from twin import floor, moves, reconcile, supply, transit
+from twin import byhand, floor, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
@@ -235,7 +235,9 @@ def _value(f: Floor, obs: Obs) -> None:
     elif sensor.thing in f.topology.stock:
         what = "on_hand" if sensor.property == "level" else sensor.property
         if what in ("on_hand", "backorder", "on_order"):
-            _stock(f, f.topology.stock[sensor.thing], what, value, obs.stamped)
+            k = f.topology.stock[sensor.thing]
+            f.state.stocks[k].by_sensor |= what == "on_hand"
+            _stock(f, k, what, value, obs.stamped)
     elif sensor.thing in f.topology.demand and sensor.property == "backorder":
         supply.owed_to(f.topology, f.state, f.topology.demand[sensor.thing], value)
 
@@ -269,7 +271,10 @@ def _manual(f: Floor, obs: Obs) -> None:
     sd, role = float(obs.body["sd"]), str(obs.body["role"])
     f.state.manual[obs.name] = Manual(value=obs.value, sd=sd, t=f.t, role=role)
     s = f.topology.station.get(thing, f.topology.buffers.get(thing))
-    if s is not None and what in ("level", "queue"):
+    if what in byhand.ACTS:
+        if not byhand.act(f, thing, what, max(round(obs.value), 0), str(obs.body.get("to", ""))):
+            count(f.state, "manual_unknown")
+    elif s is not None and what in ("level", "queue"):
         by = round(obs.value) - len(f.state.stations[s].queue)
         if abs(by) > sd:
             reconcile.correct(f, s, by)

@@ -37,7 +37,7 @@ from twin.topology import Topology, build, empty_state
 
 WINDOW_MS = 300_000
 """Lateness window in plant ms."""
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 
@@ -199,9 +199,8 @@ class Tracker:
         if row.kind == "manual":
             (reading,) = decode(row, self._aliases)
             body = msgspec.json.decode(row.body)
-            found = self._obs(
-                row, MANUAL, reading.name, {"sd": body.get("sd", 0), "role": body.get("role", "")}, reading.t
-            )
+            kept = {"sd": body.get("sd", 0), "role": body.get("role", ""), "to": body.get("to", "")}
+            found = self._obs(row, MANUAL, reading.name, kept, reading.t)
             found.value = reading.value
             return [found]
         if row.kind in ("cmd", "cmdack"):

@@ -9,7 +9,7 @@ from typing import Any
 from sim.distributions import mean
 from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
-from twin import sensing
+from twin import papers, sensing
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
@@ -140,7 +140,7 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
             "why": around.stale,
         },
         "ctl": dict(state.controls),
-        "notices": len(state.contradictions) + (around.holes > 0) + around.drifting,
+        "notices": len(state.contradictions) + (around.holes > 0) + around.drifting + len(papers.notices(state)),
         "rec_v": around.rec_v,
         "fc_v": around.fc_v,
         "lead": bottleneck(state),
@@ -287,6 +287,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         "counts": dict(sorted(state.counts.items())),
         "sensors": sensing.rows(topology, state),
         "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
+        "supply": papers.view(state),
         "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},
     }
 

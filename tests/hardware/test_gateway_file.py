@@ -66,7 +66,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
             "6: plc, controls: expected a control of the plant line3, found 'cop'",
         ),
         (OPCUA + "plc: {heartbeat: beat}\n", "6: plc, heartbeat: expected something that fits"),
-        (OPCUA + "tls: {ca: ca.pem}\n", "6: tls: certificates of the broker's connection found"),
+        (OPCUA + "tls: {ca: ca.pem, cert: c.pem}\n", "6: tls: expected "),
         (OPCUA.replace("line3", "line99"), "1: plant: expected a bundled plant or a plant file without errors"),
         (HEAD + "fieldbus: h:1\nplc: {heartbeat: x}\n", "4: plc: expected no such section with a virtual plant"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 import time
@@ -63,6 +64,14 @@ def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for {what or condition}"
         time.sleep(0.01)
+
+
+def _open(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 0.2):
+            return True
+    except OSError:
+        return False
 
 
 def numbers(path: Path, source: str = CELL1) -> list[int]:
