@@ -40,7 +40,7 @@ def build(cable: Cable) -> FastAPI:
             return JSONResponse({"error": "origin: this page is not of this machine"}, status_code=403)
         try:
             body = await request.json()
-            cable.pull(body.get("seconds") if isinstance(body, dict) else None)
+            cable.pull(body["seconds"] if isinstance(body, dict) and "seconds" in body else 0)
         except CableError as error:
             return JSONResponse({"error": str(error)}, status_code=409)
         except ValueError as error:
