@@ -59,6 +59,7 @@ class Cable:
     _abandoned_before: int = field(default=0, init=False)
     _until: float = field(default=0.0, init=False)
     _ends: set[asyncio.StreamWriter] = field(default_factory=set, init=False)
+    _relays: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _server: asyncio.Server | None = field(default=None, init=False)
 
     async def start(self, port: int = 0) -> int:
@@ -71,6 +72,9 @@ class Cable:
         if self._server is not None:
             self._server.close()
         self._cut()
+        if self._relays:
+            await asyncio.wait(self._relays, timeout=2.0)
+        await asyncio.sleep(0)  # what was aborted is closed at the next turn of the loop
 
     def pull(self, seconds: int) -> None:
         """Out for so many seconds of wall time (one of `SPANS_S`). Raises CableError for others and while it is out."""
@@ -123,7 +127,15 @@ class Cable:
             end.transport.abort()
 
     async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A program has connected: relay both ways until an end closes or the cable is pulled."""
+        """A program has connected."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
+        await self._relay(reader, writer)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry both ways until an end closes or the cable is pulled."""
         if self.out:
             writer.transport.abort()
             return
