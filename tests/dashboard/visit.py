@@ -12,7 +12,7 @@ from tests.dashboard.conftest import Page
 from tests.dashboard.fake_twin import FakeTwin
 
 PATHS = {"overview": "/", "decide": "/decide", "health": "/health"}
-FILLED = {"overview": "#map svg [data-node]", "decide": "#fan svg", "health": "#fidelity-now .station-chip"}
+FILLED = {"overview": "#map svg [data-node]", "decide": "#fan svg", "health": "#tab-trust[data-level]"}
 
 
 class Beat:
