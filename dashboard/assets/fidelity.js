@@ -212,7 +212,7 @@ function proposal(r) {
   kit.make("div", {class: "what"}, box, `Refit proposed: ${r.says || r.title}`);
   const facts = [], s = r.score, e = r.effect;
   if (s) facts.push(["Forecast score of the newer half (less is better)", kit.num(s.before), kit.num(s.after)]);
-  if (e) for (const [key, text] of [["output", "Output of the next 8 h, mean"], ["output_5", "… at least, with 95 %"], ["backlog", "Backlog after 8 h, mean"]]) if (e[key]) facts.push([text, kit.num(e[key][0]), kit.num(e[key][1])]);
+  if (e) for (const [key, text] of [["output", "Output of the next 8 h, parts: mean"], ["output_5", "… at least, in 95 of 100 cases"], ["backlog", "Backlog after 8 h, orders: mean"]]) if (e[key]) facts.push([text, kit.num(e[key][0]), kit.num(e[key][1])]);
   if (facts.length) box.append(kit.table(["", "as it is", "refitted"], facts, "What the refit changes"));
   box.append(tools.p(`Factor ${kit.num(r.factor)} on the plant file${r.n ? `, from ${tools.plural(Math.round(r.n), "observation")}` : ""}${r.left_out ? `, ${r.left_out} left out as uncertain` : ""}${r.text ? `; in the plant file: ${r.text}` : ""}.`));
   if (!r.takes_effect) box.append(tools.p(`It cannot take effect in the running twin: ${r.how || "write it into the plant file"}.`));

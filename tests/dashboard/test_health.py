@@ -281,7 +281,7 @@ def test_every_view_fits_every_screen(browser: Browser, served: Page, twin: Fake
     shots = ROOT / "build" / "screens"
     shots.mkdir(parents=True, exist_ok=True)
     with Beat(twin):
-        for theme in ("dark", "light"):
+        for theme in {"desk": ("dark", "light"), "portrait": ("light",), "small": ("light",)}.get(size, ("dark",)):
             with screen(browser, size, theme) as tab:
                 for name in ("trust", "sensors", "sources"):
                     open_view(tab, served, twin, name)
