@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from ingest.message import Line
     from ingest.retention import Limits
+    from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
 
 DATA = typer.Option(help="Data folder.")
@@ -146,7 +147,6 @@ def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> Sparkplu
         return None
     from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
-    from ingest.sparkplug_session import Limits
 
     try:
         return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
