@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from ingest.message import Line
     from ingest.retention import Limits
-    from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
 
 DATA = typer.Option(help="Data folder.")
@@ -145,11 +144,11 @@ def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> Sparkplu
         if nodes:
             raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
         return None
-    from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
+    from ingest.sparkplug_session import Limits as Reorder
 
     try:
-        return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
+        return SparkplugSettings(tuple(hosts), tuple(nodes), Reorder(reorder_s=reorder_s))
     except ValueError as error:
         raise _fail(f"plantwin ingest: --sparkplug: {error}", 2) from None
 
