@@ -42,6 +42,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cable": ("hardware.commands_demo", "Carry a gateway to its broker by a cable that can be pulled (the demo's)."),
     "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "calibrate": ("twin.commands_calibrate", "Compare a plant file's parameters with what a journal says; propose."),
+    "track": ("twin.commands_track", "Replay a recording with faults through the twin and compare with the truth."),
+    "observe": ("twin.commands_track", "Say what a plant's tags let the twin know, before anything is connected."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
@@ -57,7 +60,7 @@ GROUPS = (
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
     ("History", ("history", "import", "compact")),
-    ("The twin and its people", ("twin", "advise", "dashboard")),
+    ("The twin and its people", ("observe", "twin", "track", "calibrate", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 

@@ -31,17 +31,19 @@ def plant(
     ca: Ca = None,
     cert: Cert = None,
     key: Key = None,
+    record: Annotated[str, typer.Option(help="Write this long (24h) into journal.db and truth.jsonl, then end.")] = "",
 ) -> None:
-    """Run a virtual plant with a fieldbus."""
+    """Run a virtual plant with a fieldbus, or record one for `plantwin track`."""
     from hardware.plant_service import PlantOptions, serve
     from hardware.service import run
 
-    run(
-        "plant",
-        serve(
-            PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist, _tls("plant", ca, cert, key))
-        ),
-    )
+    options = PlantOptions(plant, data, port, speed, seed, warmup, broker, disturb, twist, _tls("plant", ca, cert, key))
+    if record:
+        from hardware.recorder import record_plant
+
+        run("plant", record_plant(options, record))
+        return
+    run("plant", serve(options))
 
 
 def gateway(

@@ -152,6 +152,9 @@ def checked(kind: str, body: bytes) -> Any:
         raise RefusedError(422, str(error)) from None
 
 
+MOST_TEXT = 4000
+
+
 class _ManualIn(msgspec.Struct, frozen=True):
     """`to`: where parts went that were moved by hand (`property` is `moved`)."""
 
@@ -162,6 +165,7 @@ class _ManualIn(msgspec.Struct, frozen=True):
     role: str = "operator"
     t: int = 0
     to: str = ""
+    text: str = ""
 
 
 def read_manual(body: bytes) -> Manual:
@@ -171,13 +175,16 @@ def read_manual(body: bytes) -> Manual:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError(422, str(error)) from None
     texts = (found.thing, found.property, found.role)
-    if not all(0 < len(text) <= 128 for text in texts) or abs(found.value) > BIG or not 0 <= found.sd <= BIG:
+    fits = all(0 < len(text) <= 128 for text in texts) and len(found.text) <= MOST_TEXT
+    if not fits or abs(found.value) > BIG or not 0 <= found.sd <= BIG:
         raise RefusedError(
-            422, "expected thing, property and role of 1 to 128 characters, value and sd (>= 0) in range"
+            422,
+            "expected thing, property and role of 1 to 128 characters, value and sd (>= 0) in range, "
+            f"text of at most {MOST_TEXT} characters",
         )
     if len(found.to) > 128 or (found.property == "moved") != bool(found.to) or (found.to and found.value < 0):
         raise RefusedError(422, "`to` (1 to 128 characters) belongs to the property `moved`, whose value is 0 or more")
-    return Manual(found.t, found.thing, found.property, found.value, found.sd, found.role, found.to)
+    return Manual(found.t, found.thing, found.property, found.value, found.sd, found.role, found.to, found.text)
 
 
 async def outcome(done: Future[dict[str, Any]]) -> dict[str, Any]:

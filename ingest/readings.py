@@ -81,8 +81,9 @@ class Spb(msgspec.Struct, frozen=True):
 class Manual(msgspec.Struct, frozen=True):
     """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation.
 
-    `property` is a quantity of the thing (`level`, `on_hand`, ...), or what was done by hand: `moved` (`value` parts
-    went on to the queue `to`) or `quarantined` (`value` parts or units were taken out).
+    `property` is a quantity of the thing (`level`, `on_hand`, ...), what was done by hand: `moved` (`value` parts
+    went on to the queue `to`) or `quarantined` (`value` parts or units were taken out), or `refit`: one that was
+    approved (`text` says of what and why).
     """
 
     t: int
@@ -92,6 +93,7 @@ class Manual(msgspec.Struct, frozen=True):
     sd: float = 0.0
     role: str = "operator"
     to: str = ""
+    text: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):

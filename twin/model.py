@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from twin.hidden_state import Hidden
+from twin.learned import Learned
+
 MEASURED, ESTIMATED, STALE, BAD = "measured", "estimated", "stale", "bad"
 """Marks of a value; every value has exactly one."""
 
@@ -270,6 +273,18 @@ class Manual(msgspec.Struct):
     role: str
 
 
+class Refit(msgspec.Struct):
+    """An approved refit of a parameter: the factor on the plant file's value (for a yield the share scrapped itself),
+    its spread (log standard deviation), since when it holds, who approved it, and its id and reason as JSON.
+    """
+
+    value: float
+    sd: float
+    t: int
+    role: str
+    text: str = ""
+
+
 class TwinState(msgspec.Struct):
     """Everything believed at plant time `t`, after all readings up to then in event-time order."""
 
@@ -289,11 +304,14 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
+    hidden: dict[str, Hidden] = {}  # what no sensor sees, by stretch of stations
     history: list[list[int]] = []  # per whole minute: time, then the columns of `twin.forecast.series_names`
     started: int = 0  # time of the first row
     papers: dict[str, int] = {}  # kind of supply document -> when the newest was issued
     differs: dict[str, str] = {}  # product/component -> how a bill of material differs from the plant file
     bom_versions: dict[str, tuple[int, int]] = {}
+    refits: dict[str, Refit] = {}  # approved, by the parameter's name
+    learned: Learned = msgspec.field(default_factory=Learned)  # of what has left the lateness window; the tracker's own
 
 
 def held(station: StationState) -> int:

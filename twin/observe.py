@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from ingest.payloads import CmdAck, Event, Supply
-from twin import byhand, floor, moves, reconcile, supply, transit
+from twin import byhand, floor, hidden, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done, held
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, Refit, TagState, TwinState, Unit, count, done, held
 from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
@@ -25,7 +25,7 @@ REMEMBERED = 240
 
 class Obs(msgspec.Struct):
     """One thing observed at plant time `t`; `key` orders those of one moment. `stamped` is the time it carried
-    (it differs from `t` only when it came too late to be put in its place).
+    (it differs from `t` only when it came too late to be put in its place; those are told in the order they happened).
     """
 
     t: int
@@ -38,10 +38,11 @@ class Obs(msgspec.Struct):
     value: float = 0.0
     quality: int = 0
     body: Any = None
+    e: str = ""  # epoch of the source, "" where it has none
 
     @property
-    def key(self) -> tuple[int, int, str, int, int, str]:
-        return (self.t, self.rank, self.source, self.s, self.k, self.name)
+    def key(self) -> tuple[int, int, int, str, int, int, str]:
+        return (self.t, self.stamped, self.rank, self.source, self.s, self.k, self.name)
 
 
 def apply_observation(topology: Topology, state: TwinState, obs: Obs) -> None:
@@ -124,11 +125,10 @@ def _settle(f: Floor) -> None:
             if unit.parts and unit.ended == f.t:
                 moves.spare(f, s, u)
         if station.refill:
-            station.refill = False
-            for u, unit in enumerate(station.units):
-                if unit.said in (WORK, SETUP) and not unit.parts:
-                    moves.assume(f, s, u)
+            reconcile.refill(f, s)
     reconcile.bound_all(f)
+    if f.t:
+        hidden.observe(f)
 
 
 def _reading(f: Floor, obs: Obs) -> None:
@@ -283,6 +283,8 @@ def _manual(f: Floor, obs: Obs) -> None:
         k = f.topology.stock[thing]
         known = getattr(f.state.stocks[k], what)
         _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
+    elif what == "refit":
+        f.state.refits[thing] = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
     else:
         count(f.state, "manual_unknown")
 

@@ -154,7 +154,7 @@ class Scores:
             "covered": bool(lo <= value <= hi),
             "held": bool(wide_lo <= value <= wide_hi),
             "crps": round(crps(check["r"], value), 4),
-            "still": abs(value - check["now"]),
+            "still": _still(group, check, value),
             "season": _season(group, check["t"], ahead, value),
             "ever": _ever(group, value),
         }
@@ -212,6 +212,16 @@ def widened(mean: float, lo: float, hi: float, factor: float) -> tuple[float, fl
     if factor <= 1.0:
         return mean - factor * (mean - lo), mean + factor * (hi - mean)
     return mean - factor * (mean - lo + 0.5) + 0.5, mean + factor * (hi - mean + 0.5) - 0.5
+
+
+def _still(group: Group, check: dict[str, Any], value: float) -> float | None:
+    """Distance to "it stays as it is": a level as it was, a count as in the epoch just before."""
+    if check["now"] is not None:
+        return abs(value - float(check["now"]))
+    last = group.rows[-1] if group.rows else None
+    return (
+        abs(value - last["value"]) if last is not None and check["made"] - last["t"] < 500 * check["ahead_s"] else None
+    )
 
 
 def _season(group: Group, t: int, ahead_s: int, value: float) -> float | None:
