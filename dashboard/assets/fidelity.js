@@ -13,6 +13,7 @@ function seriesName(name) {
   return {at: `WIP at ${place}`, out: `Parts out of ${place}`, stock: `${place} on hand`}[kind] || kit.label(String(name));
 }
 /* The twin's sentences name a series by its key. */
+const spoken = (n) => named(n.kind === "forecast" ? n.text : n.text.replace(n.place, n.place.replaceAll("/", ", ")));
 const named = (text) => { const told = String(text).replace(/^(wip|output|backlog|(?:at|out|stock)\/\S+)(?= )/, (key) => seriesName(key)); return told[0].toUpperCase() + told.slice(1); };
 const unitOf = (name) => name === "backlog" ? "orders" : "parts";
 const percent = (x) => `${Math.round(100 * x)} %`;
@@ -169,21 +170,33 @@ function histogram(ranks) {
 }
 
 /* ---- drift and refits ---- */
+/* As the twin does it: a refit of work/mill is about a notice of work of mill/a/1; a share of scrap goes by its operation. */
 function belongs(refit, notice) {
-  const parts = String(refit.name).split("/");
-  return parts[0] === (FIT[notice.kind] || notice.kind) && parts.slice(1).includes(notice.place);
+  const [kind, ...place] = String(refit.name).split("/"), about = place.join("/");
+  return kind === (FIT[notice.kind] || notice.kind) && (`${notice.place}/`.startsWith(`${about}/`) || (kind === "yield" && notice.place.endsWith(`/${about}`)));
+}
+/* Spans are milliseconds, between two scrapped parts they are parts; forecasts have no mean of their own. */
+function means(n) {
+  if (n.kind === "forecast" || !(n.before > 0 && n.after > 0)) return "";
+  const told = (v) => n.kind === "yield" ? `${kit.num(v)} parts` : kit.span(v / 1000);
+  return `; mean ${told(n.before)} before, ${told(n.after)} since`;
 }
 function drift(d, refits) {
   const el = kit.byId("drift");
   if (!el) return;
   const open = ((d || {}).notices || []).filter((n) => !n.closed), waiting = (Array.isArray(refits) ? refits : []).filter((r) => r.status === "proposed"), nodes = [];
   if (!d) nodes.push(tools.gone("Drift"));
-  for (const n of open) nodes.push(notice(n, waiting.filter((r) => belongs(r, n))));
+  const told = new Set();
+  for (const n of open) {
+    const about = waiting.filter((r) => belongs(r, n)), fresh = about.filter((r) => !told.has(r.id));
+    fresh.forEach((r) => told.add(r.id));
+    nodes.push(notice(n, about, fresh));
+  }
   for (const r of waiting.filter((x) => !open.some((n) => belongs(x, n)))) nodes.push(proposal(r));
   if (d && !open.length && !waiting.length) nodes.push(tools.p(d.charts ? `No drift: ${tools.plural(d.charts, "chart")} found no change in how the plant behaves, and no refit is proposed.` : "No chart has begun yet: each needs some forecasts that have come due, or twenty spans."));
   if (!Array.isArray(refits)) nodes.push(tools.p("Refits cannot be read from this twin now."));
   const past = [...(Array.isArray(refits) ? refits : []).filter((r) => r.status !== "proposed").slice(0, 6).map((r) => [r.says || r.title, r.status, [r.role, r.reason].filter(Boolean).join(": "), r.decided ? kit.clock(r.decided) : ""]),
-    ...((d || {}).notices || []).filter((n) => n.closed).slice(0, 6).map((n) => [named(n.text), "settled", n.closed, kit.clock(n.t)])];
+    ...((d || {}).notices || []).filter((n) => n.closed).slice(0, 6).map((n) => [spoken(n), "settled", n.closed, kit.clock(n.t)])];
   if (past.length) { const f = kit.make("details", {class: "fold", "data-key": "past"}); kit.make("summary", {}, f, `Settled (${past.length})`); f.append(kit.table(["What", "Became", "By and why", "Plant time"], past, "Settled")); nodes.push(f); }
   tools.show("drift", nodes);
 }
@@ -196,11 +209,11 @@ function reasonFields(box, what) {
   }
   return fields;
 }
-function notice(n, refits) {
+function notice(n, refits, fresh) {
   const box = kit.make("article", {class: "notice", "data-notice": n.id, "data-key": `n ${n.id}`});
-  box.append(kit.sign("bad", `${named(n.text)}, since ${kit.clock(n.since)}.`));
-  box.append(tools.p(`Noticed ${kit.clock(n.t)}${n.before > 0 && n.after > 0 ? `; mean ${kit.num(n.before)} before, ${kit.num(n.after)} since` : ""}.${refits.length ? "" : " No refit is proposed for it: look for the cause at the plant, then settle the notice."}`));
-  refits.forEach((r) => box.append(proposal(r)));
+  box.append(kit.sign("bad", `${spoken(n)}, since ${kit.clock(n.since)}.`));
+  box.append(tools.p(`Noticed ${kit.clock(n.t)}${means(n)}.${refits.length ? (fresh.length ? "" : " The refit proposed above is about this too.") : " No refit is proposed for it: look for the cause at the plant, then settle the notice."}`));
+  fresh.forEach((r) => box.append(proposal(r)));
   if (!refits.length) {
     const fields = reasonFields(box, "What was found");
     kit.make("button", {class: "button", type: "button", "data-act": "settle", "data-id": n.id}, fields, "Seen, no refit");

@@ -72,21 +72,22 @@ def refit(t: int, **changes: Any) -> dict[str, Any]:
     return made | changes
 
 
-def drift_notice(t: int) -> dict[str, Any]:
-    return {
+def drift_notice(t: int, **changes: Any) -> dict[str, Any]:
+    made = {
         "id": f"repair-heat-{t}",
         "kind": "repair",
         "place": "heat",
         "up": True,
         "ratio": 2.0,
-        "before": 30.2,
-        "after": 61.0,
+        "before": 1_812_000.0,
+        "after": 3_660_000.0,
         "since": t - 20 * QUARTER,
         "t": t - 4 * QUARTER,
         "n": 14,
         "closed": "",
         "text": "repair time of heat: 2 times what it was (14 seen)",
     }
+    return made | changes
 
 
 class Belief:

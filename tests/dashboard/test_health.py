@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, expect  # noqa: E402
 from hardware.cable import Cable  # noqa: E402
 from hardware.cable_service import build  # noqa: E402
 from tests.dashboard.browser import chromium  # noqa: E402
+from tests.dashboard.fake_belief import drift_notice, refit  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin  # noqa: E402
 from tests.dashboard.visit import SIZE_CHECK, Beat, go  # noqa: E402
 
@@ -101,7 +102,7 @@ def test_two_engineers_decide_one_refit_and_the_second_is_told_politely(
             card.locator('[name="reason"]').fill("the burner was changed")
         notice = one.page.locator(".notice", has_text="repair time of heat").first
         expect(notice).to_contain_text("Repair time of heat: 2 times what it was (14 seen), since Mon 05 Jan")
-        expect(notice).to_contain_text("mean 30.2 before, 61 since")
+        expect(notice).to_contain_text("mean 30 min before, 61 min since")
         expect(notice.locator("table")).to_contain_text("0.612")
         two.page.evaluate(HOLD_HEALTH)  # what the first decides does not reach the second before its click
         one.page.click('[data-refit="c-1"] [data-decision="approve"]')
@@ -133,6 +134,32 @@ def test_a_refit_needs_a_role_and_a_reason_and_a_notice_can_be_settled_without_o
         wait("the notice is settled", lambda: bool(twin.belief.notices[0]["closed"]))
         assert twin.belief.notices[0]["closed"] == "operator: new heating element, known"
         expect(tab.page.locator("#drift")).to_contain_text("No drift: 10 charts")
+
+
+def test_notices_of_every_kind_are_told_in_words_and_a_refit_stands_once(
+    browser: Browser, served: Page, twin: FakeTwin
+) -> None:
+    t, belief = twin.t, twin.belief
+    of_work = {"kind": "work", "text": "work time of heat/motor_s/3: 1.2 times what it was (30 seen)"}
+    of_scrap = {"kind": "yield", "place": "test/motor_s/6", "before": 66.0, "after": 20.0}
+    belief.notices = [
+        drift_notice(t, id="a", place="heat/motor_s/3", **of_work),
+        drift_notice(t, id="b", kind="work", place="heat/motor_l/2"),
+        drift_notice(t, id="c", text="good parts between scrapped ones of test/motor_s/6: 0.3 times", **of_scrap),
+        drift_notice(t, id="d", kind="forecast", place="out/heat", before=0.0, text="out/heat comes out below its ..."),
+    ]
+    belief.refits = [refit(t, name="work/heat"), refit(t, id="c-2", name="yield/motor_s/6", takes_effect=False)]
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "trust")
+        told = {key: tab.page.locator(f'[data-notice="{key}"]') for key in "abcd"}
+        expect(told["a"]).to_contain_text("Work time of heat, motor_s, 3: 1.2 times")
+        expect(told["a"].locator('[data-refit="c-1"]')).to_be_visible()
+        expect(told["b"]).to_contain_text("The refit proposed above is about this too")
+        expect(told["c"]).to_contain_text("mean 66 parts before, 20 parts since")
+        expect(told["c"].locator('[data-refit="c-2"]')).to_contain_text("cannot take effect in the running twin")
+        expect(told["c"].locator('[data-decision="approve"]')).to_have_count(0)
+        expect(told["d"]).to_contain_text("Parts out of heat comes out below")
+        expect(tab.page.locator("[data-refit]")).to_have_count(2)
 
 
 def test_every_tag_is_in_the_matrix_and_what_it_failed_is_one_key_away(
