@@ -245,7 +245,8 @@ async function tell(form) {
       await new Promise((done) => setTimeout(done, 250));
     }
     if (state) page.data.state = state;
-    const now = held(state, body.thing, body.property), places = `${words(HANDS[body.property] || body.property).split(":")[0]} of ${body.thing}`;
+    const now = held(state, body.thing, body.property), parts = plural(body.value, "part");
+    const places = {moved: `${parts} moved by hand from ${body.thing} to ${body.to}`, quarantined: `${parts} of ${body.thing} put into quarantine`}[body.property] || `${(HANDS[body.property] || words(body.property)).split(":")[0]} of ${body.thing}`;
     page.answer = !state ? {ok: true, text: "In the journal; the twin has not read it yet."} : {ok: true, text: now === null ? `Taken: ${places}.` : `Taken. ${places}: the twin says ${kit.num(now)} now${before !== null && before !== now ? `, ${kit.num(before)} before` : before === now ? ", as before" : ""}.`};
     form.elements.value.value = "";
   }

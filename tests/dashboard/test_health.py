@@ -200,6 +200,12 @@ def test_a_manual_count_goes_there_and_its_effect_comes_back(browser: Browser, s
         expected = {"thing": "hob", "property": "level", "value": 4, "sd": 0.5, "role": "shift lead"}
         assert twin.belief.counted == [expected]
         expect(tab.page.locator("#manual-list tbody tr").first).to_contain_text("hob: level4 ± 0.5")
+        form.locator('[name="property"]').select_option("moved")
+        form.locator('[name="to"]').select_option("heat")
+        form.locator('[name="value"]').fill("2")
+        tab.page.click("#manual-send")
+        expect(tab.page.locator("#manual-answer")).to_contain_text("Taken: 2 parts moved by hand from hob to heat")
+        assert twin.belief.counted[1]["to"] == "heat"
         form.locator('[name="thing"]').select_option("wire")
         form.locator('[name="value"]').fill("5000")
         tab.page.click("#manual-send")
