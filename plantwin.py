@@ -31,13 +31,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "discover": ("sim.commands_discover", "Draft a plant file from a shop-floor event log."),
     "broker": ("ingest.commands", "Run the embedded MQTT broker."),
     "ingest": ("ingest.commands", "Journal what arrives over MQTT; send approved commands out."),
-    "keys": ("ingest.commands", "Make the site's signing keys."),
+    "keys": ("ingest.commands_keys", "Make the site's signing keys and the certificates of its gateways."),
+    "wire": ("ingest.commands_wire", "Check a gateway against the contract, live or on a recording."),
     "map": ("ingest.commands_map", "Check a mapping of raw values to tags and events, live or on a recording."),
+    "history": ("ingest.commands_history", "Read or export the history."),
+    "compact": ("ingest.commands_history", "Turn the journal into Parquet and rollups (ingest does it by itself)."),
+    "import": ("ingest.commands_history", "Back-fill the history from InfluxDB, CSV or OPC UA."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
+    "cable": ("hardware.commands_demo", "Carry a gateway to its broker by a cable that can be pulled (the demo's)."),
     "replay": ("hardware.commands", "Publish a recording (event log or table of readings) over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
     "condition": ("twin.commands", "Tell when the analog signals of a machine begin to behave differently."),
+    "calibrate": ("twin.commands_calibrate", "Compare a plant file's parameters with what a journal says; propose."),
+    "track": ("twin.commands_track", "Replay a recording with faults through the twin and compare with the truth."),
+    "observe": ("twin.commands_track", "Say what a plant's tags let the twin know, before anything is connected."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
@@ -51,8 +59,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
-    ("The wire", ("broker", "ingest", "keys", "map", "plant", "gateway", "replay")),
-    ("The twin and its people", ("twin", "condition", "advise", "dashboard")),
+    ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
+    ("History", ("history", "import", "compact")),
+    ("The twin and its people", ("observe", "twin", "track", "condition", "calibrate", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 
@@ -64,6 +73,7 @@ EXTRA_OF = {
     "train": ("torch", "gymnasium", "stable_baselines3"),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
+    "edge": ("asyncua", "pymodbus"),
     "experiment": ("duckdb", "matplotlib"),
     "cluster": ("ray",),
 }
@@ -171,8 +181,11 @@ def _function(name: str) -> Callable[..., Any] | None:
 def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
     import typer
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name)(function)
+    if isinstance(function, typer.Typer):  # a command with subcommands
+        app = function
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.command(name)(function)
     command = typer.main.get_command(app)
     result = command.main(arguments, prog_name=f"plantwin {name}", standalone_mode=True)
     return result if isinstance(result, int) else 0

@@ -19,15 +19,23 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: a ratio against a peer (None where it could not be measured), the target, how often, and its spread."""
+    """One row: a ratio against a peer (None where it could not be measured), the target, how often, and its spread.
 
-    row: int
+    `row` is a number for speed and "Q" and a number for quality; there the ratio may be a plain figure.
+    """
+
+    row: int | str
     what: str
     peer: str
     ratio: float | None
     target: str
     n: int
     spread: tuple[float, float] | None
+
+
+def in_order(row: int | str) -> tuple[bool, int]:
+    """Sorts rows: speed first, then quality."""
+    return str(row).startswith("Q"), int(str(row).lstrip("Q"))
 
 
 def interleave(ours: Callable[[], float], theirs: Callable[[], float], n: int) -> tuple[list[float], list[float]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _plot
-from benchmarks._record import RESULTS
+from benchmarks._record import RESULTS, in_order
 from benchmarks.real_data import replace_between
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -40,7 +40,7 @@ def _ratio(value: float | None) -> str:
 
 def _ordered(found: Sequence[Result]) -> list[tuple[Figure, Result]]:
     rows = [(figure, result) for result in found for figure in result["figures"]]
-    return sorted(rows, key=lambda pair: int(pair[0]["row"]))
+    return sorted(rows, key=lambda pair: in_order(pair[0]["row"]))
 
 
 def table(found: Sequence[Result]) -> str:

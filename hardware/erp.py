@@ -12,6 +12,7 @@ from typing import Any
 
 from hardware.link import Arrival, Hooks, Link
 from hardware.virtual_plant import VirtualPlant
+from ingest.tls import Tls
 from ingest.wire import Supply, TwinState, WireError, encode, parse, root, topic, twin_state_topic
 
 CELL = "erp"
@@ -100,11 +101,12 @@ class Erp:
             self._send(body)
 
 
-def erp_link(plant: VirtualPlant, host: str, port: int, run: str) -> tuple[Erp, Link]:
+def erp_link(plant: VirtualPlant, address: tuple[str, int], run: str, tls: Tls | None = None) -> tuple[Erp, Link]:
     """The ERP with its own MQTT connection (not yet started)."""
     p = plant.plant
     where = topic(root(p.site, p.area, p.line, CELL), "supply")
-    link = Link(host, port, f"erp-{p.id}", [twin_state_topic(p.site, p.area, p.line)])
+    files = None if tls is None else tls.for_cell(CELL)
+    link = Link(*address, f"erp-{p.id}", [twin_state_topic(p.site, p.area, p.line)], tls=files)
     erp = Erp(plant, run, lambda body: link.publish(where, body))
 
     def heard(arrival: Arrival) -> None:

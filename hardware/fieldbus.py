@@ -121,6 +121,7 @@ class FieldbusClient:
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._number = 0
+        self.advisory: Mapping[str, str] = {}  # the virtual plant's controller holds leases of every control
 
     @property
     def connected(self) -> bool:

@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
+from hardware.buses import make_bus
+from hardware.certificates import Certificates
 from hardware.commander import Commander
-from hardware.fieldbus import FieldbusClient
-from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, home_cell
+from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, config_tls, home_cell
 from hardware.guard import Situation
 from hardware.link import Arrival, Hooks, host_port
 from hardware.mapped import KEY, Mapped
@@ -27,10 +28,11 @@ from hardware.pace import SteadyWall
 from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
+from hardware.tagbus import CLOCK_TAGS, TagBus
 from hardware.uplink import Uplink, make_link
-from ingest.counters import Counter
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
+    BAD,
     STALE,
     Ack,
     PlantClock,
@@ -66,24 +68,27 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, plant: Plant, store: Store) -> None:
         self.config, self.plant, self.store = config, plant, store
+        self.clock, self.steady = PlantClock(), SteadyWall()
+        self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
+        raws = self.mapped.mapping.raw_names() if self.mapped is not None else ()
+        self.bus = make_bus(config, [c.id for c in plant.controls], self._heard_bus, self.now, raws)
+        own = CLOCK_TAGS if isinstance(self.bus, TagBus) and self.bus.device is not None else ()
         self._address = host_port(config.broker, "--broker")
         self._state_topic = twin_state_topic(plant.site, plant.area, plant.line)
         cells = [c for c in cells_of(plant) if not config.cells or c in config.cells]
         self.uplinks: dict[str, Uplink] = {}
         for cell in cells:
-            self._add_source(cell)
+            self._add_source(cell, own if cell == home_cell(plant) else ())
         self.home = self.uplinks.get(
             root(plant.site, plant.area, plant.line, home_cell(plant)), next(iter(self.uplinks.values()))
         )
-        self.readout = Readout(plant, config.deadband, self._counters())
-        self.mapped = Mapped(config.mapping, plant, store.get(KEY)) if config.mapping is not None else None
+        self.readout = Readout(plant, config.deadband, store.counters(), own)
         if self.mapped is not None:
             self.readout.take_as_told(self.mapped.mapping.tags())
             if self.mapped.complaint:
                 say("gateway", self.mapped.complaint)
-        self.bus = FieldbusClient(*host_port(config.fieldbus, "--fieldbus"), self._heard_bus)
         self.commander = Commander(store, self.bus, self.uplinks, self.situation, f"twin@{plant.site}")
-        self.clock, self.steady = PlantClock(), SteadyWall()
+        self.certificates = Certificates(self.uplinks.values(), self._later)
         self.last_t = 0
         self.bad: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,16 +101,17 @@ class Gateway:
         if known is not None:
             self._take_time(json.loads(known))
 
-    def _add_source(self, cell: str) -> None:
+    def _add_source(self, cell: str, own: tuple[str, ...]) -> None:
         plant = self.plant
         source = root(plant.site, plant.area, plant.line, cell)
-        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell))]
+        tags = [msgspec.convert({"i": i, **tag}, Tag) for i, tag in enumerate(birth_tags(plant, cell, own))]
         hooks = Hooks()
-        link = make_link(self._address, source, self._state_topic, hooks)
+        link = make_link(self._address, source, self._state_topic, hooks, config_tls(self.config, cell))
         uplink = Uplink(Outbox(self.store, source, self.config.outbox), link, tags, self.config.hist_rate)
         hooks.on_connect = lambda: self._connected(uplink)
         hooks.on_message = lambda arrival: self._heard(uplink, arrival)
         hooks.on_disconnect = lambda why: self._disconnected(uplink, why)
+        hooks.on_trouble = lambda why: say("gateway", why)
         self.uplinks[source] = uplink
 
     # time and the plant's identity -------------------------------------------------------------
@@ -139,10 +145,7 @@ class Gateway:
         self._take_time(found)
         strange = self.readout.announced(hello.get("tags", ()))
         if strange:
-            say(
-                "gateway",
-                f"{len(strange)} tags of the fieldbus are not in the plant file: {', '.join(strange[:20])}",
-            )
+            say("gateway", f"{len(strange)} tags of the fieldbus are not in the plant file: {', '.join(strange[:20])}")
         missing = self.readout.unheard()
         if missing:
             say("gateway", f"{len(missing)} tags of the plant file are not on the fieldbus: {', '.join(missing[:20])}")
@@ -195,13 +198,17 @@ class Gateway:
             uplink = self._uplink_of_tag(name)
             if uplink is None:
                 continue
+            before = uplink.values.get(name)
+            if raw is None:  # no usable value: the last one stands, with the quality of this one
+                if before is not None and before[1] != qualities.get(name, BAD):
+                    uplink.value(t, name, before[0], qualities.get(name, BAD))
+                continue
             try:
                 value, quality = self.readout.take(name, raw, t, watched=self._watched or not everything)
             except ValueError as error:
                 self._count_bad("tag value", error)
                 continue
             quality = max(quality, int(qualities.get(name, quality)))
-            before = uplink.values.get(name)
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
             if name.startswith("set/"):
@@ -288,7 +295,10 @@ class Gateway:
                 self._count_bad("ack", ValueError(complaint))
         elif kind == "req":
             self._answer(uplink, parse("req", arrival.payload))
-        elif kind == "cmd" and len(self._tasks) < 64:
+        elif kind == "cmd":
+            if len(self._tasks) >= 64:
+                self.commander.refused["too_many"] = self.commander.refused.get("too_many", 0) + 1
+                return
             self._later(self._command(arrival, uplink.root))
 
     def _answer(self, uplink: Uplink, req: Req) -> None:
@@ -320,6 +330,7 @@ class Gateway:
             mode=self.readout.mode(),
             connected=self.bus.connected and self._watched,
             paused=(self.config.data / PAUSE).exists(),
+            advisory=self.bus.advisory,
         )
 
     # the loop ----------------------------------------------------------------------------------
@@ -337,12 +348,6 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             say("gateway", f"not carried out: {task.exception()}")
-
-    def _counters(self) -> dict[str, Counter]:
-        found = {}
-        for _, tag, raw, total, t in self.store.db.execute("SELECT source, tag, raw, total, t FROM counters"):
-            found[str(tag)] = Counter(raw=int(raw), total=int(total), t=int(t))
-        return found
 
     def flush(self) -> None:
         """One group commit over all sources, when one is due."""
@@ -383,6 +388,8 @@ class Gateway:
             self._next["mapped"] = now + MAPPED_S
             for told in self.mapped.advance(self._settled()):
                 self._heard_tags(told)
+        if self.config.tls is not None:
+            self.certificates.look(now, linked=self._linked)
         if now >= self._next["snapshot"]:
             self._next["snapshot"] = now + SNAPSHOT_S
             step = self.steady.stepped()
@@ -420,9 +427,7 @@ class Gateway:
             self.flush()
             for uplink in self.uplinks.values():
                 uplink.pump()
-            if all(
-                u.waiting == 0 and (not u.online or u.outbox.next == u.outbox.hw + 1) for u in self.uplinks.values()
-            ):
+            if all(uplink.settled for uplink in self.uplinks.values()):
                 break
         if self._linked:
             await asyncio.gather(*(self._part(u) for u in self.uplinks.values()))

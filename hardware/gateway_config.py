@@ -1,4 +1,4 @@
-"""The gateway's settings: from the command line, or from a YAML file with the same names."""
+"""The gateway's settings, and what follows from the plant file for its sources."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import yaml
-
+from hardware.adapter_modbus import ModbusOptions
+from hardware.adapter_mqtt import MqttOptions
+from hardware.adapter_opcua import OpcUaOptions
 from hardware.outbox import Limits
+from hardware.plcnodes import PlcNodes
+from ingest.tls import Tls
 from sim.plant import STATES, Plant, Sensor
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """`hist_rate` is messages of backlog a wall second; `deadband` the change of a float tag worth a message."""
+    """`hist_rate` is messages of backlog a wall second; `deadband` the change of a float tag worth a message.
+
+    `tags` is the table `tag: raw name` that every fieldbus but the virtual plant's needs.
+    """
 
     plant: str
     fieldbus: str
@@ -27,50 +32,15 @@ class GatewayConfig:
     deadband: Mapping[str, float] = field(default_factory=dict)
     cells: tuple[str, ...] = ()  # only these cells; empty: all of the plant file
     mapping: Path | None = None  # mapping.yaml, where the fieldbus speaks raw names
-
-
-class _Outbox(msgspec.Struct, forbid_unknown_fields=True):
-    max_mb: float = 256.0
-    max_age_h: float = 24.0
-    event_age_h: float = 168.0
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    plant: str
-    fieldbus: str
-    broker: str
-    data: str | None = None
-    hist_rate: float = 200.0
-    outbox: _Outbox = msgspec.field(default_factory=_Outbox)
-    deadband: dict[str, float] = msgspec.field(default_factory=dict)
-    cells: list[str] = msgspec.field(default_factory=list)
-    mapping: str | None = None
-
-
-def read_config(path: Path, data: Path) -> GatewayConfig:
-    """A configuration file; ValueError says which key is wrong. `data` holds where the file names no folder."""
-    try:
-        found: Any = yaml.safe_load(path.read_text())
-        file = msgspec.convert(found, _File)
-    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ValueError(
-            f"{path}: {error}; expected plant, fieldbus, broker and perhaps data, hist_rate, outbox, deadband, cells, "
-            "mapping"
-        ) from error
-    if not 0.1 <= file.outbox.max_mb <= 1_000_000:
-        raise ValueError(f"{path}: outbox.max_mb {file.outbox.max_mb}: expected 0.1 or more megabytes")
-    limits = Limits(int(file.outbox.max_mb * 2**20), file.outbox.max_age_h * 3600, file.outbox.event_age_h * 3600)
-    return GatewayConfig(
-        file.plant,
-        file.fieldbus,
-        file.broker,
-        Path(file.data) if file.data is not None else data,
-        file.hist_rate,
-        limits,
-        file.deadband,
-        tuple(file.cells),
-        path.parent / file.mapping if file.mapping is not None else None,
-    )
+    tags: Mapping[str, str] = field(default_factory=dict)
+    plc: PlcNodes = field(default_factory=PlcNodes)
+    opcua: OpcUaOptions = field(default_factory=OpcUaOptions)
+    modbus: ModbusOptions = field(default_factory=ModbusOptions)
+    mqtt: MqttOptions = field(default_factory=MqttOptions)
+    csv_time: str = "t"  # the column with the time
+    skew_tolerance_ms: int = 2_000  # a device time that is less off than this is taken as it is
+    late_ms: int = 60_000  # readings older than this are flagged
+    tls: Tls | None = None
 
 
 def home_cell(plant: Plant) -> str:
@@ -87,8 +57,8 @@ def cells_of(plant: Plant) -> dict[str, list[Sensor]]:
     return found
 
 
-def birth_tags(plant: Plant, cell: str) -> list[dict[str, Any]]:
-    """The tags of a source in the order of their aliases: its sensors, and at home `mode` and the setpoints."""
+def birth_tags(plant: Plant, cell: str, own: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The tags of a source in the order of their aliases: its sensors, at home `mode` and the setpoints, and `own`."""
     tags: list[dict[str, Any]] = []
     for s in cells_of(plant)[cell]:
         tag: dict[str, Any] = {"name": s.tag, "type": s.type}
@@ -103,4 +73,10 @@ def birth_tags(plant: Plant, cell: str) -> list[dict[str, Any]]:
         for c in plant.controls:
             if f"set/{c.id}" not in named:
                 tags.append({"name": f"set/{c.id}", "type": "int", "range": (float(c.low), float(c.high))})
+    tags += [{"name": name, "type": "int"} for name in own]
     return tags
+
+
+def config_tls(config: GatewayConfig, cell: str) -> Tls | None:
+    """The TLS files of one cell's connection."""
+    return None if config.tls is None else config.tls.for_cell(cell)

@@ -16,6 +16,9 @@ async def serve(config: GatewayConfig) -> None:
     config.data.mkdir(parents=True, exist_ok=True)
     with Store(config.data / "outbox.db") as store:
         gateway = Gateway(config, plant, store)
+        for uplink in gateway.uplinks.values():
+            if uplink.link.tls is not None:
+                uplink.link.tls.context()  # what is wrong with a file is said now, not when the plant is heard
         epochs = {source: uplink.outbox.epoch for source, uplink in gateway.uplinks.items()}
         ready = announce(config.data, "gateway", port=None, url=None, sources=epochs)
         say("gateway", f"{plant.id}: {len(epochs)} source(s), fieldbus {config.fieldbus}, broker {config.broker}")

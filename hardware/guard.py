@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 REASONS = (
     "malformed", "retained", "unsigned", "bad_signature", "wrong_issuer", "wrong_address", "replayed", "not_yet",
-    "expired", "unknown_target", "paused", "no_plant", "manual_mode", "out_of_range", "off_step", "too_soon", "limit",
-    "write_failed", "gateway_restarted",
+    "expired", "unknown_target", "advisory", "paused", "no_plant", "manual_mode", "out_of_range", "off_step",
+    "too_soon", "limit", "write_failed", "gateway_restarted", "too_many",
 )  # fmt: skip
 """Every reason by which a command is rejected; the text after it says what was found."""
 
@@ -58,6 +58,7 @@ class Situation:
     changed: Mapping[str, int] = field(default_factory=dict)
     mode: str | None = "auto"
     connected: bool = True
+    advisory: Mapping[str, str] = field(default_factory=dict)  # control -> why the PLC cannot hold a lease of it
     paused: bool = False
 
 
@@ -92,6 +93,8 @@ def admissible(cmd: Cmd, situation: Situation) -> Refused | None:
     control = situation.controls.get(cmd.target)
     if control is None:
         return Refused("unknown_target", f"{cmd.target}; this plant has {', '.join(sorted(situation.controls))}")
+    if cmd.target in situation.advisory:
+        return Refused("advisory", situation.advisory[cmd.target])
     if situation.paused:
         return Refused("paused", "the optimiser is paused at the gateway")
     if not situation.connected or cmd.target not in situation.settings:

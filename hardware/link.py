@@ -17,6 +17,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.tls import EARLY, REFUSED, Tls, Watch, connect_trouble
+
 MAX_INFLIGHT = 20
 """Unacknowledged messages at a time: the default of the strictest broker we support."""
 KEEPALIVE_S = 10
@@ -38,6 +40,7 @@ class Hooks:
     on_message: Callable[[Arrival], None] = lambda _: None
     on_connect: Callable[[], None] = lambda: None
     on_disconnect: Callable[[str], None] = lambda _: None
+    on_trouble: Callable[[str], None] = lambda why: print(f"mqtt: {why}", flush=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,18 @@ class Link:
     subscriptions: list[str] = field(default_factory=list)
     hooks: Hooks = field(default_factory=Hooks)
     will: Will | None = None
+    tls: Tls | None = None
     connected: bool = field(default=False, init=False)
     connects: int = field(default=0, init=False)
     in_flight: int = field(default=0, init=False)
     _client: mqtt.Client = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(init=False)
-    _mids: set[int] = field(default_factory=set, init=False)
+    _mids: dict[int, str] = field(default_factory=dict, init=False)
+    _watch: Watch | None = field(default=None, init=False)
+    _said: str = field(default="", init=False)
 
     def start(self) -> None:
-        """Begin to connect; goes on trying, with jitter, until `stop`."""
+        """Begin to connect; goes on trying, with jitter, until `stop`. TlsError where TLS cannot even begin."""
         self._loop = asyncio.get_running_loop()
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -86,7 +92,11 @@ class Link:
         client.on_message = lambda _c, _u, m: self._cross(
             self.hooks.on_message, Arrival(m.topic, bytes(m.payload), bool(m.retain))
         )
-        client.on_publish = lambda *a: self._cross(self._published, a[2])
+        client.on_publish = lambda *a: self._cross(self._published, a[2], a[3].is_failure)
+        client.on_connect_fail = lambda *_: self._cross(self._trouble, connect_trouble(f"{self.host}:{self.port}"))
+        if self.tls is not None:
+            client.tls_set_context(self.tls.context())
+            self._watch = Watch(self.tls)
         self._client = client
         client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
         client.loop_start()
@@ -100,8 +110,9 @@ class Link:
 
     def _up(self, reason: Any) -> None:
         if reason.is_failure:
-            self.hooks.on_disconnect(f"refused: {reason}")
+            self._trouble(f"{self.host}:{self.port}: refused: {reason}")
             return
+        self._said = ""
         if self.subscriptions:
             self._client.subscribe([(s, SubscribeOptions(qos=1)) for s in self.subscriptions])
         self.connected = True
@@ -114,10 +125,31 @@ class Link:
         self.in_flight = 0
         if was:
             self.hooks.on_disconnect(reason)
+        elif self.tls is not None and reason != "Normal disconnection":
+            self._trouble(f"{self.host}:{self.port}: {EARLY} ({reason})")
 
-    def _published(self, mid: int) -> None:
-        self._mids.discard(mid)
+    def _published(self, mid: int, refused: bool) -> None:
+        topic = self._mids.pop(mid, "")
         self.in_flight = len(self._mids)
+        if refused:
+            self._trouble(f"{topic}: {REFUSED}")
+
+    def _trouble(self, why: str) -> None:
+        """Tell why there is no connection, or no right, once until it changes."""
+        if why != self._said:
+            self._said = why
+            self.hooks.on_trouble(why)
+
+    async def renew(self) -> bool:
+        """Connect anew where the certificate's files were replaced; True when so. The outbox sends again what was
+        under way.
+        """
+        if self._watch is None or not self._watch.changed():
+            return False
+        await self.stop()
+        self._down("new certificate")
+        self.start()
+        return True
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand a message to the connection at QoS 1; False when there is none (it is not queued then)."""
@@ -126,7 +158,7 @@ class Link:
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
-        self._mids.add(info.mid)
+        self._mids[info.mid] = topic
         self.in_flight = len(self._mids)
         return True
 

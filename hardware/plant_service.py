@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from hardware.sampling import mean_of
 from hardware.service import announce, retire, say, seconds_of, stop_on_signals
 from hardware.twist import Twist
 from hardware.virtual_plant import Options, VirtualPlant, script_of
+from ingest.tls import Tls
 from sim.plant import Plant
 from sim.plantfile import load
 
 STEP_S = 0.02
+CERTIFICATE_S = 2.0
 BEHIND_S = 30.0
 """Plant seconds of lag at speed 60 that deserve a warning (half a wall second)."""
 
@@ -37,6 +40,7 @@ class PlantOptions:
     broker: str
     disturb: str
     twist: bool
+    tls: Tls | None = None
 
 
 def warmup_of(text: str, plant: Plant) -> float:
@@ -70,7 +74,7 @@ async def serve(options: PlantOptions) -> None:
         erp: Erp | None = None
         link: Link | None = None
         if address is not None:
-            erp, link = erp_link(plant, *address, run=f"{wall_ms() // 1000:x}")
+            erp, link = erp_link(plant, address, f"{wall_ms() // 1000:x}", options.tls)
             plant.erp = erp.paper
             link.start()
         plant.truth = stack.enter_context((options.data / "truth.jsonl").open("w"))
@@ -89,15 +93,18 @@ async def serve(options: PlantOptions) -> None:
             f"{described.id} runs {options.speed:g} times as fast as the clock (at most {MAX_SPEED:g} is possible)",
         )
         say("plant", f"fieldbus on 127.0.0.1:{bus.port}; nothing is kept when it stops, a new start is another plant")
-        await _live(plant, erp, stop)
+        await _live(plant, erp, link, stop)
         retire(ready)
         if link is not None:
             await link.stop()
 
 
-async def _live(plant: VirtualPlant, erp: Erp | None, stop: asyncio.Event) -> None:
-    warned = False
+async def _live(plant: VirtualPlant, erp: Erp | None, link: Link | None, stop: asyncio.Event) -> None:
+    warned, looked = False, time.monotonic()
     while not stop.is_set():
+        if link is not None and time.monotonic() - looked >= CERTIFICATE_S:
+            looked = time.monotonic()
+            await link.renew()
         plant.advance()
         if erp is not None:
             erp.tick()

@@ -15,13 +15,19 @@ from sim.plant import Plant
 
 
 class Readout:
-    """Raw values to readings. `counters` are those remembered on disk, by tag."""
+    """Raw values to readings. `counters` are those remembered on disk, by tag; `own` are tags of the gateway itself."""
 
-    def __init__(self, plant: Plant, deadband: Mapping[str, float], counters: Mapping[str, Counter]) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        deadband: Mapping[str, float],
+        counters: Mapping[str, Counter],
+        own: Iterable[str] = (),
+    ) -> None:
         self._plant, self._deadband = plant, deadband
         self._sensors = {s.tag: s for s in plant.sensors}
         self._home = home_cell(plant)
-        self._own = {"mode", *(f"set/{c.id}" for c in plant.controls)}
+        self._own = {"mode", *(f"set/{c.id}" for c in plant.controls), *own}
         self._things: dict[str, str] = {}
         buffers = {s.buffer: s.id for s in plant.stations if s.buffer}
         for s in plant.sensors:

@@ -31,6 +31,7 @@ from hardware.replay_table import TableRow, read_table, table_tags
 from hardware.service import announce, retire, say, stop_on_signals
 from hardware.store import Store
 from hardware.uplink import Uplink, make_link
+from ingest.tls import Tls
 from ingest.wire import GOOD, PlantClock, PlantTime, Req, Tag, WireError, parse, root, topic, twin_state_topic, wall_ms
 from sim.eventlog import Report, read
 from sim.plantfile import load
@@ -99,6 +100,7 @@ class ReplayOptions:
     mapping: Path | None = None
     since: str = ""
     until: str = ""
+    tls: Tls | None = None
     table: bool = False
     line: str = ""
     time: str = ""
@@ -179,7 +181,8 @@ def _uplink(options: ReplayOptions, store: Store, plant: Target, tags: list[Tag]
     source = root(plant.site, plant.area, plant.line, CELL)
     state = twin_state_topic(plant.site, plant.area, plant.line)
     hooks = Hooks()
-    link = make_link(host_port(options.broker, "--broker"), source, state, hooks)
+    tls = None if options.tls is None else options.tls.for_cell(CELL)
+    link = make_link(host_port(options.broker, "--broker"), source, state, hooks, tls)
     uplink = Uplink(Outbox(store, source), link, tags, hist_rate=1000.0)
 
     def connected() -> None:
@@ -291,5 +294,6 @@ async def _play(recording: Recording, stop: asyncio.Event) -> None:
             told = time.monotonic()
             where = "the twin is not online" if not uplink.online else f"{uplink.outbox.count()} wait for the twin"
             say("replay", f"{recording.position} of {len(recording.events)} events; {where}")
+            await uplink.link.renew()
         await asyncio.sleep(TICK_S)
     recording.commit()

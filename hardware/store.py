@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from ingest.counters import Counter
+
 SCHEMA_VERSION = 1
 
 _SCHEMA = """
@@ -30,6 +32,7 @@ CREATE TABLE IF NOT EXISTS counters (
 CREATE TABLE IF NOT EXISTS commands (
     id TEXT PRIMARY KEY, source TEXT NOT NULL, control TEXT NOT NULL, value INTEGER NOT NULL, before INTEGER NOT NULL,
     ends INTEGER NOT NULL, state TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS commands_by_expiry ON commands (expires);
 CREATE TABLE IF NOT EXISTS changes (control TEXT PRIMARY KEY, t INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leases (
     control TEXT PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL, value INTEGER NOT NULL, before INTEGER NOT NULL,
@@ -98,6 +101,13 @@ class Store:
     def get(self, key: str) -> str | None:
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    def counters(self) -> dict[str, Counter]:
+        """The unwrapped counters as they were last kept, by tag."""
+        found = {}
+        for _, tag, raw, total, t in self.db.execute("SELECT source, tag, raw, total, t FROM counters"):
+            found[str(tag)] = Counter(raw=int(raw), total=int(total), t=int(t))
+        return found
 
     def put(self, key: str, value: str) -> None:
         with self.transaction():

@@ -17,6 +17,7 @@ from typing import Any
 
 from hardware.link import Hooks, Link, Will
 from hardware.outbox import Message, Outbox, Pending
+from ingest.tls import Tls
 from ingest.wire import Ack, Birth, PlantTime, Req, Status, Tag, encode, topic
 
 WINDOW = 200
@@ -111,6 +112,11 @@ class Uplink:
     def waiting(self) -> int:
         """Messages not yet in the outbox."""
         return len(self._pending) + bool(self._columns)
+
+    @property
+    def settled(self) -> bool:
+        """Is nothing waiting, and all that could be confirmed confirmed?"""
+        return self.waiting == 0 and (not self.online or self.outbox.next == self.outbox.hw + 1)
 
     def due(self, delay_s: float) -> bool:
         """Is it time to write what waits (or a confirmation) to disk?"""
@@ -274,10 +280,10 @@ class Uplink:
             self._progress, self._patience = now, min(120.0, self._patience * 2)
 
 
-def make_link(address: tuple[str, int], root: str, state_topic: str, hooks: Hooks) -> Link:
+def make_link(address: tuple[str, int], root: str, state_topic: str, hooks: Hooks, tls: Tls | None = None) -> Link:
     """The connection of one source with its subscriptions."""
     name = "gw-" + root.replace("/", "-")
-    return Link(*address, name, [f"{root}/ack", f"{root}/req", f"{root}/cmd/+", state_topic], hooks)
+    return Link(*address, name, [f"{root}/ack", f"{root}/req", f"{root}/cmd/+", state_topic], hooks, tls=tls)
 
 
 @cache

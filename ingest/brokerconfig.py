@@ -7,6 +7,8 @@ from pathlib import Path
 _CONF = """# written by `plantwin broker --write-config`; see docs/wire.md
 # Certificates: ca.crt, server.crt and server.key in {folder}; one client certificate for each gateway, whose
 # common name is SITE/AREA/LINE/CELL, and one with the common name `twin` for plantwin ingest.
+# `plantwin keys ca`, `keys enrol server --host NAME`, `keys enrol twin` and `keys enrol CELL --plant PLANT` make them
+# under these names in DATA/keys; after `keys rotate server` copy the pair here and send mosquitto a SIGHUP.
 per_listener_settings false
 listener 8883
 cafile {folder}/ca.crt
@@ -50,9 +52,10 @@ pattern read ptw/v1/%u/ack
 pattern read ptw/v1/%u/req
 pattern read ptw/v1/%u/cmd/+
 
-# Everyone may know whether the twin listens, and what it recommends.
-topic read ptw/v1/+/+/+/_twin/state
-topic read ptw/v1/+/+/+/_twin/rec
+# Everyone may know whether the twin listens, and what it recommends. (A `topic` line up here, before any `user`,
+# would hold for clients without a name only, and there are none.)
+pattern read ptw/v1/+/+/+/_twin/state
+pattern read ptw/v1/+/+/+/_twin/rec
 
 # The twin reads everything, and is the one principal that writes commands.
 user twin

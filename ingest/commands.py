@@ -1,4 +1,4 @@
-"""The commands of the wire: broker, ingest, keys."""
+"""The commands of the wire: broker and ingest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.message import Line
+    from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
 
 DATA = typer.Option(help="Data folder.")
@@ -18,17 +19,6 @@ DATA = typer.Option(help="Data folder.")
 def _fail(text: str, code: int = 1) -> typer.Exit:
     typer.echo(text, err=True)
     return typer.Exit(code)
-
-
-def keys(data: Annotated[Path, DATA] = Path("plantwin-data")) -> None:
-    """Make the site's key pair, by which gateways know that a command is ours."""
-    from ingest.keys import make_keys
-
-    try:
-        private, public = make_keys(data)
-    except OSError as error:
-        raise _fail(f"plantwin keys: {error}") from None
-    typer.echo(f"{private}  (keep it here)\n{public}  (copy it to every gateway)")
 
 
 def broker(
@@ -89,6 +79,19 @@ def ingest(
         list[str] | None, typer.Option(help="Edge nodes to follow, GROUP or GROUP/NODE (repeatable; all without).")
     ] = None,
     sparkplug_reorder: Annotated[float, typer.Option(help="Seconds to wait for a message that is missing.")] = 2.0,
+    supply_drop: Annotated[
+        Path | None, typer.Option(help="Folder where CSV files of supply documents are put.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="TLS: certificate of the site's CA.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS: the twin's certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: its private key.")] = None,
+    history: Annotated[bool, typer.Option(help="Compact the journal into Parquet and rollups.")] = True,
+    journal_hours: Annotated[float, typer.Option(min=0, help="Journal rows stay at least this long.")] = 24.0,
+    journal_gb: Annotated[float, typer.Option(min=0.001, help="Size at which the journal refuses.")] = 8.0,
+    keep_days: Annotated[float, typer.Option(min=0, help="Readings are kept this long.")] = 730.0,
+    keep_gb: Annotated[float, typer.Option(min=0.001, help="Readings take at most this much.")] = 50.0,
+    archive_days: Annotated[float, typer.Option(min=0, help="Raw rows, for a replay from empty, this long.")] = 90.0,
+    reserve_mb: Annotated[float, typer.Option(min=0, help="Refuse new messages below this much free space.")] = 256.0,
 ) -> None:
     """Journal what arrives over MQTT, tell sources what is safe, and send approved commands out."""
     from ingest.influx import Target
@@ -97,22 +100,43 @@ def ingest(
     from ingest.mapping_rows import load_topics
     from ingest.run import run
     from ingest.service import Settings
+    from ingest.tls import Tls, TlsError
     from ingest.topicmap import TopicMap, TopicMapError
 
-    host, _, number = broker.rpartition(":")
-    if not host or not number.isdigit():
-        raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
+    host, number = _address(broker)
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
         spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
-        settings = Settings(data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb)
+        limits = _limits(journal_hours, journal_gb, reserve_mb, keep_gb, (keep_days, archive_days))
+        settings = Settings(
+            data, host, number, _line(plant, (site, area, line)), mapped, sparkplug=spb, tls=Tls.of(ca, cert, key),
+            drop=supply_drop, limits=limits, history=history,
+        )  # fmt: skip
         code = run(settings, port, target)
     except (TopicMapError, MappingError) as error:
         raise _fail(str(error), 2) from None
-    except (JournalError, OSError) as error:
+    except (JournalError, TlsError, OSError) as error:
         raise _fail(f"plantwin ingest: {error}") from None
     raise typer.Exit(code)
+
+
+def _address(broker: str) -> tuple[str, int]:
+    host, _, number = broker.rpartition(":")
+    if not host or not number.isdigit():
+        raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
+    return host, int(number)
+
+
+def _limits(hours: float, gb: float, reserve_mb: float, keep_gb: float, days: tuple[float, float]) -> Limits:
+    """The limits of the storage; `days` are those of readings and of raw rows."""
+    from ingest.retention import GB, Keep, Limits
+
+    readings, archive = (Keep(one, int(keep_gb * GB)) for one in days)
+    return Limits(
+        journal_hours=hours, journal_bytes=int(gb * GB), free_bytes=int(reserve_mb * 1024**2), readings=readings,
+        archive=archive,
+    )  # fmt: skip
 
 
 def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> SparkplugSettings | None:
@@ -121,10 +145,10 @@ def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> Sparkplu
             raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
         return None
     from ingest.sparkplug_host import SparkplugSettings
-    from ingest.sparkplug_session import Limits
+    from ingest.sparkplug_session import Limits as Reorder
 
     try:
-        return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
+        return SparkplugSettings(tuple(hosts), tuple(nodes), Reorder(reorder_s=reorder_s))
     except ValueError as error:
         raise _fail(f"plantwin ingest: --sparkplug: {error}", 2) from None
 

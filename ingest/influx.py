@@ -13,8 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from ingest.child import Child, follow_parent, say
 from ingest.codes import QUALITIES
 from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from ingest.payloads import WireError
@@ -211,71 +210,20 @@ def follow(data: Path, write: Write, stop: threading.Event) -> None:
                 log.warning("nothing can be written now: %s", error)
             sink.stats.state = f"waiting: {error}"
             wait = min(MAX_WAIT_S, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
-        _say(data, sink.stats)
+        say(data, "influx", sink.stats)
         stop.wait(wait)
     reader.close()
 
 
-def _say(data: Path, stats: Stats) -> None:
-    path = data / "run" / "sink-influx.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(stats))
-    temporary.replace(path)
-
-
-class SinkProcess:
-    """The sink as a child process, started again (at most once a second) when it ends."""
-
-    def __init__(self, data: Path, target: Target) -> None:
-        self._data, self._target = data, target
-        self._process = self._begin()
-
-    def _begin(self) -> subprocess.Popen[bytes]:
-        # it ends when its standard input does, so that it never outlives us
-        home = str(Path(__file__).resolve().parent.parent)
-        return subprocess.Popen(
-            [sys.executable, "-m", "ingest.influx", str(self._data)],
-            stdin=subprocess.PIPE,
-            env=os.environ | self._target.environment() | {"PYTHONPATH": home},
-        )
-
-    def keep_up(self) -> None:
-        """Start it again when it ended."""
-        if self._process.poll() is not None:
-            log.warning("the InfluxDB sink ended with %s; starting it again", self._process.returncode)
-            self._close()
-            self._process = self._begin()
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._close()
-
-    def _close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+def child(data: Path, target: Target) -> Child:
+    """The sink as a child process of ingest."""
+    return Child("ingest.influx", [str(data)], target.environment())
 
 
 def main(arguments: list[str]) -> int:
     """Run the sink alone: `python -m ingest.influx DATA`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    if not sys.stdin.isatty():
-
-        def orphaned() -> None:
-            while os.read(0, 4096):  # unbuffered: no lock that the end of the interpreter would wait for
-                pass
-            stop.set()
-
-        threading.Thread(target=orphaned, daemon=True).start()
+    stop = follow_parent()
     follow(Path(arguments[0]), writer(Target.of_environment()), stop)
     return 0
 

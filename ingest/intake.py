@@ -17,6 +17,7 @@ from ingest.journal import Batch, Journal
 from ingest.ledger import MAX_SOURCES, Ledger, SourceLedger, sample
 from ingest.mapping_rows import SETTLE_MS, MappedRows
 from ingest.message import Line, Message
+from ingest.papers import Papers
 from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Envelope, Gap, Status, Supply, WireError, parse
 from ingest.readings import Aliases, Manual, PlantClock, check_tags, wall_ms
 from ingest.topicmap import TopicMap
@@ -49,6 +50,7 @@ class Intake:
     sparkplug: SparkplugRows | None = None
     _last: dict[str, bytes] = field(default_factory=dict)  # topic -> retained body last journaled
     _poison: OrderedDict[tuple[str, str, int], int] = field(default_factory=OrderedDict)
+    papers: Papers = field(default_factory=Papers)
     _docs: set[str] = field(default_factory=set)
     _batch: Batch = field(default_factory=Batch)
     _touched: set[str] = field(default_factory=set)
@@ -70,6 +72,8 @@ class Intake:
             if journal.keyed("cmdack", cmd.id) is None:
                 intake.pending[cmd.id] = (row.source, cmd)
         intake._docs = journal.keys("supply")
+        for row in journal.keyed_rows("supply"):
+            intake.papers.take(parse("supply", row.body))
         return intake
 
     def take(self, messages: list[Message]) -> Batch:
@@ -254,6 +258,7 @@ class Intake:
             return
         entry.accepted += 1
         self._docs.add(key)
+        self.papers.take(supply)
         self._row(message.recv, supply.issued, "supply", topic.root, None, None, message.body)
         self._keep("supply", key)
 

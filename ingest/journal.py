@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from ingest.files import write_atomic as write_atomic  # noqa: PLC0414 - others take it from here
 from ingest.readings import Row
 from ingest.watermark import Mark
 
-VERSION = 1
+if TYPE_CHECKING:
+    from ingest.archive import Archive
+
+VERSION = 2
+"""Version 2 knows its own id and up to where rows were removed; a journal of version 1 is brought to it when opened."""
 _APPLICATION = 0x70747731  # "ptw1"
 
 _SCHEMA = """
@@ -33,6 +38,9 @@ CREATE TABLE marks(source TEXT NOT NULL, e TEXT NOT NULL, first INTEGER NOT NULL
 CREATE TABLE ledger(source TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE keyed(kind TEXT NOT NULL, key TEXT NOT NULL, pos INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 """
+_META = "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+# `meta`: `id` names this journal, `trim` is the position up to which rows are in the history's archive and only
+# what is still needed is left here.
 # `keyed` holds what is unique by something else than a number: supply (doc, version), cmd (id), and
 # the newest birth of each source and epoch, so that a restart need not read the whole journal.
 
@@ -94,13 +102,15 @@ class Journal:
 
     def _prepare(self) -> None:
         db = self._db
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: room that was freed can be given back
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        meta = f"{_META}INSERT INTO meta VALUES('id','{secrets.token_hex(8)}');PRAGMA user_version={VERSION};"
         if version == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            db.executescript(
-                f"BEGIN;{_SCHEMA}PRAGMA user_version={VERSION};PRAGMA application_id={_APPLICATION};COMMIT;"
-            )
+            db.executescript(f"BEGIN;{_SCHEMA}{meta}PRAGMA application_id={_APPLICATION};COMMIT;")
+        elif version == 1 and int(db.execute("PRAGMA application_id").fetchone()[0]) == _APPLICATION:
+            db.executescript(f"BEGIN;{meta}COMMIT;")
         elif version != VERSION or int(db.execute("PRAGMA application_id").fetchone()[0]) != _APPLICATION:
             raise JournalError(
                 f"{self.path}: expected a plantwin journal of version {VERSION}, found version {version}; "
@@ -182,6 +192,60 @@ class Journal:
         """All keys of a keyed kind."""
         return {key for (key,) in self._db.execute("SELECT key FROM keyed WHERE kind=?", (kind,))}
 
+    def trim(self, upto: int) -> int:
+        """Remove rows up to a position, but for births, keyed rows and the newest; returns how many were removed.
+
+        Watermarks, keys and the ledger stay, so a duplicate of a removed row is still known. Raises JournalError.
+        """
+        upto = min(upto, self._last - 1)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            removed = self._db.execute(
+                "DELETE FROM rows WHERE pos>?1 AND pos<=?2 AND kind<>'birth'"
+                " AND pos NOT IN (SELECT pos FROM keyed WHERE pos>?1 AND pos<=?2)",
+                (_trimmed(self._db), upto),
+            ).rowcount
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES('trim', ?)", (str(upto),))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _translate(error, self.path) from None
+        return removed
+
+    def give_back(self, slack: int, pages: int) -> int:
+        """Give up to `pages` free database pages beyond `slack` back to the disk; how many there were.
+
+        Without slack the write-ahead log is emptied as well.
+        """
+        try:
+            free = int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
+            if free > slack:
+                self._db.execute(f"PRAGMA incremental_vacuum({min(pages, free - slack)})").fetchall()
+            if not slack:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise _translate(error, self.path) from None
+        return max(0, free - slack)
+
+    def trimmed(self) -> int:
+        """The position up to which rows were removed, 0 when none were."""
+        return _trimmed(self._db)
+
+    def newest_before(self, after: int, upto: int, recv: int) -> int:
+        """The last position from `after` to `upto` before which every row came before `recv` (wall ms)."""
+        sql = "SELECT min(pos) FROM rows WHERE pos>? AND pos<=? AND recv>=?"
+        found = self._db.execute(sql, (after, upto, recv)).fetchone()[0]
+        return upto if found is None else int(found) - 1
+
+    def id(self) -> str:
+        """What names this journal."""
+        return str(_meta(self._db, "id"))
+
+    def limit_bytes(self, size: int) -> None:
+        """Cap the file at a size in bytes; a file that is larger already stays as it is."""
+        self.limit_pages(max(16, size // int(self._db.execute("PRAGMA page_size").fetchone()[0])))
+
     def limit_pages(self, pages: int) -> None:
         """Cap the file at `pages` database pages (a size limit, and how a full disk is tested)."""
         self._db.execute(f"PRAGMA max_page_count={int(pages)}")
@@ -202,6 +266,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._archive: Archive | None = None
         try:
             self._db = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0, check_same_thread=False
@@ -209,13 +274,42 @@ class JournalReader:
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.Error as error:
             raise JournalError(f"{path}: no journal can be read ({error}); has `plantwin ingest` run?") from None
-        if version != VERSION:
+        if version not in (1, VERSION):
             self._db.close()
             raise JournalError(f"{path}: expected journal version {VERSION}, found {version}")
+        self.version = version
 
     def read(self, after: int, limit: int) -> list[Row]:
-        """Up to `limit` rows with positions above `after`, in order."""
-        return _read(self._db, after, limit)
+        """Up to `limit` rows with positions above `after`, in order.
+
+        Rows that were removed from the journal come from the history's archive, as long as that is kept; after
+        that only births, commands and documents are left of them.
+        """
+        rows = _read(self._db, after, limit)
+        if rows and rows[0].pos == after + 1 and rows[-1].pos - after == len(rows):
+            return rows  # nothing is missing: the case of every day
+        trimmed = self.trimmed()
+        if after >= trimmed:
+            return rows
+        from ingest.archive import Archive
+
+        if self._archive is None:
+            self._archive = Archive(self.path.parent, self.id())
+        archived = self._archive.read(after, limit, trimmed)
+        begin = archived[0].pos if archived else self.last() + 1
+        return [row for row in rows if row.pos < begin] or archived
+
+    def id(self) -> str:
+        """What names this journal, "" for one that a writer of this version never opened."""
+        return str(_meta(self._db, "id") or "")
+
+    def trimmed(self) -> int:
+        """The position up to which rows were removed, 0 when none were."""
+        return _trimmed(self._db)
+
+    def ledgers(self) -> dict[str, bytes]:
+        """The ledger of every source, as JSON."""
+        return dict(self._db.execute("SELECT source, body FROM ledger"))
 
     def last(self) -> int:
         """The position of the newest committed row, 0 when there is none."""
@@ -264,17 +358,6 @@ class Cursor:
         write_atomic(self.path, msgspec.json.encode({"pos": pos}))
 
 
-def write_atomic(path: Path, body: bytes) -> None:
-    """Replace a file so that a reader, or a restart, sees the old or the new content and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as out:
-        out.write(body)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
-
-
 def _take_lock(path: Path) -> IO[bytes]:
     lock = path.with_name(path.name + ".lock").open("ab")
     try:
@@ -299,6 +382,20 @@ def _translate(error: sqlite3.Error, path: Path) -> JournalError:
 def _read(db: sqlite3.Connection, after: int, limit: int) -> list[Row]:
     sql = f"SELECT {_COLUMNS} FROM rows WHERE pos>? ORDER BY pos LIMIT ?"  # noqa: S608
     return [Row(*row) for row in db.execute(sql, (after, limit))]
+
+
+def _meta(db: sqlite3.Connection, key: str) -> str | None:
+    try:
+        found = db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # version 1
+            return None
+        raise
+    return found[0] if found else None
+
+
+def _trimmed(db: sqlite3.Connection) -> int:
+    return int(_meta(db, "trim") or 0)
 
 
 def _last(db: sqlite3.Connection) -> int:

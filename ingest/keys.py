@@ -107,10 +107,14 @@ def make_keys(data: Path) -> tuple[Path, Path]:
 
 def load_private(data: Path) -> Ed25519PrivateKey:
     """The site's private key; raises KeyFileError."""
+    return read_private(data / PRIVATE)
+
+
+def read_private(path: Path) -> Ed25519PrivateKey:
+    """The private key of a PEM file; raises KeyFileError."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    path = data / PRIVATE
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:

@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.message import Message
 from ingest.readings import wall_ms
+from ingest.tls import EARLY, REFUSED, Tls, Watch, connect_trouble
 
 KEEPALIVE_S = 10
 READ_AHEAD = 65_536
@@ -56,8 +57,9 @@ class _Buffered:
         return found
 
     def pending(self) -> int:
-        """How many bytes are here."""
-        return len(self._bytes) - self._at
+        """How many bytes are here, TLS's own included."""
+        below: Callable[[], int] | None = getattr(self._inner, "pending", None)
+        return len(self._bytes) - self._at + (below() if below is not None else 0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -104,13 +106,17 @@ class Link:
     qos: int = 1
     make_will: Callable[[], Will] | None = None
     """Makes the will anew before each connection, where it must say when that was made."""
+    tls: Tls | None = None
+    on_trouble: Callable[[str], None] = lambda _: None
     number: int = field(default=0, init=False)
     connected: bool = field(default=False, init=False)
     _client: Client = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _watch: Watch | None = field(default=None, init=False)
+    _said: str = field(default="", init=False)
 
     def start(self) -> None:
-        """Begin to connect, and go on trying with jitter until `stop`."""
+        """Begin to connect, and go on trying with jitter until `stop`; raises TlsError where TLS cannot even begin."""
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self.name}-{uuid.uuid4().hex[:8]}",
@@ -125,6 +131,11 @@ class Link:
         client.on_connect = self._up
         client.on_disconnect = self._down
         client.on_message = self._message
+        client.on_connect_fail = lambda *_: self._trouble(connect_trouble(f"{self.host}:{self.port}"))
+        client.on_publish = lambda _c, _u, _mid, reason, _p: self._trouble(REFUSED) if reason.is_failure else None
+        if self.tls is not None:
+            client.tls_set_context(self.tls.context())
+            self._watch = Watch(self.tls)
         self._client = client
         client.connect_async(self.host, self.port, keepalive=KEEPALIVE_S, clean_start=True)
         client.loop_start()
@@ -138,8 +149,9 @@ class Link:
         self, client: mqtt.Client, _user: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Properties | None
     ) -> None:
         if reason.is_failure:
-            self.on_down(f"the broker refused us: {reason}")
+            self._trouble(f"the broker refused us: {reason}")
             return
+        self._said = ""
         with self._lock:
             self.number += 1
             self.connected = True
@@ -153,6 +165,24 @@ class Link:
             was, self.connected = self.connected, False
         if was:
             self.on_down(str(reason))
+        elif reason.is_failure and self.tls is not None:
+            self._trouble(f"{self.host}:{self.port}: {EARLY} ({reason})")
+
+    def _trouble(self, why: str) -> None:
+        """Tell why there is no connection, or no right, once until it changes."""
+        if why != self._said:
+            self._said = why
+            self.on_trouble(why)
+
+    def renew(self) -> bool:
+        """Connect anew where the certificate's files were replaced; True when so. What was under way comes again."""
+        if self._watch is None or not self._watch.changed():
+            return False
+        self._client.disconnect()
+        self._client.loop_stop()
+        self.connected = False
+        self.start()
+        return True
 
     def _message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         try:

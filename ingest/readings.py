@@ -79,7 +79,12 @@ class Spb(msgspec.Struct, frozen=True):
 
 
 class Manual(msgspec.Struct, frozen=True):
-    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation."""
+    """Body of a `manual` row: a count made by a person (known by role only), with its standard deviation.
+
+    `property` is a quantity of the thing (`level`, `on_hand`, ...), what was done by hand: `moved` (`value` parts
+    went on to the queue `to`) or `quarantined` (`value` parts or units were taken out), or `refit`: one that was
+    approved (`text` says of what and why).
+    """
 
     t: int
     thing: str
@@ -87,6 +92,8 @@ class Manual(msgspec.Struct, frozen=True):
     value: float
     sd: float = 0.0
     role: str = "operator"
+    to: str = ""
+    text: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -9,16 +9,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import msgspec
 import uvicorn
 
 from ingest.api import build
-from ingest.influx import SinkProcess, Target
+from ingest.compactor import child as compactor
+from ingest.influx import Target
+from ingest.influx import child as influx_sink
 from ingest.journal import write_atomic
-from ingest.service import Service, Settings
+from ingest.service import Job, Service, Settings
+from ingest.supplydrop import Drop
 
 CONNECT_S = 5.0
+DAY_S = 86_400.0
 
 
 def run(settings: Settings, http_port: int, target: Target | None = None) -> int:
@@ -33,7 +38,8 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
     web = Web(service, listener)
     service.start()
     web.start()
-    sink = SinkProcess(settings.data, target) if target is not None else None
+    children = [compactor(settings.data, settings.limits)] if settings.history and find_spec("duckdb") else []
+    children += [influx_sink(settings.data, target)] if target is not None else []
     try:
         _wait(lambda: web.server.started and service.link.connected, done)
         line = settings.line
@@ -43,15 +49,43 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
         }  # fmt: skip
         write_atomic(settings.data / "run" / "ingest.json", msgspec.json.encode(ready))
         logging.getLogger("ingest").info("ready on http://127.0.0.1:%d", port)
+        told, drop = -DAY_S, drop_of(service)
         while not done.wait(1.0):
-            if sink is not None:
-                sink.keep_up()
+            if drop is not None:
+                drop.scan()
+            for child in children:
+                child.keep_up()
+            told = certificate(service, told)
     finally:
-        if sink is not None:
-            sink.stop()
+        for child in children:
+            child.stop()
         web.stop()
         service.stop()
     return 0
+
+
+def drop_of(service: Service) -> Drop | None:
+    """The folder of supply documents, where there is one."""
+    folder = service.settings.drop
+    if folder is None:
+        return None
+    log = logging.getLogger("ingest")
+    return Drop(
+        folder, lambda doc, body: service.submit(Job("supply", body, doc)), lambda text: log.info("supply: %s", text)
+    )
+
+
+def certificate(service: Service, told: float) -> float:
+    """Take a replaced certificate into use; warn once a day of one that is about to expire. Returns when it did."""
+    tls, now = service.settings.tls, time.monotonic()
+    if tls is None:
+        return told
+    log = logging.getLogger("ingest")
+    if service.link.renew():
+        log.info("new certificate %s: connecting anew", tls.cert)
+    if now - told >= DAY_S and (warning := tls.warning()) is not None:
+        log.warning(warning)
+    return now if now - told >= DAY_S else told
 
 
 class Web:

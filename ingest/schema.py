@@ -46,11 +46,36 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """One worked example of each payload, by kind."""
 
 
+BEYOND: dict[str, str] = {
+    "birth": "retained, QoS 1; no two tags share i or name; s is the epoch's first number, the birth takes none",
+    "status": "retained, QoS 1, also the last will with online false (then ts may be 0)",
+    "data": "QoS 1, never retained; i, dt, v and q have one length; every i is a tag of the epoch's birth",
+    "event": "QoS 1, never retained; carries the count or the state it leads to",
+    "gap": "QoS 1, never retained; from <= to < s",
+    "hist": "QoS 1, never retained; columns as data; s is the number that the message always had",
+    "ack": "retained; every number up to hw is on disk or covered; holes lie above hw, lowest first",
+    "req": "not retained; void after expires",
+    "cmd": "never retained; not_before < expires; the signature covers every field but sig",
+    "cmdack": "QoS 1, never retained; id as in the topic; executed carries read_back, rejected and lease_ended reason",
+    "supply": "not retained; known by doc and version, the highest version holds; bom_change names the product in ref",
+    "rec": "retained, advisory: only a command may be acted on",
+    "state": "retained, also the twin's last will with online false",
+}
+"""What the contract says beyond the schema, as its `$comment`."""
+
+
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a payload, its example included."""
     found = msgspec.json.schema(TYPES[kind])
+    definition: dict[str, Any] = found["$defs"][str(found["$ref"]).rsplit("/", 1)[1]]
+    if kind == "hist":
+        definition["required"] = [*definition["required"], "h"]
+    elif kind == "req":
+        replay = {"properties": {"want": {"const": "replay"}}}
+        definition |= {"if": replay, "then": {"required": ["e", "from", "to"]}}
     title = {"state": "_twin/state"}.get(kind, kind)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"plantwin wire 1: {title}"}
+    head["$comment"] = BEYOND[kind]
     return head | found | {"examples": [EXAMPLES[kind]]}
 
 

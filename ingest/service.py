@@ -26,6 +26,8 @@ from ingest.mqtt import Link, Will
 from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
+from ingest.retention import Limits, Storage
+from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
 
@@ -54,6 +56,10 @@ class Settings:
     queue: int = QUEUE
     wait_s: float = 2.0
     sparkplug: SparkplugSettings | None = None
+    tls: Tls | None = None
+    drop: Path | None = None  # CSV files of supply documents
+    limits: Limits = field(default_factory=Limits)
+    history: bool = True
 
 
 @dataclass
@@ -78,6 +84,7 @@ class Service:
         self.settings = settings
         self.journal = Journal(settings.data / "journal.db")
         self.sparkplug = self._sparkplug(settings) if settings.sparkplug else None
+        self.storage = Storage(settings.data, self.journal, settings.limits)
         self.intake = self._intake()
         self.asking = Asking(settings.wait_s)
         self.trouble: str | None = None
@@ -89,7 +96,9 @@ class Service:
         gone = encode(TwinState(online=False, ts=self.intake.now(wall_ms())))
         plain = [f for f in settings.topics.filters() if not f.startswith("spBv1.0/")]
         filters = [f"ptw/v1/+/{line.area}/{line.line}/#", *plain]
-        self.link = Link(settings.host, settings.port, filters, self._received, will=Will(self._state_topic, gone))
+        will = Will(self._state_topic, gone)
+        self.link = Link(settings.host, settings.port, filters, self._received, will=will, tls=settings.tls)
+        self.link.on_trouble = lambda why: log.warning("broker: %s", why)
         self.link.on_up = lambda: self._queue.put(_Up())
         self.link.on_down = lambda why: log.warning("broker connection lost: %s", why)
         self.out = Outgoing(self.link, self._state_topic)
@@ -107,7 +116,7 @@ class Service:
         assert settings.sparkplug is not None
 
         def connect(filters: list[str]) -> Link:
-            return Link(settings.host, settings.port, filters, lambda _: None, name="sparkplug")
+            return Link(settings.host, settings.port, filters, lambda _: None, name="sparkplug", tls=settings.tls)
 
         return SparkplugHost(settings.sparkplug, topic_hook(settings.topics), connect)
 
@@ -132,6 +141,7 @@ class Service:
         self.link.stop(self._state_topic, encode(TwinState(online=False, ts=self.intake.now(wall_ms()))))
         self._stop.set()
         self._thread.join(10)
+        self.storage.close()
         self.journal.close()
 
     # -- other threads ----------------------------------------------------------------------------------
@@ -199,6 +209,7 @@ class Service:
             self.out.slow(self.intake, now, wall)
             if self.sparkplug is not None:
                 self.sparkplug.turn()
+            self.storage.turn()
 
     def _collect(self) -> list[Message | Job | _Up]:
         wait = max(0.001, min(self._next_tick - time.monotonic(), 0.05)) if self.intake.clock else 0.05
@@ -242,6 +253,7 @@ class Service:
                 break
             rows = batch.rows
             try:
+                self.storage.check()
                 self.journal.commit(batch)
             except JournalError as error:
                 if self.trouble is None:
@@ -252,6 +264,7 @@ class Service:
                 jobs = []
                 if not self._restore():
                     return False
+                self.storage.turn()  # which is what may make room
                 continue
             self.out.committed(self.intake, rows)
             for job, result in taken:

@@ -153,7 +153,7 @@ def _rule(topic: str, item: Item) -> Rule | None:
     tag = fields.need("tag", _tag(topic), "", "turn/count")
     none: tuple[str, ...] = ()
     field = fields.take("field", _path, none)
-    return Rule(topic, tag, field, fields.take("scale", _float, 1.0), fields.take("offset", _float, 0.0), item.line)
+    return Rule(topic, tag, field, fields.take("scale", finite, 1.0), fields.take("offset", finite, 0.0), item.line)
 
 
 def _check_filter(topic: str, item: Item) -> None:
@@ -188,7 +188,8 @@ def _path(text: str) -> tuple[str, ...]:
     return tuple(text.split("."))
 
 
-def _float(text: str) -> float:
+def finite(text: str) -> float:
+    """A plain number; raises QuantityError."""
     try:
         value = float(text)
     except ValueError:

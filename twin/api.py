@@ -44,7 +44,7 @@ def build(engine: Engine, courier: Courier) -> FastAPI:
 
     _reading(app, engine)
     _evidence(app, engine, courier)
-    _writing(app, engine)
+    _writing(app, engine, courier)
     _passing(app, courier)
     return app
 
@@ -92,9 +92,12 @@ def _reading(app: FastAPI, engine: Engine) -> None:
         return _json(engine.forecast or {"v": 0, "t": 0, "horizon_s": 0, "series": {}, "events": []})
 
     @app.get("/scores")
-    def scores() -> Response:
+    def scores(name: str = "", last: int = 60) -> Response:
         with engine.lock:
-            return _json(engine.scores.summary())
+            found = engine.scores.summary()
+            if name:
+                found["rows"] = engine.scores.newest(name.split(","), min(max(last, 1), MOST_ROWS))
+            return _json(found)
 
     @app.get("/fidelity")
     def fidelity() -> Response:
@@ -110,6 +113,11 @@ def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
     def recommendations() -> Response:
         with engine.lock:
             return _json(engine.book.newest_first())
+
+    @app.get("/refits")
+    def refits() -> Response:
+        with engine.lock:
+            return _json(engine.refits.newest_first())
 
     @app.get("/log")
     def log(after: int | None = None, limit: int = 200) -> Response:
@@ -129,7 +137,7 @@ def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
         return PlainTextResponse(exposition(engine))
 
 
-def _writing(app: FastAPI, engine: Engine) -> None:
+def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
     @app.post("/recommendations")
     async def propose(request: Request) -> Response:
         body = await _body(request)
@@ -168,6 +176,14 @@ def _writing(app: FastAPI, engine: Engine) -> None:
         if not await run_in_threadpool(engine.settle_notice, notice, why, OPERATOR):
             raise Refused(f"no open notice of drift {notice[:100]!r}; GET /drift lists them")
         return _json({"id": notice, "closed": why})
+
+    @app.post("/refits")
+    async def refit(request: Request) -> Response:
+        body = await _body(request)
+        try:
+            return _json(await run_in_threadpool(courier.refit, body))
+        except (httpx.HTTPError, ValueError) as error:
+            return _json({"error": f"ingest does not answer: {error}"}, 503)
 
     @app.post("/pause")
     async def pause(request: Request) -> Response:

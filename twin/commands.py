@@ -16,6 +16,9 @@ def twin(
     forecast_every: Annotated[float, typer.Option(help="Wall seconds between two forecasts.")] = 10.0,
     replicas: Annotated[int, typer.Option(help="Replicas of a forecast.")] = 200,
     horizon: Annotated[float, typer.Option(help="Horizon of a forecast in plant hours.")] = 8.0,
+    forget: Annotated[
+        str, typer.Option(help="Half-life of what parameters are learned from, such as '14 d'; empty: for ever.")
+    ] = "",
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let the plant's own rules run (engine: simpy): code from its file.")
     ] = False,
@@ -37,11 +40,17 @@ def twin(
         message = "twin: expected --port 0 to 65535, --replicas from 1, --horizon from 0.5 h, --forecast-every above 0"
         typer.echo(message, err=True)
         raise typer.Exit(2)
+    from twin.commands_calibrate import forget_ms
     from twin.engine import Settings
     from twin.forecast import Options
     from twin.service import serve
 
-    settings = Settings(data, found, forecast_every, Options(replicas, round(horizon * 3600)))
+    try:
+        options = Options(replicas, round(horizon * 3600))
+        settings = Settings(data, found, forecast_every, options, forget_ms(forget))
+    except ValueError as error:
+        typer.echo(f"twin: {error}", err=True)
+        raise typer.Exit(2) from None
     try:
         serve(settings, port, ingest)
     except (OSError, RuntimeError) as error:

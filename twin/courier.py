@@ -10,8 +10,9 @@ import msgspec
 
 from ingest.keys import KeyFileError, load_private, sign
 from ingest.wire import Cmd
-from twin.decisions import OPEN, command_id
+from twin.decisions import OPEN, Refused, command_id
 from twin.engine import Engine
+from twin.refits import manual_row
 
 COMMAND_LIFE_MS = 600_000
 """A command may be carried out for this long (plant ms), or for 120 s of wall time where that is longer."""
@@ -103,6 +104,18 @@ class Courier:
         """Pass a manual count on; (HTTP status, answer)."""
         answer = self.client.post(f"{self.url}/manual", content=body)
         return answer.status_code, answer.json()
+
+    def refit(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Decide about a refit (raises Refused; httpx.HTTPError when ingest cannot be reached: nothing is decided)."""
+        engine = self.engine
+        with engine.lock:
+            row = engine.refits.open(request)
+        if request["decision"] == "approve":
+            answer = self.client.post(f"{self.url}/manual", content=msgspec.json.encode(manual_row(row, request)))
+            if answer.status_code != 200:
+                raise Refused(f"ingest did not take the refit: {reason_of(answer)}")
+        with engine.lock:
+            return engine.refits.decide(row, request, engine.tracker.state.t, engine.tracker.pos)
 
 
 def _rec(rec: dict[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ingest.journal import Journal, JournalError, JournalReader
+from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
@@ -27,6 +27,7 @@ from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, 
 from twin.forecast import Options, forecast, series_names
 from twin.log import Entry, EvidenceLog
 from twin.model import TwinState
+from twin.refits import Refits
 from twin.scores import Scores
 from twin.tracker import Tracker, write_snapshot
 from twin.watch import Watch, places, told
@@ -45,6 +46,7 @@ class Settings:
     plant: Plant
     forecast_every_s: float = 10.0
     forecast: Options = field(default_factory=Options)
+    forget_ms: int = 0  # half-life (plant ms) of what parameters are learned from, 0 for ever
 
 
 class Engine:
@@ -59,6 +61,7 @@ class Engine:
         self.log = EvidenceLog(settings.data / "log.db", self.plant.site)
         self.tracker = self._restore()
         self.book = Book.replay(self.plant, self.log)
+        self.refits = Refits.replay(self.log)
         self.watch = self._rebuild_record()
         self.forecast: dict[str, Any] = {}
         self.fc_v = 0
@@ -79,9 +82,9 @@ class Engine:
 
     def _restore(self) -> Tracker:
         try:
-            return Tracker.restore(self.plant, self._snapshot.read_bytes())
+            return Tracker.restore(self.plant, self._snapshot.read_bytes(), self.settings.forget_ms)
         except (OSError, ValueError):
-            return Tracker(self.plant)  # no usable snapshot: the whole journal is read again
+            return Tracker(self.plant, self.settings.forget_ms)  # no usable snapshot: the journal is read again
 
     def _rebuild_record(self) -> Watch:
         watch = Watch(series_names(self.compiled))
@@ -118,7 +121,7 @@ class Engine:
                 self._reader = Journal.open_reader(path)
                 if self._reader.last() < self.tracker.pos:  # another journal than that of the snapshot
                     with self.lock:
-                        self.tracker = Tracker(self.plant)
+                        self.tracker = Tracker(self.plant, self.settings.forget_ms)
             return self._reader.read(self.tracker.pos, BATCH)
         except JournalError as error:
             self.note_error("journal", error)
@@ -139,8 +142,9 @@ class Engine:
     def save(self) -> None:
         """Write the tracker's snapshot, so that a restart goes on from here."""
         with self.lock:
-            data = self.tracker.snapshot()
+            data, pos = self.tracker.snapshot(), self.tracker.pos
         write_snapshot(data, self._snapshot)
+        Cursor(self.settings.data / "cursors" / "twin.json").store(pos)  # the journal may let go of what is before
         self._saved = time.monotonic()
 
     # the present -----------------------------------------------------------------------------
@@ -189,7 +193,7 @@ class Engine:
                 stale=self.stale(),
                 holes=self.tracker.holes,
                 fidelity=str(self.watch.last["light"]),
-                drifting=len(self.watch.drift.open),
+                drifting=int(self.watch.last.get("drifting", 0)),
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
@@ -208,13 +212,14 @@ class Engine:
     def drift_view(self) -> dict[str, Any]:
         """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
         with self.lock:
-            found = sorted(self.watch.drift.notices, key=lambda one: -one.t)
-            return {"notices": [told(one) for one in found], "charts": len(self.watch.drift.charts)}
+            state = self.tracker.state
+            charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
+            return {"notices": self.watch.notices(state), "charts": charts}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
         with self.lock:
-            if not self.watch.drift.close(notice, why):
+            if not self.watch.close(notice, why, self.tracker.state.learned.drift.notices):
                 return False
             body = {"id": notice, "closed": why}
             self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
@@ -280,6 +285,15 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown}
+        self.look_at_parameters(state, pos)
+
+    def look_at_parameters(self, state: TwinState, pos: int) -> None:
+        """Propose refits where the readings contradict the plant file."""
+        if not self.refits.due(state):
+            return
+        found = self.refits.look(self.compiled, state)
+        with self.lock:
+            self.refits.propose(found, state, pos)
 
     def settle_scores(self) -> None:
         """Score the forecasts whose time has come."""
@@ -289,11 +303,12 @@ class Engine:
                 self.scores.drop_after(state.t)
             self._scored = state.t
             rows, notices = self.watch.settle(state)
-            for kind, bodies in (("score", rows), ("drift", [told(notice) for notice in notices])):
+            drifted = [told(notice) for notice in notices] + self.watch.fresh(state)
+            for kind, bodies in (("score", rows), ("drift", drifted)):
                 for body in bodies:
                     self.log.buffer(Entry(state.t, kind, "service:twin", body, journal=self.tracker.pos))
             self.log.flush()
-            if rows or self.watch.last["n"] == 0:
+            if rows or drifted or self.watch.last["n"] == 0:
                 self.certificate()
 
     # recommendations -------------------------------------------------------------------------

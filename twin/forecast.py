@@ -150,7 +150,7 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
                     "ahead_s": ahead,
                     "made": state.t,
                     "t": target,
-                    "now": round(float(now[name]), 3),
+                    "now": None if name in base else round(float(now[name]), 3),
                     "mean": round(float(mean[g]), 3),
                     "r": [int(v) for v in np.sort(values[g, :RANKED])],
                     "base": base.get(name, 0),

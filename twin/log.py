@@ -21,7 +21,10 @@ import msgspec
 
 GENESIS = "sha256:" + "0" * 64
 TYPES = frozenset(
-    "start state forecast score recommendation decision command outcome advice pause contradiction manual drift".split()
+    (
+        "start state forecast score recommendation decision command outcome advice pause contradiction manual drift "
+        "refit"
+    ).split()
 )
 _FIELDS = frozenset("seq t wall mono site type actor journal state posterior seeds body prev".split())
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from twin.hidden_state import Hidden
+from twin.learned import Learned
+
 MEASURED, ESTIMATED, STALE, BAD = "measured", "estimated", "stale", "bad"
 """Marks of a value; every value has exactly one."""
 
@@ -111,6 +114,8 @@ class Order(msgspec.Struct):
     from_stock: bool = False
     sent: dict[str, Shipment] = {}
     got: dict[str, int] = {}
+    versions: dict[str, int] = {}  # of its receipts and shipment notices
+    due_said: tuple[int, int, str] = (0, -1, "")  # a notice before an order, then the version, then the document
 
     @property
     def shipped(self) -> int:
@@ -130,7 +135,8 @@ class StockState(msgspec.Struct):
     measured_t: dict[str, int] = {}
     orders: dict[str, Order] = {}
     ahead: dict[str, int] = {}  # by lane: units that its source must have sent although no notice has come
-    closed: dict[str, int] = {}  # documents received or cancelled, with their version
+    closed: dict[str, Order] = {}  # orders of which nothing is to come; a later document opens them again
+    by_sensor: bool = False  # a sensor of its own says what is on hand
     grown: int = 0  # when more came to hand last
     demanded: int = 0
     shipped: int = 0
@@ -160,7 +166,8 @@ def standing(stock: StockState, lane: str) -> list[Standing]:
             done = max(order.shipped, order.received)
             entry = Standing(order, done - order.received, max(order.quantity - done, 0) if i >= last else 0)
         else:
-            entry = Standing(order, max(order.quantity - order.received, 0))
+            ordered = order.quantity if order.version >= 0 else order.shipped  # of an unknown order, what was announced
+            entry = Standing(order, max(ordered - order.received, 0))
         if entry.on_way or entry.owed:
             found.append(entry)
     return found
@@ -266,6 +273,18 @@ class Manual(msgspec.Struct):
     role: str
 
 
+class Refit(msgspec.Struct):
+    """An approved refit of a parameter: the factor on the plant file's value (for a yield the share scrapped itself),
+    its spread (log standard deviation), since when it holds, who approved it, and its id and reason as JSON.
+    """
+
+    value: float
+    sd: float
+    t: int
+    role: str
+    text: str = ""
+
+
 class TwinState(msgspec.Struct):
     """Everything believed at plant time `t`, after all readings up to then in event-time order."""
 
@@ -285,8 +304,14 @@ class TwinState(msgspec.Struct):
     lately: list[Part] = []  # parts that were believed finished or scrapped but may have gone elsewhere
     counts: dict[str, int] = {}
     mode: str = ""
+    hidden: dict[str, Hidden] = {}  # what no sensor sees, by stretch of stations
     history: list[list[int]] = []  # per whole minute: time, then the columns of `twin.forecast.series_names`
     started: int = 0  # time of the first row
+    papers: dict[str, int] = {}  # kind of supply document -> when the newest was issued
+    differs: dict[str, str] = {}  # product/component -> how a bill of material differs from the plant file
+    bom_versions: dict[str, tuple[int, int]] = {}
+    refits: dict[str, Refit] = {}  # approved, by the parameter's name
+    learned: Learned = msgspec.field(default_factory=Learned)  # of what has left the lateness window; the tracker's own
 
 
 def held(station: StationState) -> int:

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from ingest.payloads import CmdAck, Event, Supply
-from twin import floor, moves, reconcile, supply, transit
+from twin import byhand, floor, hidden, moves, reconcile, supply, transit
 from twin.check import REFUSED, Probe, run_checks
 from twin.events import busy_unit, delta, doubt, ends, happened
 from twin.floor import Floor
-from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, TagState, TwinState, Unit, count, done, held
+from twin.model import DOWN, SETUP, WORK, Channel, Command, Manual, Refit, TagState, TwinState, Unit, count, done, held
 from twin.topology import Topology
 
 RELEASE, END, SCRAPPED, START, SUPPLY, COUNTER, VALUE, MANUAL, COMMAND, TICK = range(10)
@@ -25,7 +25,7 @@ REMEMBERED = 240
 
 class Obs(msgspec.Struct):
     """One thing observed at plant time `t`; `key` orders those of one moment. `stamped` is the time it carried
-    (it differs from `t` only when it came too late to be put in its place).
+    (it differs from `t` only when it came too late to be put in its place; those are told in the order they happened).
     """
 
     t: int
@@ -38,10 +38,11 @@ class Obs(msgspec.Struct):
     value: float = 0.0
     quality: int = 0
     body: Any = None
+    e: str = ""  # epoch of the source, "" where it has none
 
     @property
-    def key(self) -> tuple[int, int, str, int, int, str]:
-        return (self.t, self.rank, self.source, self.s, self.k, self.name)
+    def key(self) -> tuple[int, int, int, str, int, int, str]:
+        return (self.t, self.stamped, self.rank, self.source, self.s, self.k, self.name)
 
 
 def apply_observation(topology: Topology, state: TwinState, obs: Obs) -> None:
@@ -124,11 +125,10 @@ def _settle(f: Floor) -> None:
             if unit.parts and unit.ended == f.t:
                 moves.spare(f, s, u)
         if station.refill:
-            station.refill = False
-            for u, unit in enumerate(station.units):
-                if unit.said in (WORK, SETUP) and not unit.parts:
-                    moves.assume(f, s, u)
+            reconcile.refill(f, s)
     reconcile.bound_all(f)
+    if f.t:
+        hidden.observe(f)
 
 
 def _reading(f: Floor, obs: Obs) -> None:
@@ -235,7 +235,9 @@ def _value(f: Floor, obs: Obs) -> None:
     elif sensor.thing in f.topology.stock:
         what = "on_hand" if sensor.property == "level" else sensor.property
         if what in ("on_hand", "backorder", "on_order"):
-            _stock(f, f.topology.stock[sensor.thing], what, value, obs.stamped)
+            k = f.topology.stock[sensor.thing]
+            f.state.stocks[k].by_sensor |= what == "on_hand"
+            _stock(f, k, what, value, obs.stamped)
     elif sensor.thing in f.topology.demand and sensor.property == "backorder":
         supply.owed_to(f.topology, f.state, f.topology.demand[sensor.thing], value)
 
@@ -269,7 +271,10 @@ def _manual(f: Floor, obs: Obs) -> None:
     sd, role = float(obs.body["sd"]), str(obs.body["role"])
     f.state.manual[obs.name] = Manual(value=obs.value, sd=sd, t=f.t, role=role)
     s = f.topology.station.get(thing, f.topology.buffers.get(thing))
-    if s is not None and what in ("level", "queue"):
+    if what in byhand.ACTS:
+        if not byhand.act(f, thing, what, max(round(obs.value), 0), str(obs.body.get("to", ""))):
+            count(f.state, "manual_unknown")
+    elif s is not None and what in ("level", "queue"):
         by = round(obs.value) - len(f.state.stations[s].queue)
         if abs(by) > sd:
             reconcile.correct(f, s, by)
@@ -278,6 +283,8 @@ def _manual(f: Floor, obs: Obs) -> None:
         k = f.topology.stock[thing]
         known = getattr(f.state.stocks[k], what)
         _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
+    elif what == "refit":
+        f.state.refits[thing] = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
     else:
         count(f.state, "manual_unknown")
 

@@ -34,6 +34,9 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
             station.misses, station.miss_by = station.misses + 1, value
             return
     by = max(value - station.bias, 0) - len(station.queue)
+    if by < 0 and station.refill:
+        refill(f, s)  # the part that the level misses has moved into the unit that ended one at this moment
+        by = max(value - station.bias, 0) - len(station.queue)
     while by > 0 and (part := search.other_branch(f, s, None, JUST_NOW_MS)) is not None:
         part.since = f.t
         station.queue.append(part)  # a branch that was taken just now
@@ -52,6 +55,14 @@ def level(f: Floor, s: int, value: int, tag: str) -> None:
         count(f.state, "level_corrections")
     correct(f, s, by)
     station.misses, station.suspect = 0, False
+
+
+def refill(f: Floor, s: int) -> None:
+    """Units of which only the ends are counted, and that still say that they work, have taken their next part."""
+    f.state.stations[s].refill = False
+    for u, unit in enumerate(f.state.stations[s].units):
+        if unit.said in (WORK, SETUP) and not unit.parts:
+            moves.assume(f, s, u)
 
 
 def correct(f: Floor, s: int, by: int) -> None:

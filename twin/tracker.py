@@ -16,6 +16,8 @@ import msgspec
 
 from ingest.wire import UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, WireError, decode, parse
 from sim.plant import Plant
+from twin.learn import Learner
+from twin.learned import Learned
 from twin.limits import refuse
 from twin.model import TwinState, count
 from twin.observe import (
@@ -37,7 +39,10 @@ from twin.topology import Topology, build, empty_state
 
 WINDOW_MS = 300_000
 """Lateness window in plant ms."""
-SNAPSHOT_VERSION = 2
+SETTLE_MS = WINDOW_MS // 2
+"""What has left the window is settled at whole multiples of this: when does not depend on the order of the rows."""
+SNAPSHOT_VERSION = 4
+READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
 
@@ -74,15 +79,18 @@ class Snapshot(msgspec.Struct):
     speed: float
     wall: int
     origin: int
+    learned: Learned
+    settled: int
 
 
 class Tracker:
     """The fold over journal rows. `state` is what is believed at `now` (plant ms of the newest tick or reading).
 
+    `forget_ms`: half-life (plant ms) of what parameters are learned from, 0 for ever.
     `TwinLimitError` (a `ValueError`) for a plant with features whose state cannot be tracked.
     """
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, forget_ms: int = 0) -> None:
         refuse(plant)
         self.topology: Topology = build(plant)
         self.pos = 0
@@ -95,7 +103,16 @@ class Tracker:
         self._base = empty_state(self.topology)
         self._head = _copy(self._base)
         self._recent: list[Obs] = []
+        self._newest: dict[str, int] = {}  # when the newest reading of each tag held
         self._dirty = False
+        self._learner = Learner(self.topology)
+        self._learner.learned.forget_ms = forget_ms
+        self._settled = 0
+
+    @property
+    def learned(self) -> Learned:
+        """What calibration rests on; not to be changed by the caller."""
+        return self._learner.learned
 
     @property
     def state(self) -> TwinState:
@@ -105,6 +122,7 @@ class Tracker:
             for obs in self._recent:
                 apply_observation(self.topology, self._head, obs)
             self._dirty = False
+        self._head.learned = self._learner.learned  # one object, so that a rewind need not copy it
         return self._head
 
     @property
@@ -134,20 +152,24 @@ class Tracker:
 
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
-        self._base, self._recent, self.now = empty_state(self.topology), [], 0
-        self._head, self._dirty = _copy(self._base), False
+        self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
+        self._head, self._dirty, self._settled = _copy(self._base), False, 0
+        self._learner.begin_anew()
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
-        for obs in self._recent:
-            apply_observation(self.topology, self._base, obs)
-        self._recent, self.now = [], t
+        self._learner.settle(self._base, self._recent, ())
+        self._learner.step_back()
+        self._recent, self.now, self._newest, self._settled = [], t, {}, 0
         self._base.t = t - 1
         for tag in self._base.tags.values():
             tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
         for station in self._base.stations:
             for unit in station.units:
                 unit.since, unit.started, unit.seen = min(unit.since, t), min(unit.started, t), min(unit.seen, t)
+        for hidden in self._base.hidden.values():
+            hidden.t, hidden.since = min(hidden.t, t), min(hidden.since, t)
+            hidden.marks, hidden.since_mark = [], []
         self._base.history.clear()
         count(self._base, "clock_stepped_back")
         self._dirty = True
@@ -199,9 +221,8 @@ class Tracker:
         if row.kind == "manual":
             (reading,) = decode(row, self._aliases)
             body = msgspec.json.decode(row.body)
-            found = self._obs(
-                row, MANUAL, reading.name, {"sd": body.get("sd", 0), "role": body.get("role", "")}, reading.t
-            )
+            more = {name: body.get(name, "") for name in ("role", "to", "text")} | {"sd": body.get("sd", 0)}
+            found = self._obs(row, MANUAL, reading.name, more, reading.t)
             found.value = reading.value
             return [found]
         if row.kind in ("cmd", "cmdack"):
@@ -211,7 +232,7 @@ class Tracker:
 
     def _obs(self, row: Row, rank: int, name: str, body: Any, t: int) -> Obs:
         s = row.s if row.s is not None else row.pos if rank != SUPPLY else 0
-        return Obs(t=t, rank=rank, source=row.source, s=s, k=0, stamped=t, name=name, body=body)
+        return Obs(t, rank, row.source, s, 0, t, name, body=body, e=row.e or "")
 
     def _reading(self, k: int, reading: Reading) -> Obs:
         sensor = self.topology.tags.get(reading.name)
@@ -232,6 +253,7 @@ class Tracker:
             name=reading.name,
             value=value,
             quality=reading.quality,
+            e=reading.e,
         )
 
     def _insert(self, obs: Obs) -> None:
@@ -243,7 +265,12 @@ class Tracker:
             self._dirty = True
             if obs.rank in EVENTS or obs.rank == TICK:
                 return  # what it counted is asserted by the next counter
+            if obs.rank in READINGS and obs.stamped < self._newest.get(obs.name, 0):
+                count(self._base, "history_only")
+                return  # the newest value of the tag has come before it, as after an outage: live before history
             obs.t = self._base.t + 1
+        if obs.rank in READINGS:
+            self._newest[obs.name] = max(self._newest.get(obs.name, 0), obs.stamped)
         if not self._recent or obs.key > self._recent[-1].key:
             self._recent.append(obs)
             if not self._dirty:
@@ -254,12 +281,12 @@ class Tracker:
 
     def _promote(self) -> None:
         """Observations older than the window can no longer be preceded by others: they go into the base."""
-        until = self.now - WINDOW_MS
-        if not self._recent or self._recent[0].t > until - WINDOW_MS // 2:
+        until = (self.now - WINDOW_MS) // SETTLE_MS * SETTLE_MS
+        if until <= self._settled:
             return
+        self._settled = until
         cut = next((i for i, obs in enumerate(self._recent) if obs.t > until), len(self._recent))
-        for obs in self._recent[:cut]:
-            apply_observation(self.topology, self._base, obs)
+        self._learner.settle(self._base, self._recent[:cut], self._recent[cut:])
         del self._recent[:cut]
 
     def snapshot(self) -> bytes:
@@ -277,11 +304,13 @@ class Tracker:
                 self.clock.speed,
                 self.clock.wall,
                 self.clock.origin,
+                self.learned,
+                self._settled,
             )
         )
 
     @classmethod
-    def restore(cls, plant: Plant, data: bytes) -> Tracker:
+    def restore(cls, plant: Plant, data: bytes, forget_ms: int = 0) -> Tracker:
         """A tracker from `snapshot`; ValueError when it is of another plant file or version."""
         try:
             kept = msgspec.msgpack.decode(data, type=Snapshot)
@@ -291,14 +320,20 @@ class Tracker:
             ) from error
         if kept.version != SNAPSHOT_VERSION or kept.plant != plant_key(plant):
             raise ValueError("tracker snapshot is of another plant file or version; the journal is replayed instead")
-        tracker = cls(plant)
+        tracker = cls(plant, forget_ms)
+        kept.learned.forget_ms = forget_ms
         tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent
         tracker._births, tracker.sources = kept.births, kept.sources
+        tracker._learner, tracker._settled = Learner(tracker.topology, kept.learned), kept.settled
         tracker.clock = PlantClock(kept.origin, kept.wall, kept.speed)
         for key, body in kept.births.items():
             source, _, epoch = key.partition(" ")
             tracker._aliases.feed(source, parse("birth", body))
             tracker._learn_enums(source, epoch)
+        tracker._newest = {name: tag.t for name, tag in kept.base.tags.items()}
+        for obs in kept.recent:
+            if obs.rank in READINGS:
+                tracker._newest[obs.name] = max(tracker._newest.get(obs.name, 0), obs.stamped)
         tracker._dirty = True
         return tracker
 

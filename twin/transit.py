@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingest.payloads import Supply
 from sim.plant import Stock
+from twin import papers
 from twin.model import LANES, Contradiction, Order, Shipment, StockState, TwinState, count, standing
 from twin.supply import contradict, receive, take
 
@@ -24,6 +25,9 @@ EXPRESS_NUMBERS = ("PX-", "TX-")
 
 def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
     """Apply a supply document; the highest version of a document holds, an unknown item is counted."""
+    papers.note(topology, state, doc)
+    if doc.kind == "bom_change":
+        return
     k = find_stock(topology, doc)
     if k < 0:
         count(state, "supply_unknown_item")
@@ -35,16 +39,19 @@ def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
         if _source(topology, k, doc) >= 0:
             _sent(topology, state, k, doc)
         else:
-            _ordered(topology, state, k, doc)
+            _announced(topology, state, k, doc)
     elif doc.kind == "goods_receipt":
         _received(topology, state, k, doc)
     elif doc.kind == "stock_count":
+        if doc.issued < stock.measured_t.get("on_hand", 0):
+            count(state, "stock_count_old")  # something newer is known
+            return
         if quantity != stock.on_hand:
             name = topology.plant.stocks[k].id
             what = f"{name}: the count says {quantity}, the book {stock.on_hand}"
             contradict(state, f"count/{name}", Contradiction(what, [doc.doc], quantity - stock.on_hand, t, t))
         stock.on_hand = max(quantity, 0)
-        stock.measured_t["on_hand"] = t
+        stock.measured_t["on_hand"] = min(doc.issued, t)
     else:
         count(state, f"supply_{doc.kind}")
 
@@ -64,88 +71,111 @@ def _lane(spec: Stock, doc: str, supplier: str | None) -> str:
     return "express" if supplier == spec.express.source else "regular"
 
 
-def _order(topology: Topology, stock: StockState, k: int, doc: Supply) -> Order | None:
-    """The order a document is about, a new one where it is the first; None when that is closed."""
+def _order(topology: Topology, stock: StockState, k: int, doc: Supply) -> Order:
+    """The order a document is about: a new one where it is the first, opened again where nothing was to come of it."""
     key = doc.ref or doc.doc
     if key in stock.closed:
-        return None
+        stock.orders[key] = stock.closed.pop(key)
     if key not in stock.orders:
         lane = _lane(topology.plant.stocks[k], key, doc.supplier)
         from_stock = _source(topology, k, doc) >= 0
-        stock.orders[key] = Order(doc=key, issued=doc.issued, due=doc.due or 0, lane=lane, from_stock=from_stock)
+        stock.orders[key] = Order(doc=key, issued=doc.issued, due=0, lane=lane, from_stock=from_stock)
         stock.placed[lane] = stock.placed.get(lane, 0) + 1
-    return stock.orders[key]
+    order = stock.orders[key]
+    order.issued = min(order.issued, doc.issued)
+    said = (int(doc.kind == "shipment_notice"), doc.version, doc.doc)
+    if doc.due is not None and said > order.due_said:
+        order.due, order.due_said = doc.due, said
+    return order
 
 
 def _ordered(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
     stock = state.stocks[k]
     order = _order(topology, stock, k, doc)
-    if order is None or (order.version >= doc.version and doc.kind != "shipment_notice"):
-        return
-    quantity = round(doc.quantity or 0)
-    stock.ordered[order.lane] = stock.ordered.get(order.lane, 0) + quantity - order.quantity
-    if order.version < 0:
-        order.issued = doc.issued
-    order.version, order.quantity = doc.version, quantity
-    order.due = doc.due if doc.due is not None else order.due
+    if doc.version > order.version:
+        _on_lane(stock, order, _lane(topology.plant.stocks[k], order.doc, doc.supplier))
+        order.from_stock = _source(topology, k, doc) >= 0
+        quantity = round(doc.quantity or 0)
+        stock.ordered[order.lane] = stock.ordered.get(order.lane, 0) + quantity - order.quantity
+        order.version, order.quantity = doc.version, quantity
     _settle(stock)
+
+
+def _announced(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
+    """A supplier says when an order comes, and how much where the order itself is not known."""
+    order = _order(topology, state.stocks[k], k, doc)
+    if doc.version > order.versions.get(doc.doc, -1):
+        order.sent[doc.doc] = Shipment(quantity=round(doc.quantity or 0), left=doc.issued)
+        order.versions[doc.doc] = doc.version
+    _settle(state.stocks[k])
+
+
+def _on_lane(stock: StockState, order: Order, lane: str) -> None:
+    """What a receipt did not say, the order does: by which lane it comes."""
+    if lane == order.lane:
+        return
+    for table, n in ((stock.placed, 1), (stock.ordered, order.quantity)):
+        table[order.lane] = table.get(order.lane, 0) - n
+        table[lane] = table.get(lane, 0) + n
+    order.lane = lane
 
 
 def _sent(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
     """The source stock has sent a part of an order; its own sensor, if it has one, has seen that."""
     order = _order(topology, state.stocks[k], k, doc)
-    if order is None or doc.doc in order.sent:
-        return
-    stock, quantity = state.stocks[k], round(doc.quantity or 0)
-    order.sent[doc.doc] = Shipment(quantity=quantity, left=doc.issued)
-    known = min(stock.ahead.get(order.lane, 0), quantity)
-    if known:
-        stock.ahead[order.lane] -= known
-    source = state.stocks[_source(topology, k, doc)]
-    if "on_hand" not in source.measured_t:
-        take(source, quantity - known)
+    before = order.sent.get(doc.doc)
+    if before is None or doc.version > order.versions.get(doc.doc, -1):
+        stock, quantity = state.stocks[k], round(doc.quantity or 0)
+        order.sent[doc.doc] = Shipment(quantity=quantity, left=doc.issued)
+        order.versions[doc.doc] = doc.version
+        more = quantity - (before.quantity if before is not None else 0)
+        known = max(min(stock.ahead.get(order.lane, 0), more), 0)
+        if known:
+            stock.ahead[order.lane] -= known
+        source = state.stocks[_source(topology, k, doc)]
+        if not source.by_sensor:
+            _add(source, known - more)
     _settle(state.stocks[k])
 
 
 def _received(topology: Topology, state: TwinState, k: int, doc: Supply) -> None:
-    stock, quantity, key = state.stocks[k], round(doc.quantity or 0), doc.ref or doc.doc
-    order = stock.orders.get(key)
-    if key in stock.closed or (order is not None and doc.doc in order.got):
+    """Goods have come, all of an order or a part of it; a higher version of a receipt corrects it."""
+    stock, quantity = state.stocks[k], round(doc.quantity or 0)
+    order = _order(topology, stock, k, doc)
+    if doc.version <= order.versions.get(doc.doc, -1):
         count(state, "supply_repeated")
+        _settle(stock)
         return
-    if _source(topology, k, doc) >= 0:
-        order = _order(topology, stock, k, doc)
-        assert order is not None
-        order.got[doc.doc] = quantity
-    else:
-        if order is None:
-            count(state, "receipt_without_order")
-        stock.orders.pop(key, None)
-        _close(stock, key, doc.version)
+    more = quantity - order.got.get(doc.doc, 0)
+    order.got[doc.doc], order.versions[doc.doc] = quantity, doc.version
     _settle(stock)
-    if "on_hand" in stock.measured_t:  # its sensor counts the delivery itself
-        stock.received += quantity
+    if stock.by_sensor or more < 0:  # a sensor counts the delivery itself
+        stock.received += more
+        if not stock.by_sensor:
+            _add(stock, more)
     else:
-        receive(topology, state, k, quantity)
+        receive(topology, state, k, more)
+
+
+def _add(stock: StockState, n: int) -> None:
+    if n > 0:
+        stock.on_hand += n
+    else:
+        take(stock, -n)
 
 
 def _settle(stock: StockState) -> None:
-    """Orders that have come as a whole are closed; what is on order follows where no sensor says it."""
+    """Orders of which nothing is to come are closed; what is on order follows where no sensor says it."""
     open_ = [entry for lane in LANES for entry in standing(stock, lane)]
     keep = {entry.order.doc for entry in open_}
-    for order in [o for o in stock.orders.values() if o.version >= 0 and o.doc not in keep]:
-        del stock.orders[order.doc]
-        _close(stock, order.doc, order.version)
+    for key in [key for key in stock.orders if key not in keep]:
+        stock.closed[key] = stock.orders.pop(key)
+    while len(stock.closed) > CLOSED:
+        del stock.closed[min(stock.closed, key=lambda key: (stock.closed[key].issued, key))]
     for lane, ahead in stock.ahead.items():
         stock.ahead[lane] = min(ahead, sum(entry.owed for entry in standing(stock, lane)))
     if "on_order" not in stock.measured_t:
         stock.on_order = sum(entry.on_way + entry.owed for entry in open_)
-
-
-def _close(stock: StockState, key: str, version: int) -> None:
-    stock.closed[key] = version
-    while len(stock.closed) > CLOSED:
-        del stock.closed[next(iter(stock.closed))]
 
 
 def find_stock(topology: Topology, doc: Supply) -> int:

@@ -9,9 +9,11 @@ from typing import Any
 from sim.distributions import mean
 from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
+from twin import papers, sensing
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
+from twin.hidden_view import health, places, total_variance
 from twin.model import (
     BAD,
     BLOCKED,
@@ -129,7 +131,7 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
         "mode": "stale" if around.stale else around.mode,
         "st": [station_code(station) for station in state.stations],
         "q": [station_quality(topology, state, s, stale=bool(around.stale)) for s in range(len(plant.stations))],
-        "buf": [[len(s.queue), _places(spec.capacity)] for s, spec in zip(state.stations, plant.stations, strict=True)],
+        "buf": [[n, _places(spec.capacity)] for n, spec in zip(queues(topology, state), plant.stations, strict=True)],
         "stk": [[k.on_hand, k.backorder, k.on_order] for k in state.stocks],
         "kpi": kpis(topology, state),
         "sync": {
@@ -139,13 +141,19 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
             "why": around.stale,
         },
         "ctl": dict(state.controls),
-        "notices": len(state.contradictions) + (around.holes > 0) + around.drifting,
+        "notices": len(state.contradictions) + (around.holes > 0) + around.drifting + len(papers.notices(state)),
         "rec_v": around.rec_v,
         "fc_v": around.fc_v,
         "lead": bottleneck(state),
         "paused": around.paused,
         "advice": around.advice,
     }
+
+
+def queues(topology: Topology, state: TwinState) -> list[int]:
+    """Parts believed to wait before each station, to the nearest whole part."""
+    hidden = places(topology, state) if state.hidden else {}
+    return [round(hidden[i].queue) if i in hidden else len(s.queue) for i, s in enumerate(state.stations)]
 
 
 def station_code(station: StationState) -> int:
@@ -178,9 +186,10 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
     """
     unit_s = UNIT_S[topology.plant.time_unit]
     floor = Floor(topology, state, state.t)
-    parts = [held(s) for s in state.stations]
-    spread = sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in enumerate(state.stations)) ** 0.5
-    wip = float(sum(parts))
+    unseen, mean_unseen, variance = total_variance(topology, state)
+    seen = [(i, s) for i, s in enumerate(state.stations) if i not in unseen]
+    spread = (sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in seen) + variance) ** 0.5
+    wip = float(sum(held(s) for _, s in seen)) + round(mean_unseen, 1)
     found: dict[str, list[float | None]] = {
         "throughput": _same(_rate(state, unit_s, topology.ends)),
         "wip": [wip, round(max(wip - Z90 * spread, 0.0), 1), round(wip + Z90 * spread, 1)],
@@ -240,23 +249,28 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
     less the hash).
     """
     floor = Floor(topology, state, state.t)
-    values, wip = [], {}
+    values, wip, hidden = [], {}, places(topology, state)
     for s, (spec, station) in enumerate(zip(topology.plant.stations, state.stations, strict=True)):
         covered = floor.covered(s)
         spread = spread_of(station, covered=covered)
+        n: float = len(station.queue)
         wip[spec.id] = [held(station), round(spread, 2)]
+        if place := hidden.get(s):
+            wip[spec.id] = [round(place.held, 2), round(place.spread, 2)]
+            n, spread = round(place.queue, 2), place.queue_spread
         counted = covered and floor.starts_seen(s)
         mark = MEASURED if station.level is not None or counted else ESTIMATED
         t = station.level_t if station.level is not None else state.t
-        values.append(
-            _value(state, (spec.buffer or spec.id, "queue", len(station.queue)), round(spread, 2), t, mark, stale)
-        )
+        values.append(_value(state, (spec.buffer or spec.id, "queue", n), round(spread, 2), t, mark, stale))
         for u, unit in enumerate(station.units):
             name = spec.id if len(station.units) == 1 else f"{spec.id}/{u + 1}"
             mark = MEASURED if unit.measured or station.events else ESTIMATED
             doubt = 0.0 if mark == MEASURED else 0.5
             code = unit.state if unit.state >= 0 else WORK if unit.parts else FREE[1]
             values.append(_value(state, (name, "state", code), doubt, max(unit.seen, unit.since), mark, stale))
+        if place is not None and place.down is not None:
+            doubt = round((place.down * (1.0 - place.down)) ** 0.5, 3)
+            values.append(_value(state, (spec.id, "down", round(place.down, 3)), doubt, state.t, ESTIMATED, stale))
     for k, (room, stock) in enumerate(zip(topology.plant.stocks, state.stocks, strict=True)):
         for what in ("on_hand", "backorder", "on_order"):
             t = stock.measured_t.get(what, 0)
@@ -283,8 +297,11 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
             for c in sorted(state.contradictions.values(), key=lambda c: -c.t)
         ],
         "wip": wip,
+        "hidden": health(topology, state),
         "counts": dict(sorted(state.counts.items())),
+        "sensors": sensing.rows(topology, state),
         "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
+        "supply": papers.view(state),
         "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},
     }
 

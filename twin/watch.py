@@ -29,6 +29,10 @@ class Watch:
         self.scores = Scores(names)
         charted = [name for name in names if _charted(name)]
         self.drift = Drift(streams=len(charted), budget=BUDGET)
+        self.closed: dict[
+            str, str
+        ] = {}  # notices of spans that a person has settled: those belong to the journal's fold
+        self.logged: set[str] = set()
         self.last: dict[str, Any] = {"light": "unknown", "why": [], "lines": [], "stations": {}, "n": 0}
 
     def remember(self, row: dict[str, Any]) -> None:
@@ -42,7 +46,9 @@ class Watch:
             self.scores.waiting = [c for c in self.scores.waiting if (c["name"], c["ahead_s"], c["t"]) != done]
             self._rank(body)
         elif row["type"] == "drift" and body.get("closed"):
-            self.drift.close(body["id"], body["closed"])
+            self.close(body["id"], body["closed"])
+        elif row["type"] == "drift":
+            self.logged.add(body["id"])
 
     def take(self, checks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """The checks of a new forecast that will be scored, with the factor its band has now."""
@@ -52,6 +58,31 @@ class Watch:
         """Score what has ended; the new score rows and notices."""
         rows = self.scores.settle(state.history)
         return rows, [notice for row in rows if (notice := self._rank(row)) is not None]
+
+    def close(self, notice: str, why: str, spans: Iterable[Notice] | None = None) -> bool:
+        """Settle a notice; `spans` are those of the journal's fold (None: believe the id). False: no such open one."""
+        if self.drift.close(notice, why):
+            return True
+        if notice in self.closed or (spans is not None and notice not in {one.id for one in spans}):
+            return False
+        self.closed[notice] = why
+        return True
+
+    def notices(self, state: TwinState) -> list[dict[str, Any]]:
+        """Every notice so far, the newest first; a refit approved after a notice of its parameter settles it."""
+        found = [told(one) for one in self.drift.notices]
+        for one in state.learned.drift.notices:
+            why = self.closed.get(one.id, "")
+            family = "fail" if one.kind == "failure" else one.kind
+            for name, refit in state.refits.items():
+                kind, _, place = name.partition("/")
+                if not why and kind == family and refit.t >= one.t and f"{one.place}/".startswith(f"{place}/"):
+                    why = "refit approved"
+            found.append(told(one) | {"closed": why})
+        return sorted(found, key=lambda one: -one["t"])
+
+    def open(self, state: TwinState) -> list[dict[str, Any]]:
+        return [one for one in self.notices(state) if not one["closed"]]
 
     def _rank(self, row: dict[str, Any]) -> Notice | None:
         if row["ahead_s"] != ONE_STEP_S or not _charted(row["name"]) or "share" not in row:
@@ -72,16 +103,24 @@ class Watch:
             series[name] = one | {"lo": lo, "hi": hi, "raw": raw, "widen": round(max(factors, default=1.0), 3)}
         return made | {"series": series}
 
-    def certify(self, state: TwinState, places: dict[str, float], spans: Drift | None = None) -> dict[str, Any]:
+    def certify(self, state: TwinState, places: dict[str, float]) -> dict[str, Any]:
         """The certificate now, kept in `last`."""
-        notices = [*self.drift.open, *(spans.open if spans is not None else ())]
-        named = [one.place.rpartition("/")[2] for one in notices]
-        self.last = certify(self.scores, state.t, places, named)
+        named: list[str] = []
+        for one in self.open(state):
+            station = one["place"].split("/")
+            named += [station[-1] if one["kind"] == "forecast" else station[0]]
+        self.last = certify(self.scores, state.t, places, named) | {"drifting": len(named)}
         return self.last
+
+    def fresh(self, state: TwinState) -> list[dict[str, Any]]:
+        """Notices of spans that the log does not have yet."""
+        found = [one for one in state.learned.drift.notices if one.id not in self.logged]
+        self.logged.update(one.id for one in found)
+        return [told(one) for one in found]
 
 
 def _charted(name: str) -> bool:
-    return name in ("wip", "output", "backlog") or name.startswith("out/")
+    return name in ("wip", "output", "backlog") or name.startswith(("out/", "stock/"))
 
 
 def places(stations: list[str], stocks: list[str], state: TwinState) -> dict[str, float]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hardware.gateway import Gateway
-from hardware.gateway_config import GatewayConfig, birth_tags, cells_of, read_config
+from hardware.gateway_config import GatewayConfig, birth_tags, cells_of
+from hardware.gateway_file import read_config
 from hardware.pace import SteadyWall
 from hardware.store import Store
 from ingest.wire import UNCERTAIN
@@ -137,10 +138,10 @@ def test_every_cell_is_a_source_and_every_tag_is_in_one() -> None:
 def test_configuration_files(tmp_path: Path) -> None:
     file = tmp_path / "gw.yaml"
     file.write_text(
-        "plant: line3\nfieldbus: 127.0.0.1:5\nbroker: 127.0.0.1:6\noutbox: {max_mb: 1}\ndeadband: {oven/t: 0.5}\n"
+        "plant: line3\nfieldbus: 127.0.0.1:5\nbroker: 127.0.0.1:6\noutbox: {max_mb: 1}\ndeadband: {b1/level: 0.5}\n"
     )
     config = read_config(file, tmp_path)
-    assert (config.plant, config.outbox.max_bytes, config.deadband) == ("line3", 2**20, {"oven/t": 0.5})
+    assert (config.plant, config.outbox.max_bytes, config.deadband) == ("line3", 2**20, {"b1/level": 0.5})
     for wrong in ("plant: line3\n", "plant: a\nfieldbus: b\nbroker: c\ncolour: red\n", "[", "outbox: {max_mb: -1}\n"):
         file.write_text(wrong)
         with pytest.raises(ValueError, match=r"gw\.yaml"):

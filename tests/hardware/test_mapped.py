@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hardware.gateway import Gateway
-from hardware.gateway_config import GatewayConfig, read_config
+from hardware.gateway_config import GatewayConfig
+from hardware.gateway_file import ConfigError, read_config
 from hardware.mapped import KEY
 from hardware.store import Store
 from ingest.mapping import MappingError
@@ -163,6 +164,10 @@ def test_memory_that_cannot_be_read_is_said_and_totals_do_not_go_back(tmp_path: 
 def test_the_configuration_names_the_mapping(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text("plant: line3\nfieldbus: a:1\nbroker: b:2\nmapping: mapping.yaml\n")
+    (tmp_path / "mapping.yaml").write_text("mapping: 1\ntags:\n  turn/state: r\n")
     assert read_config(path, tmp_path).mapping == tmp_path / "mapping.yaml"
+    (tmp_path / "mapping.yaml").write_text("mapping: 1\ntags:\n  turn/stat: r\n")
+    with pytest.raises(ConfigError, match=r"mapping.yaml:3: .*turn/stat"):
+        read_config(path, tmp_path)
     with pytest.raises(MappingError, match="turn/stat"):
         on_loop(lambda *_: None, tmp_path, "mapping: 1\ntags:\n  turn/stat: r\n")

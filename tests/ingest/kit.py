@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 import time
@@ -65,6 +66,14 @@ def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -
         time.sleep(0.01)
 
 
+def _open(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 0.2):
+            return True
+    except OSError:
+        return False
+
+
 def numbers(path: Path, source: str = CELL1) -> list[int]:
     """All journaled numbers of a source, in the order of the journal, replaying nothing."""
     db = sqlite3.connect(path)
@@ -85,6 +94,7 @@ class Publisher:
     obedient: bool = True
     outbox: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     heard: list[tuple[str, Any]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)  # topics of what the broker handed out as retained
     hw: int = 0
     _next: int = 1
     _client: mqtt.Client = field(init=False)
@@ -122,6 +132,8 @@ class Publisher:
         kind = message.topic.split("/")[6]
         payload = parse(kind, bytes(message.payload)) if message.payload else None
         self.heard.append((message.topic, payload))
+        if message.retain:
+            self.stored.append(message.topic)
         if payload is None or not self.obedient:
             return
         with self._lock:

@@ -83,7 +83,8 @@ def check_commands(live: Live, http: httpx.Client) -> None:
 def check_rows(live: Live, gateway: Publisher, http: httpx.Client) -> None:
     before = live.service.journal.last()
     manual = {"thing": "b1", "property": "level", "value": 3, "sd": 0.5, "role": "operator"}
-    assert http.post("/manual", json=manual).status_code == 200
+    assert http.post("/manual", json=manual | {"text": "counted twice"}).status_code == 200
+    assert http.post("/manual", json=manual | {"text": "x" * 4001}).status_code == 422
     assert http.post("/manual", json=manual | {"value": "3"}).status_code == 422
     assert http.post("/manual", content=b'{"thing":"b1","property":"level","value":NaN}').status_code == 422
     document = encode(Supply(doc="PO-7", version=1, kind="goods_receipt", issued=5, item="coil", quantity=4))

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.broker import BrokerError, Options, free_port, make, mosquitto_path, round_trip
 from ingest.brokerconfig import write
-from tests.ingest.kit import Running, until
+from tests.ingest.kit import Running, _open, until
 
 
 def test_healthy_is_a_round_trip(fresh_broker: Running) -> None:
@@ -58,16 +58,6 @@ def test_the_production_configuration_starts_and_keeps_strangers_out(tmp_path: P
         process.wait(5)
         if process.stderr:
             process.stderr.close()
-
-
-def _open(port: int) -> bool:
-    import socket
-
-    try:
-        with socket.create_connection(("127.0.0.1", port), 0.2):
-            return True
-    except OSError:
-        return False
 
 
 def test_the_command_refuses_and_says_why(tmp_path: Path) -> None:

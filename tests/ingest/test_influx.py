@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 import subprocess
 import threading
@@ -9,13 +11,16 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingest.api import sinks
 from ingest.broker import free_port
-from ingest.influx import OutageError, Sink, SinkProcess, Target, follow, line, writer
+from ingest.influx import OutageError, Sink, Target, child, follow, line, writer
 from ingest.intake import Intake
 from ingest.journal import Cursor, Journal
 from ingest.wire import Reading, topic
@@ -171,7 +176,7 @@ def test_following_survives_an_outage(journal: Journal, server: Server) -> None:
 
 def test_the_sink_is_a_process_of_its_own_and_comes_back(journal: Journal, server: Server) -> None:
     fill(journal, 1, 5)
-    process = SinkProcess(journal.path.parent, Target(server.url, "secret"))
+    process = child(journal.path.parent, Target(server.url, "secret"))
     try:
         until(lambda: len(values(server)) == 5, 20)
         assert "secret" not in " ".join(str(part) for part in process._process.args)  # type: ignore[union-attr]
@@ -185,38 +190,182 @@ def test_the_sink_is_a_process_of_its_own_and_comes_back(journal: Journal, serve
         process.stop()
 
 
-def test_a_real_server_takes_and_returns_the_points(journal: Journal, tmp_path: Path) -> None:
-    program = shutil.which("victoria-metrics")
-    if program is None:
-        pytest.skip("victoria-metrics is not installed on this machine (apt-get install victoria-metrics)")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    call = [
-        program,
-        f"-httpListenAddr=127.0.0.1:{port}",
-        "-retentionPeriod=100y",
-        f"-storageDataPath={tmp_path / 'vm'}",
-    ]
-    with (tmp_path / "vm.log").open("wb") as log:
-        process = subprocess.Popen(call, stdout=log, stderr=log)
-    try:
-        until(lambda: _answers(f"{url}/health"), 20, "victoria-metrics")
-        fill(journal, 1, 20)
-        one = Sink(Journal.open_reader(journal.path), Cursor(tmp_path / "c.json"), writer(Target(f"{url}/influx")))
-        while one.step():
-            pass
-        assert (one.stats.points, one.stats.poison) == (20, 0)
-        query = urllib.parse.urlencode({"match[]": '{__name__="reading_value",tag="turn/count"}'})
-        _get(f"{url}/internal/force_flush")
-        until(lambda: b'"values"' in _get(f"{url}/api/v1/export?{query}"), 15, "the points to be searchable")
-        import json
+FAULTS = ("503", "refuse", "slow", "401", "cut", "429", "half")
+"""What the proxy does to a request. After slow, cut and half the server has the points and the sink does not know."""
 
-        points = [json.loads(text) for text in _get(f"{url}/api/v1/export?{query}").splitlines()]
-        assert sorted(v for p in points for v in p["values"]) == [float(n) for n in range(1, 21)]
-        assert {p["metric"]["cell"] for p in points} == {"cell1"}
+
+class Proxy(ThreadingHTTPServer):
+    """Between the sink and a real server: meets each request with the next fault, hands on the rest."""
+
+    daemon_threads = True
+
+    def __init__(self, target: str) -> None:
+        super().__init__(("127.0.0.1", 0), Between)
+        self.target = target
+        self.faults: list[str] = []
+        self.met: list[str] = []
+        self.largest = 0
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that we cut complains here."""
+
+
+class Between(BaseHTTPRequestHandler):
+    server: Proxy
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.largest = max(self.server.largest, len(body))
+        fault = self.server.faults.pop(0) if self.server.faults else ""
+        self.server.met.append(fault)
+        if fault == "refuse":
+            self.connection.close()
+            return
+        if fault.isdigit():
+            self.send_response(int(fault))
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        if fault == "half":  # half of the lines reach the server, then it fails
+            body = b"\n".join(body.splitlines()[: body.count(b"\n") // 2])
+        request = urllib.request.Request(self.server.target + self.path, data=body, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                status = answer.status
+        except OSError:
+            status = 502
+        if fault == "slow":
+            time.sleep(1.5)
+        if fault == "cut":
+            self.wfile.write(b"HTTP/1.1 2")
+            self.connection.close()
+            return
+        self.send_response(500 if fault == "half" else status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Victoria:
+    """A victoria-metrics of this machine that sees points with one key and time as one point, as InfluxDB does."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        program = shutil.which("victoria-metrics")
+        if program is None:
+            pytest.skip("victoria-metrics is not installed on this machine (apt-get install victoria-metrics)")
+        call = [
+            program, f"-httpListenAddr=127.0.0.1:{self.port}", "-retentionPeriod=100y", "-dedup.minScrapeInterval=1ms",
+            f"-storageDataPath={self.folder / 'vm'}", "-memory.allowedBytes=256MB",
+        ]  # fmt: skip
+        with (self.folder / "vm.log").open("ab") as log:
+            self._process = subprocess.Popen(call, stdout=log, stderr=log)
+        until(lambda: _answers(f"{self.url}/health"), 20, "victoria-metrics")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(20)
+            self._process = None
+
+    def values(self, tag: str = "turn/count") -> list[float]:
+        query = urllib.parse.urlencode(
+            {"match[]": f'{{__name__="reading_value",tag="{tag}"}}', "max_rows_per_line": "10000"}
+        )
+        _get(f"{self.url}/internal/force_flush")
+        points = [json.loads(text) for text in _get(f"{self.url}/api/v1/export?{query}").splitlines()]
+        return sorted(v for p in points for v in p["values"])
+
+
+@pytest.fixture
+def victoria(tmp_path: Path) -> Iterator[Victoria]:
+    found = Victoria(tmp_path)
+    found.start()
+    yield found
+    found.stop()
+
+
+def test_a_real_server_takes_and_returns_the_points(journal: Journal, tmp_path: Path, victoria: Victoria) -> None:
+    fill(journal, 1, 20)
+    write = writer(Target(f"{victoria.url}/influx"))
+    one = Sink(Journal.open_reader(journal.path), Cursor(tmp_path / "c.json"), write)
+    while one.step():
+        pass
+    assert (one.stats.points, one.stats.poison) == (20, 0)
+    until(lambda: victoria.values() == [float(n) for n in range(1, 21)], 15, "the points to be searchable")
+
+
+def test_a_real_server_behind_every_fault_has_every_point_once(
+    journal: Journal, tmp_path: Path, victoria: Victoria
+) -> None:
+    """Refused, failed, half written, cut in the answer, too slow, away and started again: what is sent twice is one."""
+    proxy = Proxy(f"{victoria.url}/influx")
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    target = Target(f"http://127.0.0.1:{proxy.server_address[1]}")
+    rnd = random.Random(9)
+    behind = []
+    total = 0
+    try:
+        for turn in range(3):
+            fill(journal, total + 1, total + 2_500)
+            total += 2_500
+            proxy.faults = rnd.sample(FAULTS, len(FAULTS))
+            if turn == 1:
+                victoria.stop()
+                proxy.faults = []
+            one = Sink(Journal.open_reader(journal.path), Cursor(tmp_path / "c.json"), writer(target, 1.0))
+            failures = 0
+            while True:
+                try:
+                    if not one.step():
+                        break
+                except OutageError:
+                    failures += 1
+                    behind.append(one.reader.last() - one.cursor.load())
+                    if turn == 1 and failures == 3:
+                        assert one.cursor.load() == 2_501  # the cursor waits where the server went away
+                        victoria.start()
+            assert failures >= (3 if turn == 1 else len(FAULTS))
+            assert one.stats.poison == 0
+            assert one.cursor.load() == journal.last()
+        until(lambda: victoria.values() == [float(n) for n in range(1, total + 1)], 15, "the points to be searchable")
     finally:
-        process.terminate()
-        process.wait(10)
+        proxy.shutdown()
+        proxy.server_close()
+    assert set(FAULTS) <= set(proxy.met)
+    assert max(behind) > 2_000
+    assert proxy.largest < 200 * 1_000  # a request holds one batch, however long the outage was
+
+
+def test_the_ledger_shows_how_far_a_sink_is_behind(journal: Journal, server: Server) -> None:
+    fill(journal, 1, 1_200)
+    server.status = 503
+    stop = threading.Event()
+    thread = threading.Thread(target=follow, args=(journal.path.parent, writer(Target(server.url), 1.0), stop))
+    thread.start()
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = sinks(journal.path.parent).get("influx", {})
+        return found
+
+    try:
+        until(lambda: told().get("behind") == 1_201 and str(told()["state"]).startswith("waiting: 503"), 10, "the lag")
+        server.status = 204
+        until(lambda: told().get("behind") == 0, 15)
+    finally:
+        stop.set()
+        thread.join(5)
+    assert told()["points"] == 1_200
 
 
 def _get(url: str) -> bytes:

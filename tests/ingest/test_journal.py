@@ -101,9 +101,9 @@ def test_a_foreign_or_newer_file_is_refused_in_one_sentence(tmp_path: Path) -> N
     db.execute("PRAGMA user_version=7")
     db.execute("CREATE TABLE t(x)")
     db.close()
-    with pytest.raises(JournalError, match=r"expected a plantwin journal of version 1, found version 7"):
+    with pytest.raises(JournalError, match=r"expected a plantwin journal of version 2, found version 7"):
         Journal(tmp_path / "j.db")
-    with pytest.raises(JournalError, match="expected journal version 1, found 7"):
+    with pytest.raises(JournalError, match="expected journal version 2, found 7"):
         Journal.open_reader(tmp_path / "j.db")
     with pytest.raises(JournalError, match=r"has `plantwin ingest` run"):
         Journal.open_reader(tmp_path / "none.db")

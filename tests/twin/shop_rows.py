@@ -22,11 +22,19 @@ class ShopRows:
     """Runs the virtual plant and a tracker side by side. `loss` is the share of messages that never come."""
 
     def __init__(
-        self, plant: Plant, twist: Twist | None, *, loss: float = 0.0, down: float = 0.0, warmup_s: float = 86400.0
+        self,
+        plant: Plant,
+        twist: Twist | None,
+        *,
+        loss: float = 0.0,
+        down: float = 0.0,
+        warmup_s: float = 86400.0,
+        seed: int = 3,
     ) -> None:
         script = (Disturbance(15.0, plant.stations[0].id, down),) if down else ()
-        self.plant = VirtualPlant(plant, Options(seed=3, warmup_s=warmup_s, twist=twist, script=script))
+        self.plant = VirtualPlant(plant, Options(seed=seed, warmup_s=warmup_s, twist=twist, script=script))
         self.tracker, self.loss, self.rng = Tracker(plant), loss, random.Random(1)
+        self.rows: list[Row] = []
         self.pos = self.s = 0
         tags = [
             Tag(i=i, name=t["name"], type=t["type"], enum=t.get("enum")) for i, t in enumerate(self.plant.image.tags)
@@ -42,7 +50,9 @@ class ShopRows:
     def _put(self, kind: str, body: bytes, t: int, s: int | None = None) -> None:
         self.pos += 1
         source = "" if kind in ("tick", "supply") else ROOT
-        self.tracker.apply(Row(self.pos, t, t, kind, source, None if s is None else "e1", s, body))
+        row = Row(self.pos, t, t, kind, source, None if s is None else "e1", s, body)
+        self.rows.append(row)
+        self.tracker.apply(row)
 
     def _emit(self, message: dict[str, Any]) -> None:
         self.s += 1

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from ingest.journal import Cursor
 from ingest.keys import load_public, make_keys, verify
 from ingest.wire import Cmd, parse
 from sim.plant import Plant
@@ -254,6 +255,7 @@ def test_a_killed_twin_goes_on_with_the_same_state_and_book(rig: Rig, plant: Pla
     rig.post("/decisions", id="r-1", version=1, decision="accept", reason="", key="k")
     rig.engine.look_ahead()
     rig.engine.save()
+    assert Cursor(rig.data / "cursors" / "twin.json").load() == rig.engine.tracker.pos  # holds the journal's rows above
     rig.w.data(10, in__a=2)
     rig.w.data(80, cut__a=1)
     rig.go(100)

@@ -103,7 +103,11 @@ def test_bands_cover_what_happens_with_exact_parameters(tmp_path: Path) -> None:
         scores.settle(rows.tracker.state.history)
     found = scores.summary()
     assert found["n"] >= 5 * 58
-    assert 0.80 <= found["coverage90"] <= 0.97, found["groups"]
+    plain = {name: group for (name, _), group in scores.groups.items() if not name.startswith(("at/", "out/"))}
+    assert 0.80 <= np.mean([group.mean("covered") for group in plain.values()]) <= 0.97, found["groups"]
+    # Bands of a few whole parts hold more than their 90 %; ranks, with a place drawn among equals, do not flatter.
+    ranks = [row["share"] for group in scores.groups.values() for row in group.rows]
+    assert 0.80 <= np.mean([0.05 <= share <= 0.95 for share in ranks]) <= 0.97
     output = next(g for g in found["groups"] if g["name"] == "output")
     assert abs(output["bias"]) < 1.5
     assert output["crps"] < output["crps_persistence"]
