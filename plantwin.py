@@ -39,8 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("ingest.commands_history", "Back-fill the history from InfluxDB, CSV or OPC UA."),
     "plant": ("hardware.commands", "Run a virtual plant with a fieldbus."),
     "gateway": ("hardware.commands", "Carry a fieldbus to MQTT and checked commands back, with a durable outbox."),
-    "replay": ("hardware.commands", "Publish a recorded event log over MQTT at speed."),
+    "cable": ("hardware.commands_demo", "Carry a gateway to its broker by a cable that can be pulled (the demo's)."),
+    "replay": ("hardware.commands", "Publish a recording (event log or table of readings) over MQTT at speed."),
     "twin": ("twin.commands", "Keep the twin in step with the journal; serve its state, forecasts and log."),
+    "condition": ("twin.commands", "Tell when the analog signals of a machine begin to behave differently."),
     "calibrate": ("twin.commands_calibrate", "Compare a plant file's parameters with what a journal says; propose."),
     "track": ("twin.commands_track", "Replay a recording with faults through the twin and compare with the truth."),
     "observe": ("twin.commands_track", "Say what a plant's tags let the twin know, before anything is connected."),
@@ -57,9 +59,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = (
     ("Start here", ("demo", "doctor")),
     ("Describe and simulate a plant", ("validate", "init", "show", "simulate", "experiment", "trace", "discover")),
-    ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "replay")),
+    ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
     ("History", ("history", "import", "compact")),
-    ("The twin and its people", ("observe", "twin", "track", "calibrate", "advise", "dashboard")),
+    ("The twin and its people", ("observe", "twin", "track", "condition", "calibrate", "advise", "dashboard")),
     ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
 )
 

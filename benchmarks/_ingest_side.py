@@ -55,9 +55,10 @@ def peer(port: int, count: int, url: str) -> float:
             return
         got = json.loads(message.payload)
         _, _, site, area, line, cell, _ = message.topic.split("/")
-        point = Point("reading").tag("site", site).tag("area", area).tag("line", line).tag("cell", cell)
-        point = point.tag("tag", f"tag{got['i'][0]}").field("value", float(got["v"][0])).field("q", got["q"][0])
-        api.write(bucket="b", record=point.time(got["t0"] + got["dt"][0], "ms"))
+        for i, dt, v, q in zip(got["i"], got["dt"], got["v"], got["q"], strict=True):
+            point = Point("reading").tag("site", site).tag("area", area).tag("line", line).tag("cell", cell)
+            point = point.tag("tag", f"tag{i}").field("value", float(v)).field("q", q)
+            api.write(bucket="b", record=point.time(got["t0"] + dt, "ms"))
         seen += 1
         if seen == count:
             done.set()

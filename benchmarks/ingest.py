@@ -1,4 +1,4 @@
-"""CPU time a message costs at the twin's side (row 13).
+"""CPU time a message costs at the twin's side: one reading in it (row 13), fifty (row 14).
 
 `plantwin bench ingest [--json] [--runs N] [--messages M] [--broker embedded|mosquitto]`. One reading of 200 bytes a
 message, QoS 1, as fast as one publisher sends. Ours: decoded, checked, deduplicated, in the journal with full sync
@@ -17,6 +17,7 @@ import threading
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
 
 from benchmarks import _record
 from benchmarks._ingest_side import SOURCE
@@ -27,6 +28,7 @@ from ingest.wire import Birth, Data, Tag, encode, topic
 PEER = "paho auto-ack + json + Point + batching WriteApi"
 ROOT = Path(__file__).resolve().parents[1]
 BYTES = 200
+MANY = 50
 
 
 class Sink(BaseHTTPRequestHandler):
@@ -43,13 +45,15 @@ class Sink(BaseHTTPRequestHandler):
         pass
 
 
-def messages(count: int) -> list[bytes]:
-    """Readings of 200 bytes each, numbered from 1."""
+def messages(count: int, tags: int = 1) -> list[bytes]:
+    """Messages of `tags` readings, numbered from 1; those of one reading have 200 bytes."""
     found = []
+    numbers, zeros = list(range(1, tags + 1)), [0] * tags
     for s in range(1, count + 1):
-        body = encode(Data(e="e1", s=s, t0=1_767_600_000_000 + s, i=[1], dt=[0], v=[s / 8], q=[0]))
+        values = [s / 8 + k for k in range(tags)]
+        body = encode(Data(e="e1", s=s, t0=1_767_600_000_000 + s, i=numbers, dt=zeros, v=values, q=zeros))
         pad = BYTES - len(body) - len(',"pad":""')
-        found.append(body[:-1] + b',"pad":"' + b"x" * pad + b'"}')
+        found.append(body[:-1] + b',"pad":"' + b"x" * pad + b'"}' if tags == 1 else body)
     return found
 
 
@@ -62,7 +66,8 @@ def publish(port: int, bodies: list[bytes]) -> None:
     client.max_inflight_messages_set(100)
     client.connect("127.0.0.1", port)
     client.loop_start()
-    birth = Birth(v=1, e="e1", s=1, sw="bench", tags=[Tag(i=1, name="turn/count", type="counter")])
+    tags = [Tag(i=i, name=f"turn/{i}", type="float") for i in range(1, MANY + 1)]
+    birth = Birth(v=1, e="e1", s=1, sw="bench", tags=tags)
     client.publish(topic(SOURCE, "birth"), encode(birth), qos=1).wait_for_publish(10)
     where = topic(SOURCE, "data")
     info = None
@@ -96,8 +101,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--broker", choices=("embedded", "mosquitto"), default="embedded")
     options = parser.parse_args(argv)
-    bodies = messages(options.messages)
-    assert {len(body) for body in bodies} == {BYTES}
     port = free_port()
     broker = make(options.broker, Options(port))
     broker.start()
@@ -105,24 +108,39 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            numbers = iter(range(options.runs))
-            mine, others = _record.interleave(
-                lambda: side("ours", port, bodies, f"{folder}/{next(numbers)}"),
-                lambda: side("peer", port, bodies, url),
-                options.runs,
-            )
+        one = both(port, messages(options.messages), url, options.runs)
+        many = both(port, messages(max(options.messages // 5, 1), MANY), url, options.runs)
     finally:
         broker.stop()
         server.shutdown()
-    ratio, spread = _record.ratios(mine, others)
+    ratio, spread = _record.ratios(*one)
+    faster, fast_spread = _record.ratios(many[1], many[0])
+    a_second = MANY / median(many[0]) * 1e6
     what = f"ingest, one {BYTES}-byte reading a message, QoS 1, on disk before the acknowledgement, CPU"
-    figures = [Figure(13, what, PEER, ratio, "<= 0.5x", options.runs, spread)]
-    detail = {"broker": options.broker, "messages": options.messages, "ours_us": mine, "peer_us": others}
+    figures = [
+        Figure(13, what, PEER, ratio, "<= 0.5x", options.runs, spread),
+        Figure(14, f"ingest, {MANY} tags a message, tags a CPU second (here {a_second:,.0f})", PEER, faster,
+               ">= 20x, >= 200,000 tags/s", options.runs, fast_spread),
+    ]  # fmt: skip
+    detail = {
+        "broker": options.broker, "messages": options.messages, "ours_us": one[0], "peer_us": one[1],
+        "many_ours_us": many[0], "many_peer_us": many[1], "tags_a_second": a_second,
+    }  # fmt: skip
     libraries = _record.versions("paho-mqtt", "influxdb-client", "msgspec", "iotcore")
     _record.keep("ingest", figures, libraries, detail)
     print(json.dumps([asdict(figure) for figure in figures]) if options.json else _record.show(figures))
     return 0
+
+
+def both(port: int, bodies: list[bytes], url: str, runs: int) -> tuple[list[float], list[float]]:
+    """CPU microseconds a message of ours and of the peer, measured in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = iter(range(runs))
+        return _record.interleave(
+            lambda: side("ours", port, bodies, f"{folder}/{next(numbers)}"),
+            lambda: side("peer", port, bodies, url),
+            runs,
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Forecasts of a real machine shop from its own log: rolling origin, against two naive forecasts.
+"""Forecasts of a real machine shop from its own log: rolling origin, against naive forecasts.
 
-`plantwin bench real_data [--json] [--journal FILE] [--write docs/real-data.md]`. From each midnight of the last four
-weeks, using only what came before it, a plant file is drafted, the open orders at that moment become the twin's
-state, and replicas of the twin say how many orders will be finished within 1 and 3 days. With `--journal` the events
-are read from the journal of `plantwin ingest`, into which `plantwin replay` sent them over MQTT; otherwise straight
-from the CSV file. The figures are the same, which a test checks.
+`plantwin bench real_data [--json] [--journal FILE] [--choose] [--write docs/real-data.md]`. From each midnight of the
+last four weeks, using only what came before it, plant files are drafted, the open orders at that moment become the
+twin's state, and replicas say how many orders will be finished within 1 to 7 days, how many will stand at each work
+center then, and how long each open order will take. With `--journal` the events are read from the journal of
+`plantwin ingest`, into which `plantwin replay` sent them over MQTT; otherwise straight from the CSV file. The figures
+are the same, which a test checks. `--choose` scores the options on the weeks before instead (19 January to 5 February).
 """
 
 from __future__ import annotations
@@ -13,43 +14,43 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim.compile import compile_plant
-from sim.discover import discover
-from sim.draft import plant_file
+from benchmarks._plot_lines import lines
+from benchmarks._record import RESULTS, keep, versions
+from benchmarks._shop import (
+    END,
+    HORIZONS,
+    VALIDATION,
+    Event,
+    Method,
+    Origin,
+    Past,
+    midnights,
+    past_of,
+    plant_ms,
+    rolling,
+)
+from benchmarks._shop_score import all_scores, total
 from sim.eventlog import Report, read
-from sim.facts import rows_from_facts
-from sim.kernel import run
-from sim.plantfile import load
-from twin.orders import DAY_MS, OrderBook, ensemble
+from twin.orders import DAY_MS
 
-FIRST_ORIGIN = datetime(2012, 2, 6)
-END = datetime(2012, 3, 5)
-BEGIN = datetime(2012, 1, 2)
-HORIZONS = (1, 3)
-SEED = 20120205
-MEMBERS = 50
-"""Draws of what the log hides at a midnight; each is run with several replicas."""
-Samples = NDArray[np.float64]
-Event = tuple[int, str, str, str]  # plant ms, kind, order, activity
+CHOSEN = Method(half_life=28.0, bootstrap=True, drafts=5, draws=3, replicas=500)
+"""By `--choose`, on the weeks before the scored ones."""
+CHOICES = tuple(
+    Method(half_life, bootstrap, 2, 4, 160)
+    for half_life, bootstrap in ((None, False), (None, True), (28.0, True), (14.0, True), (7.0, True))
+)
+SHOWN = {"completions": "Completions", "wip": "WIP per work center", "remaining": "Remaining time per open order"}
 
 
 def data_folder() -> Path:
     return Path(os.environ.get("PLANTWIN_DATA", "../shared/data")) / "machine_shop"
-
-
-def plant_ms(local: datetime) -> int:
-    """The log's local time as plant time; it says no zone, so UTC."""
-    return round(local.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def events_of(log: Sequence[Report]) -> list[Event]:
@@ -82,138 +83,67 @@ def events_of_journal(path: Path) -> list[Event]:
     return events_of_payloads(bodies)
 
 
-@dataclass
-class Origin:
-    """One midnight: forecasts and what happened, by horizon in days."""
-
-    day: datetime
-    open_orders: int
-    wip: dict[str, int]
-    twin: dict[int, Samples] = field(default_factory=dict)
-    last_week: dict[int, int] = field(default_factory=dict)
-    average: dict[int, float] = field(default_factory=dict)
-    actual: dict[int, int] = field(default_factory=dict)
-
-
-def forecast(
-    log: Sequence[Report], book: OrderBook, day: datetime, replicas: int
-) -> tuple[dict[int, Samples], dict[str, int]]:
-    """Completions within each horizon, one number a replica, and the WIP the state has, from what is known at
-    midnight."""
-    found = discover(log, day)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "draft.yaml"
-        path.write_text(plant_file(found, "machine_shop", "rolling origin"), encoding="utf-8")
-        compiled = compile_plant(load(path))
-    members = ensemble(book, compiled, found, plant_ms(day), MEMBERS, SEED)
-    each = -(-replicas // MEMBERS)
-    rows = np.concatenate([rows_from_facts(compiled, m, SEED, each, first=i * each) for i, m in enumerate(members)])
-    result = {}
-    for h in HORIZONS:
-        run(rows, compiled, members[0].tick + h * 86_400)
-        result[h] = compiled.layout.view(rows, "finished").sum(axis=1).astype(float)
-    return result, dict(book.wip(plant_ms(day)))
-
-
-def rolling(
-    log: Sequence[Report], events: Sequence[Event], replicas: int, first: datetime = FIRST_ORIGIN, end: datetime = END
-) -> list[Origin]:
-    """All origins; an outcome is attached only where the horizon ends by the end of the file."""
-    whole = OrderBook()
-    for event in events:
-        whole.apply(*event)
-    book, origins, i, day = OrderBook(), [], 0, first
-    while day < end:
-        midnight = plant_ms(day)
-        while i < len(events) and events[i][0] < midnight:
-            book.apply(*events[i])
-            i += 1
-        samples, wip = forecast(log, book, day, replicas)
-        origin = Origin(day, len(book.open(midnight)), wip, twin=samples)
-        for h in HORIZONS:
-            if day + timedelta(days=h) <= end:
-                origin.actual[h] = whole.completions(midnight, midnight + h * DAY_MS)
-                origin.last_week[h] = whole.completions(midnight - 7 * DAY_MS, midnight + (h - 7) * DAY_MS)
-                past = whole.completions(plant_ms(BEGIN), midnight)
-                origin.average[h] = past / (day - BEGIN).days * h
-        origins.append(origin)
-        day += timedelta(days=1)
-    return origins
-
-
-def crps(samples: Samples, actual: float) -> float:
-    """Continuous ranked probability score of an ensemble (Gneiting and Raftery, JASA 102, 2007, eq. 21)."""
-    ordered = np.sort(samples)
-    n = len(ordered)
-    spread = 2.0 * np.sum((2 * np.arange(1, n + 1) - n - 1) * ordered) / n**2
-    return float(np.mean(np.abs(ordered - actual)) - 0.5 * spread)
-
-
-def score(forecasts: Sequence[Samples], actual: Sequence[float]) -> dict[str, float]:
-    """Bias and mean absolute error of the mean, CRPS, share of outcomes inside the central 90 % band."""
-    means = np.array([f.mean() for f in forecasts])
-    truth = np.asarray(actual, dtype=float)
-    inside = [np.quantile(f, 0.05) <= a <= np.quantile(f, 0.95) for f, a in zip(forecasts, truth, strict=True)]
-    return {
-        "n": len(truth),
-        "bias": float(np.mean(means - truth)),
-        "mae": float(np.mean(np.abs(means - truth))),
-        "crps": float(np.mean([crps(f, a) for f, a in zip(forecasts, truth, strict=True)])),
-        "coverage90": float(np.mean(inside)),
-    }
-
-
-def _poisson(mean: float, n: int = 999) -> Samples:
-    """Quantiles of a Poisson distribution: the spread that is given to a naive count so that it can be scored as a
-    distribution."""
-    from scipy.stats import poisson
-
-    if mean <= 0:
-        return np.zeros(n)
-    return np.asarray(poisson.ppf((np.arange(n) + 0.5) / n, mean), dtype=float)
-
-
-def scores(origins: Sequence[Origin]) -> dict[str, dict[str, dict[str, float]]]:
-    """By horizon and forecaster."""
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for h in HORIZONS:
-        scored = [o for o in origins if h in o.actual]
-        if not scored:
-            continue
-        actual = [float(o.actual[h]) for o in scored]
-        result[f"{h} d"] = {
-            "twin": score([o.twin[h] for o in scored], actual),
-            "same as last week": score([_poisson(o.last_week[h]) for o in scored], actual),
-            "average so far": score([_poisson(o.average[h]) for o in scored], actual),
-        }
-    return result
-
-
-def table(result: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The scores as a Markdown table."""
-    lines = ["| horizon | forecaster | n | bias | MAE | CRPS | inside the 90 % band |", "|---|---|---|---|---|---|---|"]
-    for horizon, rows in result.items():
-        for name, s in rows.items():
-            lines.append(
-                f"| {horizon} | {name} | {s['n']:.0f} | {s['bias']:+.2f} | {s['mae']:.2f} | {s['crps']:.3f} | "
-                f"{100 * s['coverage90']:.0f} % |"
-            )
-    return "\n".join(lines)
-
-
-def days_table(origins: Sequence[Origin]) -> str:
-    """Every midnight: what was open, what was forecast, what came."""
-    lines = [
-        "| midnight | open orders | 1 day: mean (90 % band) | came | 3 days: mean (90 % band) | came |",
-        "|---|---|---|---|---|---|",
+def table(result: dict[str, Any]) -> str:
+    """All scores as one Markdown table."""
+    out = [
+        "| target | horizon | forecaster | n | bias | MAE | CRPS | inside the 90 % band |",
+        "|---|---|---|---|---|---|---|---|",
     ]
+    for target, by_horizon in result.items():
+        for horizon, rows in by_horizon.items():
+            for name, s in rows.items():
+                band = f"{100 * s['coverage90']:.0f} %" if "coverage90" in s else "-"
+                out.append(
+                    f"| {SHOWN[target]} | {horizon} | {name} | {s['n']:.0f} | {s['bias']:+.2f} | {s['mae']:.2f} | "
+                    f"{s['crps']:.3f} | {band} |"
+                )
+    return "\n".join(out)
+
+
+def days_of(origins: Sequence[Origin], past: Past) -> list[dict[str, Any]]:
+    """Every midnight: what was open, what was forecast for 1, 3 and 7 days, what came (None: after the file's end)."""
+    found = []
     for o in origins:
+        one: dict[str, Any] = {"midnight": f"{o.day:%a %d %b}", "open": len(o.snapshot.orders)}
+        for h in (1, 3, 7):
+            lo, hi = np.quantile(o.forecast.completions[h], [0.05, 0.95])
+            ends = o.midnight + h * DAY_MS
+            came = past.completions(o.midnight, ends) if ends <= plant_ms(END) else None
+            one[f"{h}"] = [float(o.forecast.completions[h].mean()), float(lo), float(hi), came]
+        found.append(one)
+    return found
+
+
+def days_table(days: Sequence[dict[str, Any]]) -> str:
+    """The same as Markdown."""
+    out = [
+        "| midnight | open orders | 1 day: mean (90 % band) | came | 3 days | came | 7 days | came |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in days:
         cells = []
-        for h in HORIZONS:
-            lo, hi = np.quantile(o.twin[h], [0.05, 0.95])
-            cells += [f"{o.twin[h].mean():.1f} ({lo:.0f} to {hi:.0f})", str(o.actual.get(h, "not scored"))]
-        lines.append(f"| {o.day:%a %d %b} | {o.open_orders} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for h in ("1", "3", "7"):
+            mean, lo, hi, came = one[h]
+            cells += [f"{mean:.1f} ({lo:.0f} to {hi:.0f})", "not scored" if came is None else str(came)]
+        out.append(f"| {one['midnight']} | {one['open']} | {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def choice_table(rows: dict[str, float]) -> str:
+    """The options and their score on the weeks before."""
+    best = min(rows, key=lambda name: rows[name])
+    shown = [f"| {name}{' (taken)' if name == best else ''} | {value:.3f} |" for name, value in rows.items()]
+    return "\n".join(["| options | CRPS relative to the naive forecast |", "|---|---|", *shown])
+
+
+def pictures(result: dict[str, Any]) -> dict[str, str]:
+    """File name -> SVG: CRPS over the horizon by forecaster, of completions and of WIP."""
+    found = {}
+    for target in ("completions", "wip"):
+        series = {name: [result[target][f"{h} d"][name]["crps"] for h in HORIZONS] for name in result[target]["1 d"]}
+        title = f"{SHOWN[target]}: CRPS in orders (smaller is better)"
+        found[f"real-data-{target}.svg"] = lines(title, "days ahead", list(map(float, HORIZONS)), series)
+    return found
 
 
 def replace_between(text: str, name: str, body: str) -> str:
@@ -224,6 +154,32 @@ def replace_between(text: str, name: str, body: str) -> str:
     return text[: text.index(begin) + len(begin)] + "\n" + body + "\n" + text[text.index(end) :]
 
 
+def choose(log: Sequence[Report], events: Sequence[Event]) -> dict[str, float]:
+    """Score of each option on every second midnight of the validation weeks."""
+    past, result = past_of(events), {}
+    for method in CHOICES:
+        origins = []
+        for day in list(midnights(*VALIDATION))[::2]:
+            origins += rolling(log, events, method, day, day + timedelta(days=1))
+        result[method.name] = total(all_scores(origins, past, plant_ms(VALIDATION[1])))
+    return result
+
+
+def write(page: Path, detail: dict[str, Any]) -> None:
+    """Put the tables of a result file into the page, and its pictures beside it."""
+    text = page.read_text(encoding="utf-8")
+    text = replace_between(text, "scores", table(detail["scores"]))
+    text = replace_between(text, "days", days_table(detail["days"]))
+    choice = RESULTS / "real_data_choice.json"
+    if choice.exists():
+        rows = json.loads(choice.read_text(encoding="utf-8"))["detail"]["crps_ratio"]
+        text = replace_between(text, "choice", choice_table(rows))
+    page.write_text(text, encoding="utf-8")
+    (page.parent / "img").mkdir(exist_ok=True)
+    for name, svg in pictures(detail["scores"]).items():
+        (page.parent / "img" / name).write_text(svg, encoding="utf-8")
+
+
 def main(argv: Sequence[str]) -> int:
     """Entry point of `plantwin bench real_data`."""
     parser = argparse.ArgumentParser(
@@ -231,21 +187,36 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--journal", type=Path, help="journal with the replayed events")
-    parser.add_argument("--replicas", type=int, default=500)
-    parser.add_argument("--write", type=Path, help="page whose tables are replaced")
+    parser.add_argument("--choose", action="store_true", help="score the options on the weeks before instead")
+    parser.add_argument(
+        "--kept", action="store_true", help="take the figures of benchmarks/results instead of measuring"
+    )
+    parser.add_argument("--write", type=Path, help="page whose tables are replaced; pictures go to img beside it")
     options = parser.parse_args(argv)
     path = data_folder() / "events.csv"
-    if not path.exists():
+    if options.kept:
+        detail = json.loads((RESULTS / "real_data.json").read_text(encoding="utf-8"))["detail"]
+    elif not path.exists():
         print(f"{path} is absent: set PLANTWIN_DATA to the folder with machine_shop/events.csv", file=sys.stderr)
         return 1
-    log = read(path)
-    events = events_of_journal(options.journal) if options.journal else events_of(log)
-    origins = rolling(log, events, options.replicas)
-    result = scores(origins)
+    else:
+        log = read(path)
+        events = events_of_journal(options.journal) if options.journal else events_of(log)
+        if options.choose:
+            rows = choose(log, events)
+            file = keep("real_data_choice", [], versions("numpy", "numba"), {"crps_ratio": rows})
+            made = file.read_text(encoding="utf-8").replace("bench real_data_choice", "bench real_data --choose")
+            file.write_text(made, encoding="utf-8")
+            print(json.dumps(rows, indent=2) if options.json else choice_table(rows))
+            return 0
+        origins, past = rolling(log, events, CHOSEN), past_of(events)
+        detail = {
+            "method": CHOSEN.name,
+            "scores": all_scores(origins, past, plant_ms(END)),
+            "days": days_of(origins, past),
+        }
+        keep("real_data", [], versions("numpy", "numba"), detail)
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        page = replace_between(replace_between(page, "scores", table(result)), "days", days_table(origins))
-        options.write.write_text(page, encoding="utf-8")
-    output: Any = json.dumps(result) if options.json else table(result)
-    print(output)
+        write(options.write, detail)
+    print(json.dumps(detail["scores"]) if options.json else table(detail["scores"]))
     return 0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-import httpx
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from dashboard import words
+from dashboard import acting, words
+from dashboard.acting import NO_STORE
 from dashboard.feed import STALE_S, Feed, TwinError
 from dashboard.layout import fit
 
-PROXIED = ("state", "ledger", "forecast", "scores")
-NO_STORE = {"cache-control": "no-store"}
+PROXIED = ("state", "ledger", "forecast", "fidelity", "drift", "refits")
 
 
 def _unavailable(error: TwinError) -> JSONResponse:
@@ -25,7 +23,8 @@ def build(feed: Feed) -> APIRouter:
     """All routes over one feed."""
     router = APIRouter()
     _reading(router, feed)
-    _acting(router, feed)
+    _bodies(router, feed)
+    acting.build(router, feed)
     _watching(router, feed)
     return router
 
@@ -61,6 +60,10 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         body = {k: v for k, v in found.items() if k != "flow"} | {"controls": controls, "map": drawn.as_json()}
         return JSONResponse(body, headers=NO_STORE)
 
+
+def _bodies(router: APIRouter, feed: Feed) -> None:
+    """The twin's bodies, passed through as they are or with words added."""
+
     def passed(name: str) -> None:
         async def route() -> JSONResponse:
             try:
@@ -86,6 +89,14 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         ]
         return JSONResponse(told, headers=NO_STORE)
 
+    @router.get("/api/scores")
+    async def scores(name: str = "", last: int = 60) -> JSONResponse:
+        window = {"name": name[:200], "last": min(max(last, 1), 200)} if name else {}
+        try:
+            return JSONResponse(await feed.get("/scores", **window), headers=NO_STORE)
+        except TwinError as error:
+            return _unavailable(error)
+
     @router.get("/api/log")
     async def log(after: int | None = None, limit: int = 50) -> JSONResponse:
         window = {"limit": min(max(limit, 1), 500)} | ({} if after is None else {"after": max(after, 0)})
@@ -94,50 +105,6 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         except TwinError as error:
             return _unavailable(error)
         return JSONResponse(found, headers=NO_STORE)
-
-
-async def _pass_on(feed: Feed, path: str, body: dict[str, Any], key: str = "") -> JSONResponse:
-    """POST to the twin; its status and body come back unchanged."""
-    headers = {"idempotency-key": key} if key else {}
-    try:
-        answer = await feed.client.post(feed.url + path, json=body, headers=headers)
-        return JSONResponse(answer.json(), status_code=answer.status_code, headers=NO_STORE)
-    except (httpx.HTTPError, ValueError, TwinError) as error:
-        detail = f"twin {path}: {type(error).__name__} {error}; nothing is known to have been decided, look again"
-        return JSONResponse({"detail": detail}, status_code=503, headers=NO_STORE)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _acting(router: APIRouter, feed: Feed) -> None:
-    @router.post("/api/decisions")
-    async def decide(request: Request) -> JSONResponse:
-        body = await _json(request)
-        problem = words.decision_problem(body)
-        if problem:
-            _count(feed, "malformed")
-            return JSONResponse({"detail": problem}, status_code=422)
-        body = {name: body.get(name) for name in ("id", "version", "decision", "reason", "key")}
-        answer = await _pass_on(feed, "/decisions", body, str(body["key"]))
-        _count(feed, str(body["decision"]) if answer.status_code == 200 else f"refused_{answer.status_code}")
-        return answer
-
-    @router.post("/api/pause")
-    async def pause(request: Request) -> JSONResponse:
-        body = await _json(request)
-        if not isinstance(body.get("on"), bool):
-            return JSONResponse({"detail": f"on: expected true or false, found {body.get('on')!r}"}, status_code=422)
-        return await _pass_on(feed, "/pause", {"on": body["on"]})
-
-
-def _count(feed: Feed, outcome: str) -> None:
-    feed.counters.decisions[outcome] = feed.counters.decisions.get(outcome, 0) + 1
 
 
 def _watching(router: APIRouter, feed: Feed) -> None:

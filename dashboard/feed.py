@@ -66,7 +66,7 @@ class Feed:
 
     def __init__(self, twin: str | None, data: Path) -> None:
         self._twin = twin.rstrip("/") if twin else None
-        self._data = data
+        self.data = data
         self.client = httpx.AsyncClient(timeout=httpx.Timeout(5.0), trust_env=False)
         self.history = History()
         self.counters = Counters()
@@ -83,7 +83,7 @@ class Feed:
         """Address of the twin; raises TwinError when it is not known."""
         if self._twin:
             return self._twin
-        path = self._data / "run" / "twin.json"
+        path = self.data / "run" / "twin.json"
         try:
             return str(json.loads(path.read_text())["url"]).rstrip("/")
         except (OSError, ValueError, KeyError, TypeError):

@@ -144,22 +144,6 @@ def decide(cards: Any, shown: str = "") -> html.Div:
     )
 
 
-def health() -> html.Div:
-    """Can I trust it: what arrived, how old it is, how good the forecasts were."""
-    return html.Div(
-        [
-            panel("Sources", html.Div(id="ledger"), "ledger-panel"),
-            panel("Sensors: value and age", html.Div(id="sensors"), "sensors-panel", html.Div(id="marks")),
-            panel("Contradictions", html.Div(id="contradictions"), "contradictions-panel"),
-            panel("Forecast against what happened", html.Div(id="scores"), "scores-panel"),
-            panel("State", html.Div(id="lineage"), "lineage-panel"),
-            panel("Evidence log, newest first", html.Div(id="log"), "log-panel"),
-        ],
-        className="health",
-        id="health",
-    )
-
-
 def missing(path: str) -> html.Div:
     """An address without a page."""
     return html.Div(

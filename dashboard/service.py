@@ -18,7 +18,7 @@ import uvicorn
 from dash import Dash, Input, Output
 from fastapi import FastAPI
 
-from dashboard import api, cards, pages
+from dashboard import api, cards, page_health, pages
 from dashboard.feed import Feed, TwinError
 from dashboard.guard import LOOPBACK, Guard
 
@@ -107,7 +107,7 @@ def _callbacks(dash: Dash, feed: Feed) -> None:
                 shown = versions(feed.frame or {})
                 return pages.decide(await present(), shown)
             case "/health":
-                return pages.health()
+                return page_health.health()
             case other:
                 return pages.missing(other)
 

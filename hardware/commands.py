@@ -83,7 +83,7 @@ def gateway(
 
 
 def replay(
-    events: Annotated[Path, typer.Argument(help="Shop-floor event log (CSV: case, activity, start, complete).")],
+    events: Annotated[Path, typer.Argument(help="Event log (CSV: case, activity, start, complete), or a --table.")],
     plant: Annotated[
         str, typer.Option(help="The plant it belongs to: a bundled name or a plant file.")
     ] = "machine_shop",
@@ -93,16 +93,24 @@ def replay(
     mapping: Annotated[Path | None, typer.Option("--map", help="YAML that names the columns.")] = None,
     since: Annotated[str, typer.Option(help="First day (ISO date, the log's local time).")] = "",
     until: Annotated[str, typer.Option(help="Day before which to end.")] = "",
+    table: Annotated[bool, typer.Option("--table", help="The file holds sensor readings, a row a moment.")] = False,
+    line: Annotated[str, typer.Option(help="SITE/AREA/LINE it belongs to, instead of a plant's.")] = "",
+    time: Annotated[str, typer.Option(help="Column of a table with the time; the first one without.")] = "",
+    skip: Annotated[list[str] | None, typer.Option(help="A table's column to leave out; again for more.")] = None,
     ca: Ca = None,
     cert: Cert = None,
     key: Key = None,
 ) -> None:
-    """Publish a recorded event log over MQTT at speed."""
+    """Publish a recorded event log, or a table of sensor readings, over MQTT at speed."""
     from hardware.replay import ReplayOptions, serve
     from hardware.service import run
 
     tls = _tls("replay", ca, cert, key)
-    run("replay", serve(ReplayOptions(events, plant, broker, data, speed, mapping, since, until, tls)))
+    window = (mapping, since, until, tls)
+    run(
+        "replay",
+        serve(ReplayOptions(events, plant, broker, data, speed, *window, table, line, time, tuple(skip or ()))),
+    )
 
 
 def _tls(name: str, ca: Path | None, cert: Path | None, key: Path | None) -> Tls | None:

@@ -1,4 +1,4 @@
-"""The commands that look after a whole machine: `demo` and `doctor`."""
+"""The commands that look after a whole machine: `demo`, its `cable`, and `doctor`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ def demo(
         typer.echo(f"plantwin demo: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, DemoError) else 1) from None
     raise typer.Exit(code)
+
+
+def cable(
+    port: Annotated[int, typer.Option(help="Port on loopback that the gateway connects to.", min=1, max=65535)],
+    broker: Annotated[str, typer.Option(help="The broker behind it, HOST:PORT.")],
+    data: Annotated[Path, typer.Option(help="Data folder of the gateway.")] = Path("plantwin-data/demo"),
+) -> None:
+    """Carry the gateway's connection to the broker; the demo's dashboard pulls it for 30, 60 or 120 seconds."""
+    from hardware.cable_service import serve
+    from hardware.link import host_port
+    from hardware.service import run
+
+    try:
+        where = host_port(broker, "--broker")
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    run("cable", serve(where, port, data))
 
 
 def doctor(

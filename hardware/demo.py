@@ -101,12 +101,16 @@ def _in_use(folder: Path) -> bool:
     return b"plantwin" in command and b"demo" in command
 
 
-def parts(options: Options, broker: int, http: tuple[int, int], fieldbus: int) -> list[Part]:
-    """The processes of the loop in the order of their start; ports on loopback: broker, (ingest, twin), fieldbus."""
+def parts(options: Options, broker: int, http: tuple[int, int], edge: tuple[int, int]) -> list[Part]:
+    """The processes of the loop in the order of their start; ports on loopback: broker, (ingest, twin), (fieldbus,
+    cable).
+    """
     data = ("--data", str(options.data))
     mqtt = ("--broker", f"{HOST}:{broker}")
     ingest, twin = (f"http://{HOST}:{port}" for port in http)
+    fieldbus, cable = edge
     bus = f"{HOST}:{fieldbus}"
+    across = ("--broker", f"{HOST}:{cable}")
     speed = ("--speed", f"{options.speed:g}")
     plant = options.plant
     page = str(options.port)
@@ -117,7 +121,9 @@ def parts(options: Options, broker: int, http: tuple[int, int], fieldbus: int) -
         Part("dashboard", python("dashboard", "--twin", twin, "--port", page, *data)),
         # the plant's clock runs from its start, so everything that watches it is there before
         Part("plant", python("plant", plant, "--port", str(fieldbus), *speed, *mqtt, *data), start_s=120.0),
-        Part("gateway", python("gateway", plant, "--fieldbus", bus, *mqtt, *data)),
+        # what the gateway says crosses a cable that a person may pull on the page "Twin health"
+        Part("cable", python("cable", "--port", str(cable), *mqtt, *data)),
+        Part("gateway", python("gateway", plant, "--fieldbus", bus, *across, *data)),
         # ready after its first look at the plant, which may take a while
         Part("advise", python("advise", plant, "--twin", twin, *data), wait=False),
     ]
@@ -141,8 +147,8 @@ class Demo:
         check(self.options)
         prepare(self.options.data)
         _write_mark(self.options)
-        broker, ingest, twin, fieldbus = free_ports(4)
-        group = Supervisor(self.options.data, parts(self.options, broker, (ingest, twin), fieldbus), self.say)
+        broker, ingest, twin, fieldbus, cable = free_ports(5)
+        group = Supervisor(self.options.data, parts(self.options, broker, (ingest, twin), (fieldbus, cable)), self.say)
         api = TwinApi(f"http://{HOST}:{twin}", f"http://{HOST}:{ingest}")
         with _signals(self):
             try:

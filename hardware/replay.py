@@ -5,6 +5,9 @@ Each report of work becomes two events, `report_start` and `report_complete`: `t
 and a completed one carries its `start`. Counters `ACTIVITY/started` and `ACTIVITY/completed` go along as tags.
 Who did the work is in the log's `resource` column; it is never published, kept or looked at here.
 
+With `--table` the file holds sensor readings, a row a moment (`hardware/replay_table.py`): each cell becomes one
+reading, published once, and nothing is asserted again.
+
 The source's plant time starts at the log's first event (or `--since`) and runs `speed` times as fast as the
 clock. Where it stands is kept with the outbox: started again on the same file it goes on.
 """
@@ -15,22 +18,22 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from hardware.link import Arrival, Hooks, host_port
 from hardware.outbox import Outbox
+from hardware.replay_table import TableRow, read_table, table_tags
 from hardware.service import announce, retire, say, stop_on_signals
 from hardware.store import Store
 from hardware.uplink import Uplink, make_link
 from ingest.tls import Tls
 from ingest.wire import GOOD, PlantClock, PlantTime, Req, Tag, WireError, parse, root, topic, twin_state_topic, wall_ms
 from sim.eventlog import Report, read
-from sim.plant import Plant
 from sim.plantfile import load
 
 CELL = "log"
@@ -57,6 +60,10 @@ class Moment:
         return f"{self.activity}/{'completed' if self.kind == 'report_complete' else 'started'}"
 
 
+Entry = Moment | TableRow
+Kind = TypeVar("Kind", Moment, TableRow)
+
+
 def moments(reports: list[Report], timezone: str) -> list[Moment]:
     """All events of a log in order of time; starts before completions of the same minute."""
     zone = ZoneInfo(timezone)
@@ -79,7 +86,11 @@ def tags_of(events: list[Moment]) -> list[Tag]:
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """The command line of `plantwin replay`. `since` and `until` are ISO dates of the log's local time, or empty."""
+    """The command line of `plantwin replay`. `since` and `until` are ISO dates of the log's local time, or empty.
+
+    `table`: the file holds readings; `line`: SITE/AREA/LINE that it belongs to instead of a plant's; `time` and `skip`:
+    the column with the time and those that are no readings.
+    """
 
     events: Path
     plant: str
@@ -90,12 +101,26 @@ class ReplayOptions:
     since: str = ""
     until: str = ""
     tls: Tls | None = None
+    table: bool = False
+    line: str = ""
+    time: str = ""
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose recording it is, and the zone of its local times."""
+
+    site: str
+    area: str
+    line: str
+    timezone: str
 
 
 class Recording:
     """The source of a recording: what is due goes into the outbox, with the position, in one transaction."""
 
-    def __init__(self, store: Store, events: list[Moment], uplink: Uplink, speed: float, name: str) -> None:
+    def __init__(self, store: Store, events: Sequence[Entry], uplink: Uplink, speed: float, name: str) -> None:
         self.events, self.uplink, self.store = events, uplink, store
         self._counts: Counter[str] = Counter()
         known, _, position = (store.get("recording") or ":0").rpartition(":")
@@ -105,7 +130,8 @@ class Recording:
             position = "0"
         self._name, self.position = name, int(position) if known == name else 0
         for moment in events[: self.position]:
-            self._counts[moment.tag] += 1
+            if isinstance(moment, Moment):
+                self._counts[moment.tag] += 1
         first = events[min(self.position, len(events) - 1)].t
         uplink.plant_time = PlantTime(origin=first, speed=speed, wall=wall_ms())
         self.clock = PlantClock.of(uplink.plant_time, 0)
@@ -124,7 +150,11 @@ class Recording:
             self.position += 1
         return self.position - begin
 
-    def _take(self, moment: Moment) -> None:
+    def _take(self, moment: Entry) -> None:
+        if isinstance(moment, TableRow):
+            for name, value in moment.values:
+                self.uplink.value(moment.t, name, value, GOOD)
+            return
         if moment.t >= self._snapshot:
             self._snapshot = moment.t + SNAPSHOT_MS
             self.assert_counts(moment.t)
@@ -135,8 +165,8 @@ class Recording:
         self.uplink.numbered("event", "event", payload | {"count": self._counts[moment.tag]})
 
     def assert_counts(self, t: int) -> None:
-        """All counters as they stand at plant ms `t`."""
-        for tag in self.uplink.tags:
+        """All counters as they stand at plant ms `t`; a table has none."""
+        for tag in self.uplink.tags if self._counts else ():
             self.uplink.value(t, tag.name, self._counts[tag.name], GOOD)
 
     def commit(self) -> None:
@@ -147,7 +177,7 @@ class Recording:
         self.uplink.stored()
 
 
-def _uplink(options: ReplayOptions, store: Store, plant: Plant, tags: list[Tag]) -> Uplink:
+def _uplink(options: ReplayOptions, store: Store, plant: Target, tags: list[Tag]) -> Uplink:
     source = root(plant.site, plant.area, plant.line, CELL)
     state = twin_state_topic(plant.site, plant.area, plant.line)
     hooks = Hooks()
@@ -187,7 +217,7 @@ def _uplink(options: ReplayOptions, store: Store, plant: Plant, tags: list[Tag])
     return uplink
 
 
-def _between(events: list[Moment], since: str, until: str, timezone: str) -> Iterator[Moment]:
+def _between(events: Sequence[Kind], since: str, until: str, timezone: str) -> Iterator[Kind]:
     low, high = (
         int(datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(timezone)).timestamp() * 1000) if day else None
         for day in (since, until)
@@ -197,23 +227,42 @@ def _between(events: list[Moment], since: str, until: str, timezone: str) -> Ite
             yield moment
 
 
+def _target(options: ReplayOptions) -> Target:
+    parts = options.line.split("/")
+    if options.line and (len(parts) != 3 or not all(parts)):
+        raise ValueError(f"--line {options.line}: expected SITE/AREA/LINE")
+    if options.line:
+        return Target(parts[0], parts[1], parts[2], "UTC")
+    plant = load(options.plant)
+    return Target(plant.site, plant.area, plant.line, plant.timezone)
+
+
+def _entries(options: ReplayOptions, timezone: str) -> tuple[Sequence[Entry], list[Tag]]:
+    """What is played, and its tags."""
+    window = (options.since, options.until, timezone)
+    if options.table:
+        rows = list(_between(read_table(options.events, timezone, options.time, options.skip), *window))
+        return rows, table_tags(rows)
+    events = list(_between(moments(read(options.events, options.mapping), timezone), *window))
+    return events, tags_of(events)
+
+
 async def serve(options: ReplayOptions) -> None:
     """Publish the recording, wait until the twin has it, end. Errors are OSError and ValueError with one sentence."""
     if not 0.1 <= options.speed <= MAX_SPEED:
         raise ValueError(f"--speed {options.speed:g}: expected 0.1 to {MAX_SPEED:g} recorded seconds per wall second")
-    plant = load(options.plant)
-    recorded = moments(read(options.events, options.mapping), plant.timezone)
-    events = list(_between(recorded, options.since, options.until, plant.timezone))
+    target = _target(options)
+    events, tags = _entries(options, target.timezone)
     if not events:
         raise ValueError(
-            f"{options.events}: no report between {options.since or 'the begin'} and {options.until or 'the end'}"
+            f"{options.events}: nothing between {options.since or 'the begin'} and {options.until or 'the end'}"
         )
     stop = stop_on_signals()
     options.data.mkdir(parents=True, exist_ok=True)
     window = f"{options.since}..{options.until}".encode()
     name = hashlib.sha256(options.events.read_bytes() + window).hexdigest()[:16]
     with Store(options.data / "replay.db") as store:
-        uplink = _uplink(options, store, plant, tags_of(events))
+        uplink = _uplink(options, store, target, tags)
         recording = Recording(store, events, uplink, options.speed, name)
         uplink.link.will = uplink.will()
         uplink.link.start()

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.message import Line
+    from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
 
 DATA = typer.Option(help="Data folder.")
@@ -18,8 +19,6 @@ DATA = typer.Option(help="Data folder.")
 def _fail(text: str, code: int = 1) -> typer.Exit:
     typer.echo(text, err=True)
     return typer.Exit(code)
-
-
 
 
 def broker(
@@ -99,25 +98,19 @@ def ingest(
     from ingest.journal import JournalError
     from ingest.mapping import MappingError
     from ingest.mapping_rows import load_topics
-    from ingest.retention import GB, Keep, Limits
     from ingest.run import run
     from ingest.service import Settings
     from ingest.tls import Tls, TlsError
     from ingest.topicmap import TopicMap, TopicMapError
 
-    host, _, number = broker.rpartition(":")
-    if not host or not number.isdigit():
-        raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
+    host, number = _address(broker)
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
         spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
-        limits = Limits(
-            journal_hours=journal_hours, journal_bytes=int(journal_gb * GB), free_bytes=int(reserve_mb * 1024**2),
-            readings=Keep(keep_days, int(keep_gb * GB)), archive=Keep(archive_days, int(keep_gb * GB)),
-        )  # fmt: skip
+        limits = _limits(journal_hours, journal_gb, reserve_mb, keep_gb, (keep_days, archive_days))
         settings = Settings(
-            data, host, int(number), _line(plant, (site, area, line)), mapped, sparkplug=spb, tls=Tls.of(ca, cert, key),
+            data, host, number, _line(plant, (site, area, line)), mapped, sparkplug=spb, tls=Tls.of(ca, cert, key),
             drop=supply_drop, limits=limits, history=history,
         )  # fmt: skip
         code = run(settings, port, target)
@@ -128,16 +121,34 @@ def ingest(
     raise typer.Exit(code)
 
 
+def _address(broker: str) -> tuple[str, int]:
+    host, _, number = broker.rpartition(":")
+    if not host or not number.isdigit():
+        raise _fail(f"plantwin ingest: --broker: expected HOST:PORT, found {broker}", 2)
+    return host, int(number)
+
+
+def _limits(hours: float, gb: float, reserve_mb: float, keep_gb: float, days: tuple[float, float]) -> Limits:
+    """The limits of the storage; `days` are those of readings and of raw rows."""
+    from ingest.retention import GB, Keep, Limits
+
+    readings, archive = (Keep(one, int(keep_gb * GB)) for one in days)
+    return Limits(
+        journal_hours=hours, journal_bytes=int(gb * GB), free_bytes=int(reserve_mb * 1024**2), readings=readings,
+        archive=archive,
+    )  # fmt: skip
+
+
 def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> SparkplugSettings | None:
     if not hosts:
         if nodes:
             raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
         return None
     from ingest.sparkplug_host import SparkplugSettings
-    from ingest.sparkplug_session import Limits
+    from ingest.sparkplug_session import Limits as Reorder
 
     try:
-        return SparkplugSettings(tuple(hosts), tuple(nodes), Limits(reorder_s=reorder_s))
+        return SparkplugSettings(tuple(hosts), tuple(nodes), Reorder(reorder_s=reorder_s))
     except ValueError as error:
         raise _fail(f"plantwin ingest: --sparkplug: {error}", 2) from None
 

@@ -132,9 +132,8 @@ class Manifest:
         try:
             return cls(data)
         except HistoryError:
-            if _version(path) == 0:
-                return None
-            raise
+            # Being made between two looks is no fault either: a second refusal is a true one.
+            return None if _version(path) == 0 else cls(data)
 
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         try:

@@ -32,6 +32,7 @@ FIRST_DAYS = timedelta(days=7)
 """Orders first reported this soon after the log begins may have been running before: their first report is not an
 arrival."""
 QUANTILES = 60
+HUNDREDTHS = 100
 OPEN_SHARE = 0.25
 """An hour of the week counts as open when work was reported in this share of the weeks."""
 OWN_CALENDAR = 20
@@ -42,6 +43,30 @@ assumed."""
 SELDOM = 0.02
 """A weekday with a smaller share of a center's starts is closed there; so are the hours of the day before and after the
 middle 96 % of its starts."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How often an observation counts that was made at a time: an integer, so that everything below stays a count.
+
+    The weight is 2 to the minus (age / `half_life`); with `rng` the count is Poisson with that mean (a bootstrap that
+    also forgets: what is known from few or old observations varies most between draws), else it is the weight in
+    units of 1 / `grain`.
+    """
+
+    until: datetime
+    half_life: timedelta | None = None
+    rng: np.random.Generator | None = None
+    grain: int = 1
+
+    def weight(self, t: datetime) -> float:
+        """Between 0 and 1; 1 without forgetting."""
+        return 1.0 if self.half_life is None else 0.5 ** (max(self.until - t, timedelta()) / self.half_life)
+
+    def copies(self, t: datetime) -> int:
+        """How often an observation made at `t` counts (drawn anew at each call where there is a generator)."""
+        weight = self.weight(t)
+        return round(weight * self.grain) if self.rng is None else int(self.rng.poisson(weight))
 
 
 @dataclass
@@ -162,11 +187,15 @@ def order_reports(reports: Iterable[Report], aliases: dict[str, str], last: str)
     return result
 
 
-def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> Discovery:
+def discover(
+    log: Sequence[Report], until: datetime, last: str = "packing", weighing: Weighing | None = None
+) -> Discovery:
     """Draft from what was known at `until`: reports completed by then, and the starts of those still running.
 
-    `last` is the activity whose first report completes an order.
+    `last` is the activity whose first report completes an order. `weighing` says how often each observation of a time,
+    a way or an arrival counts; without it each counts once. Opening hours and capacities are never weighed.
     """
+    weigh = weighing or Weighing(until)
     known = [r for r in log if r.start < until]
     if not known:
         raise ValueError(f"no report starts before {until}")
@@ -178,7 +207,8 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
         center = centers.setdefault(aliases[r.activity], Center(aliases[r.activity], r.label))
         center.reports += 1
         if r.complete <= until:
-            center.work.append((r.complete - r.start).total_seconds() / HOUR)
+            hours = (r.complete - r.start).total_seconds() / HOUR
+            center.work += [hours] * weigh.copies(r.start)
     if OTHER in centers:
         centers[OTHER].label = "rare activities"
     _capacities(known, centers, aliases, until)
@@ -191,19 +221,22 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
         orders[r.order].append(r)
     firsts = {order: min(r.start for r in reports) for order, reports in orders.items()}
     first: Counter[str] = Counter()
+    arrivals = 0
     for order, reports in orders.items():
         flow = order_reports(reports, aliases, last)
-        _count_flow(flow, centers, aliases, last, until)
+        _count_flow(flow, centers, aliases, last, weigh)
         if firsts[order] >= begin + FIRST_DAYS:
-            first[aliases[flow[0].activity]] += 1
+            copies = weigh.copies(firsts[order])
+            arrivals += copies
+            first[aliases[flow[0].activity]] += copies
+    if weighing is not None:
+        seen = discover(log, until, last)
+        _keep_ways((centers, first), (seen.centers, seen.first))
     late = [t for t in firsts.values() if t >= begin + FIRST_DAYS]
     days = Counter(t.weekday() for t in late)
     arrival_days = frozenset(d for d in range(7) if days[d] >= 0.02 * max(len(late), 1))
-    open_days = sum(
-        1
-        for i in range((until - begin - FIRST_DAYS).days)
-        if (begin + FIRST_DAYS + timedelta(days=i)).weekday() in arrival_days
-    )
+    open_days = _weighed_days(begin + FIRST_DAYS, weigh, arrival_days)
+    first = +first
     if not first:
         first[aliases[min(known, key=lambda r: r.start).activity]] = 1
     return Discovery(
@@ -211,7 +244,7 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
         first=first,
         arrivals=len(late),
         arrival_days=arrival_days or frozenset(range(5)),
-        arrivals_per_hour=len(late) / max(24.0 * open_days, 24.0),
+        arrivals_per_hour=max(arrivals, 0.5) / weigh.grain / max(24.0 * open_days, 24.0) if late else 0.0,
         last=last,
         begin=begin,
         until=until,
@@ -222,29 +255,57 @@ def discover(log: Sequence[Report], until: datetime, last: str = "packing") -> D
 
 
 def _count_flow(
-    flow: list[Report], centers: dict[str, Center], aliases: dict[str, str], last: str, until: datetime
+    flow: list[Report], centers: dict[str, Center], aliases: dict[str, str], last: str, weigh: Weighing
 ) -> None:
-    """Waits and transitions of one order."""
+    """Waits and transitions of one order. A wait counts by when it began, whether or not it has ended."""
+    until = weigh.until
     for a, b in pairwise(flow):
         center = centers[aliases[a.activity]]
         again = aliases[a.activity] == aliases[b.activity]
+        copies = weigh.copies(a.complete)
         if again:
-            center.again += 1
-        else:
-            center.next[aliases[b.activity]] += 1
+            center.again += copies
+        elif copies:
+            center.next[aliases[b.activity]] += copies
         if a.complete <= until:
             earliest = max(last_opened(centers[aliases[b.activity]].open_hours, b.start), a.complete)
             ready = (b.start - a.complete).total_seconds() - READY_SHARE * max(
                 (b.start - earliest).total_seconds(), 0.0
             )
-            (center.pauses if again else center.moves).append(max(ready, 0.0) / HOUR)
+            waits = center.pauses if again else center.moves
+            waits += [max(ready, 0.0) / HOUR] * copies
     end = flow[-1]
     if aliases[end.activity] != last and end.complete <= until:
         center = centers[aliases[end.activity]]
+        copies = weigh.copies(end.complete)
         if until - end.complete >= ABANDONED:
-            center.abandoned += 1
+            center.abandoned += copies
         else:
-            center.censored.append((until - end.complete).total_seconds() / HOUR)
+            center.censored += [(until - end.complete).total_seconds() / HOUR] * copies
+
+
+def _weighed_days(begin: datetime, weigh: Weighing, weekdays: frozenset[int]) -> float:
+    """Days of these weekdays since `begin`, each with its weight."""
+    since = [begin + timedelta(days=i) for i in range((weigh.until - begin).days)]
+    return sum(weigh.weight(d + timedelta(days=0.5)) for d in since if d.weekday() in weekdays)
+
+
+def _keep_ways(found: tuple[dict[str, Center], Counter[str]], seen: tuple[dict[str, Center], Counter[str]]) -> None:
+    """Every way ever `seen` stays in the weighed `found`, with the weight of a hundredth of an observation (counts are
+    in hundredths after this); a time of which the weighing has left nothing takes all that was seen of it.
+    """
+    (centers, first), (whole, whole_first) = found, seen
+    for target in whole_first:
+        first[target] = HUNDREDTHS * first[target] + 1
+    for name, mine in centers.items():
+        all_of = whole[name]
+        mine.again = HUNDREDTHS * mine.again + bool(all_of.again)
+        mine.abandoned = HUNDREDTHS * mine.abandoned + bool(all_of.abandoned)
+        mine.next = Counter({target: HUNDREDTHS * mine.next[target] + 1 for target in all_of.next})
+        mine.work = mine.work or all_of.work
+        mine.pauses = mine.pauses or all_of.pauses
+        if not mine.moves:
+            mine.moves, mine.censored = all_of.moves, all_of.censored
 
 
 def _capacities(known: Sequence[Report], centers: dict[str, Center], aliases: dict[str, str], until: datetime) -> None:

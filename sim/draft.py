@@ -12,6 +12,8 @@ from sim.discover import QUANTILES, Center, Discovery, kaplan_meier
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 INTAKE = "intake"
 INTAKE_UNITS = 50
+SCRAP = "scrap"
+GONE_HOURS = 100_000
 
 
 def _hours(values: Sequence[float]) -> str:
@@ -47,22 +49,22 @@ def open_text(hours: frozenset[int]) -> str:
     return ", ".join(spans)
 
 
-def _after(center: Center) -> Counter[str]:
-    """Where an order goes after a report and its wait; one without a report for long has gone elsewhere (scrap)."""
+def _after(center: Center, gone: str) -> Counter[str]:
+    """Where an order goes after a report and its wait; one without a report for long has gone elsewhere."""
     targets: Counter[str] = Counter(dict(sorted(center.next.items())))
     if center.abandoned:
-        targets["scrap"] = center.abandoned
+        targets[gone] = center.abandoned
     return targets
 
 
-def _routing(d: Discovery) -> list[str]:
+def _routing(d: Discovery, gone: str) -> list[str]:
     lines = [f"      - {{step: {INTAKE}, station: {INTAKE}, next: {_shares(dict(sorted(d.first.items())))}}}"]
     for name, center in sorted(d.centers.items()):
         if name == d.last:
             lines.append(f"      - {{step: {name}, station: {name}, next: done}}")
             continue
-        targets = _after(center)
-        onward = _shares(dict(targets)) if targets else "scrap"
+        targets = _after(center, gone)
+        onward = _shares(dict(targets)) if targets else gone
         ends = {f"pause-{name}": center.again, f"leave-{name}": max(sum(targets.values()), 1)}
         lines.append(
             f"      - {{step: {name}, station: {name}, next: {_shares({k: n for k, n in ends.items() if n})}}}"
@@ -70,6 +72,8 @@ def _routing(d: Discovery) -> list[str]:
         if center.again:
             lines.append(f"      - {{step: pause-{name}, station: pause-{name}, next: {name}}}")
         lines.append(f"      - {{step: leave-{name}, station: leave-{name}, next: {onward}}}")
+    if _has_keep(d, gone):
+        lines.append(f"      - {{step: {gone}, station: {gone}, next: {SCRAP}}}")
     return lines
 
 
@@ -89,6 +93,16 @@ def _stations(d: Discovery) -> list[str]:
                 work = f"work: {{default: '{_hours(waits)}'}}"
                 lines.append(f"  {kind}-{name}: {{units: {waiting_places(d)}, calendar: always, {work}}}")
     return lines
+
+
+def _has_keep(d: Discovery, gone: str) -> bool:
+    """Is there a station for orders that never end, and does any go there?"""
+    return gone != SCRAP and any(c.abandoned or not c.next for c in d.centers.values() if c.id != d.last)
+
+
+def _keeps(d: Discovery, gone: str) -> list[str]:
+    work = f"work: {{default: constant({GONE_HOURS} h)}}"
+    return [] if not _has_keep(d, gone) else [f"  {gone}: {{units: {waiting_places(d)}, calendar: always, {work}}}"]
 
 
 def waiting_places(d: Discovery) -> int:
@@ -111,8 +125,12 @@ def _calendars(d: Discovery) -> list[str]:
     return lines
 
 
-def plant_file(d: Discovery, line: str, source: str, timezone: str = "UTC") -> str:
-    """The draft as the text of a plant file; its comments carry what the log could not tell."""
+def plant_file(d: Discovery, line: str, source: str, timezone: str = "UTC", gone: str = SCRAP) -> str:
+    """The draft as the text of a plant file; its comments carry what the log could not tell.
+
+    `gone`: where orders go that end without their last activity; another name than "scrap" makes a station that keeps
+    them for ever, so that a forecast can tell them from the finished ones.
+    """
     head = [
         "# How many orders will this shop finish in the next days?",
         "#",
@@ -128,8 +146,8 @@ def plant_file(d: Discovery, line: str, source: str, timezone: str = "UTC") -> s
     rate = d.arrivals_per_hour * 24.0
     return "\n".join(
         [
-            *head, *_routing(d),
-            "stations:", *_stations(d),
+            *head, *_routing(d, gone),
+            "stations:", *_stations(d), *_keeps(d, gone),
             "calendars:", *_calendars(d),
             "release:",
             f"  # {d.arrivals} orders; the rate is that of the days that had any",

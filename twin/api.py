@@ -92,9 +92,12 @@ def _reading(app: FastAPI, engine: Engine) -> None:
         return _json(engine.forecast or {"v": 0, "t": 0, "horizon_s": 0, "series": {}, "events": []})
 
     @app.get("/scores")
-    def scores() -> Response:
+    def scores(name: str = "", last: int = 60) -> Response:
         with engine.lock:
-            return _json(engine.scores.summary())
+            found = engine.scores.summary()
+            if name:
+                found["rows"] = engine.scores.newest(name.split(","), min(max(last, 1), MOST_ROWS))
+            return _json(found)
 
     @app.get("/fidelity")
     def fidelity() -> Response:

@@ -56,3 +56,34 @@ def twin(
     except (OSError, RuntimeError) as error:
         typer.echo(f"twin: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def condition(
+    tags: Annotated[list[str], typer.Argument(help="The signals of one machine, as the journal names its tags.")],
+    data: Annotated[Path, typer.Option(help="Data folder.")] = Path("plantwin-data"),
+    place: Annotated[str, typer.Option(help="Name of the machine, for the notices.")] = "machine",
+    step: Annotated[float, typer.Option(help="Seconds of a frame: readings within are averaged.")] = 1.0,
+    learn: Annotated[int, typer.Option(help="Frames, quiet ones, to learn from before any notice.")] = 400,
+    streams: Annotated[int, typer.Option(help="Analog signals watched in the whole plant; 0: these alone.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
+) -> None:
+    """Tell when the analog signals of a machine begin to behave differently."""
+    from datetime import UTC, datetime
+
+    from ingest.journal import JournalError
+    from twin.condition import Condition, Settings, sentence
+    from twin.condition_journal import notices
+
+    def when(ms: int) -> str:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+    try:
+        fold = Condition(Settings(place, tuple(tags), round(step * 1000), learn=learn, streams=streams))
+        for one in notices(fold, data / "journal.db", follow):
+            typer.echo(f"{when(one.t)}: {sentence(one)} since about {when(one.since)}")
+    except (ValueError, JournalError) as error:
+        typer.echo(f"condition: {error}", err=True)
+        raise typer.Exit(2) from None
+    state = fold.state
+    counts = f"{state.fed} frames, {state.partial} without all signals, {state.late} readings late"
+    typer.echo(f"{len(fold.notices)} notices, {counts}", err=True)

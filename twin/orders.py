@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.compile import Compiled
 from sim.discover import OTHER, Discovery, closed_since, kaplan_meier
 from sim.facts import Facts, PartFacts, UnitFacts
+from sim.state import Array
 
 DAY_MS = 86_400_000
+GONE = "gone"
+"""Station of a draft that keeps orders which have left without their last activity (sim.draft.plant_file)."""
+MARK = 1 << 40
+"""Open orders are due at this tick and the next ones: a date no order meets, by which a row's parts are recognised."""
 
 
 @dataclass(slots=True)
@@ -129,44 +135,84 @@ def ensemble(book: OrderBook, compiled: Compiled, found: Discovery, now: int, me
 
     An order is worked on at CENTER, or waits: in `pause-CENTER` or `leave-CENTER`, or in the queue of a closed
     center. An activity the draft has never seen stands at `other`, or at the draft's busiest center where there is no
-    such one.
+    such one. One that has left unseen is no part, or stands at the station `GONE` where the plant has one.
     """
     rng = np.random.default_rng(seed)
     busiest = max(found.centers.values(), key=lambda c: c.reports).id
     fallback = OTHER if OTHER in found.centers else busiest
     waits = {f"pause-{c.id}": kaplan_meier(c.pauses, []) for c in found.centers.values()}
     waits |= {f"leave-{c.id}": kaplan_meier(c.moves, c.censored) for c in found.centers.values()}
-    running: list[tuple[Order, str]] = []
-    waiting: list[tuple[Order, _Place]] = []
-    for _, order in sorted(book.open(now).items()):
+    running: list[tuple[int, Order, str]] = []
+    waiting: list[tuple[int, Order, _Place]] = []
+    for i, (_, order) in enumerate(sorted(book.open(now).items())):
         at = found.aliases.get(book.at(order), fallback)
         if order.running:
-            running.append((order, at))
+            running.append((i, order, at))
         else:
-            waiting.append((order, _places(order, found, at, local(now), waits)))
+            waiting.append((i, order, _places(order, found, at, local(now), waits)))
     result = []
+    keeps = GONE if GONE in compiled.station_index else ""
     for _ in range(members):
         stands = list(running)
-        for order, place in waiting:
+        for i, order, place in waiting:
             weights = np.array([w for _, w in place.weights])
-            chosen = place.weights[int(rng.choice(len(weights), p=weights / weights.sum()))][0]
+            chosen = place.weights[int(rng.choice(len(weights), p=weights / weights.sum()))][0] or keeps
             if chosen:
-                stands.append((order, chosen))
+                stands.append((i, order, chosen))
         result.append(_facts(stands, compiled, now))
     return result
 
 
-def _facts(stands: list[tuple[Order, str]], compiled: Compiled, now: int) -> Facts:
+def open_marks(rows: Array, compiled: Compiled, n: int) -> NDArray[np.bool_]:
+    """Which of the `n` orders that were open (in the order of their names) are still in the plant: [replicas, n]."""
+    due = compiled.layout.view(rows, "part_due")
+    found = np.zeros((len(rows), n), dtype=bool)
+    replica, part = np.nonzero((due >= MARK) & (due < MARK + n))
+    found[replica, due[replica, part] - MARK] = True
+    return found
+
+
+def wip_by_center(rows: Array, compiled: Compiled, found: Discovery, seed: int) -> NDArray[np.int64]:
+    """Orders at each center of the draft, in the order of `sorted(found.centers)`: [replicas, centers].
+
+    As the order book counts: an order is where it was last reported. One that is ready in front of a center was
+    reported at one of those from which orders go there (drawn by how often they do), or, new, not at all.
+    """
+    names = sorted(found.centers)
+    steps = [step for _, step in compiled.steps]
+    place = {name: i for i, name in enumerate(names)}
+    at = np.array([place.get(s.removeprefix("pause-").removeprefix("leave-"), -1) for s in steps])
+    into = [[found.centers[c].next[target] + (found.centers[c].again if c == target else 0) for c in names]
+            + [found.first[target]] for target in names]  # fmt: skip
+    view = compiled.layout.view
+    centers = np.where(view(rows, "part_due") > 0, at[np.clip(view(rows, "part_step"), 0, len(steps) - 1)], -1)
+    bare = np.array([s in place for s in steps])[np.clip(view(rows, "part_step"), 0, len(steps) - 1)]
+    ready = bare & (view(rows, "part_queued") > 0) & (centers >= 0)
+    rng = np.random.default_rng(seed)
+    result = np.zeros((len(rows), len(names) + 1), dtype=np.int64)
+    sure = (centers >= 0) & ~ready
+    np.add.at(result, (np.nonzero(sure)[0], centers[sure]), 1)
+    for target, counts in enumerate(into):
+        waiting = (ready & (centers == target)).sum(axis=1)
+        shares = np.array(counts, dtype=float)
+        if waiting.any() and shares.sum() > 0:
+            result += rng.multinomial(waiting, shares / shares.sum())
+    return result[:, :-1]
+
+
+def _facts(stands: list[tuple[int, Order, str]], compiled: Compiled, now: int) -> Facts:
     """Orders at stations as kernel facts: in a unit (worked on, or in its delay), or in the queue."""
     tick = round((now - compiled.start_ms) / compiled.tick_ms)
     stations = {s.id: s for s in compiled.plant.stations}
+    centers = {at for at in stations if f"leave-{at}" in stations}
     product = compiled.plant.products[0].id
     units: dict[tuple[str, int], UnitFacts] = {}
     queues: dict[str, list[PartFacts]] = {}
     used: Counter[str] = Counter()
-    for order, at in stands:
-        part = PartFacts(product, at, round((order.first - compiled.start_ms) / compiled.tick_ms))
-        in_unit = bool(order.running) or at.startswith(("pause-", "leave-"))
+    for i, order, at in stands:
+        released = round((order.first - compiled.start_ms) / compiled.tick_ms)
+        part = PartFacts(product, at, released, due=MARK + i)
+        in_unit = bool(order.running) or at.startswith(("pause-", "leave-")) or at not in centers
         if in_unit and used[at] < stations[at].units:
             used[at] += 1
             began = max(order.running.values()) if order.running else order.last_time

@@ -173,9 +173,24 @@ class Scores:
         found = sorted((ahead, group.widen) for (of, ahead), group in self.groups.items() if of == name)
         return next((factor for ahead, factor in found if ahead >= ahead_s), found[-1][1] if found else 1.0)
 
+    def newest(self, names: Iterable[str], last: int) -> list[dict[str, Any]]:
+        """The `last` newest score rows of each horizon of some series, in the order of their time."""
+        wanted = set(names)
+        rows = [row for (of, _), g in self.groups.items() if of in wanted for row in list(g.rows)[-last:]]
+        return sorted(rows, key=lambda row: (row["t"], row["name"], row["ahead_s"]))
+
+    def ranks(self) -> list[int]:
+        """How many of the kept epochs fell into each tenth of their forecast's replicas (uniform when it is right)."""
+        found = [0] * 10
+        for group in self.groups.values():
+            for row in group.rows:
+                if "share" in row:
+                    found[min(int(row["share"] * 10), 9)] += 1
+        return found
+
     def summary(self) -> dict[str, Any]:
-        """`{n, coverage90, bias, crps, rows, groups, unscored}`; null where nothing has ended yet. Bias and CRPS are
-        means over all series in parts or orders; `groups` has them apart.
+        """`{n, coverage90, bias, crps, rows, groups, ranks, unscored}`; null where nothing has ended yet. Bias and CRPS
+        are means over all series in parts or orders; `groups` has them apart.
         """
         n = sum(g.n for g in self.groups.values())
         recent = [row for g in self.groups.values() for row in g.rows]
@@ -187,6 +202,7 @@ class Scores:
             "crps": round(sum(row["crps"] for row in recent) / m, 4) if recent else None,
             "groups": [g.row(*key) for key, g in sorted(self.groups.items())],
             "rows": list(self.rows)[-100:],
+            "ranks": self.ranks(),
             "unscored": self.unscored,
         }
 

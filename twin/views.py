@@ -9,7 +9,7 @@ from typing import Any
 from sim.distributions import mean
 from sim.drawing_graph import graph
 from sim.plant import DONE, SCRAP, STATES, UNLIMITED, Plant
-from twin import papers
+from twin import papers, sensing
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
@@ -299,6 +299,7 @@ def state_view(topology: Topology, state: TwinState, *, stale: str) -> dict[str,
         "wip": wip,
         "hidden": health(topology, state),
         "counts": dict(sorted(state.counts.items())),
+        "sensors": sensing.rows(topology, state),
         "checks": {name: tag.failed for name, tag in sorted(state.tags.items()) if tag.failed},
         "supply": papers.view(state),
         "manual": {name: {"value": m.value, "sd": m.sd, "t": m.t, "role": m.role} for name, m in state.manual.items()},

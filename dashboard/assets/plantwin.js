@@ -503,74 +503,18 @@ async function act(button) {
     live.seen.recs = undefined;
     live.seen.cards = "";
     if (live.frame) { loadRecs(); decide(); }
-  }
+  } else for (const page of window.plantwinPages || []) if (page.acts[d.act]) page.acts[d.act](button, kit);
 }
-/* ---- Twin health ---- */
-const count = (o) => Object.values(o || {}).reduce((a, b) => a + Number(b), 0);
-function health() {
-  if (!byId("health") || !changed("health", Math.floor(performance.now() / 2000))) return;
-  once("health", async () => {
-    const [state, ledger, scores, log] = await Promise.all(["state", "ledger", "scores", "log?limit=200"].map((n) => ask(`/api/${n}`)));
-    if (byId("health")) { sources(ledger); sensors(state); quality(scores); evidence(state, log); }
-  });
-}
-function sources(l) {
-  const el = byId("ledger");
-  if (!l) return fill(el, [sign("stale", "The ledger cannot be read now.")]);
-  const reasons = (o) => Object.entries(o || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${num(v)}`).join(", ");
-  const rows = Object.entries(l.sources || {}).map(([root, s]) => [root, s.online ? "online" : s.e === "" ? "no status sent" : sign("stale", "offline"), s.received, s.duplicate, s.late, s.hole, s.replayed, count(s.rejected), count(s.dropped),
-    s.last_recv ? `${span((Date.now() - s.last_recv) / 1000)} ago` : "never"]);
-  const note = [reasons(l.rejected) && `Rejected before a source was known: ${reasons(l.rejected)}.`, Object.keys(l.sinks || {}).length && `Sinks: ${Object.entries(l.sinks).map(([k, v]) => `${k} ${typeof v === "object" ? JSON.stringify(v) : v}`).join(", ")}.`].filter(Boolean).join(" ");
-  fill(el, [table(["Source", "Line", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped", "Last message"], rows, "Sources"), make("p", {class: "small"}, null, note)]);
-}
-function sensors(s) {
-  const el = byId("sensors"), marks = byId("marks");
-  if (marks && !marks.firstChild) fill(marks, [make("span", {class: "key"}, null, "≈ estimated"), make("span", {class: "key hatchkey"}, null, "stale"), sign("bad", "bad")]);
-  if (!s) return fill(el, [sign("stale", "The state cannot be read now.")]);
-  /* A station's units and its buffer stand in the station's row. */
-  const owner = new Map(((live.plant || {}).stations || []).filter((t) => t.buffer).map((t) => [t.buffer, t.id]));
-  const row = (v) => owner.get(v.thing) || String(v.thing).split("/")[0];
-  const one = (q, v) => {
-    const code = typeof v.quality === "number" ? v.quality : Math.max(0, ["good", "uncertain", "stale", "bad", "manual", "estimated"].indexOf(v.quality));
-    const mark = code === 3 ? "bad" : code === 2 ? "stale" : code === 1 || code === 5 ? "about" : "fine";
-    const shown = q === "state" && STATES[v.value] ? STATES[v.value] : typeof v.value === "number" ? num(v.value) : v.value ?? "?";
-    const cell = make("div", {class: `cell ${mark}`, title: v.age_s > 1e9 ? `${QUALITY[code]}, never read` : `${QUALITY[code]}, ${span(v.age_s)} old`});
-    make("span", {class: "v"}, cell, (mark === "bad" ? "! " : mark === "about" ? "≈ " : "") + shown + (v.spread ? ` ± ${num(v.spread, 2)}` : ""));
-    make("span", {class: "small"}, cell, v.age_s > 1e9 ? "never read" : span(v.age_s));
-    return cell;
-  };
-  /* Stations, stocks and the rest have different properties: a table each, without columns that stay empty. */
-  const p = live.plant || {}, kind = (t) => ["Station", "Stock", "Thing"][(p.stations || []).some((x) => x.id === t) ? 0 : (p.stocks || []).some((x) => x.id === t) ? 1 : 2];
-  fill(el, ["Station", "Stock", "Thing"].map((k) => [k, s.values.filter((v) => kind(row(v)) === k)]).filter(([, of]) => of.length).map(([k, of]) => {
-    const props = [...new Set(of.map((v) => v.property))];
-    const cells = (t, q) => { const box = make("div", {class: "cells"}); fill(box, of.filter((v) => row(v) === t && v.property === q).map((v) => one(q, v))); return box; };
-    return table([k, ...props.map((q) => q.replaceAll("_", " "))], [...new Set(of.map(row))].map((t) => [t, ...props.map((q) => cells(t, q))]), `Sensors: ${k}`);
-  }));
-  const c = s.contradictions || [];
-  fill(byId("contradictions"), [c.length ? table(["What disagrees", "Sensors", "By"], c.map((x) => [sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? "")]), "Contradictions") : make("p", {class: "small"}, null, "No two sensors contradict each other.")]);
-}
-function quality(s) {
-  const el = byId("scores");
-  if (!s || !s.n) return fill(el, [make("p", {class: "small"}, null, s ? "No forecast has come due yet, so there is nothing to score." : "The scores cannot be read now.")]);
-  const cover = make("p", {class: "lead"}, null, `${num(100 * s.coverage90, 3)} % of what happened lay in the 90 % band (${num(s.n)} forecasts). Bias ${num(s.bias)}, CRPS ${num(s.crps)}.`);
-  const cols = s.rows && s.rows.length ? Object.keys(s.rows[0]).slice(0, 7) : [];
-  const weak = (s.groups || []).filter((g) => g.n >= 5).sort((a, b) => a.coverage90 - b.coverage90).slice(0, 8);
-  const groups = weak.length ? table(["Series", "ahead", "forecasts", "in the 90 % band", "bias"], weak.map((g) => [label(String(g.name)), span(g.ahead_s), g.n, `${num(100 * g.coverage90, 3)} %`, g.bias]), "Coverage by series, lowest first") : make("span");
-  fill(el, [cover, groups, cols.length ? table(cols.map((c) => (c === "t" ? "due" : c).replace(/_s$/, "").replaceAll("_", " ")), s.rows.slice(-8).reverse().map((r) => cols.map((c) => (c === "t" || c === "due" ? clock(r[c]) : c.endsWith("_s") ? span(r[c]) : c === "name" ? label(String(r[c])) : r[c]))), "Scores") : make("span")]);
-}
-function evidence(state, log) {
-  fill(byId("lineage"), [state ? table(["", ""], [["State hash", state.hash], ["Reached", `journal row ${num(state.pos)}, plant time ${clock(state.t)}, frame ${live.frame ? num(live.frame.seq) : "?"}`]], "State") : sign("stale", "The state cannot be read now.")]);
-  const rows = (Array.isArray(log) ? log : (log || {}).rows) || [];
-  const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 400 ? t.slice(0, 399) + "…" : t; };
-  fill(byId("log"), [rows.length ? table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : make("p", {class: "small"}, null, log ? "The log is empty." : "The log cannot be read now.")]);
-}
+/* What the files of single pages (health.js, fidelity.js) draw with; they register in window.plantwinPages. */
+const kit = {live, byId, make, put, attr, num, span, clock, ask, post, why, toast, table, sign, label, unit, niceMax, path, changed, once, stale, STATES, QUALITY};
 /* ---- life ---- */
 function draw() {
   if (!live.frame) return;
   loadPlant();
   const bare = (path) => path.replace(/\/$/, "");
   document.querySelectorAll(".tab").forEach((a) => attr(a, {"aria-current": bare(a.pathname) === bare(location.pathname) ? "page" : "false"}));
-  map(); indicators(); needs(); recent(); decide(); health();
+  map(); indicators(); needs(); recent(); decide();
+  for (const page of window.plantwinPages || []) if (page.draw) page.draw(kit);
 }
 function theme(name) {
   try { localStorage.setItem("plantwin-theme", name); } catch { /* private window */ }

@@ -17,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from tests.dashboard.fake_belief import Belief, routes
+
 ORIGIN = 1_767_592_800_000
 STATIONS = ("cut", "hob", "heat", "grind", "wind", "assemble", "test")
 MINUTE = 60_000
@@ -176,6 +178,7 @@ class FakeTwin:
         self.decisions: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
         self.contradictions: list[dict[str, Any]] = []
+        self.belief = Belief(self.t, STATIONS)
         self.slow_s = 0.0
         self.broken = False
         self.asked = 0
@@ -187,6 +190,7 @@ class FakeTwin:
         t, seq, rec_v, fc_v = self.t, self.seq, self.rec_v, self.fc_v
         self.__dict__.update(FakeTwin().__dict__)
         self.t, self.seq, self.rec_v, self.fc_v = t + 60 * MINUTE, seq + 10, rec_v + 1, fc_v + 1
+        self.belief = Belief(self.t, STATIONS)
 
     def step(self, seconds: float = 30.0, n: int = 1) -> int:
         """Advance by `n` frames of `seconds` plant time; returns the number of the newest frame."""
@@ -256,6 +260,12 @@ class FakeTwin:
         status = {"accept": "accepted", "reject": "rejected", "defer": "deferred"}[body["decision"]]
         return 200, self.advance(rec["id"], status, "operator")
 
+    def count_by_hand(self, body: dict[str, Any]) -> None:
+        """A manual count is believed at once."""
+        self.belief.counted.append(body)
+        name = f"{body['thing']}/{body['property']}"
+        self.belief.manual[name] = {"value": body["value"], "sd": body["sd"], "t": self.t, "role": body["role"]}
+
     def state(self) -> dict[str, Any]:
         values = [
             {
@@ -281,7 +291,13 @@ class FakeTwin:
             }
             for i, name in enumerate(STATIONS)
         ]
+        for held in values:
+            count = self.belief.manual.get(f"{held['thing']}/{held['property']}")
+            held["value"] = count["value"] if count else held["value"]
         return {
+            "sensors": self.belief.sensors(STATIONS, self.buf),
+            "manual": self.belief.manual,
+            "supply": {"age_s": 5400.0, "kinds": {"purchase_order": 5400.0}, "differs": {}, "notices": []},
             "t": self.t,
             "pos": 1841,
             "hash": "sha256:" + hashlib.sha256(str(self.seq).encode()).hexdigest(),
@@ -309,6 +325,7 @@ class FakeTwin:
 def app(twin: FakeTwin) -> FastAPI:
     """The contract's routes over the script."""
     made = FastAPI()
+    routes(made, twin)
 
     @made.get("/frame")
     async def frame() -> Any:
@@ -326,11 +343,6 @@ def app(twin: FakeTwin) -> FastAPI:
     @made.get("/forecast")
     async def forecast() -> Any:
         return twin.forecast()
-
-    @made.get("/scores")
-    async def scores() -> Any:
-        rows = [{"series": "throughput", "horizon_s": 28800, "n": 96, "bias": -0.1, "mae": 0.8, "crps": 0.5}]
-        return {"n": 96, "coverage90": 0.88, "bias": -0.1, "crps": 0.5, "rows": rows}
 
     @made.get("/recommendations")
     async def recommendations() -> Any:
@@ -373,7 +385,7 @@ def app(twin: FakeTwin) -> FastAPI:
             "sources": {"ptw/v1/demo/drives/gearmotor/cell1": source},
             "rejected": {"too_large": 1},
             "samples": [],
-            "sinks": {"influx": "off"},
+            "sinks": {"influx": {"state": "ok", "pos": 1830, "behind": 11, "failures": 0}},
         }
 
     return made

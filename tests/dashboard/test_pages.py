@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from tests.dashboard.browser import Screen, screen
+from tests.dashboard.browser import screen
 from tests.dashboard.conftest import ROOT, Page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -19,47 +17,13 @@ from playwright.sync_api import Browser, expect  # noqa: E402
 
 from tests.dashboard.browser import SIZES, chromium  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin, Running  # noqa: E402
-
-PATHS = {"overview": "/", "decide": "/decide", "health": "/health"}
-FILLED = {"overview": "#map svg [data-node]", "decide": "#fan svg", "health": "#sensors td"}
+from tests.dashboard.visit import FILLED, PATHS, SIZE_CHECK, Beat, go  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
-
-
-class Beat:
-    """Steps the script twice a second while a test looks at the screen: the plant goes on."""
-
-    def __init__(self, twin: FakeTwin) -> None:
-        self.twin = twin
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self.stopped.wait(0.4):
-            self.twin.step(10)
-
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self.thread.join()
-
-
-def go(tab: Screen, served: Page, twin: FakeTwin, name: str = "overview") -> None:
-    """Open a page and wait until it shows the newest frame and its own content."""
-    if tab.page.url.startswith(served.url):
-        tab.page.click(f'nav a[href="{PATHS[name]}"]')
-    else:
-        tab.page.goto(served.url + PATHS[name])
-    tab.page.wait_for_selector(FILLED[name], timeout=20_000)
-    tab.wait_seq(twin.step())
-    expect(tab.page.locator("#mode")).to_have_text("LIVE")
 
 
 def test_normal_is_grey_and_a_fault_is_coloured_only_at_its_station(
@@ -271,36 +235,6 @@ def test_a_slow_callback_does_not_age_the_frame(browser: Browser, served: Page, 
         assert tab.page.locator("#decide").count() == 0, "the callback really was slow"
         twin.slow_s = 0.0
         tab.page.wait_for_selector("#decide")
-
-
-SIZE_CHECK = """() => {
-  const clash = [], small = [], cut = [];
-  const apart = (a, b) =>
-    a.left >= b.right - 1 || b.left >= a.right - 1 || a.top >= b.bottom - 1 || b.top >= a.bottom - 1;
-  const pairs = (things) => things.forEach((a, i) => things.slice(i + 1).forEach((b) => {
-    if (a.contains(b) || b.contains(a) || apart(a.getBoundingClientRect(), b.getBoundingClientRect())) return;
-    clash.push([a.className, b.className]);
-  }));
-  const header = document.querySelector(".mantine-AppShell-header").getBoundingClientRect();
-  const items = [...document.querySelector(".header").children];
-  pairs([...document.querySelectorAll(".panel")]);
-  pairs(items);
-  pairs([...document.querySelectorAll(".status")]);
-  for (const item of items) {
-    const r = item.getBoundingClientRect();
-    if (r.bottom > header.bottom + 1 || r.top < header.top - 1 || r.right > innerWidth + 1) cut.push(item.className);
-  }
-  for (const panel of document.querySelectorAll(".panel")) {
-    const r = panel.getBoundingClientRect();
-    if (r.height < 70) cut.push([panel.className, r.height]);
-  }
-  for (const target of document.querySelectorAll("button, a, summary")) {
-    const r = target.getBoundingClientRect();
-    if (r.width && (r.height < 43.5 || r.width < 43.5)) small.push([target.textContent, r.width, r.height]);
-    if (r.right > innerWidth + 1) cut.push(target.textContent);
-  }
-  return {wide: document.documentElement.scrollWidth, tall: document.documentElement.scrollHeight, clash, small, cut};
-}"""
 
 
 HOLD_FRAMES = """() => {

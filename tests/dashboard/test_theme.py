@@ -60,11 +60,21 @@ def test_only_alarm_and_warning_have_a_warm_hue(theme: str) -> None:
             assert saturation < 0.2 or 0.5 < hue < 0.7, (theme, name)
 
 
-def test_one_script_no_build_step_nothing_from_the_network() -> None:
-    assert sorted(path.name for path in ASSETS.iterdir()) == ["plantwin.css", "plantwin.js"]
-    script = (ASSETS / "plantwin.js").read_text()
-    assert script.count("\n") <= 600
-    addresses = re.findall(r"https?://[^\s\"')]+", script + (ASSETS / "plantwin.css").read_text())
+SCRIPTS, SHEETS = ["fidelity.js", "health.js", "plantwin.js"], ["plantwin.css", "twinhealth.css"]
+
+
+def test_few_short_scripts_no_build_step_nothing_from_the_network() -> None:
+    assert sorted(path.name for path in ASSETS.iterdir()) == sorted(SCRIPTS + SHEETS)
+    for name in SCRIPTS:
+        assert (ASSETS / name).read_text().count("\n") <= 600
+    addresses = re.findall(r"https?://[^\s\"')]+", "".join((ASSETS / name).read_text() for name in SCRIPTS + SHEETS))
     assert set(addresses) <= {"http://www.w3.org/2000/svg"}
-    for moving in ("gradient(to", "linear-gradient(90", "@keyframes", "animation", "transition"):
-        assert moving not in (ASSETS / "plantwin.css").read_text()
+    for name in SHEETS:
+        for moving in ("gradient(to", "linear-gradient(90", "@keyframes", "animation", "transition"):
+            assert moving not in (ASSETS / name).read_text()
+
+
+def test_the_sheet_of_one_page_comes_after_that_of_all() -> None:
+    """Dash links the assets in the order of their names, and of two rules that are as exact the later one holds."""
+    assert sorted(SHEETS) == SHEETS
+    assert SHEETS[0] == "plantwin.css"

@@ -59,11 +59,14 @@ def test_the_folder_of_a_running_demo_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_every_part_is_its_own_plantwin_process(tmp_path: Path) -> None:
-    made = parts(Options(data=tmp_path, port=8123), 1, (2, 3), 4)
-    assert [part.name for part in made] == ["broker", "ingest", "twin", "dashboard", "plant", "gateway", "advise"]
+    made = parts(Options(data=tmp_path, port=8123), 1, (2, 3), (4, 5))
+    assert [part.name for part in made] == "broker ingest twin dashboard plant cable gateway advise".split()
     for part in made:
         assert part.argv[1:4] == ("-m", "plantwin", part.name)
         assert part.argv[-2:] == ("--data", str(tmp_path))
+    by_name = {part.name: part.argv for part in made}
+    assert by_name["cable"][4:8] == ("--port", "5", "--broker", "127.0.0.1:1")
+    assert "127.0.0.1:5" in by_name["gateway"], "the gateway reaches the broker across the cable only"
 
 
 class FakeApi(TwinApi):

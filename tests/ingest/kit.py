@@ -94,6 +94,7 @@ class Publisher:
     obedient: bool = True
     outbox: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     heard: list[tuple[str, Any]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)  # topics of what the broker handed out as retained
     hw: int = 0
     _next: int = 1
     _client: mqtt.Client = field(init=False)
@@ -131,6 +132,8 @@ class Publisher:
         kind = message.topic.split("/")[6]
         payload = parse(kind, bytes(message.payload)) if message.payload else None
         self.heard.append((message.topic, payload))
+        if message.retain:
+            self.stored.append(message.topic)
         if payload is None or not self.obedient:
             return
         with self._lock:

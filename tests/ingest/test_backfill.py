@@ -272,7 +272,7 @@ def test_an_opc_ua_server_with_history_is_read_with_its_qualities(tmp_path: Path
     thread = threading.Thread(target=lambda: asyncio.run(_serve(port, ready, stop)))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(120)
         mapping = {"ns=2;s=Turn.Temp": Target("turn/temp")}
         plan = Plan(tmp_path, "opcua-history", f"opc.tcp://127.0.0.1:{port}/", mapping, SITE, DAY, DAY + 2 * DAY_MS)
         report = run(plan)

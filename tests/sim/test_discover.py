@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sim.discover import discover, kaplan_meier
+from sim.discover import HUNDREDTHS, Weighing, discover, kaplan_meier
 from sim.draft import open_text, plant_file
 from sim.eventlog import EventLogError, activity_id, read
 from sim.plantfile import load
@@ -109,3 +110,51 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 def test_activity_ids() -> None:
     assert activity_id("SETUP     Turning & Milling") == activity_id("Turning & Milling") == "turning-milling"
     assert open_text(frozenset({6, 7, 8, 23, 24})) == "Mon 06:00-09:00, Mon 23:00-24:00, Tue 00:00-01:00"
+
+
+def test_without_options_weighing_is_counting_once(tmp_path: Path) -> None:
+    log, until = read(small_log(tmp_path)), datetime(2012, 1, 23)
+    plain, weighed = discover(log, until), discover(log, until, weighing=Weighing(until))
+    for name, center in plain.centers.items():
+        assert weighed.centers[name].work == center.work
+        assert weighed.centers[name].moves == center.moves
+        assert {k: round(n / HUNDREDTHS) for k, n in weighed.centers[name].next.items()} == dict(center.next)
+    assert weighed.arrivals_per_hour == plain.arrivals_per_hour
+
+
+def test_old_reports_count_less_and_none_is_impossible(tmp_path: Path) -> None:
+    rows = []
+    for day in range(2, 30):  # orders go from the saw to milling until the 22nd, then to lapping
+        target = "Milling" if day < 22 else "Lapping"
+        rows += [f"A{day},Saw,Ann,2012-01-{day:02d} 06:00,2012-01-{day:02d} 07:00,D"]
+        rows += [f"A{day},{target},Bob,2012-01-{day:02d} 08:00,2012-01-{day:02d} 10:00,D"]
+        rows += [f"A{day},Packing,Ann,2012-01-{day:02d} 12:00,2012-01-{day:02d} 12:30,D"]
+    log, until = read(write(tmp_path, rows)), datetime(2012, 1, 30)
+    found = discover(log, until, weighing=Weighing(until, timedelta(days=2), grain=20))
+    ways = found.centers["saw"].next
+    # half-lives of 2 days: what began in the last eight days has 15/16 of the weight
+    assert ways["lapping"] / ways.total() == pytest.approx(15 / 16, abs=0.03)
+    drawn = discover(log, until, weighing=Weighing(until, timedelta(days=0.2), np.random.default_rng(1)))
+    assert 0 < drawn.centers["saw"].next["milling"] < 3  # seen once upon a time: hundredths of an observation
+    (tmp_path / "draft.yaml").write_text(plant_file(drawn, "small", "a test"), encoding="utf-8")
+    assert load(tmp_path / "draft.yaml").products
+
+
+def test_a_bootstrap_varies_as_the_number_of_observations_says(tmp_path: Path) -> None:
+    log, until = read(small_log(tmp_path)), datetime(2012, 1, 23)
+    rng = np.random.default_rng(3)
+    rates = [discover(log, until, weighing=Weighing(until, rng=rng)).arrivals_per_hour for _ in range(300)]
+    plain = discover(log, until).arrivals_per_hour
+    assert np.mean(rates) == pytest.approx(plain, rel=0.08)
+    assert np.std(rates) / plain == pytest.approx(10**-0.5, rel=0.15)  # of ten orders: Poisson
+
+
+def test_orders_that_go_elsewhere_can_be_kept_apart(tmp_path: Path) -> None:
+    log = read(write(tmp_path, [
+        f"A{day},Saw,Ann,2012-01-{day:02d} 06:00,2012-01-{day:02d} 07:00,D" for day in range(2, 30)
+    ] + [f"A{day},Packing,Ann,2012-01-{day:02d} 12:00,2012-01-{day:02d} 12:30,D" for day in range(9, 30)]))  # fmt: skip
+    found = discover(log, datetime(2012, 1, 30))
+    assert found.centers["saw"].abandoned > 0
+    (tmp_path / "draft.yaml").write_text(plant_file(found, "small", "a test", gone="gone"), encoding="utf-8")
+    assert "gone" in {s.id for s in load(tmp_path / "draft.yaml").stations}
+    assert "gone" not in plant_file(found, "small", "a test").split("\nproducts:")[1]

@@ -134,3 +134,14 @@ def test_the_record_rebuilt_from_the_log_is_the_same() -> None:
     assert {n.place for n in watch.drift.notices} == {"wip", "output", "backlog", "out/cut"}
     assert all(n.up and n.t > 40 * STEP for n in watch.drift.notices)
     assert len(watch.drift.notices) == 4, "an open notice is not repeated"
+
+
+def test_the_newest_rows_of_a_series_and_the_tenths_of_all_ranks() -> None:
+    scores = record(n=60)
+    rows = scores.newest(["wip", "nobody"], 7)
+    assert [row["t"] for row in rows] == [STEP * (54 + i) for i in range(7)]
+    assert {row["name"] for row in rows} == {"wip"}
+    found = scores.summary()["ranks"]
+    assert sum(found) == 60 * len(NAMES)
+    assert uniform([(i + 0.5) / 10 for i, k in enumerate(found) for _ in range(k)]) > 0.01  # type: ignore[operator]
+    assert record(shift=8.0).ranks()[0] > 60 * len(NAMES) / 2, "forecasts that are far too high"

@@ -13,8 +13,9 @@ from sim.compile import Compiled, compile_plant
 from sim.discover import Center, Discovery
 from sim.draft import plant_file
 from sim.facts import rows_from_facts
+from sim.kernel import run
 from sim.plantfile import load
-from twin.orders import DAY_MS, OrderBook, ensemble
+from twin.orders import DAY_MS, OrderBook, ensemble, open_marks, wip_by_center
 
 HOUR = 3_600_000
 EVENTS = [
@@ -135,6 +136,29 @@ def test_an_order_at_work_stands_in_a_unit(tmp_path: Path) -> None:
     assert unit.worked == 3600
     rows = rows_from_facts(compiled, member, 1, 3)
     assert (compiled.layout.view(rows, "wip") == 1).all()
+
+
+def test_rows_tell_which_orders_are_still_open_and_where_they_were_last_reported(tmp_path: Path) -> None:
+    compiled, draft = compiled_draft(tmp_path), found()
+    b = book(
+        [
+            (ms(13), "report_start", "A", "turning"),
+            (ms(14), "report_complete", "A", "turning"),
+            (ms(18), "report_start", "B", "packing"),
+        ]
+    )
+    facts = ensemble(b, compiled, draft, ms(18.5), 1, 7)[0]
+    rows = rows_from_facts(compiled, facts, 1, 20)
+    assert open_marks(rows, compiled, 2).all()
+    names = sorted(draft.centers)
+    # A is ready in front of closed lapping: the book still has it at turning (nothing else leads to lapping)
+    assert facts.queues["lapping"]
+    assert (wip_by_center(rows, compiled, draft, 1) == [[0, 1, 1]] * 20).all()
+    assert names == ["lapping", "packing", "turning"]
+    run(rows, compiled, facts.tick + 2 * 3600)
+    still = open_marks(rows, compiled, 2)
+    assert still[:, 0].all()
+    assert not still[:, 1].any()  # packing takes an hour
 
 
 def test_the_bundled_machine_shop_takes_an_order_book() -> None:
