@@ -22,23 +22,24 @@ def bar(share: float, text: str, begin: float) -> None:
     left = (time.monotonic() - begin) * (1 / share - 1) if share > 0.02 else 0.0
     tail = f" {left:4.0f} s left" if left else ""
     if sys.stderr.isatty():
-        print(f"\r[{'#' * width}{'.' * (40 - width)}] {share:6.1%}  {text}{tail}  ", end="", file=sys.stderr, flush=True)
+        drawn = f"\r[{'#' * width}{'.' * (40 - width)}] {share:6.1%}  {text}{tail}  "
+        print(drawn, end="", file=sys.stderr, flush=True)
 
 
 def told(outcome: Outcome) -> str:
     """The outcome for a person."""
     v = outcome.verdict
     slowest = max((s for many in outcome.back_s.values() for s in many), default=0.0)
+    kills = ", ".join(f"{kind} {n}" for kind, n in sorted(outcome.kills.items()))
     lines = [
-        f"{v.readings} readings and {v.events} events in {v.messages} numbered messages, {outcome.seconds} s,"
-        f" broker {outcome.broker}",
-        f"kill -9: {sum(outcome.kills.values())} ({', '.join(f'{k} {n}' for k, n in sorted(outcome.kills.items()))});"
-        f" slowest to come back {slowest} s",
+        f"{v.readings} readings and {v.events} events in {v.messages} numbered messages, broker {outcome.broker}",
+        f"{outcome.seconds} s, of them {outcome.drain_s} s until the outbox was empty at the end",
+        f"kill -9: {sum(outcome.kills.values())} ({kills}); slowest to come back {slowest} s",
         f"network: {outcome.network}",
         f"lost {v.lost}, doubled {v.doubled}, altered {v.altered}, out of order {v.out_of_order}, gap records {v.gaps}",
-        f"journal rows {outcome.rows}, of them in the archive only {outcome.trimmed};"
-        f" in Parquet {v.stored_readings} readings, doubled {v.stored_doubled}, missing {v.stored_missing}",
-        f"read off the fieldbus but never numbered (in a killed gateway's memory): {v.unread} in {v.unread_runs} stretches",
+        f"journal rows {outcome.rows}, of them in the archive only {outcome.trimmed}",
+        f"readings in Parquet {v.stored_readings}, doubled {v.stored_doubled}, missing {v.stored_missing}",
+        f"never numbered, in a killed gateway's memory or on the way to it: {v.unread} readings of the fieldbus",
         f"state hash live {outcome.hash_live}, replayed {outcome.hash_replay}",
     ]
     return "\n".join(lines + v.wrong)

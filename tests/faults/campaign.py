@@ -78,8 +78,7 @@ def schedule(plan: Plan) -> list[tuple[float, str]]:
 async def _kill_all(rig: Rig, bus: Bus, plan: Plan, outcome: Outcome) -> None:
     steps, rnd = plan.steps, random.Random(plan.seed + 1)
     for share, name in schedule(plan):
-        while len(bus.floor.times) < share * steps:
-            await asyncio.sleep(0.01)
+        await bus.reach(share * steps)
         await asyncio.sleep(rnd.random() * 0.1)
         outcome.back_s.setdefault(name, []).append(round(await rig.kill(name), 2))
         outcome.kills[name] = outcome.kills.get(name, 0) + 1
@@ -100,7 +99,7 @@ async def _drain(rig: Rig, seconds: float) -> None:
 
 
 async def _end(rig: Rig, outcome: Outcome) -> None:
-    """Everything decently to its end: the gateway's last words are journaled, the journal is compacted, the hash told."""
+    """Everything decently to its end: the last words are journaled, the journal is compacted, the hash is told."""
     for name in ("gateway", "ingest"):
         code = await rig.stop(name)
         assert code == 0, f"{name} ended with {code}: {rig.tail(name)}"

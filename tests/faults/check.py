@@ -156,7 +156,8 @@ def _contents(
                     verdict.told_again += 1
                 elif floor.times[n] != t:
                     verdict.altered += 1
-                    verdict.say(f"{source} {number}: {tag_name(k)} step {n} at {t - ORIGIN}, not {floor.times[n] - ORIGIN}")
+                    when = f"at {t - ORIGIN}, not {floor.times[n] - ORIGIN}"
+                    verdict.say(f"{source} {number}: {tag_name(k)} step {n} {when}")
                 else:
                     newest[k] = n
                     seen[k][n] = 1
@@ -179,7 +180,7 @@ def _check_store(data: Path, verdict: Verdict, expected: int) -> None:
     manifest.close()
     table = f"read_parquet({files!r}, hive_partitioning=false)"
     sql = f"SELECT count(*), count(DISTINCT (pos, k)) FROM {table} WHERE kind IN ('data', 'hist')"
-    (row,) = duckdb.sql(sql).fetchall()
+    (row,) = duckdb.connect().execute(sql).fetchall()
     verdict.stored_readings = int(row[0])
     verdict.stored_doubled = int(row[0]) - int(row[1])
     verdict.stored_missing = expected - int(row[1])

@@ -1,4 +1,4 @@
-"""A plant whose content is known: every reading tells its tag and its number, so that none can be lost or altered unseen."""
+"""A plant whose content is known: every reading tells its tag and number, so that none is lost or altered unseen."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Floor:
         return {"t": self.times[-1], "v": self._of(len(self.times) - 1), "all": True}
 
     def write(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return {"refused": "read only"}
+        return {"refused": f"read only: {request.get('tag')}"}
 
     def heartbeat(self, n: int) -> None:
         pass
@@ -101,6 +101,13 @@ class Bus(FieldbusServer):
         """Is there a listener that keeps up?"""
         sizes = [writer.transport.get_write_buffer_size() for writer in self._clients]
         return bool(sizes) and max(sizes) < MAX_UNREAD
+
+    async def reach(self, step: float) -> None:
+        """Return when that step has been given."""
+        while True:
+            if len(self.floor.times) >= step:
+                return
+            await asyncio.sleep(0.01)
 
     async def run(self, steps: int, readings_per_s: float) -> None:
         """Give `steps` steps at that rate at most."""

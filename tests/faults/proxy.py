@@ -147,7 +147,7 @@ class FaultProxy:
         self._pipes.add(pipe)
         self.counts["connections"] += 1
         try:
-            ways = [asyncio.create_task(self._carry(*way)) for way in ((reader, far, pipe), (far_reader, writer, pipe))]
+            ways = [asyncio.create_task(self._carry(*way)) for way in ((reader, far), (far_reader, writer))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
@@ -157,7 +157,7 @@ class FaultProxy:
             for end in (writer, far):
                 end.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pipe: _Pipe) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(CHUNK):
                 await self._open.wait()
