@@ -7,7 +7,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -54,7 +54,7 @@ def rubbish(rnd: random.Random) -> Message:
     """One of all kinds of what is wrong, its size up to a megabyte."""
     valid = good(rnd.randrange(10**6)).body
     name = b"x" * rnd.choice((300, MAX_BYTES + 1))
-    kinds = [
+    kinds: list[Callable[[], tuple[str, bytes]]] = [
         lambda: (f"{CELL}/data", rnd.randbytes(rnd.randrange(200))),
         lambda: (f"{CELL}/data", valid[: rnd.randrange(len(valid))]),
         lambda: (f"{CELL}/data", valid.replace(b'"q":[0', b'"q":[9')),
@@ -90,8 +90,8 @@ def batches(storm: int, per_good: int, seed: int) -> Iterator[list[Message]]:
         yield [*(rubbish(rnd) for _ in range(per_good)), good(number)]
 
 
-def storm(count: int, seed: int = 1) -> dict[str, float | dict[str, int]]:
-    """`count` bad messages, four for each good one; p99 of a good one's own work in calm and in the storm."""
+def storm(count: int, seed: int = 1) -> tuple[dict[str, float], dict[str, int]]:
+    """`count` bad messages, four for each good one: figures (p99 of a good one's own work among them), and reasons."""
     intake, calm, rough = born(), Times(), Times()
     for number in range(1, 1001):
         _timed(intake, good(number), calm)
@@ -103,11 +103,12 @@ def storm(count: int, seed: int = 1) -> dict[str, float | dict[str, int]]:
         if n == count // 40:
             first = resident_kb()  # everything that is bounded has been filled
     reasons = dict(intake.ledger.rejected)
-    return {
+    figures: dict[str, float] = {
         "bad": sum(reasons.values()), "good": len(rough.ms), "taken": intake.ledger.source(CELL).accepted - 1,
         "hw": intake.marks[CELL, "e1"].hw, "calm_p99_ms": calm.p99(), "storm_p99_ms": rough.p99(),
-        "grown_kb": resident_kb() - first, "sources": len(intake.ledger.sources), "reasons": reasons,
+        "grown_kb": resident_kb() - first, "sources": len(intake.ledger.sources),
     }  # fmt: skip
+    return figures, reasons
 
 
 def _timed(intake: Intake, message: Message, times: Times) -> None:

@@ -135,7 +135,7 @@ LINES = st.dictionaries(
 )
 
 
-@FEW
+@settings(FEW, max_examples=15)
 @given(st.lists(LINES, max_size=6), st.lists(st.tuples(WORDS, BODY), max_size=4))
 def test_the_gateway_between_a_mad_fieldbus_and_a_mad_twin(
     tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], words: list[tuple[str, bytes]]
