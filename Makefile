@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint lock.txt
 DEMO_PORT ?= 8050
 
-.PHONY: help setup demo check test equality system clean
+.PHONY: help setup demo check test equality faults system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,12 @@ equality: $(VENV)/dev ## compare every engine on a thousand random plants
 	@for engine in $(ENGINES); do \
 		$(BIN)/python -m tests.sim.equality --engine $$engine --seeds $(SEEDS) --until $(UNTIL) || exit $$?; \
 	done
+
+# A million readings of known content through the real processes while these are killed and cut off: under ten minutes.
+READINGS ?= 1000000
+KILLS ?= 25
+faults: $(VENV)/dev ## a line under fire: nothing lost, nothing twice
+	@$(BIN)/python -m tests.faults --readings $(READINGS) --kills $(KILLS)
 
 # Programs of the system that some tests want. Without them those tests are skipped and say so.
 system:

@@ -117,7 +117,11 @@ class Commander:
     async def _handle(self, arrival: Arrival, root: str) -> None:
         if not arrival.payload:
             return  # a retained command being cleared
-        ident = parse_topic(arrival.topic).id
+        try:
+            ident = parse_topic(arrival.topic).id
+        except WireError:  # nobody can be told: an answer's topic would be no topic either
+            self.refused["malformed"] = self.refused.get("malformed", 0) + 1
+            return
         try:
             cmd: Cmd = parse("cmd", arrival.payload)
         except WireError as error:

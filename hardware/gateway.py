@@ -29,7 +29,7 @@ from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
 from hardware.tagbus import CLOCK_TAGS, TagBus
-from hardware.uplink import Uplink, make_link
+from hardware.uplink import Uplink, load_news, make_link
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
     BAD,
@@ -95,6 +95,7 @@ class Gateway:
         self._linked = False
         self._watched = False
         self._disk_says = ""
+        self._degraded: set[str] = set()
         self._next = dict.fromkeys(("beat", "snapshot", "lease", "mapped"), 0.0)
         self._beat = 0
         known = store.get("plant_time")
@@ -381,6 +382,8 @@ class Gateway:
             self._next["beat"] = now + HEARTBEAT_S
             self._beat += 1
             self.bus.heartbeat(self._beat)
+            for news in load_news(self.uplinks.values(), self._degraded):
+                say("gateway", news)
         if now >= self._next["lease"] and self._watched:
             self._next["lease"] = now + 0.2
             self._later(self.commander.end_leases())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -18,13 +18,16 @@ from typing import Any
 from hardware.link import Hooks, Link, Will
 from hardware.outbox import Message, Outbox, Pending
 from ingest.tls import Tls
-from ingest.wire import Ack, Birth, PlantTime, Req, Status, Tag, encode, topic
+from ingest.wire import UNCERTAIN, Ack, Birth, PlantTime, Req, Status, Tag, encode, topic
 
 WINDOW = 200
 """Messages handed to the connection and not yet acknowledged by the broker; more wait in the outbox."""
 GRACE_S = 0.3
 """After connecting: time for the retained acknowledgement to arrive before the backlog is sent."""
 STALL_S = 10.0
+CALM_S = 10.0
+"""So long after more came than could be sent live, values are still told newest first, once a `COALESCE_S` a tag."""
+COALESCE_S = 1.0
 MAX_COLUMN = 100
 MAX_WAITING = 1000
 
@@ -39,6 +42,7 @@ class Counts:
     requests: int = 0
     bad: int = 0
     discarded: int = 0  # never numbered, because the disk could not be written
+    coalesced: int = 0  # readings that a newer one of the same tag replaced before they were numbered
 
 
 class Uplink:
@@ -53,6 +57,8 @@ class Uplink:
         self.plant_time: PlantTime | None = None
         self.online = False  # the twin's
         self._columns: list[tuple[int, int, float, int]] = []
+        self._place: dict[int, int] = {}  # alias -> its place in the columns, while degraded
+        self._degraded_until = 0.0
         self._pending: list[Pending] = []
         self._since: float | None = None
         self._fresh: deque[Message] = deque()
@@ -67,9 +73,17 @@ class Uplink:
     # readings in -------------------------------------------------------------------------------
 
     def value(self, t: int, name: str, value: float, quality: int) -> None:
-        """One reading of a tag of the birth."""
+        """One reading of a tag of the birth; while degraded the newest takes the place of one not yet numbered."""
         self.values[name] = (value, quality)
-        self._columns.append((self.alias[name], t, value, quality))
+        alias = self.alias[name]
+        if self.degraded and (place := self._place.get(alias)) is not None:
+            if self._columns[place][3] == UNCERTAIN:  # a count that may have been reset stays so
+                quality = max(quality, UNCERTAIN)
+            self._columns[place] = (alias, t, value, quality)
+            self.counts.coalesced += 1
+            return
+        self._place[alias] = len(self._columns)
+        self._columns.append((alias, t, value, quality))
         if len(self._columns) >= MAX_COLUMN:
             self._close_columns()
         self._touch()
@@ -107,6 +121,12 @@ class Uplink:
             )
         )
         self._columns.clear()
+        self._place.clear()
+
+    @property
+    def degraded(self) -> bool:
+        """Has more come of late than could be sent while the way was open?"""
+        return time.monotonic() < self._degraded_until
 
     @property
     def waiting(self) -> int:
@@ -120,6 +140,7 @@ class Uplink:
 
     def due(self, delay_s: float) -> bool:
         """Is it time to write what waits (or a confirmation) to disk?"""
+        delay_s = max(delay_s, COALESCE_S) if self.degraded and not self._pending else delay_s
         old = self._since is not None and time.monotonic() - self._since >= delay_s
         return old or self.waiting >= 100 or self._confirmed is not None
 
@@ -219,6 +240,7 @@ class Uplink:
                 return
             self.counts.sent += 1
         if len(self._fresh) > 5 * WINDOW:
+            self._degraded_until = time.monotonic() + CALM_S
             self._backlog.append((self._fresh[0].s, self._fresh[-1].s))
             self._fresh.clear()
         if time.monotonic() >= self._not_before and not self._fresh:
@@ -278,6 +300,17 @@ class Uplink:
         elif now - self._progress > self._patience and not self._backlog:
             self._backlog.append((self.outbox.hw + 1, min(self.outbox.next - 1, self.outbox.hw + 1000)))
             self._progress, self._patience = now, min(120.0, self._patience * 2)
+
+
+def load_news(uplinks: Iterable[Uplink], known: set[str]) -> Iterator[str]:
+    """What to say of sources that now tell less than they hear, or everything again; `known` is kept up to date."""
+    for uplink in uplinks:
+        if uplink.degraded and uplink.root not in known:
+            known.add(uplink.root)
+            yield f"{uplink.root}: degraded: more comes than can be sent; of each tag the newest once a second"
+        elif not uplink.degraded and uplink.root in known:
+            known.discard(uplink.root)
+            yield f"{uplink.root}: every change is told again; {uplink.counts.coalesced} readings were replaced so far"
 
 
 def make_link(address: tuple[str, int], root: str, state_topic: str, hooks: Hooks, tls: Tls | None = None) -> Link:

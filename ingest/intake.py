@@ -46,6 +46,7 @@ class Intake:
     orphans: dict[str, str] = field(default_factory=dict)  # source -> epoch that has had no birth
     asked: dict[str, tuple[int, int]] = field(default_factory=dict)  # source -> range of the replay on its way
     clock: PlantClock | None = None
+    step: int = 0  # ms by which the machine's clock has stepped since we started: plant time does not follow it
     pending: dict[str, tuple[str, Cmd]] = field(default_factory=dict)  # commands without any answer: id -> (root, cmd)
     sparkplug: SparkplugRows | None = None
     _last: dict[str, bytes] = field(default_factory=dict)  # topic -> retained body last journaled
@@ -96,7 +97,7 @@ class Intake:
 
     def now(self, wall: int) -> int:
         """Plant ms at a wall time; wall time itself before any birth."""
-        return self.clock.at(wall) if self.clock else wall
+        return self.clock.at(wall - self.step) if self.clock else wall - self.step
 
     def _one(self, message: Message) -> None:
         topic: Topic | None = None

@@ -27,6 +27,7 @@ from ingest.outgoing import Outgoing
 from ingest.payloads import Cmd, Rec, TwinState, WireError, encode
 from ingest.readings import Manual, Tick, wall_ms
 from ingest.retention import Limits, Storage
+from ingest.steady import SteadyWall
 from ingest.tls import Tls
 from ingest.topicmap import TopicMap
 from ingest.topics import topic, twin_state_topic
@@ -42,6 +43,8 @@ LINGER_S = 0.005
 TICK_MS = 1000
 MIN_TICK_S = 0.05
 QUEUE = 20_000
+BEHIND_S = 60.0
+"""So long after a message was dropped for want of room `/healthz` says that we are degraded."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,12 @@ class Service:
         self.journal = Journal(settings.data / "journal.db")
         self.sparkplug = self._sparkplug(settings) if settings.sparkplug else None
         self.storage = Storage(settings.data, self.journal, settings.limits)
+        self.steady = SteadyWall()
         self.intake = self._intake()
         self.asking = Asking(settings.wait_s)
         self.trouble: str | None = None
         self.overflow = 0
+        self._behind = -BEHIND_S  # when we last had to drop a body
         self._queue: queue.SimpleQueue[Message | Job | _Up] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -123,6 +128,7 @@ class Service:
     def _intake(self) -> Intake:
         """The intake as the journal knows it."""
         intake = Intake.restore(self.settings.line, self.settings.topics, self.journal)
+        intake.step = self.steady.step
         if self.sparkplug is not None:
             self.sparkplug.attach(intake, self.settings.line, self.journal)
         return intake
@@ -150,6 +156,7 @@ class Service:
         """On paho's thread: only queue. When full, the body is dropped and counted; it will be asked for again."""
         if self._queue.qsize() >= self.settings.queue:
             self.overflow += 1
+            self._behind = time.monotonic()
             if message.qos:  # keeps its place in the order of acknowledgements
                 self._queue.put(message._replace(topic="", body=b""))
             return
@@ -173,9 +180,17 @@ class Service:
             "pos": self.journal.last(),
             "queue": self._queue.qsize(),
             "overflow": self.overflow,
+            "degraded": self._degraded(),
             **({"sparkplug": self.sparkplug.connected()} if self.sparkplug is not None else {}),
             "t": self.intake.now(wall_ms()),
         }
+
+    def _degraded(self) -> str:
+        """In words what is not as it should be although we go on, "" when all is."""
+        if time.monotonic() - self._behind < BEHIND_S:
+            return f"more came than could be written: {self.overflow} messages were dropped and are asked for again"
+        waiting = self._queue.qsize()
+        return f"{waiting} messages wait to be written" if waiting > self.settings.queue // 2 else ""
 
     def publish_rec(self, rec: Rec | None) -> bool:
         """Publish the recommendation in force (retained), or clear it."""
@@ -298,14 +313,22 @@ class Service:
         new = self.intake.supply(job.payload, job.body, wall)
         return {"doc": job.payload.doc, "version": job.payload.version, "duplicate": not new}
 
+    def _look_at_clock(self) -> None:
+        """Plant time goes on by the monotonic clock when the machine's own steps; a restart takes the new time over."""
+        step = self.steady.stepped()
+        if step is not None:
+            log.warning("the machine's clock is %.1f s off since it stepped; plant time goes on unmoved", step / 1000)
+            self.intake.step = step
+
     def _tick(self) -> None:
         """A row for every second of plant time, at most every 50 ms of wall time: time itself is in the journal."""
+        self._look_at_clock()
         now = time.monotonic()
         clock = self.intake.clock
         if clock is None or now < self._next_tick:
             return
         wall = wall_ms()
-        t = clock.at(wall) // TICK_MS * TICK_MS
+        t = self.intake.now(wall) // TICK_MS * TICK_MS
         if t == self._last_tick:
             self._next_tick = now + min(1.0, (TICK_MS / clock.speed) / 4000)
             return

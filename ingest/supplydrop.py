@@ -147,7 +147,10 @@ def read_rows(path: Path) -> list[tuple[int, Supply]]:
     except csv.Error:
         dialect = csv.excel
     reader = csv.DictReader(io.StringIO(text), dialect=dialect, strict=True)
-    head = [name.strip() for name in reader.fieldnames or []]
+    try:
+        head = [name.strip() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise Rejected([(1, f"the head cannot be read: {error}")]) from None
     strange = [name for name in head if name not in FIELDS]
     if strange or not {"doc", "version", "kind", "issued"} <= set(head):
         raise Rejected([(1, f"expected a head of doc, version, kind, issued and of {', '.join(FIELDS)}; found {head}")])

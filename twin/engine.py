@@ -70,7 +70,7 @@ class Engine:
         self.rows = 0
         self._seq = 0
         self._reader: JournalReader | None = None
-        self._recv = 0
+        self._recv, self._heard = 0, 0.0
         self._saved = time.monotonic()
         self._scored = max((check["made"] for check in self.watch.scores.waiting), default=0)
 
@@ -111,6 +111,7 @@ class Engine:
                     self._recv = max(self._recv, row.recv)
             total += len(rows)
             self.rows += len(rows)
+            self._heard = time.monotonic()
 
     def _read(self) -> list[Any]:
         path = self.settings.data / "journal.db"
@@ -150,8 +151,12 @@ class Engine:
     # the present -----------------------------------------------------------------------------
 
     def age_s(self) -> float:
-        """Wall seconds since the newest row was received by ingest."""
-        return max(self._wall() - self._recv, 0) / 1000 if self._recv else float("inf")
+        """Wall seconds since the newest row was received by ingest, and no less than we have waited for one since.
+
+        The second is what holds when the machine's clock steps back.
+        """
+        since = max(self._wall() - self._recv, 0) / 1000
+        return max(since, time.monotonic() - self._heard) if self._recv else float("inf")
 
     def stale(self) -> str:
         """Why the data are stale, "" when they are not."""

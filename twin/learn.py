@@ -38,9 +38,9 @@ class Learner:
 
     def __init__(self, topology: Topology, learned: Learned | None = None) -> None:
         self.topology, self.hours = topology, Hours(topology.plant)
-        self.learned = learned or Learned()
+        self.learned = Learned() if learned is None else learned
         self._came: dict[str, set[int]] = {}
-        if not self.learned.units:
+        if learned is None:  # not: has it no units, as a plant without stations never has
             self.begin_anew()
 
     def begin_anew(self) -> None:

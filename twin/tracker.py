@@ -65,6 +65,13 @@ class Source(msgspec.Struct):
         return max(self.newest - self.first + 1 - self.seen - self.gap, 0) if self.first >= 0 else 0
 
 
+class _Head(msgspec.Struct):
+    """What is looked at before anything else of a snapshot: another version may hold anything else."""
+
+    version: int
+    plant: str
+
+
 class Snapshot(msgspec.Struct):
     """Everything a tracker needs to go on after journal position `pos`."""
 
@@ -313,13 +320,16 @@ class Tracker:
     def restore(cls, plant: Plant, data: bytes, forget_ms: int = 0) -> Tracker:
         """A tracker from `snapshot`; ValueError when it is of another plant file or version."""
         try:
+            head = msgspec.msgpack.decode(data, type=_Head)
+            if head.version != SNAPSHOT_VERSION or head.plant != plant_key(plant):
+                raise ValueError(
+                    "tracker snapshot is of another plant file or version; the journal is replayed instead"
+                )
             kept = msgspec.msgpack.decode(data, type=Snapshot)
         except msgspec.DecodeError as error:
             raise ValueError(
                 f"tracker snapshot cannot be read ({error}); delete it, the journal is replayed instead"
             ) from error
-        if kept.version != SNAPSHOT_VERSION or kept.plant != plant_key(plant):
-            raise ValueError("tracker snapshot is of another plant file or version; the journal is replayed instead")
         tracker = cls(plant, forget_ms)
         kept.learned.forget_ms = forget_ms
         tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent

@@ -104,6 +104,7 @@ def test_one_wrong_line_and_nothing_of_the_file_is_taken(drop: Drop) -> None:
         (b"\xff\xfe", "expected UTF-8"),
         (b"", "expected a head"),
         (b"doc,version,kind,issued,colour\n", "expected a head"),
+        (b'"doc,version\n', "the head cannot be read"),
         (HEAD.encode() + b'"PO-1,1\n', "line"),
     ],
 )
