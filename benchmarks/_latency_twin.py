@@ -37,7 +37,7 @@ def main(data: str, plant: str) -> None:
                 if row.kind == "data":
                     sent.append(msgspec.json.decode(row.body, type=Data).t0)
         if sent:
-            _ = tracker.state.t  # what is believed now, late readings in their place
+            _ = tracker.glance.t  # what a frame shows
             now = time.time_ns() // 1_000_000
             print(json.dumps([now - t for t in sent]), flush=True)
         time.sleep(max(POLL_EVERY_S - (time.monotonic() - began), 0.001))

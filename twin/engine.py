@@ -170,7 +170,7 @@ class Engine:
     def present(self, *, with_hash: bool = False) -> Present:
         """What decisions need to know of the newest state."""
         with self.lock:
-            state = self.tracker.state
+            state = self.tracker.state if with_hash else self.tracker.glance
             units = zip(self.plant.stations, state.stations, strict=True)
             return Present(
                 t=state.t,
@@ -204,7 +204,7 @@ class Engine:
                 paused=self.book.paused,
                 advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why},
             )
-            self.frame = views.frame(self.tracker.topology, self.tracker.state, around)
+            self.frame = views.frame(self.tracker.topology, self.tracker.glance, around)
             return self.frame
 
     def certificate(self) -> dict[str, Any]:
@@ -303,7 +303,9 @@ class Engine:
     def settle_scores(self) -> None:
         """Score the forecasts whose time has come."""
         with self.lock:
-            state = self.tracker.state
+            state = self.tracker.glance
+            if self.tracker.behind:
+                return  # what came late may change what is scored: when it is in its place
             if self._scored > state.t:
                 self.scores.drop_after(state.t)
             self._scored = state.t
@@ -330,9 +332,9 @@ class Engine:
     def progress(self) -> None:
         """Expiry, withdrawal, commands, and the effects whose horizon has ended."""
         with self.lock:
-            if not self.tracker.state.t:
-                return
             now = self.present()
+            if not now.t:
+                return
             self.book.tick(now)
             due = overdue(self.book.in_status("confirmed"), now.t)
             if not due or now.stale:

@@ -9,6 +9,7 @@ size: the state is a function of the rows alone, and inside the window not even 
 from __future__ import annotations
 
 import bisect
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ WINDOW_MS = 300_000
 """Lateness window in plant ms."""
 SETTLE_MS = WINDOW_MS // 2
 """What has left the window is settled at whole multiples of this: when does not depend on the order of the rows."""
+MOST_BEHIND_S = 30.0
+"""Longest wall time for which a glance may do without late readings."""
 SNAPSHOT_VERSION = 4
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
@@ -112,6 +115,7 @@ class Tracker:
         self._recent: list[Obs] = []
         self._newest: dict[str, int] = {}  # when the newest reading of each tag held
         self._dirty = False
+        self._rewind_at = 0.0  # monotonic: until then a glance does without late readings
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
         self._settled = 0
@@ -133,6 +137,25 @@ class Tracker:
         return self._head
 
     @property
+    def behind(self) -> bool:
+        """Have late readings come that are not in their place yet?"""
+        return self._dirty
+
+    @property
+    def glance(self) -> TwinState:
+        """What is believed now, for a look. While late readings come in they may be missing from it for a second, or
+        for ten times what the last rewind took, so that a backlog does not hold up the present; `state` has all.
+        """
+        if self._dirty and time.monotonic() < self._rewind_at:
+            return self._head
+        rewinds, began = self._dirty, time.monotonic()
+        found = self.state
+        if rewinds:
+            now = time.monotonic()
+            self._rewind_at = now + min(max(1.0, 10 * (now - began)), MOST_BEHIND_S)
+        return found
+
+    @property
     def holes(self) -> int:
         return sum(source.holes for source in self.sources.values())
 
@@ -145,8 +168,7 @@ class Tracker:
             self._source(row)
             observations = self._observations(row)
         except (WireError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError):
-            count(self._base, "rows_not_understood")
-            count(self._head, "rows_not_understood")
+            self._counted("rows_not_understood")
             return self
         if row.kind == "tick" and self.now and row.t < self.now - WINDOW_MS:
             self._step_back(row.t)
@@ -268,23 +290,26 @@ class Tracker:
         if self.now and obs.t > self.now + 60_000 and obs.rank != TICK:
             obs.t = self.now  # a clock that runs ahead: the check flags it by its stamp
         if obs.t <= self._base.t:
-            count(self._base, "late")
-            self._dirty = True
+            self._counted("late")
             if obs.rank in EVENTS or obs.rank == TICK:
                 return  # what it counted is asserted by the next counter
             if obs.rank in READINGS and obs.stamped < self._newest.get(obs.name, 0):
-                count(self._base, "history_only")
+                self._counted("history_only")
                 return  # the newest value of the tag has come before it, as after an outage: live before history
             obs.t = self._base.t + 1
         if obs.rank in READINGS:
             self._newest[obs.name] = max(self._newest.get(obs.name, 0), obs.stamped)
         if not self._recent or obs.key > self._recent[-1].key:
             self._recent.append(obs)
-            if not self._dirty:
-                apply_observation(self.topology, self._head, obs)
+            apply_observation(self.topology, self._head, obs)  # also before a rewind that is due: see `glance`
         else:
             bisect.insort(self._recent, obs, key=lambda o: o.key)
             self._dirty = True
+
+    def _counted(self, what: str) -> None:
+        """Something that moves nothing was seen: no rewind for a count."""
+        count(self._base, what)
+        count(self._head, what)
 
     def _promote(self) -> None:
         """Observations older than the window can no longer be preceded by others: they go into the base."""

@@ -401,3 +401,44 @@ def test_a_clock_that_steps_back_keeps_what_is_believed(plant: Plant) -> None:
     assert state.counts["clock_stepped_back"] == 1
     assert state.meters.released == [3, 0]
     assert state.stocks[0].on_hand == 9
+
+
+def test_a_backlog_does_not_hold_up_a_glance(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late readings are in their place at the next rewind, at most a moment later; the present goes on meanwhile."""
+    clock = [100.0]
+    monkeypatch.setattr("twin.tracker.time.monotonic", lambda: clock[0])
+    w = begin(plant)
+    w.ticks(1, 60)
+    tracker = fold(plant, w.rows)
+
+    def more() -> None:
+        for row in w.rows:
+            tracker.apply(row)  # those known already are passed over
+
+    w.data(10, fa__on_hand=9)
+    more()
+    assert tracker.behind
+    assert tracker.glance.stocks[0].on_hand == 9  # the first one is taken in at once
+    w.data(11, fa__on_hand=8)
+    w.data(61, in__a=1)
+    more()
+    seen = tracker.glance
+    assert (seen.stocks[0].on_hand, seen.t) == (9, T0 + 61_000)  # the late one waits, the new one does not
+    clock[0] += 1.1
+    assert tracker.glance.stocks[0].on_hand == 8
+    assert not tracker.behind
+    assert tracker.state == fold(plant, w.rows).state
+
+
+def test_what_is_history_only_costs_no_rewind(plant: Plant) -> None:
+    w = begin(plant)
+    w.data(2, fa__on_hand=9)
+    w.ticks(3, 1000)
+    w.data(1001, fa__on_hand=5)
+    tracker = fold(plant, w.rows)
+    w.data(4, fa__on_hand=7)
+    for row in w.rows:
+        tracker.apply(row)
+    assert not tracker.behind
+    assert tracker.state.counts["history_only"] == 1
+    assert tracker.state == fold(plant, w.rows).state
