@@ -436,6 +436,7 @@ def test_what_is_history_only_costs_no_rewind(plant: Plant) -> None:
     w.ticks(3, 1000)
     w.data(1001, fa__on_hand=5)
     tracker = fold(plant, w.rows)
+    assert tracker.state.stocks[0].on_hand == 5  # what came in another order at one moment is in its place
     w.data(4, fa__on_hand=7)
     for row in w.rows:
         tracker.apply(row)
