@@ -75,7 +75,7 @@ class Storm:
             self.unsigned, self.forged, self.tampered, self.wrong_role, self.wrong_site, self.elsewhere,
             self.other_topic, self.off_step, self.too_soon,
             self.retained, self.replayed, self.expired, self.early, self.unknown, self.out_of_range, self.manual,
-            self.paused, self.no_plant, self.limit, self.rubbish,
+            self.paused, self.no_plant, self.limit, self.advisory, self.rubbish,
         )  # fmt: skip
 
     def shot(self) -> Shot:
@@ -131,6 +131,9 @@ class Storm:
     def expired(self) -> Shot:
         ago = self.rnd.randint(0, 10**9)
         return self._shot("expired", self.good(not_before=NOW - 2 * 10**9, expires=NOW - ago))
+
+    def advisory(self) -> Shot:
+        return self._shot("advisory", self.good(), change={"advisory": {"cap": "no heartbeat word is configured"}})
 
     def early(self) -> Shot:
         return self._shot("not_yet", self.good(not_before=NOW + self.rnd.randint(1, 500_000)))
