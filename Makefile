@@ -34,26 +34,32 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two halves at once, since one computes on one core and the other mostly waits for processes it starts; each is printed
+# Three parts at once, since one computes on one core and the others mostly wait for processes they start; each is printed
 # whole when it ends. With PYTEST='...' one run of what that names, as it goes. Services compile the kernel first, because
 # a test that starts one waits only as long as it takes with a warm cache.
-COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory
+COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory tests/twin
+WIRE := tests/hardware tests/ingest
 ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
-	@echo "two halves side by side, a quarter of an hour on two cores; each is shown when it ends"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-computing test-services
+	@echo "three parts side by side, twenty minutes on two cores; each is shown when it ends"
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-computing test-wire test-services
 else
 test: $(VENV)/dev system
 	$(BIN)/python -m pytest $(PYTEST)
 endif
 
-.PHONY: test-computing test-services
+.PHONY: test-computing test-wire test-services warm
 test-computing:
 	$(BIN)/python -m pytest $(COMPUTING)
 
-test-services:
+test-wire: warm
+	$(BIN)/python -m pytest $(WIRE)
+
+test-services: warm
+	$(BIN)/python -m pytest tests $(COMPUTING:%=--ignore=%) $(WIRE:%=--ignore=%)
+
+warm:
 	@$(BIN)/python -m tests.warm
-	$(BIN)/python -m pytest tests $(COMPUTING:%=--ignore=%)
 
 # A thousand random plants in every engine (kernel, pure Python, CUDA simulator) against the SimPy reference: about an
 # hour on two cores. ENGINES, SEEDS and UNTIL choose less; an interrupted run says with which SEEDS it goes on.
