@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class Verdict:
     events: int = 0
     told_again: int = 0  # readings that assert a value anew
     late: int = 0  # messages journaled after a newer one
+    waiting: int = 0  # not confirmed, and still in the outbox: the last words of a gateway that was stopped
     lost: int = 0
     doubled: int = 0
     altered: int = 0
@@ -66,11 +69,14 @@ def check(data: Path, outbox: Path, floor: Floor) -> Verdict:
     pile, verdict = _read(data), Verdict()
     seen = [bytearray(len(floor.times)) for _ in range(WIDTH)]
     events: Counter[int] = Counter()
+    held = _held(outbox)
     for (source, epoch), last in issued(outbox).items():
         one = pile.sources.pop((source, epoch), _Source())
         verdict.issued += last
         verdict.messages += len(one.rows)
-        missing = [n for n in range(1, last + 1) if n not in one.rows]
+        absent = [n for n in range(1, last + 1) if n not in one.rows]
+        missing = [n for n in absent if n not in held.get(source, ())]
+        verdict.waiting += len(absent) - len(missing)
         verdict.lost += len(missing)
         if missing:
             verdict.say(f"{source}: {len(missing)} numbers of 1..{last} are not there, the first {missing[0]}")
@@ -90,6 +96,17 @@ def check(data: Path, outbox: Path, floor: Floor) -> Verdict:
     verdict.unread_runs = _runs(seen)
     _check_store(data, verdict, pile.columns)
     return verdict
+
+
+def _held(outbox: Path) -> dict[str, set[int]]:
+    """The numbers of each source that the outbox still has: they would be sent at the next start."""
+    if not outbox.exists():
+        return {}
+    found: dict[str, set[int]] = {}
+    with closing(sqlite3.connect(f"{outbox.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        for source, number in db.execute("SELECT source, s FROM messages"):
+            found.setdefault(source, set()).add(int(number))
+    return found
 
 
 @dataclass
