@@ -21,7 +21,7 @@ from ingest.wire import Birth, Tag, encode
 from sim.plantfile import load
 from tests.faults.campaign import Plan, run, schedule
 from tests.faults.check import Verdict, check
-from tests.faults.floor import EVENT_EVERY, WIDTH, Floor, cell_of, plant_text, tag_name
+from tests.faults.floor import CELLS, EVENT_EVERY, WIDTH, Floor, cell_of, plant_text, tag_name
 from tests.faults.rig import KINDS
 
 ROOT = "ptw/v1/demo/machining/faults/"
@@ -135,7 +135,7 @@ def test_a_line_under_fire_loses_nothing_and_doubles_nothing(tmp_path: Path) -> 
     outcome = asyncio.run(run(tmp_path, plan))
     verdict = outcome.verdict
     assert verdict.good, verdict.wrong or verdict
-    assert verdict.waiting <= 2, "no more than the last words of each cell's gateway are still in its outbox"
+    assert verdict.waiting <= 2 * CELLS, "no more than the last words of each cell are still in the outbox"
     assert verdict.readings >= plan.readings * 0.9
     assert set(outcome.kills) == {*KINDS, "follower"}
     assert outcome.hash_live == outcome.hash_replay != ""
