@@ -110,12 +110,12 @@ def test_installed_versions_are_the_locked_ones() -> None:
 
 
 EXTRAS_OF = {
-    "twin": ("sim", "ingest"),
+    "twin": ("sim", "ingest", "experiment"),  # pictures
     "sim": ("sim", "experiment", "cluster"),
     "agents": ("sim", "train", "ingest"),
-    "ingest": ("ingest", "sim"),
+    "ingest": ("ingest", "sim", "edge"),  # the history of an OPC UA server
     "dashboard": ("dashboard",),
-    "hardware": ("edge", "sim"),
+    "hardware": ("edge", "sim", "ingest"),  # the demo's cable has an HTTP interface
     "plantwin.py": (),
 }
 """Package -> the extras whose libraries it may import directly (beside the base)."""
