@@ -42,6 +42,8 @@ WINDOW_MS = 300_000
 """Lateness window in plant ms."""
 SETTLE_MS = WINDOW_MS // 2
 """What has left the window is settled at whole multiples of this: when does not depend on the order of the rows."""
+NEAR = 64
+"""Observations between the newest and the copy from which most rewinds begin: about as dear as the copy itself."""
 MOST_BEHIND_S = 30.0
 """Longest wall time for which a glance may do without late readings."""
 SNAPSHOT_VERSION = 4
@@ -115,6 +117,8 @@ class Tracker:
         self._recent: list[Obs] = []
         self._newest: dict[str, int] = {}  # when the newest reading of each tag held
         self._dirty = False
+        self._near: TwinState | None = None  # what was believed after the first `_near_at` of the recent observations
+        self._near_at = 0
         self._rewind_at = 0.0  # monotonic: until then a glance does without late readings
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
@@ -129,12 +133,24 @@ class Tracker:
     def state(self) -> TwinState:
         """What is believed now; not to be changed by the caller."""
         if self._dirty:
-            self._head = _copy(self._base)
-            for obs in self._recent:
-                apply_observation(self.topology, self._head, obs)
-            self._dirty = False
+            self._rewind()
         self._head.learned = self._learner.learned  # one object, so that a rewind need not copy it
         return self._head
+
+    def _rewind(self) -> None:
+        """Put what came late in its place: from the near copy where that lies before it, else from the base.
+
+        Most of what is late is so by a moment (a tick or another source has overtaken it), so a copy of the state a few
+        dozen observations back saves going through the whole window again.
+        """
+        last, near = len(self._recent), self._near
+        start, self._head = (self._near_at, _copy(near)) if near is not None else (0, _copy(self._base))
+        mark = last - NEAR if near is None or last - start > 4 * NEAR else start
+        for k in range(start, last):
+            if k == mark and k > start:
+                self._near, self._near_at = _copy(self._head), k
+            apply_observation(self.topology, self._head, self._recent[k])
+        self._dirty = False
 
     @property
     def behind(self) -> bool:
@@ -182,7 +198,7 @@ class Tracker:
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
         self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
-        self._head, self._dirty, self._settled = _copy(self._base), False, 0
+        self._head, self._dirty, self._settled, self._near = _copy(self._base), False, 0, None
         self._learner.begin_anew()
 
     def _step_back(self, t: int) -> None:
@@ -190,7 +206,7 @@ class Tracker:
         self._learner.settle(self._base, self._recent, ())
         self._learner.step_back()
         self._recent, self.now, self._newest, self._settled = [], t, {}, 0
-        self._base.t = t - 1
+        self._base.t, self._near = t - 1, None
         for tag in self._base.tags.values():
             tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
         for station in self._base.stations:
@@ -303,13 +319,17 @@ class Tracker:
             self._recent.append(obs)
             apply_observation(self.topology, self._head, obs)  # also before a rewind that is due: see `glance`
         else:
-            bisect.insort(self._recent, obs, key=lambda o: o.key)
+            at = bisect.bisect_right(self._recent, obs.key, key=lambda o: o.key)
+            self._recent.insert(at, obs)
             self._dirty = True
+            if at < self._near_at:
+                self._near = None
 
     def _counted(self, what: str) -> None:
         """Something that moves nothing was seen: no rewind for a count."""
-        count(self._base, what)
-        count(self._head, what)
+        for state in (self._base, self._head, self._near):
+            if state is not None:
+                count(state, what)
 
     def _promote(self) -> None:
         """Observations older than the window can no longer be preceded by others: they go into the base."""
@@ -320,6 +340,9 @@ class Tracker:
         cut = next((i for i, obs in enumerate(self._recent) if obs.t > until), len(self._recent))
         self._learner.settle(self._base, self._recent[:cut], self._recent[cut:])
         del self._recent[:cut]
+        self._near_at -= cut
+        if self._near_at < 0:
+            self._near = None
 
     def snapshot(self) -> bytes:
         """Everything needed to go on, as bytes (msgpack)."""

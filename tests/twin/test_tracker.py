@@ -443,3 +443,21 @@ def test_what_is_history_only_costs_no_rewind(plant: Plant) -> None:
     assert not tracker.behind
     assert tracker.state.counts["history_only"] == 1
     assert tracker.state == fold(plant, w.rows).state
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 40))
+def test_asking_in_between_changes_nothing(plant: Plant, luck: random.Random, every: int) -> None:
+    """Rewinds from a near copy, from the base, over settled observations: the state is that of one straight fold."""
+    w = begin(plant)
+    for k in range(1, 260):
+        late = luck.choice((0, 0, 0, 0, 1, 2, 5, 60, 200, 900))
+        at = max(3 * k - late, 1)
+        w.data(at, **luck.choice(({"in__a": k // 2}, {"cut__a": k // 3}, {"fa__on_hand": luck.randint(0, 9)})))
+        w.tick(3 * k)
+    asked = Tracker(plant)
+    for i, row in enumerate(w.rows):
+        asked.apply(row)
+        if i % every == 0:
+            assert asked.state.t >= 0
+    assert asked.state == fold(plant, w.rows).state
