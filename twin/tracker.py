@@ -42,10 +42,13 @@ WINDOW_MS = 300_000
 """Lateness window in plant ms."""
 SETTLE_MS = WINDOW_MS // 2
 """What has left the window is settled at whole multiples of this: when does not depend on the order of the rows."""
-NEAR = 64
-"""Observations between the newest and the copy from which most rewinds begin: about as dear as the copy itself."""
+NEAR, FAR = 64, 4096
+"""Least and most observations between the newest and the copy at which most rewinds begin (64 cost about a copy)."""
+LOOK_S = 0.02
+"""Longest time that a glance gives to a rewind."""
+QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
-"""Longest wall time for which a glance may do without late readings."""
+"""A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
 SNAPSHOT_VERSION = 4
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
@@ -119,7 +122,10 @@ class Tracker:
         self._dirty = False
         self._near: TwinState | None = None  # what was believed after the first `_near_at` of the recent observations
         self._near_at = 0
-        self._rewind_at = 0.0  # monotonic: until then a glance does without late readings
+        self._redone: TwinState | None = None  # a rewind under way: what was believed after the first `_redone_at`
+        self._redone_at = 0
+        self._depth = 0  # how many observations had overtaken what came late lately
+        self._late = self._late_since = 0.0  # monotonic: when the newest and the first of what is not in its place came
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
         self._settled = 0
@@ -137,20 +143,27 @@ class Tracker:
         self._head.learned = self._learner.learned  # one object, so that a rewind need not copy it
         return self._head
 
-    def _rewind(self) -> None:
-        """Put what came late in its place: from the near copy where that lies before it, else from the base.
+    def _rewind(self, until: float | None = None) -> None:
+        """Put what came late in its place: in a copy that begins near the end where it can, else at the base, and
+        becomes the head when it has caught up. `until` (monotonic): stop there, and go on at the next call.
 
-        Most of what is late is so by a moment (a tick or another source has overtaken it), so a copy of the state a few
-        dozen observations back saves going through the whole window again.
+        Most of what is late is so by a moment (a tick or another source has overtaken it): then the near copy, twice as
+        far back as such things have come lately, saves going through the whole window again.
         """
-        last, near = len(self._recent), self._near
-        start, self._head = (self._near_at, _copy(near)) if near is not None else (0, _copy(self._base))
-        mark = last - NEAR if near is None or last - start > 4 * NEAR else start
-        for k in range(start, last):
-            if k == mark and k > start:
-                self._near, self._near_at = _copy(self._head), k
-            apply_observation(self.topology, self._head, self._recent[k])
-        self._dirty = False
+        if self._redone is None:
+            near = self._near
+            self._redone, self._redone_at = (_copy(near), self._near_at) if near else (_copy(self._base), 0)
+        last = len(self._recent)
+        back = min(max(2 * self._depth, NEAR), FAR)
+        mark = last - back if self._near is None or last - self._near_at > 4 * back else -1
+        while self._redone_at < last:
+            if self._redone_at == mark:
+                self._near, self._near_at = _copy(self._redone), mark
+            apply_observation(self.topology, self._redone, self._recent[self._redone_at])
+            self._redone_at += 1
+            if until is not None and self._redone_at % 32 == 0 and time.monotonic() > until:
+                return
+        self._head, self._redone, self._dirty = self._redone, None, False
 
     @property
     def behind(self) -> bool:
@@ -159,17 +172,16 @@ class Tracker:
 
     @property
     def glance(self) -> TwinState:
-        """What is believed now, for a look. While late readings come in they may be missing from it for a second, or
-        for ten times what the last rewind took, so that a backlog does not hold up the present; `state` has all.
+        """What is believed now, for a look: late readings may be missing from it while they come in and for a moment
+        after, so that a backlog does not hold up the present (a look gives `LOOK_S` to them). `state` has all.
         """
-        if self._dirty and time.monotonic() < self._rewind_at:
-            return self._head
-        rewinds, began = self._dirty, time.monotonic()
-        found = self.state
-        if rewinds:
+        if self._dirty:
             now = time.monotonic()
-            self._rewind_at = now + min(max(1.0, 10 * (now - began)), MOST_BEHIND_S)
-        return found
+            quiet = now - self._late >= QUIET_S or now - self._late_since >= MOST_BEHIND_S
+            if quiet or self._near is not None:
+                self._rewind(now + LOOK_S)
+        self._head.learned = self._learner.learned
+        return self._head
 
     @property
     def holes(self) -> int:
@@ -198,7 +210,8 @@ class Tracker:
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
         self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
-        self._head, self._dirty, self._settled, self._near = _copy(self._base), False, 0, None
+        self._head, self._dirty, self._settled = _copy(self._base), False, 0
+        self._near = self._redone = None
         self._learner.begin_anew()
 
     def _step_back(self, t: int) -> None:
@@ -206,7 +219,7 @@ class Tracker:
         self._learner.settle(self._base, self._recent, ())
         self._learner.step_back()
         self._recent, self.now, self._newest, self._settled = [], t, {}, 0
-        self._base.t, self._near = t - 1, None
+        self._base.t, self._near, self._redone = t - 1, None, None
         for tag in self._base.tags.values():
             tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
         for station in self._base.stations:
@@ -217,7 +230,7 @@ class Tracker:
             hidden.marks, hidden.since_mark = [], []
         self._base.history.clear()
         count(self._base, "clock_stepped_back")
-        self._dirty = True
+        self._rewind()
 
     def _source(self, row: Row) -> None:
         if row.kind in ("tick", "manual", "cmd", "supply"):
@@ -319,15 +332,24 @@ class Tracker:
             self._recent.append(obs)
             apply_observation(self.topology, self._head, obs)  # also before a rewind that is due: see `glance`
         else:
-            at = bisect.bisect_right(self._recent, obs.key, key=lambda o: o.key)
-            self._recent.insert(at, obs)
-            self._dirty = True
-            if at < self._near_at:
-                self._near = None
+            self._put(obs)
+
+    def _put(self, obs: Obs) -> None:
+        """Insert what others have overtaken; copies of later moments are worth nothing then."""
+        at, now = bisect.bisect_right(self._recent, obs.key, key=lambda o: o.key), time.monotonic()
+        depth = len(self._recent) - at
+        self._depth = max(depth if depth <= FAR else 0, self._depth - self._depth // 8)
+        self._recent.insert(at, obs)
+        self._late, self._late_since = now, self._late_since if self._dirty else now
+        self._dirty = True
+        if at < self._near_at:
+            self._near = None
+        if at < self._redone_at:
+            self._redone = None
 
     def _counted(self, what: str) -> None:
         """Something that moves nothing was seen: no rewind for a count."""
-        for state in (self._base, self._head, self._near):
+        for state in (self._base, self._head, self._near, self._redone):
             if state is not None:
                 count(state, what)
 
@@ -340,9 +362,9 @@ class Tracker:
         cut = next((i for i, obs in enumerate(self._recent) if obs.t > until), len(self._recent))
         self._learner.settle(self._base, self._recent[:cut], self._recent[cut:])
         del self._recent[:cut]
-        self._near_at -= cut
-        if self._near_at < 0:
-            self._near = None
+        self._near_at, self._redone_at = self._near_at - cut, self._redone_at - cut
+        self._near = self._near if self._near_at >= 0 else None
+        self._redone = self._redone if self._redone_at >= 0 else None
 
     def snapshot(self) -> bytes:
         """Everything needed to go on, as bytes (msgpack)."""
@@ -392,7 +414,7 @@ class Tracker:
         for obs in kept.recent:
             if obs.rank in READINGS:
                 tracker._newest[obs.name] = max(tracker._newest.get(obs.name, 0), obs.stamped)
-        tracker._dirty = True
+        tracker._rewind()
         return tracker
 
 

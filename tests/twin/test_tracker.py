@@ -404,29 +404,57 @@ def test_a_clock_that_steps_back_keeps_what_is_believed(plant: Plant) -> None:
 
 
 def test_a_backlog_does_not_hold_up_a_glance(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Late readings are in their place at the next rewind, at most a moment later; the present goes on meanwhile."""
+    """Late readings are in their place when none has come for half a second; the present goes on meanwhile."""
     clock = [100.0]
     monkeypatch.setattr("twin.tracker.time.monotonic", lambda: clock[0])
     w = begin(plant)
-    w.ticks(1, 60)
+    w.ticks(1, 200)
     tracker = fold(plant, w.rows)
+    assert tracker.state.stocks[0].on_hand == 5
 
     def more() -> None:
         for row in w.rows:
             tracker.apply(row)  # those known already are passed over
 
     w.data(10, fa__on_hand=9)
+    w.data(201, in__a=1)
     more()
     assert tracker.behind
-    assert tracker.glance.stocks[0].on_hand == 9  # the first one is taken in at once
-    w.data(11, fa__on_hand=8)
-    w.data(61, in__a=1)
-    more()
     seen = tracker.glance
-    assert (seen.stocks[0].on_hand, seen.t) == (9, T0 + 61_000)  # the late one waits, the new one does not
-    clock[0] += 1.1
+    assert (seen.stocks[0].on_hand, seen.t) == (5, T0 + 201_000)  # the late one waits, the new one does not
+    clock[0] += 0.4
+    w.data(11, fa__on_hand=8)
+    more()
+    clock[0] += 0.4
+    assert tracker.glance.stocks[0].on_hand == 5  # still coming in
+    clock[0] += 0.2
     assert tracker.glance.stocks[0].on_hand == 8
     assert not tracker.behind
+    assert tracker.state == fold(plant, w.rows).state
+
+
+def test_a_long_rewind_is_made_in_pieces(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+
+    def later() -> float:
+        clock[0] += 0.015
+        return clock[0]
+
+    monkeypatch.setattr("twin.tracker.time.monotonic", later)
+    w = begin(plant)
+    w.ticks(1, 290)
+    tracker = fold(plant, w.rows)
+    assert tracker.state.stocks[0].on_hand == 5
+    w.data(10, fa__on_hand=9)
+    for row in w.rows:
+        tracker.apply(row)
+    clock[0] += 10.0
+    looks = 0
+    while tracker.glance.stocks[0].on_hand == 5:
+        looks += 1
+        w.tick(290 + looks)
+        tracker.apply(w.rows[-1])
+    assert 2 <= looks <= 12
     assert tracker.state == fold(plant, w.rows).state
 
 
