@@ -19,7 +19,7 @@ from twin.engine import Engine, Settings
 from twin.log import Entry
 
 FRAME_EVERY_S = 0.5
-POLL_EVERY_S = 0.05
+POLL_EVERY_S = 0.02
 COURIER_EVERY_S = 0.2
 
 

@@ -147,15 +147,15 @@ class Tracker:
         """Put what came late in its place: in a copy that begins near the end where it can, else at the base, and
         becomes the head when it has caught up. `until` (monotonic): stop there, and go on at the next call.
 
-        Most of what is late is so by a moment (a tick or another source has overtaken it): then the near copy, twice as
-        far back as such things have come lately, saves going through the whole window again.
+        Most of what is late is so by a moment (a tick or another source has overtaken it): then the near copy, a little
+        further back than such things have come lately, saves going through the whole window again.
         """
         if self._redone is None:
             near = self._near
             self._redone, self._redone_at = (_copy(near), self._near_at) if near else (_copy(self._base), 0)
         last = len(self._recent)
-        back = min(max(2 * self._depth, NEAR), FAR)
-        mark = last - back if self._near is None or last - self._near_at > 4 * back else -1
+        mark = last - min(self._depth + NEAR, FAR)
+        mark = mark if self._near is None or mark - self._near_at > NEAR else -1
         while self._redone_at < last:
             if self._redone_at == mark:
                 self._near, self._near_at = _copy(self._redone), mark
