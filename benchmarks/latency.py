@@ -2,8 +2,8 @@
 
 Ingest (journal on disk with full sync) and the twin's fold are processes of their own, the broker is the embedded one;
 a publisher sends messages of ten counters of a line of ten machines, each of which moves a part, with the time at which
-they were made. Row 15 first finds the greatest rate at which the twin keeps up, then sends half of that. Row 16 sends 20 live
-messages a second, without and with ten minutes of backlog on `/hist` at the gateway's default rate beside them.
+they were made. Row 15 first finds the greatest rate at which the twin keeps up, then sends half of it. Row 16 sends 20
+live messages a second, without and with ten minutes of backlog on `/hist` at the gateway's default rate beside them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TAGS = 10
 LIVE_A_S = 20.0
 BACKLOG_S = 600
+REACH_MS = 100.0
 
 
 class Publisher:
@@ -196,9 +197,12 @@ def measure(seconds: float, runs: int) -> tuple[list[Figure], dict[str, Any]]:
     pairs = [beside_backlog(seconds) for _ in range(runs)]
     ratios = [float(np.percentile(b, 99) / np.percentile(a, 99)) for a, b in pairs]
     medians = [float(np.median(b) / np.median(a)) for a, b in pairs]
-    half = f"sensor change to twin state, p99 in ms at half of {rate:.0f} messages/s ({TAGS} tags each)"
+    reach = [late / REACH_MS for late in p99]
+    half = (
+        f"sensor change to twin state, p99 (here {np.median(p99):.0f} ms), half of {rate:.0f} messages/s of {TAGS} tags"
+    )
     figures = [
-        Figure(15, half, "1 ms", float(np.median(p99)), "< 100 ms", runs, (min(p99), max(p99))),
+        Figure(15, half, f"{REACH_MS:.0f} ms", float(np.median(reach)), "<= 1x", runs, (min(reach), max(reach))),
         Figure(16, "live latency, p99, while ten minutes of backlog are replayed", "without backlog",
                float(np.median(ratios)), "<= 2x", runs, (min(ratios), max(ratios))),
     ]  # fmt: skip
