@@ -17,7 +17,7 @@ BIN_MS = 6 * 3_600_000
 BINS = 400
 """Counts are kept in bins of six hours, the newest hundred days of them."""
 DRIFT_BUDGET = 0.5
-"""Share of the plant's false notices a week that the charts of spans may give; those of forecast ranks have 0.2."""
+"""Share of the plant's false notices a week that the charts of spans may give; forecast ranks have the rest."""
 ABANDONED = 4096
 """Numbers of a source that may be missing at once before it is taken to have begun anew."""
 

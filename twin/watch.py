@@ -11,14 +11,15 @@ from typing import Any
 
 import msgspec
 
-from twin.drift import Drift, Notice, sentence
+from twin.drift import BUDGET, Drift, Notice, sentence
 from twin.fidelity import certify
+from twin.learned import DRIFT_BUDGET
 from twin.model import TwinState, held
 from twin.scores import Scores, widened
 
 ONE_STEP_S = 900
 """Horizon of the forecasts whose ranks are charted."""
-BUDGET = 0.2
+RANKS_BUDGET = BUDGET - DRIFT_BUDGET
 """Share of the plant's false notices a week that the charts of forecast ranks may give; the rest is for spans."""
 
 
@@ -28,7 +29,7 @@ class Watch:
     def __init__(self, names: list[str]) -> None:
         self.scores = Scores(names)
         charted = [name for name in names if _charted(name)]
-        self.drift = Drift(streams=len(charted), budget=BUDGET)
+        self.drift = Drift(streams=len(charted), budget=RANKS_BUDGET)
         self.closed: dict[
             str, str
         ] = {}  # notices of spans that a person has settled: those belong to the journal's fold
