@@ -34,15 +34,15 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three parts at once, since one computes on one core and the others mostly wait for processes they start; each is printed
-# whole when it ends. With PYTEST='...' one run of what that names, as it goes. Services compile the kernel first, because
+# Three parts, two at a time: one computes on one core, the others mostly wait for processes they start, which at three at
+# a time on two cores answered too late now and then. Each is printed whole when it ends. With PYTEST='...' one run of what that names, as it goes. Services compile the kernel first, because
 # a test that starts one waits only as long as it takes with a warm cache.
 COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory tests/twin
 WIRE := tests/hardware tests/ingest
 ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
-	@echo "three parts side by side, twenty minutes on two cores; each is shown when it ends"
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-computing test-wire test-services
+	@echo "three parts, two at a time, twenty minutes on two cores; each is shown when it ends"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-computing test-wire test-services
 else
 test: $(VENV)/dev system
 	$(BIN)/python -m pytest $(PYTEST)

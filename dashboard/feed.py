@@ -67,7 +67,9 @@ class Feed:
     def __init__(self, twin: str | None, data: Path) -> None:
         self._twin = twin.rstrip("/") if twin else None
         self.data = data
-        self.client = httpx.AsyncClient(timeout=httpx.Timeout(5.0), trust_env=False)
+        # uvicorn closes a connection that was idle for 5 s: one as old here would be closed under the next request
+        limits = httpx.Limits(keepalive_expiry=2.0)
+        self.client = httpx.AsyncClient(timeout=httpx.Timeout(5.0), trust_env=False, limits=limits)
         self.history = History()
         self.counters = Counters()
         self.frame: dict[str, Any] | None = None

@@ -249,11 +249,12 @@ def _plc(top: Fields, scheme: str) -> PlcNodes:
         top.entries["plc"].fail("no such section with a virtual plant", "take it out: that plant has its part built in")
     controls = {}
     for control, item in f.mapping("controls").items():
-        c = Fields(item, ("request", "fallback", "expected", "serial", "heartbeat"))
+        c = Fields(item, ("request", "fallback", "expected", "serial", "heartbeat", "taken"))
         request, kept, seen, serial = (
             c.need(key, raw, "", "holding/101") for key in ("request", "fallback", "expected", "serial")
         )
-        controls[control] = ControlNodes(request, kept, seen, serial, c.take("heartbeat", raw, "") or None)
+        own, taken = (c.take(key, raw, "") or None for key in ("heartbeat", "taken"))
+        controls[control] = ControlNodes(request, kept, seen, serial, own, taken)
     patience = f.take("readback_s", between(0.1, 60, "seconds"), 3.0)
     return PlcNodes(f.take("heartbeat", raw, "") or None, controls, patience)
 

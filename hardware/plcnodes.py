@@ -14,13 +14,18 @@ WORD = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class ControlNodes:
-    """Raw names of one control's words. `heartbeat` None: the common one of `PlcNodes`."""
+    """Raw names of one control's words. `heartbeat` None: the common one of `PlcNodes`.
+
+    `taken` is the serial number that the block has looked at last. Without it a renewal, whose value stands there
+    already, reads back right before the block has seen it.
+    """
 
     request: str
     fallback: str
     expected: str
     serial: str
     heartbeat: str | None = None
+    taken: str | None = None
 
     def items(self, value: int, fallback: int, expected: int, serial: int) -> list[tuple[str, int]]:
         """A request as the writes it consists of, in their order."""

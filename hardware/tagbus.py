@@ -167,20 +167,24 @@ class TagBus:
             raise FieldbusError(f"{nodes.serial}: expected a serial number, found {serial!r}")
         kept = value if fallback is None else fallback
         alive = [(word, self._next_beat()) for word in [self.plc.heartbeat_of(control)] if word is not None]
-        await self._adapter.write(alive + nodes.items(value, kept, int(self._seen[tag]), serial))
-        return await self._read_back(tag, value)
+        words = nodes.items(value, kept, int(self._seen[tag]), serial)
+        await self._adapter.write(alive + words)
+        return await self._read_back(tag, value, nodes.taken, words[-1][1])
 
-    async def _read_back(self, tag: str, value: int) -> dict[str, Any]:
+    async def _read_back(self, tag: str, value: int, taken: str | None, serial: int) -> dict[str, Any]:
         """Look until the PLC's scan has taken the request over, or its time is up."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.plc.readback_s
         while True:
+            # the serial number first: the block writes it last
+            looked = taken is None or _value((await self._adapter.read([taken]))[taken]) == serial
             shown = (await self.read(tag)).get(tag)
-            if shown == value:
+            if looked and shown == value:
                 self._seen[tag] = value
                 return {"ok": True, "value": value}
             if loop.time() >= end:
-                why = f"the PLC did not take {value} over, it shows {shown}: changed at the machine, or not automatic"
+                told = "changed at the machine, or not automatic" if looked else "it has not looked at the request"
+                why = f"the PLC did not take {value} over, it shows {shown}: {told}"
                 return {"ok": False, "why": why, "value": shown}
             await asyncio.sleep(LOOK_AGAIN_S)
 

@@ -97,7 +97,10 @@ def screen(browser: Browser, size: str = "desk", theme: str = "dark") -> Iterato
     made.page.on("request", lambda request: made.asked.append(request.url))
     made.page.on("websocket", lambda socket: made.asked.append(socket.url))
     made.page.on("pageerror", lambda error: made.errors.append(str(error)))
-    made.page.on("console", lambda said: made.errors.append(said.text) if said.type == "error" else None)
+    made.page.on(
+        "console",
+        lambda said: made.errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None,
+    )
     try:
         yield made
     finally:

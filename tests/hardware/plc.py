@@ -31,11 +31,12 @@ T = TypeVar("T")
 SCAN_MS = 20
 WRITTEN = {"uiHeartbeat": "Twin.Heartbeat", "diRequest": "Cap.Request", "diFallback": "Cap.Fallback"}
 WRITTEN |= {"diExpected": "Cap.Expected", "uiSerial": "Cap.Serial"}
-SHOWN = {"diSetpoint": "Cap.Setpoint", "diValue": "Cap.Value", "uiState": "Cap.State"}
+SHOWN = {"diSetpoint": "Cap.Setpoint", "diValue": "Cap.Value", "uiState": "Cap.State", "uiTaken": "Cap.Taken"}
 REGISTERS = {
     "Twin.Heartbeat": "holding/100:uint16", "Cap.Request": "holding/101:int32", "Cap.Fallback": "holding/103:int32",
     "Cap.Expected": "holding/105:int32", "Cap.Serial": "holding/107:uint16", "Cap.Setpoint": "input/0:int32",
     "Cap.Value": "input/2:int32", "Cap.State": "input/4:uint16", "Mode": "input/5:uint16",
+    "Cap.Taken": "input/6:uint16",
 }  # fmt: skip
 """The table of docs/plc.md."""
 TAGS = [s.tag for s in load("line3").sensors]
@@ -139,7 +140,8 @@ class OpcUaPlc(Controller):
             await self.server.load_private_key(str(self.security["key"]))
         await self.server.register_namespace("urn:plc")
         kinds = dict.fromkeys([*SHOWN.values(), *WRITTEN.values()], ua.VariantType.Int32)
-        kinds |= dict.fromkeys(["Twin.Heartbeat", "Cap.Serial", "Cap.State", "Mode"], ua.VariantType.UInt16)
+        words = ["Twin.Heartbeat", "Cap.Serial", "Cap.State", "Cap.Taken", "Mode"]
+        kinds |= dict.fromkeys(words, ua.VariantType.UInt16)
         kinds |= dict.fromkeys(TAGS, ua.VariantType.Int32) | {"Oven": ua.VariantType.Double}
         self.kinds = kinds
         for name, kind in kinds.items():
@@ -234,6 +236,7 @@ def tags_of(plc: Controller) -> dict[str, str]:
 def words_of(plc: Controller) -> dict[str, Any]:
     """Section `plc` of a gateway's configuration."""
     names = {"request": "Cap.Request", "fallback": "Cap.Fallback", "expected": "Cap.Expected", "serial": "Cap.Serial"}
+    names["taken"] = "Cap.Taken"
     if isinstance(plc, OpcUaPlc):
         return {
             "heartbeat": "ns=2;s=Twin.Heartbeat",

@@ -125,6 +125,24 @@ def test_a_request_is_heartbeat_value_fallback_expected_and_serial_last() -> Non
     asyncio.run(story())
 
 
+def test_a_renewal_is_executed_only_when_the_block_has_looked_at_it() -> None:
+    bench = Bench({"set/cap": "cap"})
+    bench.bus.holds(
+        PlcNodes("beat", {"cap": ControlNodes("want", "kept", "seen", "serial", taken="taken")}, 0.1), ["cap"]
+    )
+    bench.adapter.values |= {"cap": 9, "taken": 65_535}
+
+    async def story() -> None:
+        bench.bus._heard({"cap": Sample(9)}, True)
+        answer = await bench.bus.write("set/cap", 9, 6)  # the value stands there, the block is busy
+        assert not answer["ok"]
+        assert "has not looked" in answer["why"]
+        bench.adapter.obeys = lambda v: v.update(cap=v["want"], taken=v["serial"])
+        assert await bench.bus.write("set/cap", 9, 6) == {"ok": True, "value": 9}
+
+    asyncio.run(story())
+
+
 def test_a_fault_of_a_library_ends_the_connection_and_not_the_gateway() -> None:
     async def story() -> None:
         bench = Bench({"a": "A"})
