@@ -174,10 +174,11 @@ def swap(f: Floor, s: int, part: Part, others: Iterable[Part], product: int) -> 
     if other is None:
         relabel(f, s, part, product)
         return
-    for name in ("product", "step", "born", "since"):
+    for name in ("product", "step", "born", "since", "guess"):
         mine = getattr(part, name)
         setattr(part, name, getattr(other, name))
         setattr(other, name, mine)
+    part.guess = False
 
 
 def free_units(f: Floor, s: int) -> list[int]:

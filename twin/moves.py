@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sim.plant import SCRAP
-from twin import search, supply
+from twin import dispatch, search, supply
 from twin.crews import mode_of
 from twin.floor import (
     Floor,
@@ -53,7 +53,7 @@ def start(f: Floor, s: int, u: int, product: int | None, step: int | None = None
     joins = _joins(f, s, unit)
     if unit.parts and not joins:
         clear(f, s, u)
-    part = _take(f, s, product, step)
+    part = _take(f, s, product, step, u)
     if unit.parts and not joins:
         # handing over and taking make room, and without a sensor of starts a waiting part has moved in meanwhile
         station.queue[:0] = unit.parts
@@ -329,12 +329,20 @@ def _release_seen(f: Floor, product: int) -> bool:
     return f"=in/{f.topology.plant.products[product].id}" in f.state.channels
 
 
-def _take(f: Floor, s: int, product: int | None, step: int | None = None) -> Part:
+def _take(f: Floor, s: int, product: int | None, step: int | None = None, u: int = 0) -> Part:
     queue = f.state.stations[s].queue
     fits = [part for part in queue if product is None or part.product == product]
     exact = [part for part in fits if step is None or part.step == step]
     for part in [*exact, *fits][:1]:
+        other = dispatch.passed_over(f, s, u, part) if product is not None else None
+        if other is not None:
+            drop(queue, other)
+            relabel(f, s, other, part.product)
+            other.step = part.step
+            return other
         drop(queue, part)
+        if product is not None:
+            dispatch.hand_on(queue, part)
         return part
     if queue and product is not None and blocked_for(f, s, product) is None:
         # a number of parts is surer than their names: one in the queue was taken for another product

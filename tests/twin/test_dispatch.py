@@ -1,0 +1,128 @@
+"""A guessed product is given up when its turn has been passed over, by hand on one station of two products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim.plantfile import load
+from twin import moves
+from twin.floor import Floor
+from twin.model import Part
+from twin.topology import build, empty_state
+
+MINUTE = 60_000
+FILE = """
+plantwin: 1
+site: s
+area: a
+line: two
+tick: 1 s
+time_unit: min
+products:
+  x: {{routing: [saw, mill]}}
+  y: {{routing: [saw, mill]}}
+stations:
+  saw: {{work: constant(1 min)}}
+  mill:
+    work: {{x: constant(5 min), y: constant(10 min)}}
+    setup: {{default: constant(20 min)}}
+    {dispatch}
+release:
+  x: {{policy: conwip, cap: 9}}
+  y: {{policy: conwip, cap: 9}}
+"""
+X, Y, MILL = 0, 1, 1
+
+
+def floor(folder: Path, dispatch: str = "") -> Floor:
+    """The plant at minute 100; nothing is anywhere."""
+    path = folder / "two.yaml"
+    path.write_text(FILE.format(dispatch=dispatch))
+    topology = build(load(str(path)))
+    state = empty_state(topology)
+    state.stations[MILL].events = True
+    return Floor(topology, state, 100 * MINUTE)
+
+
+def queue(f: Floor, *parts: tuple[int, int, bool]) -> None:
+    """Parts before the mill: product, minute at which it joined, only guessed?"""
+    for product, minute, guess in parts:
+        part = Part(product=product, step=1, born=minute * MINUTE, since=minute * MINUTE, guess=guess)
+        f.state.stations[MILL].queue.append(part)
+        f.state.wip[product] += 1
+
+
+def left(f: Floor) -> list[tuple[int, int, bool]]:
+    return [(p.product, p.since // MINUTE, p.guess) for p in f.state.stations[MILL].queue]
+
+
+def test_first_in_first_out_was_not_kept_so_the_guess_was_wrong(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, (Y, 50, True), (X, 90, False), (Y, 95, False))
+    moves.start(f, MILL, 0, X)
+    assert left(f) == [(X, 90, False), (Y, 95, False)]  # what was taken for a y is the x that started
+    assert f.state.wip == [2, 1]
+    assert f.state.counts["relabelled"] == 1
+    assert f.state.counts.get("appeared", 0) == 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(Y, 50, False), (X, 90, False)],  # known by an event: somebody chose otherwise
+        [(Y, 50, True), (X, 50, True)],  # both only guessed
+        [(Y, 89, True), (X, 89, False)],  # no clear turn
+        [(X, 50, True), (X, 90, False)],  # the guess was right
+    ],
+)
+def test_nothing_is_given_up_without_a_contradiction(tmp_path: Path, parts: list[tuple[int, int, bool]]) -> None:
+    f = floor(tmp_path)
+    queue(f, *parts)
+    before = list(f.state.wip)
+    moves.start(f, MILL, 0, X)
+    assert f.state.wip == before
+    assert "relabelled" not in f.state.counts
+
+
+@pytest.mark.parametrize(("waits", "given_up"), [(59, False), (62, True)])
+def test_a_setup_that_is_avoided_is_no_contradiction(tmp_path: Path, waits: int, given_up: bool) -> None:
+    """Weights 3 : 1, a setup of 20 min: the other family waits for an hour longer before it has its turn."""
+    f = floor(tmp_path, "dispatch: {setup: 3, waited: -1}")
+    f.state.stations[MILL].units[0].family = f.topology.family[X]
+    queue(f, (Y, 90 - waits, True), (X, 90, False))
+    moves.start(f, MILL, 0, X)
+    assert (f.state.counts.get("relabelled", 0) == 1) == given_up
+    assert f.state.wip == ([2, 0] if given_up else [1, 1])
+
+
+def test_a_rule_that_looks_at_what_is_not_known_contradicts_nothing(tmp_path: Path) -> None:
+    f = floor(tmp_path, "dispatch: edd")
+    queue(f, (Y, 10, True), (X, 90, False))
+    moves.start(f, MILL, 0, X)
+    assert "relabelled" not in f.state.counts
+
+
+def test_doubt_is_handed_on_to_the_oldest_known_part(tmp_path: Path) -> None:
+    """Of one guessed and two known y two have started: the third is there only if the guess was right."""
+    f = floor(tmp_path)
+    queue(f, (Y, 50, True), (Y, 60, False), (Y, 70, False), (X, 90, False))
+    moves.start(f, MILL, 0, Y)
+    assert left(f) == [(Y, 60, True), (Y, 70, False), (X, 90, False)]
+    moves.end(f, MILL, 0, Y)
+    moves.start(f, MILL, 0, Y)
+    assert left(f) == [(Y, 70, True), (X, 90, False)]
+    moves.end(f, MILL, 0, Y)
+    moves.start(f, MILL, 0, X)
+    assert left(f) == [(X, 90, False)]
+    assert f.state.wip == [2, 0]
+
+
+def test_who_changes_places_takes_the_doubt_along(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, (Y, 50, True), (X, 90, False))
+    moves.start(f, MILL, 0, None)  # a y, as far as is known
+    moves.end(f, MILL, 0, X)
+    assert left(f) == [(Y, 50, True)]
+    assert f.state.wip == [0, 1]
