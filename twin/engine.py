@@ -26,11 +26,12 @@ from twin.decisions import Book, Present, Refused, overdue
 from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
 from twin.forecast import Options, forecast, series_names
 from twin.log import Entry, EvidenceLog
+from twin.machines import rows
 from twin.model import TwinState
 from twin.refits import Refits
 from twin.scores import Scores
 from twin.tracker import Tracker, write_snapshot
-from twin.watch import Watch, places, told
+from twin.watch import Watch, folded, places, told
 
 STALE_S = 3.0
 """Wall seconds without a row after which the twin says that it is stale."""
@@ -87,7 +88,7 @@ class Engine:
             return Tracker(self.plant, self.settings.forget_ms)  # no usable snapshot: the journal is read again
 
     def _rebuild_record(self) -> Watch:
-        watch = Watch(series_names(self.compiled))
+        watch = Watch(series_names(self.compiled), signals=bool(self.tracker.topology.signals))
         for row in self.log.of_type("forecast", "score", "drift"):
             watch.remember(row)
         return watch
@@ -215,16 +216,20 @@ class Engine:
             return self.watch.certify(state, places(*names, state))
 
     def drift_view(self) -> dict[str, Any]:
-        """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
+        """`{notices, charts, machines}`: every notice so far, the newest first, how many charts there are, and how each
+        machine is that tells signals.
+        """
         with self.lock:
             state = self.tracker.state
             charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
-            return {"notices": self.watch.notices(state), "charts": charts}
+            notices = self.watch.notices(state)
+            charts += len(self.tracker.machines.tags)
+            return {"notices": notices, "charts": charts, "machines": rows(self.tracker.machines, state.t, notices)}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
         with self.lock:
-            if not self.watch.close(notice, why, self.tracker.state.learned.drift.notices):
+            if not self.watch.close(notice, why, folded(self.tracker.state)):
                 return False
             body = {"id": notice, "closed": why}
             self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
@@ -234,6 +239,7 @@ class Engine:
         with self.lock:
             state = self.tracker.state
             view = views.state_view(self.tracker.topology, state, stale=self.stale())
+            view["machines"] = rows(self.tracker.machines, state.t, self.watch.notices(state))
             return view | {"pos": self.tracker.pos, "hash": state_hash(self.compiled, state) if state.t else ""}
 
     def copy_state(self) -> tuple[TwinState, int]:

@@ -17,9 +17,11 @@ import msgspec
 
 from ingest.wire import UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, WireError, decode, parse
 from sim.plant import Plant
+from twin.condition import State as ConditionState
 from twin.learn import Learner
 from twin.learned import Learned
 from twin.limits import refuse
+from twin.machines import Machines
 from twin.model import TwinState, count
 from twin.observe import (
     COMMAND,
@@ -49,7 +51,7 @@ LOOK_S = 0.02
 QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
 """A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
@@ -96,6 +98,7 @@ class Snapshot(msgspec.Struct):
     origin: int
     learned: Learned
     settled: int
+    machines: dict[str, ConditionState] = {}
 
 
 class Tracker:
@@ -128,6 +131,7 @@ class Tracker:
         self._late = self._late_since = 0.0  # monotonic: when the newest and the first of what is not in its place came
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
+        self.machines = Machines(plant)
         self._settled = 0
 
     @property
@@ -213,11 +217,13 @@ class Tracker:
         self._head, self._dirty, self._settled = _copy(self._base), False, 0
         self._near = self._redone = None
         self._learner.begin_anew()
+        self.machines = Machines(self.topology.plant)
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
         self._learner.settle(self._base, self._recent, ())
         self._learner.step_back()
+        self.machines.step_back()
         self._recent, self.now, self._newest, self._settled = [], t, {}, 0
         self._base.t, self._near, self._redone = t - 1, None, None
         for tag in self._base.tags.values():
@@ -268,7 +274,7 @@ class Tracker:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
         if row.kind in ("data", "hist", "plain", "spb"):
-            return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
+            return self._readings(decode(row, self._aliases))
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
             rank = RANKS.get(body["kind"], END)
@@ -291,6 +297,19 @@ class Tracker:
     def _obs(self, row: Row, rank: int, name: str, body: Any, t: int) -> Obs:
         s = row.s if row.s is not None else row.pos if rank != SUPPLY else 0
         return Obs(t, rank, row.source, s, 0, t, name, body=body, e=row.e or "")
+
+    def _readings(self, found: list[Reading]) -> list[Obs]:
+        """Signals of machines go to their folds; of a message with nothing else the first stands for it, so that its
+        number is known to have come.
+        """
+        if not self.topology.signals:
+            return [self._reading(k, reading) for k, reading in enumerate(found)]
+        told = [reading for reading in found if reading.name in self.topology.signals]
+        for reading in told:
+            if (change := self.machines.take(reading, self.now)) is not None:
+                self.learned.changed(change)
+        rest = [self._reading(k, reading) for k, reading in enumerate(found) if reading.name not in self.machines.tags]
+        return rest or [self._reading(0, reading) for reading in told[:1]]
 
     def _reading(self, k: int, reading: Reading) -> Obs:
         sensor = self.topology.tags.get(reading.name)
@@ -383,6 +402,7 @@ class Tracker:
                 self.clock.origin,
                 self.learned,
                 self._settled,
+                self.machines.keep(),
             )
         )
 
@@ -404,6 +424,7 @@ class Tracker:
         kept.learned.forget_ms = forget_ms
         tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent
         tracker._births, tracker.sources = kept.births, kept.sources
+        tracker.machines = Machines(plant, kept.machines)
         tracker._learner, tracker._settled = Learner(tracker.topology, kept.learned), kept.settled
         tracker.clock = PlantClock(kept.origin, kept.wall, kept.speed)
         for key, body in kept.births.items():
