@@ -25,7 +25,7 @@ from ingest.wire import Reading
 from twin.drift import BUDGET, WEEK_MS, limit_for
 from twin.onestep import OneStep, Saved
 
-VERSION = 2
+VERSION = 1
 ALLOWANCE = 0.5
 """Half of the shift (standard deviations of the one-step error) for which a chart is quickest."""
 HOLD = 3.0
@@ -156,6 +156,7 @@ class Condition:
             raise ValueError(f"a condition state of version {VERSION} expected, found {state.version}; begin anew")
         found = cls(state.settings)
         found.state = state
+        state.last = state.last or [(0, 0.0)] * len(state.settings.tags)
         found._model = OneStep.load(state.model) if state.model is not None else None
         return found
 

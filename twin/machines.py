@@ -16,6 +16,7 @@ from ingest.wire import Reading
 from sim.plant import Plant, Sensor
 from twin.condition import Change, Condition, Settings, State, sentence
 from twin.drift import Notice, divided
+from twin.learned import Learned
 from twin.onestep import WARM
 
 AHEAD_MS = 600_000
@@ -23,6 +24,8 @@ AHEAD_MS = 600_000
 SILENT_MS, SILENT_FRAMES = 60_000, 10
 """A signal is silent when nothing good has come for so long, and for so many frames."""
 LAGS = 2
+Kept = dict[str, State]
+"""The folds of a plant, by machine."""
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -63,7 +66,7 @@ def _settings(machine: Machine, streams: int) -> Settings:
 class Machines:
     """The folds of a plant's machines. `kept` is what `keep` gave; ValueError where that is of another version."""
 
-    def __init__(self, plant: Plant, kept: dict[str, State] | None = None) -> None:
+    def __init__(self, plant: Plant, kept: Kept | None = None) -> None:
         self.all = machines_of(plant)
         streams = sum(len(m.signals) for m in self.all)
         self.folds: dict[str, Condition] = {}
@@ -77,9 +80,21 @@ class Machines:
     def tags(self) -> Collection[str]:
         return self._of.keys()
 
-    def keep(self) -> dict[str, State]:
+    def keep(self) -> Kept:
         """Everything needed to go on, by machine."""
         return {name: fold.keep() for name, fold in self.folds.items()}
+
+    def sieve(self, found: list[Reading], now: int, learned: Learned) -> list[tuple[int, Reading]]:
+        """What is left of a message without signals, which are taken here, and the place of each reading in it. Of
+        nothing but signals the first stands for the message: that its number has come must be known.
+        """
+        rest = list(enumerate(found))
+        if not self._of:
+            return rest
+        for reading in found:
+            if reading.name in self._of and (change := self.take(reading, now)) is not None:
+                learned.changed(change)
+        return [pair for pair in rest if pair[1].name not in self._of] or rest[:1]
 
     def take(self, reading: Reading, now: int) -> Change | None:
         """A reading of one of `tags`; `now` is plant time (0: not known yet). A notice where one is due."""

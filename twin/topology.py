@@ -20,7 +20,8 @@ class Topology:
     `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed
     at s;
     `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the
-    finest), `signals` those that tell of a machine's condition alone. `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
+    finest), `signals` those that tell of a machine's condition alone.
+    `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
     and batches; `patient[s]`: parts may wait there beside a free unit (for companions, components, people);
     `claims[k]` the demands on stock k in the order in which they are served, `served[k]` with the lanes from it: (lane,
     "" for a demand; position of the demand or of the stock the lane leads to); `mode[s]` the mode of a unit that is

@@ -17,11 +17,10 @@ import msgspec
 
 from ingest.wire import UNIT_STATES, Aliases, Gap, PlantClock, Reading, Row, WireError, decode, parse
 from sim.plant import Plant
-from twin.condition import State as ConditionState
 from twin.learn import Learner
 from twin.learned import Learned
 from twin.limits import refuse
-from twin.machines import Machines
+from twin.machines import Kept, Machines
 from twin.model import TwinState, count
 from twin.observe import (
     COMMAND,
@@ -98,7 +97,7 @@ class Snapshot(msgspec.Struct):
     origin: int
     learned: Learned
     settled: int
-    machines: dict[str, ConditionState] = {}
+    machines: Kept = {}
 
 
 class Tracker:
@@ -274,7 +273,8 @@ class Tracker:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
         if row.kind in ("data", "hist", "plain", "spb"):
-            return self._readings(decode(row, self._aliases))
+            found = self.machines.sieve(decode(row, self._aliases), self.now, self.learned)
+            return [self._reading(k, reading) for k, reading in found]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
             rank = RANKS.get(body["kind"], END)
@@ -297,19 +297,6 @@ class Tracker:
     def _obs(self, row: Row, rank: int, name: str, body: Any, t: int) -> Obs:
         s = row.s if row.s is not None else row.pos if rank != SUPPLY else 0
         return Obs(t, rank, row.source, s, 0, t, name, body=body, e=row.e or "")
-
-    def _readings(self, found: list[Reading]) -> list[Obs]:
-        """Signals of machines go to their folds; of a message with nothing else the first stands for it, so that its
-        number is known to have come.
-        """
-        if not self.topology.signals:
-            return [self._reading(k, reading) for k, reading in enumerate(found)]
-        told = [reading for reading in found if reading.name in self.topology.signals]
-        for reading in told:
-            if (change := self.machines.take(reading, self.now)) is not None:
-                self.learned.changed(change)
-        rest = [self._reading(k, reading) for k, reading in enumerate(found) if reading.name not in self.machines.tags]
-        return rest or [self._reading(0, reading) for reading in told[:1]]
 
     def _reading(self, k: int, reading: Reading) -> Obs:
         sensor = self.topology.tags.get(reading.name)
