@@ -1,7 +1,7 @@
 """Analog signals of the virtual plant's machines: noise with a memory, and a shift of its mean on a worn machine.
 
 A machine is worn when less than `WORN` of the mean life of one of its failures is left. All signals of a machine feel
-it, in the same direction; nothing else of the plant depends on them, so a plant draws the same numbers with and without.
+it, in the same direction. Nothing else of the plant depends on them: it draws the same numbers with and without.
 """
 
 from __future__ import annotations

@@ -170,6 +170,10 @@ class Condition:
         """Frames learned from so far; from `settings.learn` on changes are told."""
         return min(len(self.state.first) + self.state.fed, self.state.settings.learn)
 
+    def unheard(self) -> list[str]:
+        """Signals of which nothing good has ever come (or not since the clock was put back)."""
+        return [tag for tag, (at, _) in zip(self.state.settings.tags, self.state.last, strict=True) if not at]
+
     def step_back(self) -> None:
         """The clock was put back: frames of another time are no neighbours, what is known of the machine stays."""
         state = self.state

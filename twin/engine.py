@@ -21,7 +21,7 @@ from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
-from twin import effect, views
+from twin import effect, missing, views
 from twin.decisions import Book, Present, Refused, overdue
 from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
 from twin.forecast import Options, forecast, series_names
@@ -68,6 +68,8 @@ class Engine:
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
         self.errors: dict[str, int] = {}
+        self._erred: dict[str, float] = {}  # when (monotonic) each was last met
+        self.ingest: list[str] = []  # what ingest has to do without, as the courier has last seen it
         self.rows = 0
         self._seq = 0
         self._reader: JournalReader | None = None
@@ -136,6 +138,14 @@ class Engine:
         if key not in self.errors:
             print(f"twin: {where}: {error}", flush=True)
         self.errors[key] = self.errors.get(key, 0) + 1
+        self._erred[key] = time.monotonic()
+
+    def missing(self) -> list[str]:
+        """What this twin has to do without although it goes on, a sentence each with what to do."""
+        with self.lock:
+            tags = missing.of_tags(self.tracker.topology, self.tracker.glance, self.tracker.machines)
+            policy = missing.of_policy(self.book.policy)
+            return self.ingest + policy + tags + missing.of_errors(self._erred, time.monotonic())
 
     def save_if_due(self) -> None:
         if time.monotonic() - self._saved >= SNAPSHOT_EVERY_S:
@@ -203,7 +213,9 @@ class Engine:
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
-                advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why},
+                advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why}
+                | ({"policy": self.book.policy} if self.book.policy is not None else {}),
+                missing=self.missing(),
             )
             self.frame = views.frame(self.tracker.topology, self.tracker.glance, around)
             return self.frame

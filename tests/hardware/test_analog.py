@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import pairwise
 from statistics import fmean
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,9 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
     return load(path)
 
 
-def heard(plant: Plant, seconds: float) -> list[dict[str, object]]:
+def heard(plant: Plant, seconds: float) -> list[dict[str, Any]]:
     virtual = VirtualPlant(plant, Options(seed=3, speed=1.0, warmup_s=3600.0), mono=lambda: 0.0)
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     virtual.emit = found.append
     virtual.run_to(virtual.live_s + seconds)
     return found
@@ -38,14 +39,14 @@ def heard(plant: Plant, seconds: float) -> list[dict[str, object]]:
 
 def test_samples_come_in_time_and_nothing_else_is_different(plant: Plant) -> None:
     with_signals, without = heard(plant, 600.0), heard(load("line3"), 600.0)
-    mine = [(m["t"], m["v"]) for m in with_signals if "v" in m and "turn/vibration" in m["v"]]  # type: ignore[operator]
+    mine = [(m["t"], m["v"]) for m in with_signals if "v" in m and "turn/vibration" in m["v"]]
     times = [t for t, _ in mine]
     assert len(times) == 300
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {2000}  # type: ignore[operator]
-    currents = [m["v"]["turn/current"] for m in with_signals if "v" in m and "turn/current" in m["v"]]  # type: ignore[operator, index]
+    assert {b - a for a, b in pairwise(times)} == {2000}
+    currents = [m["v"]["turn/current"] for m in with_signals if "v" in m and "turn/current" in m["v"]]
     assert len(currents) == 600
     assert max(currents) == 10.1
-    rest = [m for m in with_signals if "v" not in m or not set(m["v"]) & {"turn/vibration", "turn/current"}]  # type: ignore[call-overload]
+    rest = [m for m in with_signals if "v" not in m or not set(m["v"]) & {"turn/vibration", "turn/current"}]
     assert rest == without != []
 
 
@@ -53,7 +54,7 @@ def test_a_worn_machine_is_higher(plant: Plant) -> None:
     shop = Shop(plant, 3, draw_twist(plant, 3))
     analog, (unit,) = Analog(shop), shop.stations["turn"].units[:1]
     found: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(40):
+    for _ in range(100):
         shop.run(shop.env.now + 600.0)
         if unit.state == "down":
             analog.skip()
