@@ -150,19 +150,7 @@ def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
 
     @app.post("/advice")
     async def advice(request: Request) -> Response:
-        body = await _body(request)
-        if "policy" in body:
-            return _json(await run_in_threadpool(_tell_policy, engine, _policy(body["policy"])))
-        n, why = body.get("evaluated", 1), str(body.get("why") or "")[:1000]
-        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= 1000:
-            raise BadRequest(f"evaluated must be a whole number from 0 to 1000, found {n!r}")
-
-        def work() -> dict[str, Any]:
-            with engine.lock:
-                engine.book.advise(n, why, engine.present(), ADVISE)
-                return {"evaluated": engine.book.evaluated}
-
-        return _json(await run_in_threadpool(work))
+        return _json(await run_in_threadpool(_advised, engine, await _body(request)))
 
     @app.post("/decisions")
     async def decide(request: Request) -> Response:
@@ -201,10 +189,19 @@ def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
         return _json(await run_in_threadpool(work))
 
 
-def _tell_policy(engine: Engine, policy: dict[str, Any]) -> dict[str, Any]:
+def _advised(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:
+    """A decision moment without a recommendation, or how the service's policy is."""
+    if "policy" in body:
+        policy = _policy(body["policy"])
+        with engine.lock:
+            engine.book.policy_told(policy, engine.present(), ADVISE)
+            return {"policy": policy}
+    n, why = body.get("evaluated", 1), str(body.get("why") or "")[:1000]
+    if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= 1000:
+        raise BadRequest(f"evaluated must be a whole number from 0 to 1000, found {n!r}")
     with engine.lock:
-        engine.book.policy_told(policy, engine.present(), ADVISE)
-        return {"policy": policy}
+        engine.book.advise(n, why, engine.present(), ADVISE)
+        return {"evaluated": engine.book.evaluated}
 
 
 def _policy(told: Any) -> dict[str, Any]:
