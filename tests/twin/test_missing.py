@@ -45,7 +45,7 @@ class Ill:
     def __init__(self) -> None:
         self.health: dict[str, Any] | None = None
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, _: httpx.Request) -> httpx.Response:
         if self.health is None:
             raise httpx.ConnectError("refused")
         return httpx.Response(200 if self.health["journal"] == "ok" else 503, json=self.health)
