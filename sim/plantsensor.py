@@ -25,6 +25,7 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
 _COUNTERS = ("in", "out", "scrap", "demand", "shipped")
 _TAG = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\Z")
 _MAX_TAG = 128
+_UNIT = re.compile(r"[A-Za-z°µΩ%][A-Za-z0-9°µΩ%/·*^²³().-]{0,15}\Z")
 SECOND_MS = 1000
 LEAST_LEARNED = 40
 """Frames below which nothing can be said of how a machine usually behaves."""
@@ -107,6 +108,12 @@ SENSOR = Section(
 )
 
 
+def _measured_in(text: str) -> str:
+    if not _UNIT.match(text):
+        raise QuantityError("a unit such as mm/s, °C or A, up to 16 letters", text, "leave it out where there is none")
+    return text
+
+
 SIGNAL = Section(
     "signals",
     "Analog signals of machines (vibration, temperature, current): the twin learns how those of one machine usually "
@@ -115,7 +122,7 @@ SIGNAL = Section(
         Key("of", ID, "the station whose machine it is", "", example="turn"),
         Key("unit", whole_of(1), "one of several parallel units"),
         Key("tag", TEXT, "its name on the wire; the part after the last `/` is what people read", "", example="t/heat"),
-        Key("in", TEXT, "the unit of its values, such as `mm/s`", ""),
+        Key("in", Kind("unit", lambda _draft, item: _measured_in(item.text())), "of its values, such as `mm/s`", ""),
         Key("cell", ID, "last level of the topic", "cell1"),
         Key("every", PERIOD, "a frame: readings within are averaged. Of a machine's signals the longest counts",
             None, "`1 s`"),

@@ -273,8 +273,8 @@ class Tracker:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
         if row.kind in ("data", "hist", "plain", "spb"):
-            found = self.machines.sieve(decode(row, self._aliases), self.now, self.learned)
-            return [self._reading(k, reading) for k, reading in found]
+            rest = self.machines.sieve(decode(row, self._aliases), self.now, self.learned)
+            return [self._reading(k, reading) for k, reading in rest]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
             rank = RANKS.get(body["kind"], END)

@@ -72,6 +72,7 @@ def test_the_plant_file_says_whose_signals_they_are(plant: Plant) -> None:
         ("{of: mill, tag: a, learn: 5}", "expected a whole number of 40 or more, found '5'"),
         ("{of: mill, tag: a, property: state}", "property"),
         ("{of: mill, tag: set/cap}", "a tag other than 'set/..' and 'mode'"),
+        ("{of: mill, tag: a, in: '?'}", "expected a unit such as mm/s, °C or A, up to 16 letters, found '?'"),
         ("{of: mill}", "expected the key 'tag', found none"),
     ],
 )
@@ -161,7 +162,7 @@ def test_wrong_clocks_do_not_blind_it(plant: Plant) -> None:
     tracker = fold(plant, told(plant, 200))
     w = Writer(plant)
     w.s, ahead = 10_000, 3600 + 200
-    row = w.data(ahead, **{NAMES[0]: 1.0})
+    row = w.data(ahead, mill__1__vibration=1.0)
     tracker.apply(Row(9_999, row.recv, row.t, "data", row.source, row.e, row.s, row.body))
     fold_ = tracker.machines.folds["mill/1"]
     index = fold_.state.index
