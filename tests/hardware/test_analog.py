@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
 
 from hardware.analog import LEVEL, SHIFT, SPREAD, Analog, worn
+from hardware.recorder import Recorder
 from hardware.shop import Shop
 from hardware.twist import draw_twist
 from hardware.virtual_plant import Options, VirtualPlant
+from ingest.journal import Journal
 from sim.plant import Plant
 from sim.plantfile import BUNDLED, load
+from twin.tracker import Tracker
 
 SIGNALS = """
 signals:
@@ -65,3 +69,25 @@ def test_a_worn_machine_is_higher(plant: Plant) -> None:
     assert min(len(values) for values in found.values()) >= 150
     assert fmean(found[False]) == pytest.approx(LEVEL, abs=0.3 * SPREAD)
     assert fmean(found[True]) == pytest.approx(LEVEL + SHIFT * SPREAD, abs=0.5 * SPREAD)
+
+
+def test_from_the_plant_to_the_twin(tmp_path: Path) -> None:
+    """A recording carries the signals as any other tag, and the twin learns from them."""
+    path = tmp_path / "line3.yaml"
+    signals = SIGNALS.replace("every: 2 s", "every: 2 s, learn: 40")
+    path.write_text((BUNDLED / "line3.yaml").read_text() + signals)
+    plant = load(path)
+    Recorder(plant, Options(seed=3, warmup_s=9 * 3600.0), tmp_path).run(0.5)
+    tracker, reader = Tracker(plant), Journal.open_reader(tmp_path / "journal.db")
+    try:
+        for rows in reader.follow(0):
+            for row in rows:
+                tracker.apply(row)
+    finally:
+        reader.close()
+    fold = tracker.machines.folds["turn"]
+    assert fold.state.settings.step_ms == 2000
+    assert fold.state.fed + len(fold.state.first) == pytest.approx(900, abs=5)
+    assert (fold.state.partial, fold.state.late, fold.unheard()) == (0, 0, [])
+    assert tracker.learned.lost == tracker.holes == 0
+    assert {tag for tag in tracker.state.tags if "vibration" in tag or "current" in tag} == set()
