@@ -250,7 +250,8 @@ def _lazily(
     study: _Study, chosen: list[Sensor], gains: list[tuple[float, Sensor]], now: float
 ) -> list[tuple[float, Sensor]]:
     """Tags with what each would gain now, the best first; of those that cannot be the best, what they gained before."""
-    best, fresh = float("-inf"), []
+    best = float("-inf")
+    fresh: list[tuple[float, Sensor]] = []
     for k, (before, sensor) in enumerate(gains):
         if before <= best:
             return sorted([*fresh, *gains[k:]], key=lambda pair: -pair[0])
