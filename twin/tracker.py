@@ -130,8 +130,7 @@ class Tracker:
         self._late = self._late_since = 0.0  # monotonic: when the newest and the first of what is not in its place came
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
-        self.machines = Machines(plant)
-        self._settled = 0
+        self.machines, self._settled = Machines(plant), 0
 
     @property
     def learned(self) -> Learned:
@@ -220,9 +219,8 @@ class Tracker:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
         self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
         self._head, self._dirty, self._settled = _copy(self._base), False, 0
-        self._near = self._redone = None
+        self._near, self._redone, self.machines = None, None, Machines(self.topology.plant)
         self._learner.begin_anew()
-        self.machines = Machines(self.topology.plant)
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
@@ -441,11 +439,6 @@ def plant_key(plant: Plant) -> str:
 
 def _copy(state: TwinState) -> TwinState:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=TwinState)
-
-
-def apply(tracker: Tracker, row: Row) -> Tracker:
-    """The fold's step: the tracker after `row`."""
-    return tracker.apply(row)
 
 
 def write_snapshot(data: bytes, path: Path) -> None:
