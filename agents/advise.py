@@ -28,6 +28,7 @@ from agents.bundle import BUNDLED
 from agents.compare import FUTURES, Question, propose, rows_hash
 from agents.controllers import Controller, PolicyController
 from agents.errors import AgentError
+from agents.fallback import BUDGET_S, Guard
 from agents.futures import block, play
 from agents.gain import gain_of
 from agents.grid import Grid
@@ -79,6 +80,7 @@ class Options:
     spread: Spread = field(default_factory=Spread)
     policy: str | None = None
     rule: str | None = None
+    policy_budget_s: float = BUDGET_S
 
 
 class Stop:
@@ -120,6 +122,7 @@ class Advisor:
         self.compiled: Compiled | None = None
         self.policy: PolicyController | None = None
         self.rule: Controller | None = None
+        self.guard = Guard(options.policy_budget_s)
         self._values: dict[str, int] = {}
         self._changed: dict[str, int] = {}
 
@@ -135,12 +138,17 @@ class Advisor:
         compiled = self._compiled(snapshot)
         present = {k: int(v) for k, v in frame["ctl"].items() if k in compiled.control_index}
         open_now, locked = self._in_force(snapshot.t, present)
+        rows = self._with_controls(snapshot.rows, compiled, present)
+        with self.stop.thought():
+            policy = None if open_now else self.guard.ask(self.policy, rows)
+        if not open_now:
+            self._tell_policy(frame)
         question = Question(
             compiled,
-            self._with_controls(snapshot.rows, compiled, present),
+            rows,
             present,
             snapshot.pos,
-            self.policy,
+            policy,
             self.rule,
             locked,
             self.options.spread,
@@ -154,6 +162,15 @@ class Advisor:
             self._post("/advice", {"evaluated": 1, "why": answer.why})
             return answer.why
         return self._recommend(question, answer, snapshot, frame)
+
+    def _tell_policy(self, frame: dict[str, Any]) -> None:
+        """Whether the policy answers, where the twin does not know it so."""
+        known = frame.get("advice", {}).get("policy")
+        mine = self.guard.told() if self.policy is not None else None
+        if mine is None and known is not None and not known["ok"]:
+            mine = known | {"ok": True, "why": ""}  # of a service before this one, which had a policy
+        if mine is not None and mine != known:
+            self._post("/advice", {"evaluated": 0, "policy": mine})
 
     def _not_now(self, frame: dict[str, Any]) -> str | None:
         """Why no advice is given at this moment, in a sentence; None when it is."""
@@ -291,6 +308,7 @@ class Advisor:
         body["checks"] = {
             "data_age_s": sync.get("age_s"),
             "twin fidelity": {"ok": sync.get("fidelity") == "green", "note": str(sync.get("fidelity"))},
+            **({"policy": {"ok": False, "note": f"{self.guard.why}; rule and search"}} if self.guard.why else {}),
             **body["checks"],
         }
         body["evidence"] = {

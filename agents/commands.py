@@ -227,6 +227,9 @@ def advise(
         str | None, typer.Option(help="Folder of a policy bundle; default: the one shipped for the plant.")
     ] = None,
     rule: Annotated[str | None, typer.Option(help="File of a rule; default: the one shipped for the plant.")] = None,
+    policy_budget: Annotated[
+        float, typer.Option(min=0.1, help="Wall seconds a policy may take; then rule and search go on without it.")
+    ] = 5.0,
     threads: Threads = 1,
     allow_code: AllowCode = False,
 ) -> None:
@@ -243,7 +246,10 @@ def advise(
         stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop.ask)
-        serve(Options(described, address, data, every, threads, policy=policy, rule=rule), stop)
+        chosen = Options(
+            described, address, data, every, threads, policy=policy, rule=rule, policy_budget_s=policy_budget
+        )
+        serve(chosen, stop)
 
 
 def _address(data: Path) -> str:

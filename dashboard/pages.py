@@ -84,7 +84,13 @@ def shell() -> dmc.MantineProvider:
             dmc.AppShell(
                 [
                     _header(),
-                    dmc.AppShellMain([html.Div(id="banner", role="alert"), html.Div(id="page", className="page")]),
+                    dmc.AppShellMain(
+                        [
+                            html.Div(id="banner", role="alert"),
+                            html.Div(id="missing", role="status"),
+                            html.Div(id="page", className="page"),
+                        ]
+                    ),
                 ],
                 header={"height": {"base": 196, "sm": 152, "lg": 112, "xl": 68}},
                 padding=0,

@@ -71,7 +71,8 @@ class Recorder:
         self.sources: dict[str, _Source] = {}
         self.written = 0
         buffers = {s.buffer: s.id for s in plant.stations if s.buffer}
-        self.tells = {buffers.get(s.thing, s.thing) for s in plant.sensors} if events else set[str]()
+        heard = (s.thing for s in plant.sensors if s.signal is None)
+        self.tells = {buffers.get(thing, thing) for thing in heard} if events else set[str]()
         self._messages: list[Message] = []
         self._batch = Batch()
         self._ms = self.virtual.ms(self.virtual.live_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hardware.analog import Analog
 from hardware.sampling import stream
 from hardware.shop import Shop, Station
 from sim.plant import STATES, Control, Sensor
@@ -165,7 +166,8 @@ class Image:
         self.mode = "auto"
         self._rng = stream(shop.seed, "sensors")
         self._sensors = {s.tag: s for s in shop.plant.sensors}
-        self._read = {s.tag: reader(shop, s) for s in shop.plant.sensors}
+        self._read = {s.tag: reader(shop, s) for s in shop.plant.sensors if s.signal is None}
+        self._analog = Analog(shop)
         self._registers = {s.tag: Register(s.bits, resets(s)) for s in shop.plant.sensors if s.type == "counter"}
         self._shift = {s.thing: shop.shift_of(s.thing) for s in shop.plant.sensors}
         self._true: dict[str, Value] = {}
@@ -197,7 +199,8 @@ class Image:
         """Take over everything as it is, without noise (start of the bus)."""
         self._shift_change()
         self._true = self._now()
-        self.shown = dict(self._true)
+        self._analog.skip()
+        self.shown = self._true | self._analog.shown
         self._late.clear()
         self.shop.news.clear()
 
@@ -240,8 +243,13 @@ class Image:
         return events[::-1]
 
     def due(self, now: float) -> list[tuple[str, float, dict[str, Any]]]:
-        """Late tags whose time has come: a slow signal carries the time at which it got through."""
+        """Late tags whose time has come: a slow signal carries the time at which it got through. And the samples of
+        analog signals since then.
+        """
         lines: list[tuple[str, float, dict[str, Any]]] = []
+        for at, taken in self._analog.samples(now):
+            self.shown |= taken
+            lines.append(("v", at, taken))
         while self._late and self._late[0][0] <= now:
             at, _, tag, value = heapq.heappop(self._late)
             self.shown[tag] = value

@@ -69,7 +69,7 @@ class WorkUnit:
         self._setup_s: float | None = None
         self._routes = stream(shop.seed, f"route {self.name}")
         self._minor = stream(shop.seed, f"minor {self.name}")
-        self._clocks = [Clock(self, mode) for mode in station.spec.modes]
+        self.clocks = [Clock(self, mode) for mode in station.spec.modes]
         self._process = shop.env.process(self._life())
 
     @property
@@ -101,7 +101,7 @@ class WorkUnit:
             yield from self._stand_free()
             yield from self._operate()
             yield from self._hand_over()
-            for clock in self._clocks:
+            for clock in self.clocks:
                 if clock.due:
                     yield from self._down(clock)
 
@@ -128,7 +128,7 @@ class WorkUnit:
         self.station.ended(self)
         for part in self.parts:
             part.step = self._next(part)
-        for clock in self._clocks:
+        for clock in self.clocks:
             if clock.mode.clock == "parts":
                 clock.left -= 1
                 clock.due = clock.due or clock.left <= 0
@@ -173,7 +173,7 @@ class WorkUnit:
         Clocks age by it. A script's breakdown ends it early while the unit works (`_forced` is set then).
         """
         since, run = self.env.now, seconds
-        for clock in self._clocks:
+        for clock in self.clocks:
             if clock.left < run and clock.runs(works=works):
                 run = max(clock.left, 0.0)
         timer = self.env.timeout(run) if run < NEVER else None
@@ -187,13 +187,13 @@ class WorkUnit:
             self._forced = float(stop.cause or 0.0)
         self._interruptible = False
         gone = run if timer is not None and timer.processed else self.env.now - since
-        for clock in self._clocks:
+        for clock in self.clocks:
             if clock.runs(works=works):
                 clock.left -= gone
         return gone
 
     def _struck(self, *, works: bool) -> Clock | None:
-        return next((c for c in self._clocks if c.left <= 0 and c.runs(works=works)), None)
+        return next((c for c in self.clocks if c.left <= 0 and c.runs(works=works)), None)
 
     # down --------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class WorkUnit:
         yield self.env.timeout(walk + seconds)
         if crew is not None and request is not None:
             crew.release(request)
-        for other in self._clocks:
+        for other in self.clocks:
             if mode is not None and (other.mode is mode or other.mode.id in mode.renews):
                 other.renew()
         self.doing = back
@@ -252,7 +252,7 @@ class WorkUnit:
                 shop.settle(following, self.station)
                 continue
             self.doing = "blocked"
-            broken = next((c for c in self._clocks if c.due and not c.mode.planned), None)
+            broken = next((c for c in self.clocks if c.due and not c.mode.planned), None)
             if broken is not None:
                 yield from self._down(broken)
                 continue

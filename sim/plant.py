@@ -408,9 +408,20 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """An analog signal of a machine: the unit its values are in ("" unsaid), how often it is looked at (ms; readings in
+    between are averaged), and from how many of these frames its usual behaviour is learned.
+    """
+
+    measured_in: str
+    every_ms: int
+    learn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sensor:
     """A tag. `property` is one of state, in, out, scrap, level, on_hand, on_order, backorder, demand, shipped, wip,
-    set.
+    set; or signal, which tells nothing of parts (`signal` says more).
 
     `thing` is a station, buffer, stock, demand, product or control id; `unit` (1-based) picks one of
     several parallel units; `product` restricts a counter to one product.
@@ -426,6 +437,7 @@ class Sensor:
     bits: int | None = None
     resets: str | None = None
     range: tuple[float, float] | None = None
+    signal: Signal | None = None
 
 
 @dataclass(frozen=True, slots=True)

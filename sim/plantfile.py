@@ -22,7 +22,7 @@ from sim.plantdraft import ALWAYS, Draft, identifier
 from sim.plantengine import read_engine
 from sim.plantrelease import read_groups, read_releases
 from sim.plantroute import read_products
-from sim.plantsensor import check_sensors, read_sensors
+from sim.plantsensor import check_sensors, read_sensors, read_signals
 from sim.plantstation import read_buffers, read_stations, with_setups
 from sim.plantsupply import read_demands, read_stocks, read_suppliers
 from sim.schema import Key, Kind, Reader, Section, inner, word
@@ -160,7 +160,7 @@ def _plant(top: Item, problems: Problems, file: Path) -> Plant:
         tariff=read.read_tariff(draft, r.entries["energy"]) if r.has("energy") else None,
         controls=tuple(read.read_controls(draft, r.mapping("controls"))),
         limits=tuple(read.read_limits(draft, r.sequence("limits"))),
-        sensors=tuple(read_sensors(draft, r.sequence("sensors"))),
+        sensors=(*read_sensors(draft, r.sequence("sensors")), *read_signals(draft, r.sequence("signals"))),
         conventions=draft.conventions,
         unlimited=r["unlimited"],
         question=_question(file),
@@ -275,7 +275,7 @@ TOP = Section(
             datetime.fromisoformat("2026-01-05 00:00"), "`2026-01-05 00:00`, a Monday"),
         Key("unlimited", _read("whole number", _unlimited),
             "places of a queue without a limit; more parts in the system stop a run", 10_000),
-        *(Key(name, inner("list" if name in ("limits", "sensors") else "mapping"), says) for name, says in (
+        *(Key(name, inner("list" if name in ("limits", "sensors", "signals") else "mapping"), says) for name, says in (
             ("products", "what is made"), ("stations", "work centers"), ("buffers", "queues with limits"),
             ("crews", "repair crews"), ("operators", "pools of operators"), ("calendars", "opening hours"),
             ("release", "how each product enters"), ("groups", "CONWIP caps over several products"),
@@ -283,7 +283,7 @@ TOP = Section(
             ("energy", "tariff and CO2"), ("conventions", "named choices"),
             ("engine", "rules of your own, in SimPy"), ("controls", "numbers that may be changed"),
             ("limits", "rules no command may break"),
-            ("sensors", "tags"))),
+            ("sensors", "tags"), ("signals", "analog signals of machines"))),
     ),
     {
         **dict.fromkeys(("vehicles", "agv", "fleet"), "vehicles"), "conveyors": "conveyors", "transport": "transport",

@@ -13,7 +13,7 @@ from sim import sections_supply as supply
 from sim.plantengine import ENGINE
 from sim.plantexamples import BASE, features
 from sim.plantfile import CONVENTION, TOP
-from sim.plantsensor import SENSOR
+from sim.plantsensor import SENSOR, SIGNAL
 from sim.schema import Key, Section, default_shown
 
 BEGIN = "<!-- reference: written by `python -m sim.plantpage docs/plant-file.md`, do not edit below -->"
@@ -23,7 +23,7 @@ SECTIONS: tuple[Section, ...] = (
     *(TOP, s.PRODUCT, s.STEP, s.STATION, s.FAILS, s.MINOR, s.TOOL, s.CONDITION, s.MAINTENANCE, s.SETUP, s.BATCH),
     *(s.POWER_STATES, s.BUFFER, s.CREW, s.POOL, s.CALENDAR, s.RELEASE, s.GROUP, s.ORDER),
     *(supply.SUPPLIER, supply.STOCK, supply.POLICY, supply.EXPRESS, supply.DEMAND, supply.SEASON),
-    *(supply.ENERGY_SECTION, supply.BAND, CONVENTION, supply.CONTROL, supply.LIMIT, SENSOR, ENGINE),
+    *(supply.ENERGY_SECTION, supply.BAND, CONVENTION, supply.CONTROL, supply.LIMIT, SENSOR, SIGNAL, ENGINE),
 )
 """All sections in the order of the reference."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from sim.plant import Plant, Sensor
+from sim.plant import Plant, Sensor, Signal
 from sim.plantcheck import Path, Reporter
 from sim.plantdraft import Draft
-from sim.schema import ID, TEXT, Key, Kind, Reader, Section, inner, whole_of, word
+from sim.schema import ID, PERIOD, TEXT, Key, Kind, Reader, Section, inner, whole_of, word
 from sim.units import QuantityError, number, whole
 from sim.yamlfile import Item, convert
 
@@ -25,6 +25,10 @@ PROPERTIES: dict[str, tuple[str, ...]] = {
 _COUNTERS = ("in", "out", "scrap", "demand", "shipped")
 _TAG = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\Z")
 _MAX_TAG = 128
+_UNIT = re.compile(r"[A-Za-z°µΩ%][A-Za-z0-9°µΩ%/·*^²³().-]{0,15}\Z")
+SECOND_MS = 1000
+LEAST_LEARNED = 40
+"""Frames below which nothing can be said of how a machine usually behaves."""
 
 
 def types(prop: str) -> tuple[str, ...]:
@@ -37,6 +41,27 @@ def types(prop: str) -> tuple[str, ...]:
 def read_sensors(draft: Draft, items: list[Item]) -> list[Sensor]:
     """The sensors in file order."""
     return [_sensor(draft, n, item) for n, item in enumerate(items, 1)]
+
+
+def read_signals(draft: Draft, items: list[Item]) -> list[Sensor]:
+    """The analog signals in file order, as sensors of the property `signal`."""
+    return [_signal(draft, n, item) for n, item in enumerate(items, 1)]
+
+
+def _signal(draft: Draft, n: int, item: Item) -> Sensor:
+    draft.where[f"signals.{n}"] = item.line
+    r = Reader(draft, replace(item, what=f"signals.{n}"), SIGNAL)
+    every = SECOND_MS if r["every"] is None else max(round(r["every"] * float(draft.scale.tick_s) * 1000), 1)
+    return Sensor(
+        thing=r["of"],
+        property="signal",
+        tag=r["tag"] or f"signal-{n}",
+        type="float",
+        cell=r["cell"],
+        unit=r["unit"],
+        range=_range(r),
+        signal=Signal(r["in"], every, r["learn"]),
+    )
 
 
 def _sensor(draft: Draft, n: int, item: Item) -> Sensor:
@@ -83,6 +108,32 @@ SENSOR = Section(
 )
 
 
+def _measured_in(text: str) -> str:
+    if not _UNIT.match(text):
+        raise QuantityError("a unit such as mm/s, °C or A, up to 16 letters", text, "leave it out where there is none")
+    return text
+
+
+SIGNAL = Section(
+    "signals",
+    "Analog signals of machines (vibration, temperature, current): the twin learns how those of one machine usually "
+    "behave together, and tells when they begin to behave differently. They say nothing of parts.",
+    (
+        Key("of", ID, "the station whose machine it is", "", example="turn"),
+        Key("unit", whole_of(1), "one of several parallel units"),
+        Key("tag", TEXT, "its name on the wire; the part after the last `/` is what people read", "", example="t/heat"),
+        Key("in", Kind("unit", lambda _draft, item: _measured_in(item.text())), "of its values, such as `mm/s`", ""),
+        Key("cell", ID, "last level of the topic", "cell1"),
+        Key("every", PERIOD, "a frame: readings within are averaged. Of a machine's signals the longest counts",
+            None, "`1 s`"),
+        Key("learn", whole_of(LEAST_LEARNED), "quiet frames to learn from. Of a machine's signals the most counts",
+            400),
+        Key("range", inner("[lowest, highest]"), "possible values"),
+    ),
+    instead={"thing": "write 'of'", "property": "a signal has none; write a tag of parts under 'sensors'"},
+)  # fmt: skip
+
+
 def _range(fields: Reader) -> tuple[float, float] | None:
     if not fields.has("range"):
         return None
@@ -106,18 +157,30 @@ def things(plant: Plant) -> dict[str, str]:
 def check_sensors(plant: Plant, draft: Draft) -> None:
     """Record every sensor that names something unknown, or a tag that another sensor has."""
     report, kinds = Reporter(plant, draft), things(plant)
-    tags: dict[str, int] = {}
-    for n, sensor in enumerate(plant.sensors, 1):
-        path = ("sensors", str(n))
+    tags: dict[str, str] = {}
+    counted = {False: 0, True: 0}
+    for sensor in plant.sensors:
+        signal = sensor.signal is not None
+        counted[signal] += 1
+        path = ("signals" if signal else "sensors", str(counted[signal]))
         if sensor.tag in tags:
-            found = f"'{sensor.tag}' of sensor {tags[sensor.tag]} again"
+            found = f"'{sensor.tag}' of {tags[sensor.tag]} again"
             report.fault(path, "a tag of its own", found, "rename one", "tag")
-        tags.setdefault(sensor.tag, n)
+        tags.setdefault(sensor.tag, f"{'signal' if signal else 'sensor'} {counted[signal]}")
+        if signal:
+            _check_signal(report, path, sensor)
+            continue
         if not sensor.thing or not report.known(path, "a thing of this plant", sensor.thing, kinds):
             continue
         kind = kinds[sensor.thing]
         report.known(path, f"a property of a {kind}", sensor.property, PROPERTIES[kind])
         _check_tag(report, path, sensor, kind)
+        _check_parts(report, path, sensor)
+
+
+def _check_signal(report: Reporter, path: Path, sensor: Sensor) -> None:
+    if sensor.thing and report.known(path, "a station", sensor.thing, [s.id for s in report.plant.stations]):
+        _check_tag(report, path, sensor, "station")
         _check_parts(report, path, sensor)
 
 

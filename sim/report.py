@@ -28,7 +28,8 @@ def heading(plant: Plant) -> list[str]:
         "demand": len(plant.demands),
         "control": len(plant.controls),
         "limit": len(plant.limits),
-        "sensor": len(plant.sensors),
+        "sensor": sum(s.signal is None for s in plant.sensors),
+        "signal": sum(s.signal is not None for s in plant.sensors),
     }
     listed = ", ".join(f"{n} {word if n == 1 else _plural(word)}" for word, n in counts.items() if n)
     start = plant.start.strftime("%a %Y-%m-%d %H:%M")
@@ -134,7 +135,7 @@ def warnings(plant: Plant, loads: Traffic) -> list[str]:
             result.append(f"{load.station} is loaded to {100 * load.fixed:.0f} %: long queues, slow to settle")
     seen = {s.thing for s in plant.sensors if s.property == "state"}
     blind = [s.id for s in plant.stations if s.id not in seen]
-    if plant.sensors and blind:
+    if blind and any(s.signal is None for s in plant.sensors):
         result.append(f"no sensor tells the state of {', '.join(blind)}: the twin has to guess it")
     for p in plant.products:
         if p.release.policy == "conwip" and p.release.base_stock is None and p.id in _without_demand(plant):

@@ -150,17 +150,7 @@ def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
 
     @app.post("/advice")
     async def advice(request: Request) -> Response:
-        body = await _body(request)
-        n, why = body.get("evaluated", 1), str(body.get("why") or "")[:1000]
-        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= 1000:
-            raise BadRequest(f"evaluated must be a whole number from 0 to 1000, found {n!r}")
-
-        def work() -> dict[str, Any]:
-            with engine.lock:
-                engine.book.advise(n, why, engine.present(), ADVISE)
-                return {"evaluated": engine.book.evaluated}
-
-        return _json(await run_in_threadpool(work))
+        return _json(await run_in_threadpool(_advised, engine, await _body(request)))
 
     @app.post("/decisions")
     async def decide(request: Request) -> Response:
@@ -197,6 +187,32 @@ def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
                 return {"paused": engine.book.paused}
 
         return _json(await run_in_threadpool(work))
+
+
+def _advised(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:
+    """A decision moment without a recommendation, or how the service's policy is."""
+    if "policy" in body:
+        policy = _policy(body["policy"])
+        with engine.lock:
+            engine.book.policy_told(policy, engine.present(), ADVISE)
+            return {"policy": policy}
+    n, why = body.get("evaluated", 1), str(body.get("why") or "")[:1000]
+    if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= 1000:
+        raise BadRequest(f"evaluated must be a whole number from 0 to 1000, found {n!r}")
+    with engine.lock:
+        engine.book.advise(n, why, engine.present(), ADVISE)
+        return {"evaluated": engine.book.evaluated}
+
+
+def _policy(told: Any) -> dict[str, Any]:
+    """What the advice service says of its policy."""
+    if not isinstance(told, dict) or not isinstance(told.get("ok"), bool):
+        raise BadRequest(f"policy must be an object with ok, true or false; found {str(told)[:100]}")
+    counts = {name: told.get(name) for name in ("late", "failed")}
+    for name, n in counts.items():
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise BadRequest(f"policy: {name} must be a whole number from 0, found {n!r}")
+    return {"ok": told["ok"], "why": str(told.get("why") or "")[:300], **counts}
 
 
 def _passing(app: FastAPI, courier: Courier) -> None:

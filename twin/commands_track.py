@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from twin.faults import Faults
 
 Many = list[str] | None
+SAMPLED = 5
+"""Replays after which it is said how long the rest will take."""
 
 
 def track(  # the options are the faults
@@ -146,7 +150,8 @@ def observe(
     described = _plant(plant)
     try:
         chosen = None if tags is None else observability.read_tags(tags, described)
-        found = observability.observe(described, chosen, hours, seed)
+        with _progress() as tell:
+            found = observability.observe(described, chosen, hours, seed, tell)
     except (ValueError, TwinLimitError, CompileError) as error:
         typer.echo(f"observe: {error}", err=True)
         raise typer.Exit(2) from error
@@ -158,6 +163,33 @@ def observe(
 
         draw_spreads(found, plot)
     typer.echo(json.dumps(found)) if as_json else _tell(found)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar with what is left, on the error output; where that is no terminal, one line once the pace is known."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console, began = Console(stderr=True), time.monotonic()
+    columns = (TextColumn("replays"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("replays", total=None)
+
+        def tell(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+            if done == SAMPLED and not console.is_terminal:
+                left = (time.monotonic() - began) / done * (of - done)
+                typer.echo(f"observe: {of} replays, about {max(left / 60, 0.1):.1f} min left", err=True)
+
+        yield tell
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -37,6 +37,8 @@ WAIT = 2
 SETTLE_MS = 60_000
 """After a notice the signal's new level is learned for so long before its chart goes on; further signals that follow
 within this time belong to the same notice."""
+NEWEST = 2000
+"""Scores a chart looks back over, and notices that are kept: memory is bounded whatever comes."""
 BINS, REACH = 801, 8.0
 LEAST_SHARE = 0.002
 """A rank says no more than 1 in 500: one wild value moves a sum by 2.9."""
@@ -94,7 +96,7 @@ class Chart(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Everything that `Condition` knows."""
+    """Everything that `Condition` knows. `last`: (plant ms, value) of the newest good reading of each signal."""
 
     version: int
     settings: Settings
@@ -109,6 +111,7 @@ class State(msgspec.Struct):
     late: int = 0
     partial: int = 0
     notices: list[Change] = []
+    last: list[tuple[int, float]] = []
 
 
 class Condition:
@@ -121,7 +124,8 @@ class Condition:
             raise ValueError(
                 f"{settings.place}: expected a step from 1 ms, 40 frames or more to learn from and a budget above 0"
             )
-        self.state = State(VERSION, settings, [], None, [Chart([0] * BINS) for _ in settings.tags], {})
+        charts = [Chart([0] * BINS) for _ in settings.tags]
+        self.state = State(VERSION, settings, [], None, charts, {}, last=[(0, 0.0)] * len(settings.tags))
         self._model: OneStep | None = None
         self._set()
 
@@ -131,19 +135,28 @@ class Condition:
         streams = max(settings.streams, len(settings.tags))
         self.limit = limit_for(WEEK_MS / settings.step_ms * streams / settings.budget, ALLOWANCE)
 
+    def keep(self) -> State:
+        """The state with the model in it, to be written down; the fold goes on in the same object."""
+        self.state.model = self._model.save() if self._model is not None else None
+        return self.state
+
     def save(self) -> bytes:
         """The state as JSON."""
-        self.state.model = self._model.save() if self._model is not None else None
-        return msgspec.json.encode(self.state)
+        return msgspec.json.encode(self.keep())
 
     @classmethod
     def load(cls, body: bytes) -> Self:
         """The fold that `save` wrote down. Raises ValueError where that was another version."""
-        state = msgspec.json.decode(body, type=State)
+        return cls.of(msgspec.json.decode(body, type=State))
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The fold that `keep` gave. Raises ValueError where that was another version."""
         if state.version != VERSION:
             raise ValueError(f"a condition state of version {VERSION} expected, found {state.version}; begin anew")
         found = cls(state.settings)
         found.state = state
+        state.last = state.last or [(0, 0.0)] * len(state.settings.tags)
         found._model = OneStep.load(state.model) if state.model is not None else None
         return found
 
@@ -151,6 +164,28 @@ class Condition:
     def notices(self) -> list[Change]:
         """All so far."""
         return self.state.notices
+
+    @property
+    def learned(self) -> int:
+        """Frames learned from so far; from `settings.learn` on changes are told."""
+        return min(len(self.state.first) + self.state.fed, self.state.settings.learn)
+
+    def unheard(self) -> list[str]:
+        """Signals of which nothing good has ever come (or not since the clock was put back)."""
+        return [tag for tag, (at, _) in zip(self.state.settings.tags, self.state.last, strict=True) if not at]
+
+    def step_back(self) -> None:
+        """The clock was put back: frames of another time are no neighbours, what is known of the machine stays."""
+        state = self.state
+        state.frames.clear()
+        state.index, state.called, state.recent = -1, -SETTLE_MS, []
+        state.last = [(0, value) for _, value in state.last]
+        for chart in state.charts:
+            chart.up = chart.down = 0.0
+            chart.new.clear()
+            chart.quiet_until = 0
+        if self._model is not None:
+            self._model.restart()
 
     def autocorrelation(self) -> dict[str, float]:
         """Lag-1 autocorrelation of each signal's scores, as charted."""
@@ -163,6 +198,8 @@ class Condition:
         if column is None or reading.quality != GOOD:
             return None
         state, found = self.state, None
+        if reading.t >= state.last[column][0]:
+            state.last[column] = (reading.t, reading.value)
         index = reading.t // state.settings.step_ms
         if index <= state.index:
             state.late += 1
@@ -254,6 +291,7 @@ class Condition:
         moved.sort(key=lambda m: -abs(m.shift))
         notice = Change(state.settings.place, since, t, seen, tuple(moved))
         state.notices.append(notice)
+        del state.notices[:-NEWEST]
         return notice
 
 
@@ -270,6 +308,7 @@ def _add(chart: Chart, score: float, t: int) -> None:
     chart.up = max(chart.up + score - ALLOWANCE, 0.0)
     chart.down = max(chart.down - score - ALLOWANCE, 0.0)
     chart.new.append((score, t))
+    del chart.new[:-NEWEST]
     if not (chart.up or chart.down):
         chart.new.clear()
 

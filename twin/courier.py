@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from ingest.keys import KeyFileError, load_private, sign
 from ingest.wire import Cmd
 from twin.decisions import OPEN, Refused, command_id
 from twin.engine import Engine
+from twin.missing import of_ingest
 from twin.refits import manual_row
 
 COMMAND_LIFE_MS = 600_000
 """A command may be carried out for this long (plant ms), or for 120 s of wall time where that is longer."""
 TIMEOUT_S = 5.0
+LOOK_S = 5.0
+"""Wall seconds between two looks at how ingest is."""
 
 
 class Courier:
@@ -26,6 +30,7 @@ class Courier:
         self.engine, self.url, self.data = engine, url.rstrip("/"), data
         self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False)
         self._shown: str | None = None
+        self._looked = 0.0
 
     def work(self) -> None:
         """One turn: post what is accepted and not sent, and say which recommendation is in force."""
@@ -40,6 +45,17 @@ class Courier:
                     if rec["status"] == "accepted":
                         self.engine.book.fail(rec, self.engine.present(), str(error))
         self._publish()
+        if time.monotonic() - self._looked >= LOOK_S:
+            self.look()
+
+    def look(self) -> None:
+        """See what ingest has to do without."""
+        self._looked = time.monotonic()
+        try:
+            health = self.client.get(f"{self.url}/healthz").json()
+            self.engine.ingest = of_ingest(health if isinstance(health, dict) else None)
+        except (httpx.HTTPError, ValueError):
+            self.engine.ingest = of_ingest(None)
 
     def _send(self, rec: dict[str, Any]) -> None:
         engine = self.engine

@@ -132,6 +132,7 @@ class Book:
         self.evaluated = 0
         self.advice_t: int | None = None
         self.advice_why = ""
+        self.policy: dict[str, Any] | None = None  # does the policy answer: {ok, why, late, failed}; None: nobody said
         self.paused = False
         self._keys: dict[str, str] = {}
 
@@ -294,6 +295,10 @@ class Book:
     def advise(self, n: int, why: str, now: Present, actor: str) -> None:
         self._write("advice", {"evaluated": n, "why": why}, now, actor)
 
+    def policy_told(self, told: dict[str, Any], now: Present, actor: str) -> None:
+        """The advice service says whether its policy answers; while it does not, rule and search go on without it."""
+        self._write("advice", {"evaluated": 0, "policy": told}, now, actor)
+
     def pause(self, on: bool, now: Present, actor: str) -> None:
         self._write("pause", {"on": on}, now, actor)
 
@@ -323,7 +328,10 @@ class Book:
         self.version += 1
         if kind == "advice":
             self.evaluated += body["evaluated"]
-            self.advice_t, self.advice_why = t, body["why"]
+            if "policy" in body:
+                self.policy = body["policy"]
+            else:
+                self.advice_t, self.advice_why = t, body["why"]
         elif kind == "pause":
             self.paused = body["on"]
         elif kind == "recommendation":

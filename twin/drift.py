@@ -40,7 +40,26 @@ a third too often at a run length of 1,000, and more so at longer ones."""
 WEEK_MS = 7 * 86_400_000
 BUDGET = 0.7
 """False notices a week that all charts of a plant may give together. The promise is at most 1."""
+SPANS = 0.5
+"""Share of it for the charts of spans in a plant whose machines tell no signals; forecast ranks have the rest."""
+CONDITION = 0.2
+"""Share of the plant's false notices a week that the signals of its machines may give, where it has any."""
 _NORMAL = NormalDist()
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """False notices a week that charts of spans, of forecast ranks and of machines' signals may give together."""
+
+    spans: float
+    ranks: float
+    signals: float
+
+
+def divided(*, signals: bool) -> Shares:
+    """The one budget of a plant; machines' signals take their part of it from the others, where there are any."""
+    mine = CONDITION if signals else 0.0
+    left = (BUDGET - mine) / BUDGET
+    return Shares(SPANS * left, (BUDGET - SPANS) * left, mine)
 
 
 def run_length(limit: float, allowance: float = ALLOWANCE) -> float:

@@ -22,16 +22,17 @@ from ingest.journal import Cursor, Journal, JournalError, JournalReader
 from sim import kernel
 from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
-from twin import effect, views
+from twin import effect, missing, views
 from twin.decisions import Book, Present, Refused, overdue
 from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
 from twin.forecast import Options, forecast, series_names
 from twin.log import Entry, EvidenceLog
+from twin.machines import rows
 from twin.model import TwinState
 from twin.refits import Refits
 from twin.scores import Scores
 from twin.tracker import LOOK_S, Tracker, write_snapshot
-from twin.watch import Watch, places, told
+from twin.watch import Watch, folded, places, told
 
 STALE_S = 3.0
 """Wall seconds without a row after which the twin says that it is stale."""
@@ -70,6 +71,8 @@ class Engine:
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
         self.errors: dict[str, int] = {}
+        self._erred: dict[str, float] = {}  # when (monotonic) each was last met
+        self.ingest: list[str] = []  # what ingest has to do without, as the courier has last seen it
         self.rows = 0
         self._seq = 0
         self._reader: JournalReader | None = None
@@ -90,7 +93,7 @@ class Engine:
             return Tracker(self.plant, self.settings.forget_ms)  # no usable snapshot: the journal is read again
 
     def _rebuild_record(self) -> Watch:
-        watch = Watch(series_names(self.compiled))
+        watch = Watch(series_names(self.compiled), signals=bool(self.tracker.topology.signals))
         for row in self.log.of_type("forecast", "score", "drift"):
             watch.remember(row)
         return watch
@@ -138,6 +141,14 @@ class Engine:
         if key not in self.errors:
             print(f"twin: {where}: {error}", flush=True)
         self.errors[key] = self.errors.get(key, 0) + 1
+        self._erred[key] = time.monotonic()
+
+    def missing(self) -> list[str]:
+        """What this twin has to do without although it goes on, a sentence each with what to do."""
+        with self.lock:
+            tags = missing.of_tags(self.tracker.topology, self.tracker.glance, self.tracker.machines)
+            policy = missing.of_policy(self.book.policy)
+            return self.ingest + policy + tags + missing.of_errors(self._erred, time.monotonic())
 
     def save_if_due(self) -> None:
         if time.monotonic() - self._saved >= SNAPSHOT_EVERY_S:
@@ -221,7 +232,9 @@ class Engine:
                 rec_v=self.book.version,
                 fc_v=self.fc_v,
                 paused=self.book.paused,
-                advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why},
+                advice={"evaluated": self.book.evaluated, "t": self.book.advice_t, "why": self.book.advice_why}
+                | ({"policy": self.book.policy} if self.book.policy is not None else {}),
+                missing=self.missing(),
             )
             self.frame = views.frame(self.tracker.topology, self.tracker.glance, around)
             return self.frame
@@ -233,15 +246,19 @@ class Engine:
             return self.watch.certify(state, places(*names, state))
 
     def drift_view(self) -> dict[str, Any]:
-        """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
+        """`{notices, charts, machines}`: every notice so far, the newest first, how many charts there are, and how each
+        machine is that tells signals.
+        """
         with self.whole() as state:
             charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
-            return {"notices": self.watch.notices(state), "charts": charts}
+            notices = self.watch.notices(state)
+            charts += len(self.tracker.machines.tags)
+            return {"notices": notices, "charts": charts, "machines": rows(self.tracker.machines, state.t, notices)}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
         with self.whole() as state:
-            if not self.watch.close(notice, why, state.learned.drift.notices):
+            if not self.watch.close(notice, why, folded(state)):
                 return False
             body = {"id": notice, "closed": why}
             self.log.append(Entry(state.t, "drift", actor, body, journal=self.tracker.pos))
@@ -250,6 +267,7 @@ class Engine:
     def state_view(self) -> dict[str, Any]:
         with self.whole() as state:
             view = views.state_view(self.tracker.topology, state, stale=self.stale())
+            view["machines"] = rows(self.tracker.machines, state.t, self.watch.notices(state))
             return view | {"pos": self.tracker.pos, "hash": state_hash(self.compiled, state) if state.t else ""}
 
     def copy_state(self) -> tuple[TwinState, int]:

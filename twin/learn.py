@@ -21,6 +21,7 @@ from sim.facts_supply import mean_quantity
 from sim.plant import SCRAP, Mode
 from twin import stated
 from twin.crews import mode_of
+from twin.drift import divided
 from twin.hours import Hours
 from twin.learned import ABANDONED, Learned, Numbers, OpenUnit
 from twin.model import LANES, TwinState
@@ -49,6 +50,7 @@ class Learner:
         stations = [s.id for s in self.topology.plant.stations]
         self.learned = Learned(forget_ms=self.learned.forget_ms, stations=stations, units=units)
         self.learned.drift.streams = _charts(self.topology)
+        self.learned.drift.budget = divided(signals=bool(self.topology.signals)).spans
 
     def step_back(self) -> None:
         """The clock was put back: what was open is not a span any more."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import msgspec
 
-from twin.drift import Drift
+from twin.condition import Change
+from twin.drift import SPANS, Drift
 
 KEPT = 200
 """Newest spans kept of each parameter: enough for a mean to 0.7 % at a coefficient of variation of 0.1."""
 BIN_MS = 6 * 3_600_000
 BINS = 400
 """Counts are kept in bins of six hours, the newest hundred days of them."""
-DRIFT_BUDGET = 0.5
-"""Share of the plant's false notices a week that the charts of spans may give; forecast ranks have the rest."""
+CHANGES = 200
+"""Newest changes of a machine's condition that are kept."""
 ABANDONED = 4096
 """Numbers of a source that may be missing at once before it is taken to have begun anew."""
 
@@ -130,7 +131,8 @@ class Learned(msgspec.Struct):
     lost: int = 0
     heard: int = 0
     active: dict[int, int] = {}
-    drift: Drift = msgspec.field(default_factory=lambda: Drift(budget=DRIFT_BUDGET))
+    drift: Drift = msgspec.field(default_factory=lambda: Drift(budget=SPANS))
+    changes: list[Change] = []  # of the machines' condition, the oldest first
     good: dict[str, int] = {}  # good parts since the last scrapped one, from the first scrapped one on
 
     def of(self, name: str) -> Spans:
@@ -152,6 +154,11 @@ class Learned(msgspec.Struct):
             self.good[operation] = 0
         elif operation in self.good:
             self.good[operation] += 1
+
+    def changed(self, change: Change) -> None:
+        """A machine has begun to behave differently."""
+        self.changes.append(change)
+        del self.changes[:-CHANGES]
 
     def tally(self, name: str) -> Tally:
         return self.tallies.setdefault(name, Tally())

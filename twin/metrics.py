@@ -9,6 +9,8 @@ def exposition(engine: Engine) -> str:
     """Metrics as text (format 0.0.4)."""
     with engine.lock:
         scores, counts = engine.scores.summary(), dict(engine.tracker.state.counts)
+        policy = engine.book.policy or {}
+        changed = [n for n in engine.watch.open(engine.tracker.state) if n["kind"] == "condition"]
         age = engine.age_s()
         lines = [
             *_one("plantwin_twin_journal_position", "gauge", "Newest journal row applied", engine.tracker.pos),
@@ -24,6 +26,12 @@ def exposition(engine: Engine) -> str:
             ),
             *_one("plantwin_twin_forecasts_scored_total", "counter", "Forecasts scored", scores["n"]),
             *_one("plantwin_twin_advice_total", "counter", "Decision moments checked", engine.book.evaluated),
+            *_one("plantwin_twin_degraded", "gauge", "Things the twin has to do without", len(engine.missing())),
+            *_one(
+                "plantwin_policy_late_total", "counter", "Moments without the policy's answer", policy.get("late", 0)
+            ),
+            *_one("plantwin_policy_failed_total", "counter", "Moments at which it failed", policy.get("failed", 0)),
+            *_one("plantwin_twin_machines_changed", "gauge", "Machines whose condition changed", len(changed)),
             *_one("plantwin_twin_log_rows", "gauge", "Rows of the evidence log", engine.log.checkpoint().seq),
         ]
         if scores["coverage90"] is not None:

@@ -7,7 +7,7 @@ documents: it is what the tags can say at best. One tag is added or taken away a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ TICKS = 100_000
 LEAST_GAIN = 0.002
 """A change of the mean share that counts as one (the share of what is not known, 0 to 1)."""
 GREEDY = 3
+LOOKED = 8
+"""Replays that each tag after the first needs, more or less (for the progress alone)."""
 TICK_MS = 30_000
 UNITS = {"wip": "parts", "state": "of the time wrong", "on_hand": "units", "flow": "parts an hour"}
 
@@ -52,6 +54,14 @@ def read_tags(path: Path, plant: Plant) -> list[Sensor]:
     return found
 
 
+Progress = Callable[[int, int], None]
+"""Told after each replay: how many are done, and of how many, more or less."""
+
+
+def _silent(_done: int, _of: int) -> None:
+    """Nobody looks."""
+
+
 @dataclass(slots=True)
 class _Study:
     """One simulated stretch and what tag sets make of it."""
@@ -59,10 +69,16 @@ class _Study:
     compiled: Compiled
     seen: Seen
     blind: dict[str, float]
+    replays: int  # how many there will be, more or less
+    tell: Progress
+    done: int = 0
 
     def spreads(self, sensors: Sequence[Sensor]) -> dict[str, float]:
         """Root mean square of believed less true by quantity, with these tags alone."""
-        return follow(replace(self.compiled.plant, sensors=tuple(sensors)), self.seen)
+        found = follow(replace(self.compiled.plant, sensors=tuple(sensors)), self.seen)
+        self.done += 1
+        self.tell(self.done, max(self.replays, self.done))
+        return found
 
     def unknown(self, spreads: dict[str, float]) -> float:
         """Mean over the quantities of spread / spread without any tag, each at most 1: 0 all is known, 1 nothing is."""
@@ -74,6 +90,8 @@ def follow(plant: Plant, seen: Seen) -> dict[str, float]:
     """The tracker on the readings of the plant's tags; root mean square error by quantity over the second half."""
     tracker, n = Tracker(plant), 0
     index = {s.tag: i for i, s in enumerate(plant.sensors)}
+    releases = {(p.id, "in") for p in plant.products}
+    rank = {s.tag: (s.type != "counter", (s.thing, s.property) not in releases) for s in plant.sensors}
     source = f"ptw/v1/{plant.site}/{plant.area}/{plant.line}/observe"
 
     def put(kind: str, t: int, body: bytes, s: int | None = None) -> None:
@@ -82,7 +100,9 @@ def follow(plant: Plant, seen: Seen) -> dict[str, float]:
         tracker.apply(Row(n, t, t, kind, source, None if s is None else "observe", s, body))
 
     def data(t: int, values: dict[str, int]) -> None:
-        mine = {index[tag]: float(v) for tag, v in values.items() if tag in index}
+        # counters first, as the tracker orders a moment: then nothing has to be gone through again
+        ordered = sorted((tag for tag in values if tag in index), key=lambda tag: rank[tag])
+        mine = {index[tag]: float(values[tag]) for tag in ordered}
         if mine:
             k = len(mine)
             payload = Data(e="observe", s=n + 1, t0=t, i=list(mine), dt=[0] * k, v=list(mine.values()), q=[0] * k)
@@ -156,7 +176,9 @@ def stretch(plant: Plant, hours: float, runs: int) -> float:
     return max(min(PARTS * a_part, affordable), 10 * a_part, 1800.0) / 3600
 
 
-def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int) -> dict[str, Any]:
+def observe(
+    plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int, tell: Progress = _silent
+) -> dict[str, Any]:
     """The report: quantities with what they are and to what spread, tags that would help, that are needed, and not.
 
     ValueError for a plant without stations; TwinLimitError for one that cannot be tracked.
@@ -166,14 +188,16 @@ def observe(plant: Plant, tags: Sequence[Sensor] | None, hours: float, seed: int
         raise ValueError(f"plant {plant.id}: expected stations and products to observe, found none")
     if plant.rules is not None:
         raise ValueError(f"plant {plant.id}: rules of its own are not run here; take them out of the plant file")
-    mine = list(plant.sensors if tags is None else tags)
+    parts = [s for s in plant.sensors if s.signal is None]  # a machine's signals tell nothing of parts
+    mine = [s for s in (parts if tags is None else tags) if s.signal is None]
     have = {s.tag for s in mine}
-    more = [s for s in [*plant.sensors, *candidates(plant)] if s.tag not in have]
+    more = [s for s in [*parts, *candidates(plant)] if s.tag not in have]
     compiled = compile_plant(plant)
     time_s = stretch(plant, hours, len(mine) + GREEDY * len(more) + 1) * 3600
     warmup = compiled.ticks(_warm(plant, time_s))
     seen = watch(compiled, [*mine, *more], seed, warmup, compiled.ticks(time_s))
-    study = _Study(compiled, seen, _blind(seen))
+    replays = 1 + len(mine) + len(more) + (GREEDY - 1) * min(len(more), LOOKED)
+    study = _Study(compiled, seen, _blind(seen), replays, tell)
     base = study.spreads(mine)
     now = study.unknown(base)
     without = {s.tag: study.unknown(study.spreads([x for x in mine if x is not s])) - now for s in mine}
@@ -199,23 +223,41 @@ def _warm(plant: Plant, time_s: float) -> float:
 
 
 def _greedy(study: _Study, mine: list[Sensor], more: list[Sensor], now: float) -> list[dict[str, Any]]:
-    """The tags that would help most, one after another, each on top of those before it."""
+    """The tags that would help most, one after another, each on top of those before it.
+
+    After the first round lazily (Minoux 1978): the tags are tried in the order of what they gained before, until none
+    that is left had gained as much as the best now. That is the best of all as long as no tag helps more beside others
+    than it did alone.
+    """
     found: list[dict[str, Any]] = []
-    chosen, left = list(mine), list(more)
+    chosen = list(mine)
+    gains = [(float("inf"), s) for s in more]
     for _ in range(GREEDY):
-        gains = [(now - study.unknown(study.spreads([*chosen, s])), s) for s in left]
-        if not gains:
+        gains = _lazily(study, chosen, gains, now)
+        if not gains or gains[0][0] <= LEAST_GAIN:
             break
-        gain, best = max(gains, key=lambda pair: pair[0])
-        if gain <= LEAST_GAIN:
-            break
+        gain, best = gains[0]
         listed = any(s.tag == best.tag for s in study.compiled.plant.sensors)
         why = f"{best.property} of {best.thing}" + ("" if listed else ", not in the plant file")
         found.append({"tag": best.tag, "gain": gain, "why": why})
         chosen.append(best)
         now -= gain
-        left = [s for g, s in sorted(gains, key=lambda pair: -pair[0]) if s is not best and g > 0]
+        gains = [(g, s) for g, s in gains[1:] if g > 0]
     return found
+
+
+def _lazily(
+    study: _Study, chosen: list[Sensor], gains: list[tuple[float, Sensor]], now: float
+) -> list[tuple[float, Sensor]]:
+    """Tags with what each would gain now, the best first; of those that cannot be the best, what they gained before."""
+    best = float("-inf")
+    fresh: list[tuple[float, Sensor]] = []
+    for k, (before, sensor) in enumerate(gains):
+        if before <= best:
+            return sorted([*fresh, *gains[k:]], key=lambda pair: -pair[0])
+        fresh.append((now - study.unknown(study.spreads([*chosen, sensor])), sensor))
+        best = max(best, fresh[-1][0])
+    return sorted(fresh, key=lambda pair: -pair[0])
 
 
 def _quantity(key: str, spread: float, blind: float, mine: list[Sensor], plant: Plant) -> dict[str, Any]:

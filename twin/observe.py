@@ -133,6 +133,8 @@ def _settle(f: Floor) -> None:
 
 def _reading(f: Floor, obs: Obs) -> None:
     """A tag's reading: checked, kept, and believed unless a check forbids."""
+    if obs.name in f.topology.signals:
+        return  # of a machine's condition (`twin/machines.py`); here only time goes on
     sensor = f.topology.tags.get(obs.name)
     old = f.state.tags.get(obs.name)
     failed = run_checks(sensor, old, Probe(obs.value, obs.stamped, obs.quality, f.state.t))

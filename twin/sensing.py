@@ -20,6 +20,8 @@ def rows(topology: Topology, state: TwinState) -> list[dict[str, Any]]:
     owner = {name: plant.stations[s].id for name, s in topology.buffers.items()}
     found = []
     for sensor in plant.sensors:
+        if sensor.signal is not None:
+            continue  # a machine's condition has rows of its own
         tag = state.tags.get(sensor.tag)
         row: dict[str, Any] = {
             "tag": sensor.tag,

@@ -20,7 +20,8 @@ class Topology:
     `fills[p]` the stock product p fills (or -1); `tags` maps a tag to its sensor; `sensed[s]` the properties sensed
     at s;
     `mean_ms[p][k]` the mean work time; `counters` the tags that count (where several counters say the same, the
-    finest). `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
+    finest), `signals` those that tell of a machine's condition alone.
+    `needs[p][k]` the (stock, units) that go into a part when its step k begins; `family[p]` decides setups
     and batches; `patient[s]`: parts may wait there beside a free unit (for companions, components, people);
     `claims[k]` the demands on stock k in the order in which they are served, `served[k]` with the lanes from it: (lane,
     "" for a demand; position of the demand or of the stock the lane leads to); `mode[s]` the mode of a unit that is
@@ -57,6 +58,7 @@ class Topology:
     mean_ms: list[list[float]] = field(default_factory=list)
     counters: frozenset[str] = frozenset()
     ends: list[int] = field(default_factory=list)
+    signals: frozenset[str] = frozenset()
 
 
 def build(plant: Plant) -> Topology:
@@ -90,7 +92,8 @@ def build(plant: Plant) -> Topology:
         feeds=feeds,
         fills=[_filled_by(plant, p.id, stock) for p in plant.products],
         consumes=[[(stock[s], n) for s, n in p.release.consumes] for p in plant.products],
-        tags={s.tag: s for s in plant.sensors},
+        tags={s.tag: s for s in plant.sensors if s.signal is None},
+        signals=frozenset(s.tag for s in plant.sensors if s.signal is not None),
         sensed=_sensed(plant, station, buffers),
         buffers=buffers,
         needs=[[[(stock[k], n) for k, n in step.needs] for step in p.steps] for p in plant.products],
@@ -146,7 +149,7 @@ def _sensed(plant: Plant, station: dict[str, int], buffers: dict[str, int]) -> l
     sensed: list[set[str]] = [set() for _ in plant.stations]
     for sensor in plant.sensors:
         where = station.get(sensor.thing, buffers.get(sensor.thing, -1))
-        if where >= 0:
+        if where >= 0 and sensor.signal is None:
             sensed[where].add(sensor.property)
     return sensed
 

@@ -20,6 +20,7 @@ from sim.plant import Plant
 from twin.learn import Learner
 from twin.learned import Learned
 from twin.limits import refuse
+from twin.machines import Kept, Machines
 from twin.model import TwinState, count
 from twin.observe import (
     COMMAND,
@@ -49,7 +50,7 @@ LOOK_S = 0.02
 QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
 """A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
@@ -96,6 +97,7 @@ class Snapshot(msgspec.Struct):
     origin: int
     learned: Learned
     settled: int
+    machines: Kept = {}
 
 
 class Tracker:
@@ -128,7 +130,7 @@ class Tracker:
         self._late = self._late_since = 0.0  # monotonic: when the newest and the first of what is not in its place came
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
-        self._settled = 0
+        self.machines, self._settled = Machines(plant), 0
 
     @property
     def learned(self) -> Learned:
@@ -217,13 +219,14 @@ class Tracker:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
         self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
         self._head, self._dirty, self._settled = _copy(self._base), False, 0
-        self._near = self._redone = None
+        self._near, self._redone, self.machines = None, None, Machines(self.topology.plant)
         self._learner.begin_anew()
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
         self._learner.settle(self._base, self._recent, ())
         self._learner.step_back()
+        self.machines.step_back()
         self._recent, self.now, self._newest, self._settled = [], t, {}, 0
         self._base.t, self._near, self._redone = t - 1, None, None
         for tag in self._base.tags.values():
@@ -274,7 +277,8 @@ class Tracker:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
         if row.kind in ("data", "hist", "plain", "spb"):
-            return [self._reading(k, reading) for k, reading in enumerate(decode(row, self._aliases))]
+            rest = self.machines.sieve(decode(row, self._aliases), self.now, self.learned)
+            return [self._reading(k, reading) for k, reading in rest]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
             rank = RANKS.get(body["kind"], END)
@@ -389,6 +393,7 @@ class Tracker:
                 self.clock.origin,
                 self.learned,
                 self._settled,
+                self.machines.keep(),
             )
         )
 
@@ -410,6 +415,7 @@ class Tracker:
         kept.learned.forget_ms = forget_ms
         tracker.pos, tracker.now, tracker._base, tracker._recent = kept.pos, kept.now, kept.base, kept.recent
         tracker._births, tracker.sources = kept.births, kept.sources
+        tracker.machines = Machines(plant, kept.machines)
         tracker._learner, tracker._settled = Learner(tracker.topology, kept.learned), kept.settled
         tracker.clock = PlantClock(kept.origin, kept.wall, kept.speed)
         for key, body in kept.births.items():
@@ -433,11 +439,6 @@ def plant_key(plant: Plant) -> str:
 
 def _copy(state: TwinState) -> TwinState:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=TwinState)
-
-
-def apply(tracker: Tracker, row: Row) -> Tracker:
-    """The fold's step: the tracker after `row`."""
-    return tracker.apply(row)
 
 
 def write_snapshot(data: bytes, path: Path) -> None:

@@ -57,6 +57,7 @@ class Around:
     fc_v: int = 0
     paused: bool = False
     advice: dict[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)  # what it has to do without, a sentence each
 
 
 def plant_view(plant: Plant) -> dict[str, Any]:
@@ -139,6 +140,7 @@ def frame(topology: Topology, state: TwinState, around: Around) -> dict[str, Any
             "fidelity": around.fidelity,
             "holes": around.holes,
             "why": around.stale,
+            "missing": around.missing,
         },
         "ctl": dict(state.controls),
         "notices": len(state.contradictions) + (around.holes > 0) + around.drifting + len(papers.notices(state)),

@@ -11,25 +11,25 @@ from typing import Any
 
 import msgspec
 
-from twin.drift import BUDGET, Drift, Notice, sentence
+from twin import machines
+from twin.drift import Drift, Notice, divided, sentence
 from twin.fidelity import certify
-from twin.learned import DRIFT_BUDGET
 from twin.model import TwinState, held
 from twin.scores import Scores, widened
 
 ONE_STEP_S = 900
 """Horizon of the forecasts whose ranks are charted."""
-RANKS_BUDGET = BUDGET - DRIFT_BUDGET
-"""Share of the plant's false notices a week that the charts of forecast ranks may give; the rest is for spans."""
 
 
 class Watch:
-    """The record of one plant's forecasts. `names`: series, in the order of the history's columns."""
+    """The record of one plant's forecasts. `names`: series, in the order of the history's columns. `signals`: do
+    machines tell signals, which share the budget of false notices?
+    """
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], *, signals: bool = False) -> None:
         self.scores = Scores(names)
         charted = [name for name in names if _charted(name)]
-        self.drift = Drift(streams=len(charted), budget=RANKS_BUDGET)
+        self.drift = Drift(streams=len(charted), budget=divided(signals=signals).ranks)
         self.closed: dict[
             str, str
         ] = {}  # notices of spans that a person has settled: those belong to the journal's fold
@@ -60,11 +60,13 @@ class Watch:
         rows = self.scores.settle(state.history)
         return rows, [notice for row in rows if (notice := self._rank(row)) is not None]
 
-    def close(self, notice: str, why: str, spans: Iterable[Notice] | None = None) -> bool:
-        """Settle a notice; `spans` are those of the journal's fold (None: believe the id). False: no such open one."""
+    def close(self, notice: str, why: str, folded: Iterable[str] | None = None) -> bool:
+        """Settle a notice; `folded`: ids of those of the journal's fold (None: believe the id). False: no such open
+        one.
+        """
         if self.drift.close(notice, why):
             return True
-        if notice in self.closed or (spans is not None and notice not in {one.id for one in spans}):
+        if notice in self.closed or (folded is not None and notice not in set(folded)):
             return False
         self.closed[notice] = why
         return True
@@ -80,6 +82,9 @@ class Watch:
                 if not why and kind == family and refit.t >= one.t and f"{one.place}/".startswith(f"{place}/"):
                     why = "refit approved"
             found.append(told(one) | {"closed": why})
+        for change in state.learned.changes:
+            one_told = machines.told(change)
+            found.append(one_told | {"closed": self.closed.get(one_told["id"], "")})
         return sorted(found, key=lambda one: -one["t"])
 
     def open(self, state: TwinState) -> list[dict[str, Any]]:
@@ -107,17 +112,27 @@ class Watch:
     def certify(self, state: TwinState, places: dict[str, float]) -> dict[str, Any]:
         """The certificate now, kept in `last`."""
         named: list[str] = []
-        for one in self.open(state):
+        found = self.open(state)
+        for one in found:
             station = one["place"].split("/")
-            named += [station[-1] if one["kind"] == "forecast" else station[0]]
-        self.last = certify(self.scores, state.t, places, named) | {"drifting": len(named)}
+            if one["kind"] != "condition":  # told, but no word about how well the station is forecast
+                named += [station[-1] if one["kind"] == "forecast" else station[0]]
+        self.last = certify(self.scores, state.t, places, named) | {"drifting": len(found)}
         return self.last
 
     def fresh(self, state: TwinState) -> list[dict[str, Any]]:
-        """Notices of spans that the log does not have yet."""
-        found = [one for one in state.learned.drift.notices if one.id not in self.logged]
-        self.logged.update(one.id for one in found)
-        return [told(one) for one in found]
+        """Notices of spans and of machines that the log does not have yet."""
+        folded = [told(one) for one in state.learned.drift.notices if one.id not in self.logged]
+        folded += [machines.told(change) for change in state.learned.changes]
+        found = [one for one in folded if one["id"] not in self.logged]
+        self.logged.update(one["id"] for one in found)
+        return found
+
+
+def folded(state: TwinState) -> set[str]:
+    """Ids of the notices that follow from the journal."""
+    changes = (machines.told(change)["id"] for change in state.learned.changes)
+    return {one.id for one in state.learned.drift.notices}.union(changes)
 
 
 def _charted(name: str) -> bool:

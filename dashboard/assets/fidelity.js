@@ -177,7 +177,7 @@ function belongs(refit, notice) {
 }
 /* Spans are milliseconds, between two scrapped parts they are parts; forecasts have no mean of their own. */
 function means(n) {
-  if (n.kind === "forecast" || !(n.before > 0 && n.after > 0)) return "";
+  if (n.kind === "forecast" || n.kind === "condition" || !(n.before > 0 && n.after > 0)) return "";
   const told = (v) => n.kind === "yield" ? `${kit.num(v)} parts` : kit.span(v / 1000);
   return `; mean ${told(n.before)} before, ${told(n.after)} since`;
 }
@@ -195,10 +195,29 @@ function drift(d, refits) {
   for (const r of waiting.filter((x) => !open.some((n) => belongs(x, n)))) nodes.push(proposal(r));
   if (d && !open.length && !waiting.length) nodes.push(tools.p(d.charts ? `No drift: ${tools.plural(d.charts, "chart")} found no change in how the plant behaves, and no refit is proposed.` : "No chart has begun yet: each needs some forecasts that have come due, or twenty spans."));
   if (!Array.isArray(refits)) nodes.push(tools.p("Refits cannot be read from this twin now."));
+  if (((d || {}).machines || []).length) nodes.push(...machines(d.machines));
   const past = [...(Array.isArray(refits) ? refits : []).filter((r) => r.status !== "proposed").slice(0, 6).map((r) => [r.says || r.title, r.status, [r.role, r.reason].filter(Boolean).join(": "), r.decided ? kit.clock(r.decided) : ""]),
     ...((d || {}).notices || []).filter((n) => n.closed).slice(0, 6).map((n) => [spoken(n), "settled", n.closed, kit.clock(n.t)])];
   if (past.length) { const f = kit.make("details", {class: "fold", "data-key": "past"}); kit.make("summary", {}, f, `Settled (${past.length})`); f.append(kit.table(["What", "Became", "By and why", "Plant time"], past, "Settled")); nodes.push(f); }
   tools.show("drift", nodes);
+}
+/* How each machine is that tells analog signals: in words, a shape where something is not as it should be. */
+function conditionOf(m) {
+  const name = (tag) => ((m.signals || []).find((s) => s.tag === tag) || {name: tag}).name, all = (m.silent || []).length === (m.signals || []).length;
+  const told = {unheard: "no reading yet", learning: `learning, ${kit.num(m.have)} of ${kit.num(m.need)} readings`, learnt: "as learnt",
+    changed: `changed since ${kit.clock(m.since)}${(m.moved || []).length ? ` (${m.moved.map(name).join(", ")})` : ""}`}[m.condition] || m.condition;
+  if (m.condition === "unheard" || !(m.silent || []).length) return [m.condition === "unheard" ? "stale" : m.condition === "changed" ? "bad" : "", told];
+  const quiet = m.silent_s === null ? `nothing from ${m.silent.map(name).join(", ")} yet` : `no signal${all ? "" : ` of ${m.silent.map(name).join(", ")}`} for ${kit.span(m.silent_s)}`;
+  return [m.condition === "changed" ? "bad" : "stale", all && m.condition !== "changed" ? quiet : `${told}; ${quiet}`];
+}
+function machines(list) {
+  const rows = list.map((m) => {
+    const [kind, told] = conditionOf(m), now = (m.signals || []).filter((s) => s.value !== null).map((s) => `${s.name} ${kit.num(s.value)}${s.in ? ` ${s.in}` : ""}`).join(", ");
+    return [m.machine, kind ? kit.sign(kind, told) : told, now || "–"];
+  });
+  const box = kit.table(["Machine", "Condition", "Signals now"], rows, "Condition of the machines, from their analog signals");
+  kit.attr(box, {"data-key": "machines", class: "scroll machines"});
+  return [kit.make("h3", {"data-key": "h machines"}, null, "Condition of machines"), box, tools.p("From their analog signals. A change is only told; nothing is done about it.")];
 }
 function reasonFields(box, what) {
   const fields = kit.make("div", {class: "form"}, box);
@@ -212,11 +231,11 @@ function reasonFields(box, what) {
 function notice(n, refits, fresh) {
   const box = kit.make("article", {class: "notice", "data-notice": n.id, "data-key": `n ${n.id}`});
   box.append(kit.sign("bad", `${spoken(n)}, since ${kit.clock(n.since)}.`));
-  box.append(tools.p(`Noticed ${kit.clock(n.t)}${means(n)}.${refits.length ? (fresh.length ? "" : " The refit proposed above is about this too.") : " No refit is proposed for it: look for the cause at the plant, then settle the notice."}`));
+  box.append(tools.p(`Noticed ${kit.clock(n.t)}${means(n)}.${refits.length ? (fresh.length ? "" : " The refit proposed above is about this too.") : n.kind === "condition" ? " It is only told: look at the machine, then settle the notice." : " No refit is proposed for it: look for the cause at the plant, then settle the notice."}`));
   fresh.forEach((r) => box.append(proposal(r)));
   if (!refits.length) {
     const fields = reasonFields(box, "What was found");
-    kit.make("button", {class: "button", type: "button", "data-act": "settle", "data-id": n.id}, fields, "Seen, no refit");
+    kit.make("button", {class: "button", type: "button", "data-act": "settle", "data-id": n.id}, fields, n.kind === "condition" ? "Seen" : "Seen, no refit");
   }
   return box;
 }

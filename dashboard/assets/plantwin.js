@@ -182,6 +182,17 @@ function header() {
   put(byId("pause"), f.paused ? "Resume optimiser" : "Pause optimiser");
   attr(byId("pause"), {"aria-pressed": f.paused ? "true" : "false"});
 }
+/* What the twin has to do without although it goes on: one line, whole in its title and when it is opened. */
+function degraded(f) {
+  const el = byId("missing"), told = (f && (f.sync || {}).missing) || [];
+  if (!el || !changed("missing", JSON.stringify(told)) && (el.firstChild || !told.length)) return;
+  if (!told.length) return fill(el, []);
+  const line = make("div", {class: "missing-line", title: told.join("\n")});
+  make("span", {class: "shape", "aria-hidden": "true"}, line);
+  make("b", {}, line, told.length > 1 ? `Degraded (${told.length}): ` : "Degraded: ");
+  make("span", {class: "missing-text"}, line, told.join(" "));
+  fill(el, [line]);
+}
 function beat() {
   const f = live.frame, old = stale();
   document.documentElement.dataset.stale = old ? "1" : "0";
@@ -191,6 +202,7 @@ function beat() {
     const doubt = f && f.mode === "stale" ? `■ STALE: the twin's data are old${(f.sync || {}).why ? `: ${f.sync.why}` : ""}. What is shown was true at ${clock(f.t)}.` : "";
     put(banner, !old ? doubt : `■ STALE: no live connection to the twin, ${since}. Plant time of what is shown: ${f ? clock(f.t) : "none"}. Trying again by itself.`);
   }
+  degraded(f);
   if (f && byId("age")) {
     const wait = live.fresh > 0 ? (performance.now() - live.fresh) / 1000 : null;
     const sync = (f.sync || {}).age_s;

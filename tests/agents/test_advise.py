@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,6 +19,7 @@ from agents.advise import Advisor, Options, Stop, WrongTwinError, serve, stored
 from agents.compare import reproduce
 from agents.errors import AgentError
 from agents.grid import Grid
+from agents.schema import Observer
 from sim.compile import Compiled
 from sim.kernel import new_rows, run, set_controls
 
@@ -176,3 +181,96 @@ def test_a_thought_is_given_up_when_asked_to_stop_and_a_message_is_not() -> None
         raise AssertionError("no thought begins once it was asked")
     with pytest.raises(SystemExit):
         stop.ask()  # twice
+
+
+class Moody:
+    """A policy that can be made to hang, to raise or to answer nonsense; else it wants the cap at 8."""
+
+    name, static, epoch_s = "policy:moody", False, None
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.grid, self.mood, self.asked = Grid(compiled.plant), "", 0
+        self.free = threading.Event()
+        self.observer = Observer(compiled)
+        low = np.full(len(self.observer.fields), -1e9, dtype=np.float32)
+        self.bundle = SimpleNamespace(ranges=(low, -low), name="moody")
+
+    def act(self, rows: Any) -> Any:
+        self.asked += 1
+        if self.mood == "hang":
+            self.free.wait(30)
+        if self.mood == "raise":
+            raise RuntimeError("no such layer")
+        values = np.tile(self.grid.vector({"cap": 8}), (len(rows), 1))
+        return values[:1] if self.mood == "short" else values.astype(float) * np.nan if self.mood == "nan" else values
+
+
+@pytest.fixture
+def moody(twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Advisor, Moody]]:
+    client = httpx.Client(transport=httpx.MockTransport(twin), base_url="http://twin")
+    mine = Advisor(Options(twin.compiled.plant, "http://twin", tmp_path, policy_budget_s=0.2), client)
+    policy = Moody(twin.compiled)
+    monkeypatch.setattr(mine, "_load", lambda: setattr(mine, "policy", policy))
+    yield mine, policy
+    policy.free.set()
+
+
+def told(twin: Twin) -> list[dict[str, Any]]:
+    """What the twin was told of the policy; it is then part of its frame, as in the real one."""
+    found = [body["policy"] for path, body in twin.posted if path == "/advice" and "policy" in body]
+    twin.frame["advice"] = {"policy": found[-1]} if found else {}
+    return found
+
+
+def test_a_policy_that_hangs_leaves_the_moment_to_rule_and_search(
+    twin: Twin, moody: tuple[Advisor, Moody], tmp_path: Path
+) -> None:
+    mine, policy = moody
+    policy.mood = "hang"
+    began = time.monotonic()
+    asked = threading.active_count()
+    said = mine.moment()
+    assert said.startswith("r-100: cap 2 to "), "the decision is made without it"
+    assert told(twin) == [{"ok": False, "why": "the policy did not answer within 0.2 s", "late": 1, "failed": 0}]
+    body = next(body for path, body in twin.posted if path == "/recommendations")
+    assert body["evidence"]["policy"] is None
+    assert body["checks"]["policy"] == {
+        "ok": False, "note": "the policy did not answer within 0.2 s; rule and search",
+    }  # fmt: skip
+    evidence, rows = stored(tmp_path, "r-100")
+    assert reproduce(evidence, rows, twin.compiled, None, None) is not None
+    mine.moment()
+    assert policy.asked == 1, "while one question is open no other is asked"
+    assert threading.active_count() == asked + 1
+    assert told(twin)[-1]["why"] == "the policy has still not answered an earlier question"
+    assert told(twin)[-1]["late"] == 2
+    policy.mood = ""
+    policy.free.set()
+    mine.guard._open.thread.join(10)  # type: ignore[union-attr]
+    mine.moment()
+    assert told(twin)[-1] == {"ok": True, "why": "", "late": 2, "failed": 0}
+    assert twin.posted[-1][1]["evidence"]["policy"] == "policy:moody", "and its answers count again"
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("mood", "why"),
+    [
+        ("raise", "the policy failed: RuntimeError: no such layer"),
+        ("short", "the policy answered (1, 1), expected setpoints of (64, 1)"),
+        ("nan", "the policy answered numbers that are not finite"),
+    ],
+)
+def test_a_policy_that_fails_is_left_out_and_counted(
+    twin: Twin, moody: tuple[Advisor, Moody], mood: str, why: str
+) -> None:
+    mine, policy = moody
+    policy.mood = mood
+    assert mine.moment().startswith("r-100: cap 2 to ")
+    assert told(twin) == [{"ok": False, "why": why, "late": 0, "failed": 1}]
+
+
+def test_a_service_without_a_policy_takes_an_old_complaint_back(twin: Twin, tmp_path: Path) -> None:
+    twin.frame["advice"] = {"policy": {"ok": False, "why": "it hung", "late": 3, "failed": 1}}
+    advisor(twin, tmp_path).moment()
+    assert told(twin) == [{"ok": True, "why": "", "late": 3, "failed": 1}]

@@ -90,6 +90,28 @@ def drift_notice(t: int, **changes: Any) -> dict[str, Any]:
     return made | changes
 
 
+def machine(name: str, condition: str = "learnt", **changes: Any) -> dict[str, Any]:
+    """A machine with two analog signals."""
+    signals = [("vibration", "mm/s", 4.23), ("temperature", "°C", 61.0)]
+    made = {
+        "machine": name,
+        "station": name.partition("/")[0],
+        "unit": None,
+        "condition": condition,
+        "since": None,
+        "moved": [],
+        "have": 400,
+        "need": 400,
+        "silent": [],
+        "silent_s": None,
+        "signals": [
+            {"tag": f"{name}/{what}", "name": what, "in": unit, "value": value, "age_s": 0.8}
+            for what, unit, value in signals
+        ],
+    }
+    return made | changes
+
+
 class Belief:
     """Plain attributes; the tests change them."""
 
@@ -109,6 +131,7 @@ class Belief:
         self.rows = score_rows(t)
         self.notices: list[dict[str, Any]] = []
         self.refits: list[dict[str, Any]] = []
+        self.machines: list[dict[str, Any]] = []
         self.manual: dict[str, Any] = {}
         self.decided: list[dict[str, Any]] = []
         self.counted: list[dict[str, Any]] = []
@@ -160,7 +183,7 @@ def routes(made: FastAPI, twin: Any) -> None:
 
     @made.get("/drift")
     async def drift() -> Any:
-        return {"notices": twin.belief.notices, "charts": 10}
+        return {"notices": twin.belief.notices, "charts": 10, "machines": twin.belief.machines}
 
     @made.post("/drift")
     async def settle(request: Request) -> Any:

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, expect  # noqa: E402
 from hardware.cable import Cable  # noqa: E402
 from hardware.cable_service import build  # noqa: E402
 from tests.dashboard.browser import chromium  # noqa: E402
-from tests.dashboard.fake_belief import drift_notice, refit  # noqa: E402
+from tests.dashboard.fake_belief import drift_notice, machine, refit  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin  # noqa: E402
 from tests.dashboard.visit import SIZE_CHECK, Beat, go  # noqa: E402
 
@@ -87,6 +87,40 @@ def test_what_came_stands_against_its_band(browser: Browser, served: Page, twin:
         even = float(tab.page.locator('[data-key="ranks"] .even').get_attribute("y1") or "nan")
         tops = [float(bar.get_attribute("y") or "nan") for bar in bars.all()]
         assert tops == pytest.approx([even] * 10, abs=0.1), "each of ten equal counts ends at the expected line"
+
+
+def test_machines_are_told_in_words_and_a_change_is_only_told(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    belief = twin.belief
+    gone = ["cut/vibration", "cut/temperature"]
+    belief.machines = [
+        machine("heat", "changed", since=twin.t - 600_000, moved=["heat/vibration", "heat/temperature"]),
+        machine("wind"),
+        machine("turn", "learning", have=40, need=300),
+        machine("cut", silent=gone, silent_s=300.0),
+        machine("grind", silent=["grind/vibration"], silent_s=300.0),
+        machine("pack", "unheard", silent=["pack/vibration", "pack/temperature"]),
+    ]
+    text = "heat behaves differently: heat/vibration up (+3.1 sd), 12 frames seen"
+    belief.notices = [drift_notice(twin.t, id="condition-heat-1", kind="condition", before=0.0, after=0.0, text=text)]
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "trust")
+        cells = tab.page.locator('#drift [data-key="machines"] tbody td:nth-child(2)')
+        expect(cells.nth(0)).to_contain_text("changed since Mon 05 Jan")
+        expect(cells.nth(0)).to_contain_text("(vibration, temperature)")
+        expect(cells.nth(1)).to_have_text("as learnt")
+        expect(cells.nth(2)).to_have_text("learning, 40 of 300 readings")
+        expect(cells.nth(3)).to_contain_text("no signal for 5 min")
+        expect(cells.nth(4)).to_contain_text("as learnt; no signal of vibration for 5 min")
+        expect(cells.nth(5)).to_contain_text("no reading yet")
+        expect(tab.page.locator('#drift [data-key="machines"] tbody tr').nth(1)).to_contain_text("vibration 4.23 mm/s")
+        notice = tab.page.locator('[data-notice="condition-heat-1"]')
+        expect(notice).to_contain_text("It is only told: look at the machine, then settle the notice.")
+        notice.locator('[name="role"]').fill("engineer")
+        notice.locator('[name="reason"]').fill("bearing replaced")
+        notice.get_by_role("button", name="Seen", exact=True).click()
+        expect(notice).to_have_count(0)
+        assert belief.notices[0]["closed"] == "engineer: bearing replaced"
+        assert tab.errors == []
 
 
 def test_two_engineers_decide_one_refit_and_the_second_is_told_politely(
@@ -308,6 +342,7 @@ def test_what_makes_no_sense_is_not_passed_on(
 @pytest.mark.parametrize("size", list(SIZES))
 def test_every_view_fits_every_screen(browser: Browser, served: Page, twin: FakeTwin, demo: Demo, size: str) -> None:
     twin.belief.drifted(twin.t)
+    twin.belief.machines = [machine("heat", "changed", since=twin.t, moved=["heat/vibration"]), machine("wind")]
     twin.belief.unheard, twin.belief.failed = {"wind/out"}, {"heat/level": {"range": 7}}
     demo.cable.pull(60)
     demo.look(20, 930)

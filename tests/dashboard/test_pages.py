@@ -277,6 +277,39 @@ def test_every_page_fits_every_screen(browser: Browser, served: Page, twin: Fake
                 assert tab.errors == []
 
 
+MISSING = (
+    "Ingest does not answer: commands, counts by hand and refits wait. Start plantwin ingest.",
+    "The policy did not answer within 5 s (3 times): rule and search go on. Restart plantwin advise.",
+)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_degraded_is_one_line_in_words_that_fits(browser: Browser, served: Page, twin: FakeTwin, size: str) -> None:
+    shots = ROOT / "build" / "screens"
+    Path(shots).mkdir(parents=True, exist_ok=True)
+    with Beat(twin):
+        for theme in ("dark", "light"):
+            with screen(browser, size, theme) as tab:
+                go(tab, served, twin)
+                line = tab.page.locator("#missing")
+                expect(line).to_be_empty()
+                twin.sync = twin.sync | {"missing": list(MISSING)}
+                expect(line).to_contain_text(f"Degraded (2): {MISSING[0]}")
+                expect(line.locator(".missing-line")).to_have_attribute("title", "\n".join(MISSING))
+                for name in PATHS:
+                    go(tab, served, twin, name)
+                    expect(line).to_contain_text("Restart plantwin advise")
+                    found, (width, height) = tab.page.evaluate(SIZE_CHECK), SIZES[size]
+                    assert found["wide"] <= width, (name, theme)
+                    assert (found["clash"], found["cut"]) == ([], []), (name, theme)
+                    if size == "desk":
+                        assert found["tall"] <= height
+                        assert line.bounding_box()["height"] <= 44  # type: ignore[index]
+                tab.page.screenshot(path=shots / f"degraded-{theme}-{size}.png")
+                twin.sync = twin.sync | {"missing": []}
+                expect(line).to_be_empty()
+
+
 def test_the_dashboard_survives_a_twin_that_comes_back_anew(
     browser: Browser, served: Page, twin: FakeTwin, running: Running
 ) -> None:

@@ -86,9 +86,7 @@ def test_ingest_s_ticks_go_on_and_the_step_is_logged_once(
 
 
 @pytest.mark.parametrize("step", [HOURS, -HOURS])
-def test_a_message_is_taken_whatever_the_clock_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_a_message_is_taken_whatever_the_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     clocks = Clocks()
     service = service_of(tmp_path, clocks, monkeypatch)
     try:

@@ -123,6 +123,8 @@ def _signed(bench: Bench) -> bytes:
 
 
 WORDS = st.sampled_from(["ack", "req", "cmd/x", "zz"])
+
+
 @cache
 def _line3() -> Plant:
     return load("line3")
