@@ -23,8 +23,9 @@ from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
 from twin import effect, views
 from twin.decisions import Book, Present, Refused, overdue
-from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
+from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, running, state_hash
 from twin.forecast import Options, forecast, series_names
+from twin.inforce import encode, values_of
 from twin.log import Entry, EvidenceLog
 from twin.model import TwinState
 from twin.refits import Refits
@@ -245,17 +246,18 @@ class Engine:
     def snapshot(self, n: int, seed: int) -> bytes:
         """The present state as an `.npz` of `n` rows with what is needed to name and repeat it."""
         state, pos = self.copy_state()
-        rows = ensemble(self.compiled, state, seed, n)
+        rows, live = ensemble(self.compiled, state, seed, n), running(self.compiled, state.refits)
         buffer = io.BytesIO()
         np.savez(
             buffer,
             rows=rows,
             t=state.t,
             pos=pos,
-            hash=rows_hash(self.compiled, rows),
-            params_hash=self.compiled.hash,
-            start_ms=self.compiled.start_ms,
-            controls=kernel.get_controls(rows[:1], self.compiled)[0],
+            hash=rows_hash(live, rows),
+            params_hash=live.hash,
+            refitted=encode(values_of(self.plant, state.refits)),
+            start_ms=live.start_ms,
+            controls=kernel.get_controls(rows[:1], live)[0],
             seed=seed,
             state=state_hash(self.compiled, state),
             posterior=posterior(self.compiled, state).id,
