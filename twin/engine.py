@@ -28,6 +28,7 @@ from twin.forecast import Options, forecast, series_names
 from twin.inforce import encode, values_of
 from twin.log import Entry, EvidenceLog
 from twin.model import TwinState
+from twin.posterior_file import NAME, write_posterior
 from twin.refits import Refits
 from twin.scores import Scores
 from twin.tracker import Tracker, write_snapshot
@@ -292,6 +293,7 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown}
+        write_posterior(self.compiled, state, self.settings.data / NAME)
         self.look_at_parameters(state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
