@@ -17,6 +17,8 @@ from twin.inforce import shaped, shapes, with_values
 from twin.learned import Learned
 from twin.model import Refit
 from twin.parameters import SPREADS, YIELD_SPREAD, Parameter, Seen, counted, parameters, seen
+from twin.tells import untold
+from twin.topology import build
 
 LEAST = 10
 """Fewer spans (or events) than this say nothing against the plant file."""
@@ -41,6 +43,7 @@ class Row:
     `mean`: the posterior under the plant file's prior; `seen`: what the readings alone say. `cut`: censored spans;
     `left_out`: spans that were not certain. `score`: mean score of the held-out half as the file has it and refitted
     (CRPS over the mean, or minus the log score of counts and failures; less is better), None where too few.
+    `untold`: why nothing is seen of it, where no tag and no event tells.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Row:
     score: tuple[float, float] | None
     verdict: str
     refit: str
+    untold: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,8 +78,11 @@ def table(plant: Plant, learned: Learned, refits: dict[str, Refit] | None = None
     approved = shapes(plant, refits)
     plant = with_values(plant, approved)
     found = groups(plant)
-    rows = [row(learned, [p], in_force(found[p.group], refits)) for p in parameters(plant)]
-    return [_unwritten(one, approved.get(one.name)) for one in rows]
+    topology, rows = build(plant), []
+    for p in parameters(plant):
+        one = _unwritten(row(learned, [p], in_force(found[p.group], refits)), approved.get(p.name))
+        rows.append(one if one.n or one.cut else replace(one, untold=untold(topology, learned, p)))
+    return rows
 
 
 def _unwritten(one: Row, approved: Dist | float | None) -> Row:

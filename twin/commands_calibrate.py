@@ -118,6 +118,7 @@ def text(plant: str, rows: list[Any], learned: Any) -> str:
         if row.refit:
             score = f"; score of the newer half {row.score[0]:.4g} -> {row.score[1]:.4g}" if row.score else ""
             shown.append(f"proposed: {row.title}: {row.refit} instead of {show(row, row.file)}{score}")
+    shown += [f"not seen: {row.title}: {row.untold}" for row in rows if row.untold]
     shown.append(f"{plant}: {learned.lost} messages lost; spans they cut count as censored")
     return "\n".join(shown)
 

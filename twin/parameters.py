@@ -167,8 +167,9 @@ def weight(learned: Learned, t: int) -> float:
 def still_open(learned: Learned, parameter: Parameter, since: int) -> list[float]:
     """Ms (operations) of the spans of a parameter that have not ended."""
     kind, thing, *more = parameter.name.split("/")
-    if kind == "lead":
-        return [float(age) for name, age in learned.open_leads if name == parameter.name and learned.t - age > since]
+    if kind in ("lead", "repair"):
+        rows = learned.open_leads if kind == "lead" else learned.open_repairs
+        return [float(age) for name, age in rows if name == parameter.name and learned.t - age > since]
     if kind != "fail" or not more:
         return []
     plain = parameter.dist is not None and parameter.dist.kind == "exponential"

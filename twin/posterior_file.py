@@ -131,8 +131,8 @@ def _made(found: dict[str, Any]) -> FilePosterior:
     refitted = str(found["refitted"])
     decode(refitted)
     table = np.clip(table, 1 / MOST, MOST)
-    named = (str(found[key]) for key in ("id", "plant", "params"))
-    return FilePosterior(*named, int(found["until"]), names, table, refitted)
+    by = {key: str(found[key]) for key in ("id", "plant", "params")}
+    return FilePosterior(by["id"], by["plant"], by["params"], int(found["until"]), names, table, refitted)
 
 
 def _fits(path: Path, made: FilePosterior, compiled: Compiled) -> None:

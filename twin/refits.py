@@ -179,7 +179,7 @@ def proposal(compiled: Compiled, state: TwinState, row: Row) -> dict[str, Any]:
     refit = in_force(members, state.refits)
     factor = (refit.value if refit else 1.0) * row.seen / row.file if kind != "yield" else row.seen
     sd = math.log(row.seen_hi / max(row.seen_lo, 1e-12)) / (2 * 1.645)
-    body = {"factor": round(factor, 5), "sd": round(sd, 5), "of": base_of(members), "seen": row.seen}
+    body: dict[str, Any] = {"factor": round(factor, 5), "sd": round(sd, 5), "of": base_of(members), "seen": row.seen}
     body |= {"says": sentence(row, "seen"), "words": words(row, row.score), "text": row.refit}
     if kind in FIELDS:
         body["effect"] = effect(compiled, state, row.name, row.seen / row.file)
@@ -196,7 +196,7 @@ def shape_proposal(compiled: Compiled, state: TwinState, row: Row, shape: Shape)
     assert parameter.dist is not None, "a share has no shape"
     dist, score = shape
     tick_ms = compiled.tick_ms
-    body = {"factor": round(row.cv_seen, 5), "sd": 0.0, "of": parameter.size, "seen": row.cv_seen}
+    body: dict[str, Any] = {"factor": round(row.cv_seen, 5), "sd": 0.0, "of": parameter.size, "seen": row.cv_seen}
     body |= {"was": as_json(parameter.dist), "dist": as_json(dist), "text": dist_text(dist, tick_ms)}
     spread = f"varies by {_percent(row.cv_file)} of its mean in the file, seen {_percent(row.cv_seen)}"
     body["says"] = f"shape of {row.title}: {spread} (n = {row.n:.0f})"

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twin import stops
 from twin.learned import OpenUnit
 from twin.model import DOWN, OFF, WORK
 
 if TYPE_CHECKING:
     from twin.learn import Learner
+    from twin.model import TwinState
     from twin.observe import Obs
 
 QUIET_MS = 600_000
 """After a silence of all sources as long as this nobody knows what has ended meanwhile."""
 
 
-def said(learner: Learner, obs: Obs, t: int) -> None:
-    """A reading of a unit's state, applied at `t`."""
+def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
+    """A reading of a unit's state, applied at `t`; `repair`: since when it was repaired until then."""
     sensor = learner.topology.tags.get(obs.name)
     if sensor is None or sensor.property != "state" or sensor.thing not in learner.topology.station:
         return
@@ -35,9 +37,15 @@ def said(learner: Learner, obs: Obs, t: int) -> None:
     before, unit.state, unit.source = unit.state, code, obs.source
     if unit.starts or code == before:
         return
+    if before == DOWN:
+        stops.over(learner, s, unit, code, (t, repair))
+    elif not unit.alive and not unit.down:
+        unit.alive = t
     if code != WORK:
         if unit.doing:
             learner.pause(s, unit, t)
+        if code == DOWN:
+            stops.begun(learner, s, unit, before, t)
     elif not unit.doing:
         if before >= 0 and before != DOWN:
             begin(unit, t)
@@ -54,10 +62,13 @@ def begin(unit: OpenUnit, t: int) -> None:
     unit.alive = unit.alive or t
 
 
-def forget(learner: Learner) -> None:
-    """What was seen of states is not to be relied on."""
-    for units in learner.learned.units:
-        for unit in units:
+def forget(learner: Learner, state: TwinState, t: int) -> None:
+    """What was seen of states until `t` is not to be relied on any more."""
+    for s, units in enumerate(learner.learned.units):
+        for u, unit in enumerate(units):
+            if unit.state >= 0 and not unit.starts:
+                stops.lost(learner, s, unit, (t, state.stations[s].units[u].repair))
+                unit.fresh = {}
             unit.state = -1
             if unit.doing and not unit.starts:
                 unit.doing = ""
@@ -70,13 +81,13 @@ def ended(learner: Learner, s: int, unit: OpenUnit, operation: str, t: int, *, u
     if len(learner.learned.units[s]) > 1 and not unit_told:
         return True  # one of several units: nobody knows which
     spans = learner.learned.of("work/" + operation) if operation else None
+    if unit.doing and not unit.down:
+        learner.pause(s, unit, t)  # the clock of its failures has run, whatever it was that ended
     if unit.ended_t == t:
         if spans is not None and spans.t and spans.t[-1] == t:
             spans.drop_last()  # several at one moment: their ends were told late
-    elif unit.doing and spans is not None and not unit.down:
-        learner.pause(s, unit, t)
-        if unit.done > 0:
-            spans.add(t, unit.done, cut=False)
+    elif unit.doing and spans is not None and not unit.down and unit.done > 0:
+        spans.add(t, unit.done, cut=False)
     unit.doing = ""
     if unit.state == WORK and not unit.down:
         begin(unit, t)
