@@ -23,7 +23,7 @@ from twin import stated, stops
 from twin.crews import mode_of
 from twin.hours import Hours
 from twin.learned import ABANDONED, Learned, Numbers, OpenUnit
-from twin.model import LANES, TwinState
+from twin.model import LANES, WORK, TwinState
 from twin.observe import COUNTER, END, EVENTS, SUPPLY, TICK, VALUE, Obs, apply_observation
 from twin.shiftplan import KEPT_SLOTS, SLOT_MS
 from twin.topology import Topology
@@ -128,8 +128,9 @@ class Learner:
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
                 stops.lost(self, s, unit, (t, state.stations[s].units[u].repair))
+                stops.run_on(self, s, unit, t)
                 self.still_alive(s, unit, t)
-                unit.doing, unit.down, unit.alive, unit.state = "", 0, 0, -1
+                unit.doing, unit.down, unit.alive, unit.state, unit.ran = "", 0, 0, -1, 0
                 unit.age = {m.id: 0 if m.clock == "parts" else unit.age.get(m.id, 0) for m in self._modes(s)}
                 unit.fresh = {}
 
@@ -180,6 +181,8 @@ class Learner:
         if unit.doing == "work" and unit.begun == t and unit.starts:
             return  # another part of the same batch
         if not unit.starts:
+            stops.run_on(self, s, unit, t)
+            unit.ran = 0
             unit.starts, unit.doing = True, ""  # from now on events tell, not states
         name = self.operation(s, event)
         if unit.doing:  # its end was not told, and no number is missing: a source without numbers, or a rewired one
@@ -236,7 +239,7 @@ class Learner:
         calendar = spec.calendar if self.topology.freezes[s] else None
         piece = self.hours.open_ms(calendar, unit.since, t)
         unit.done, unit.since = unit.done + piece, 0
-        if unit.doing == "work":
+        if unit.doing == "work" and not unit.ran:  # else its state tells how long it has run
             for mode in self._modes(s):
                 if mode.clock == "odf":
                     unit.age[mode.id] = unit.age.get(mode.id, 0) + piece
@@ -257,7 +260,9 @@ class Learner:
         if unit.down:
             return
         self.pause(s, unit, t)
+        stops.run_on(self, s, unit, t)
         self.still_alive(s, unit, t)
+        unit.ran = 0
         mode = mode_of(self.topology, s, believed)
         unit.down, unit.mode, unit.alive = t, mode.id if mode else "", 0
         if mode is None:
@@ -289,6 +294,7 @@ class Learner:
         elif not unit.doing:
             unit.done = 0
         unit.down, unit.alive = 0, t
+        unit.ran = t if unit.state == WORK and not unit.starts else 0
         if unit.doing and not unit.since:
             unit.since = t
 

@@ -77,7 +77,7 @@ class OpenUnit(msgspec.Struct):
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
     `starts`: events tell when work begins; `state` as last read, -1 where nothing is known; `stop` since when it says
-    down, where no event tells (0: it does not, or nobody knows since when).
+    down, where no event tells (0: it does not, or nobody knows since when), `ran` since when it says work.
     `source`: who tells of it.
     """
 
@@ -97,6 +97,7 @@ class OpenUnit(msgspec.Struct):
     starts: bool = False
     state: int = -1
     stop: int = 0
+    ran: int = 0
     source: str = ""
 
 

@@ -37,6 +37,7 @@ def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
     before, unit.state, unit.source = unit.state, code, obs.source
     if unit.starts or code == before:
         return
+    stops.run_on(learner, s, unit, t)
     if before == DOWN:
         stops.over(learner, s, unit, code, (t, repair))
     elif not unit.alive and not unit.down:
@@ -53,6 +54,7 @@ def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
         if before != DOWN and not (before == OFF and learner.topology.freezes[s]):
             unit.done, unit.begun = 0, t  # what had begun with the end before was the delay of the state
         unit.since = t
+    unit.ran = t if code == WORK else 0
 
 
 def begin(unit: OpenUnit, t: int) -> None:
@@ -68,7 +70,9 @@ def forget(learner: Learner, state: TwinState, t: int) -> None:
         for u, unit in enumerate(units):
             if unit.state >= 0 and not unit.starts:
                 stops.lost(learner, s, unit, (t, state.stations[s].units[u].repair))
+                stops.run_on(learner, s, unit, t)
                 unit.fresh = {}
+            unit.ran = 0
             unit.state = -1
             if unit.doing and not unit.starts:
                 unit.doing = ""
@@ -81,13 +85,13 @@ def ended(learner: Learner, s: int, unit: OpenUnit, operation: str, t: int, *, u
     if len(learner.learned.units[s]) > 1 and not unit_told:
         return True  # one of several units: nobody knows which
     spans = learner.learned.of("work/" + operation) if operation else None
-    if unit.doing and not unit.down:
-        learner.pause(s, unit, t)  # the clock of its failures has run, whatever it was that ended
     if unit.ended_t == t:
         if spans is not None and spans.t and spans.t[-1] == t:
             spans.drop_last()  # several at one moment: their ends were told late
-    elif unit.doing and spans is not None and not unit.down and unit.done > 0:
-        spans.add(t, unit.done, cut=False)
+    elif unit.doing and spans is not None and not unit.down:
+        learner.pause(s, unit, t)
+        if unit.done > 0:
+            spans.add(t, unit.done, cut=False)
     unit.doing = ""
     if unit.state == WORK and not unit.down:
         begin(unit, t)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ingest.payloads import Event
 from sim.plant import SCRAP, Mode
 from twin.events import MOST
-from twin.model import DOWN, OFF, TwinState
+from twin.model import OFF, TwinState
 
 if TYPE_CHECKING:
     from sim.plant import Sensor
@@ -59,6 +59,17 @@ def over(learner: Learner, s: int, unit: OpenUnit, code: int, now: tuple[int, in
         return
     _end(learner, s, unit, now, cut=code == OFF)
     unit.alive, unit.age[mode.id], unit.fresh[mode.id] = now[0], 0, True
+
+
+def run_on(learner: Learner, s: int, unit: OpenUnit, t: int) -> None:
+    """Clocks of failures that run with the work have run as long as the unit's state has said work, up to `t`."""
+    if unit.ran:
+        spec = learner.topology.plant.stations[s]
+        calendar = spec.calendar if learner.topology.freezes[s] else None
+        for mode in spec.modes:
+            if mode.clock == "odf":
+                unit.age[mode.id] = unit.age.get(mode.id, 0) + learner.hours.open_ms(calendar, unit.ran, t)
+        unit.ran = t
 
 
 def lost(learner: Learner, s: int, unit: OpenUnit, now: tuple[int, int]) -> None:
@@ -162,4 +173,4 @@ def operations(topology: Topology, s: int, sensor: Sensor) -> list[str]:
     return found
 
 
-__all__ = ["DOWN", "begun", "counted", "lost", "only_mode", "over", "still_open", "stood"]
+__all__ = ["begun", "counted", "lost", "only_mode", "over", "run_on", "still_open", "stood"]
