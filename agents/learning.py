@@ -209,7 +209,7 @@ def _origin(selection: list[dict[str, float]]) -> str:
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
     """card.md: what this policy is for, how it was made, how good it is."""
-    versus = evidence["verdicts"]
+    versus, drawn = evidence["verdicts"], evidence.get("posterior")
     lines = [
         f"# Policy for {compiled.plant.id}",
         "",
@@ -224,7 +224,8 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         "It sets "
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + " once a decision interval, from the observed state alone, without exploration. "
-        + _origin(evidence["selection"]),
+        + _origin(evidence["selection"])
+        + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",
         "",

@@ -104,7 +104,7 @@ def tell(engine: Engine, sent: list[dict[str, Any]]) -> None:
     engine.poll()
 
 
-def decide(http: Desk, engine: Engine, name: str, decision: str = "approve") -> Any:
+def decide(http: Desk, name: str, decision: str = "approve") -> Any:
     row = next(r for r in http.get("/refits").json() if r["name"] == name and r["status"] in ("proposed", "approved"))
     return http.post("/refits", json={"id": row["id"], "decision": decision, "role": "engineer", "reason": "seen it"})
 
@@ -143,7 +143,7 @@ def test_they_take_effect_at_once_stay_after_a_restart_and_are_undone(twin: Engi
     state, _ = twin.copy_state()
     old_hash = state_hash(twin.compiled, state)
     for name in (SETUP, SCRAPPED, SPREAD):
-        assert decide(http, twin, name).json()["status"] == "approved"
+        assert decide(http, name).json()["status"] == "approved"
     assert running(twin.compiled, twin.copy_state()[0].refits) is twin.compiled  # not before the journal has it
     tell(twin, sent)
     state, pos = twin.copy_state()
@@ -168,7 +168,7 @@ def test_they_take_effect_at_once_stay_after_a_restart_and_are_undone(twin: Engi
     assert encode(values_of(again.plant, again.tracker.state.refits)) == encode(values_of(twin.plant, state.refits))
     assert Refits.replay(again.log).rows == twin.refits.rows
 
-    assert decide(http, twin, SETUP, "withdraw").json()["status"] == "withdrawn"
+    assert decide(http, SETUP, "withdraw").json()["status"] == "withdrawn"
     tell(twin, sent)
     state, _ = twin.copy_state()
     assert SETUP not in state.refits

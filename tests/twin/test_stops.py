@@ -109,9 +109,9 @@ def test_a_lost_message_cuts_a_stop(tmp_path: Path) -> None:
 def test_the_wait_for_the_crew_is_no_repair(tmp_path: Path) -> None:
     """One fitter for two machines: the second repair begins when the first is over."""
     crew = ("repair: exponential(10 min)}", "repair: exponential(10 min), crew: fitter}")
-    more = ("mill: {units: 2, work: {a: 100 s, b: 110 s}}",
-            "mill: {units: 1, work: {a: 100 s, b: 110 s}, fails: {clock: odf, after: exponential(100 min), "
-            "repair: exponential(10 min), crew: fitter}}")  # fmt: skip
+    broken = "fails: {clock: odf, after: exponential(100 min), repair: exponential(10 min), crew: fitter}}"
+    work = "work: {a: 100 s, b: 110 s}"
+    more = (f"mill: {{units: 2, {work}}}", f"mill: {{units: 1, {work}, {broken}")
     where = plant(tmp_path, more, ("buffers:", "crews:\n  fitter: {size: 1}\nbuffers:"), crew)
     w = Writer(where)
     w.data(0, cut__state=STARVED, mill__state=STARVED)
@@ -191,11 +191,10 @@ def test_failures_and_repairs_are_found_again(tmp_path: Path) -> None:
 
 
 def test_what_the_tags_cannot_tell_is_said(tmp_path: Path) -> None:
-    two = ("fails: {clock: odf, after: exponential(100 min), repair: exponential(10 min)}",
-           "fails: [{name: jam, clock: odf, after: exponential(100 min), repair: exponential(10 min)}, "
-           "{name: tool, clock: odf, after: exponential(500 min), repair: exponential(30 min)}]")  # fmt: skip
-    where = plant(tmp_path, two, ("wash: {units: 1, work: {a: 50 s, b: 50 s}}",
-                                  "wash: {units: 1, work: {a: 50 s, b: 50 s}, setup: {default: 5 min}}"))  # fmt: skip
+    first, second = (f"{{name: {n}, clock: odf, after: exponential(9 h), repair: 9 min}}" for n in ("jam", "tool"))
+    two = ("{clock: odf, after: exponential(100 min), repair: exponential(10 min)}", f"[{first}, {second}]")
+    washed = "wash: {units: 1, work: {a: 50 s, b: 50 s}"
+    where = plant(tmp_path, two, (f"{washed}}}", f"{washed}, setup: {{default: 5 min}}}}"))
     w = Writer(where)
     w.data(0, cut__state=STARVED, mill__a=0)
     tracker = learn(w, 100)
