@@ -293,7 +293,10 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown}
-        write_posterior(self.compiled, state, self.settings.data / NAME)
+        try:
+            write_posterior(self.compiled, state, self.settings.data / NAME)
+        except OSError as error:  # what training reads; the twin itself does not need it
+            self.note_error("posterior", error)
         self.look_at_parameters(state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:

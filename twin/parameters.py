@@ -64,6 +64,7 @@ class Parameter:
         words = {"fail": "time to failure", "lead": "lead time", "arrival": "time between arrivals"}
         words |= {"demand": "time between orders", "yield": "share of scrap"}
         more = [m for m in more if m not in ("failure", "regular")]
+        more = [" to ".join(more)] if kind == "setup" else more
         return f"{words.get(kind, kind)} of {thing}" + (f": {' '.join(more)}" if more else "")
 
 

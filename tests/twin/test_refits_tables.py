@@ -17,11 +17,13 @@ from sim.engine import new_rows, run
 from sim.plant import SCRAP, Dist, Plant
 from sim.plantfile import load
 from tests.twin.journals import LINE, Writer, write_journal
-from tests.twin.test_refits import Desk, desk
+from tests.twin.test_refits import Desk, calibrate, desk
 from twin.engine import Engine, Settings
-from twin.estimate import ensemble, running, state_hash
+from twin.estimate import ensemble, posterior, running, state_hash
+from twin.forecast import Options
 from twin.inforce import as_json, compiled_with, decode, encode, values_of, with_values
 from twin.model import Refit
+from twin.posterior_file import read_posterior
 from twin.refits import Refits
 
 SETUP, SCRAPPED, SPREAD = "setup/cut/a/b", "yield/a/mill", "shape/work/wash/a/wash"
@@ -134,7 +136,7 @@ def test_they_take_effect_at_once_stay_after_a_restart_and_are_undone(twin: Engi
         assert row["takes_effect"]
         assert row["score"]["after"] < row["score"]["before"], name
         assert set(row["effect"]) == {"output", "output_5", "backlog"}
-    assert open_[SETUP]["words"].startswith("setup of cut: a b: 12 min -> 9")
+    assert open_[SETUP]["words"].startswith("setup of cut: a to b: 12 min -> 9")
     assert open_[SETUP]["words"].endswith("% better")
     assert open_[SCRAPPED]["words"].startswith("share of scrap of a: mill: 5 % -> ")
     before, after = open_[SETUP]["effect"]["output"]
@@ -203,7 +205,7 @@ def test_bad_ones_are_refused_with_a_sentence(twin: Engine) -> None:
         ({"factor": 0.05}, "a factor lies between 1/8 and 8"),
         ({"of": 600_000.0}, "proposed on another value of the plant file"),
         ({"score": {"before": 0.1, "after": 0.2}}, "forecast no better"),
-        ({"name": "setup/cut/a/c"}, "the plant file has no setup of cut: a b"),
+        ({"name": "setup/cut/a/c"}, "the plant file has no setup of cut: a to b"),
     ]
     good = dict(row)
     for change, why in bad:
@@ -223,6 +225,23 @@ def test_bad_ones_are_refused_with_a_sentence(twin: Engine) -> None:
     ):
         made = Refit(value, 0.1, 1, "r", json.dumps(text))
         assert values_of(twin.plant, {name: made}) == {}, name
+
+
+def test_the_posterior_for_training_is_written_by_the_twin_and_by_the_command(
+    told: tuple[Path, Plant], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, where = told
+    (tmp_path / "journal.db").write_bytes((folder / "journal.db").read_bytes())
+    engine = Engine(Settings(tmp_path, where, forecast=Options(8, 1800)), wall=lambda: 0)
+    engine.poll()
+    engine.look_ahead()
+    found = read_posterior(tmp_path, engine.compiled)
+    assert found.id == engine.forecast["posterior"] == posterior(engine.compiled, engine.tracker.state).id
+    assert calibrate([str(where.path), "--data", str(folder), "--json"]) == 0
+    (tmp_path / "table.json").write_text(capsys.readouterr().out)
+    again = read_posterior(tmp_path / "table.json", engine.compiled)
+    assert again.id == found.id
+    assert np.array_equal(again.quantiles, found.quantiles)
 
 
 def test_values_survive_json_and_leave_the_rest_alone(told: tuple[Path, Plant]) -> None:
