@@ -67,6 +67,12 @@ def shape_in_force(parameter: Parameter, refits: dict[str, Refit]) -> Dist | Non
     return None if found is None else scaled_to(found, mean(parameter.dist))
 
 
+def names_in_force(plant: Plant, refits: dict[str, Refit]) -> set[str]:
+    """The names of the approved refits that count: the plant file has not changed since."""
+    found = {name for name, members in groups(plant).items() if in_force(members, refits) is not None}
+    return found | {SHAPE + name for name in shapes(plant, refits)}
+
+
 def _said(refit: Refit) -> dict[str, Any]:
     try:
         found = json.loads(refit.text)
@@ -205,10 +211,11 @@ def compiled_with(compiled: Compiled, text: str) -> Compiled:
     if not text:
         return compiled
     key = (compiled.hash, text)
-    if key not in _KEPT:
-        made = compile_plant(with_values(compiled.plant, decode(text)), compiled.start)
-        assert made.layout.width == compiled.layout.width, "durations and shares have changed the layout"
-        _KEPT[key] = made
+    found = _KEPT.get(key)
+    if found is None:
+        found = compile_plant(with_values(compiled.plant, decode(text)), compiled.start)
+        assert found.layout.width == compiled.layout.width, "durations and shares have changed the layout"
+        _KEPT[key] = found
         while len(_KEPT) > _MOST_KEPT:
             _KEPT.popitem(last=False)
-    return _KEPT[key]
+    return found

@@ -26,7 +26,7 @@ from twin.decisions import Refused
 from twin.estimate import rows_with, running
 from twin.fit import MOST
 from twin.forecast import simulate
-from twin.inforce import SHAPE, as_json
+from twin.inforce import SHAPE, as_json, names_in_force
 from twin.log import Entry, EvidenceLog
 from twin.model import Refit, TwinState
 from twin.parameters import FIELDS, Parameter, parameters
@@ -64,6 +64,11 @@ class Refits:
 
     def newest_first(self) -> list[dict[str, Any]]:
         return list(self.rows.values())[::-1]
+
+    def told(self, plant: Plant, state: TwinState) -> list[dict[str, Any]]:
+        """All of them, the newest first; `in_force`: is it what forecasts rest on now?"""
+        standing = names_in_force(plant, state.refits)
+        return [r | {"in_force": r["status"] == "approved" and r["name"] in standing} for r in self.newest_first()]
 
     def due(self, state: TwinState) -> bool:
         """Is it time to look at the table again?"""
@@ -117,9 +122,6 @@ class Refits:
         if row["status"] != expected:
             already = "already" if expected == "proposed" else "and not in force: there is nothing to withdraw"
             raise Refused(f"refit {row['id']} is {row['status']} {already}")
-        later = [r for r in self.rows.values() if r["name"] == row["name"] and r["status"] == "approved"]
-        if texts[1] == "withdraw" and later[-1] is not row:
-            raise Refused(f"refit {row['id']} has given way to {later[-1]['id']}, which is in force: withdraw that one")
         why = why_not(plant, row) if plant is not None and texts[1] == "approve" else ""
         if why:
             raise Refused(f"refit {row['id']} cannot take effect: {why}")
@@ -128,6 +130,9 @@ class Refits:
     def decide(self, row: dict[str, Any], request: dict[str, Any], t: int, pos: int) -> dict[str, Any]:
         """Write down what was decided; of an approval or withdrawal the journal holds the row already."""
         status = DECISIONS[request["decision"]]
+        if status == "approved":
+            for old in [r for r in self.rows.values() if r["name"] == row["name"] and r["status"] == "approved"]:
+                self._write(old | {"status": "superseded"}, t, pos, f"role:{request['role']}")
         decided = {"status": status, "role": request["role"], "reason": request["reason"], "decided": t}
         return self._write(row | decided, t, pos, f"role:{request['role']}")
 

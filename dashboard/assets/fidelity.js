@@ -204,7 +204,7 @@ function drift(d, refits) {
 /* The newest approved refit of each parameter: what forecasts rest on beside the plant file. */
 function standing(refits) {
   const newest = new Map();
-  for (const r of (Array.isArray(refits) ? refits : []).filter((x) => x.status === "approved")) if (!newest.has(r.name)) newest.set(r.name, r);
+  for (const r of (Array.isArray(refits) ? refits : []).filter((x) => x.status === "approved" && x.in_force !== false)) if (!newest.has(r.name)) newest.set(r.name, r);
   return [...newest.values()];
 }
 function inForce(r) {

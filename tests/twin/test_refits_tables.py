@@ -179,6 +179,38 @@ def test_they_take_effect_at_once_stay_after_a_restart_and_are_undone(twin: Engi
     assert next_of(live) == pytest.approx(open_[SCRAPPED]["factor"])
 
 
+def test_a_later_refit_takes_the_place_of_the_one_before(twin: Engine) -> None:
+    sent: list[dict[str, Any]] = []
+    http = desk(twin, sent)
+    first = next(r for r in http.get("/refits").json() if r["name"] == SETUP)
+    assert not first["in_force"]
+    decide(http, SETUP)
+    assert not next(r for r in http.get("/refits").json() if r["name"] == SETUP)["in_force"]  # still to be read back
+    tell(twin, sent)
+    assert next(r for r in http.get("/refits").json() if r["name"] == SETUP)["in_force"]
+    state, pos = twin.copy_state()
+    body = {k: v for k, v in twin.refits.rows[first["id"]].items() if k not in ("id", "status", "role", "reason")}
+    twin.refits.propose([body | {"factor": 0.5}], state, pos)
+    second = next(r for r in http.get("/refits").json() if r["name"] == SETUP)
+    assert second["id"] != first["id"]
+    said = {"id": second["id"], "decision": "approve", "role": "engineer", "reason": "shorter still"}
+    assert http.post("/refits", said).json()["status"] == "approved"
+    tell(twin, sent)
+    state, _ = twin.copy_state()
+    times = {(a, b): t for a, b, t in running(twin.compiled, state.refits).plant.stations[0].setups}
+    assert mean(times["a", "b"]) == pytest.approx(360_000)
+    standing = {r["id"]: (r["status"], r["in_force"]) for r in http.get("/refits").json() if r["name"] == SETUP}
+    assert standing == {first["id"]: ("superseded", False), second["id"]: ("approved", True)}
+    answer = http.post("/refits", said | {"id": first["id"], "decision": "withdraw"})
+    assert answer.json()["error"] == f"refit {first['id']} is superseded and not in force: there is nothing to withdraw"
+    # a plant file that says another value is taken to contain what was learned
+    source = Path(str(twin.plant.path))
+    changed = twin.settings.data / "changed.yaml"
+    changed.write_text(source.read_text().replace("gamma(12 min, 0.2)", "gamma(6 min, 0.2)"))
+    newer = compile_plant(load(str(changed)))
+    assert running(newer, state.refits) is newer
+
+
 def test_rows_go_on_as_seen(twin: Engine) -> None:
     """What the kernel then does: setups of nine minutes, a fifth scrapped."""
     state, _ = twin.copy_state()
@@ -201,13 +233,13 @@ def test_rows_go_on_as_seen(twin: Engine) -> None:
 def test_bad_ones_are_refused_with_a_sentence(twin: Engine) -> None:
     http = desk(twin, [])
     row = next(r for r in twin.refits.rows.values() if r["name"] == SETUP)
-    bad = [
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"factor": 0.05}, "a factor lies between 1/8 and 8"),
         ({"of": 600_000.0}, "proposed on another value of the plant file"),
         ({"score": {"before": 0.1, "after": 0.2}}, "forecast no better"),
         ({"name": "setup/cut/a/c"}, "the plant file has no setup of cut: a to b"),
     ]
-    good = dict(row)
+    good: dict[str, Any] = dict(row)
     for change, why in bad:
         twin.refits.rows[row["id"]] = good | change
         answer = http.post("/refits", json={"id": row["id"], "decision": "approve", "role": "r", "reason": "x"})
