@@ -116,6 +116,10 @@ class Learner:
             self._doubt(state, known.t, obs.source)
         known.upto, known.t = max(known.upto, obs.s), obs.t
 
+    def numbered(self, source: str) -> bool:
+        """Do the messages of a source have numbers, so that none is missing unless it is known to be?"""
+        return any(key.partition(" ")[0] == source for key in self.learned.sources)
+
     def _doubt(self, state: TwinState, t: int, source: str) -> None:
         """Everything open that this source tells of is known up to `t` only."""
         for s, units in enumerate(self.learned.units):
@@ -128,9 +132,8 @@ class Learner:
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
                 stops.lost(self, s, unit, (t, state.stations[s].units[u].repair))
-                stops.run_on(self, s, unit, t)
                 self.still_alive(s, unit, t)
-                unit.doing, unit.down, unit.alive, unit.state, unit.ran = "", 0, 0, -1, 0
+                unit.doing, unit.down, unit.alive, unit.state = "", 0, 0, -1
                 unit.age = {m.id: 0 if m.clock == "parts" else unit.age.get(m.id, 0) for m in self._modes(s)}
                 unit.fresh = {}
 
@@ -294,7 +297,7 @@ class Learner:
         elif not unit.doing:
             unit.done = 0
         unit.down, unit.alive = 0, t
-        unit.ran = t if unit.state == WORK and not unit.starts else 0
+        unit.ran = t if unit.seen == WORK and not unit.starts else 0
         if unit.doing and not unit.since:
             unit.since = t
 

@@ -77,8 +77,8 @@ class OpenUnit(msgspec.Struct):
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
     `starts`: events tell when work begins; `state` as last read, -1 where nothing is known; `stop` since when it says
-    down, where no event tells (0: it does not, or nobody knows since when), `ran` since when it says work.
-    `source`: who tells of it.
+    down, where no event tells (0: it does not, or nobody knows since when), `ran` since when it says work, `seen` what
+    it said last (-1: messages may be missing since). `source`: who tells of it.
     """
 
     doing: str = ""
@@ -98,6 +98,7 @@ class OpenUnit(msgspec.Struct):
     state: int = -1
     stop: int = 0
     ran: int = 0
+    seen: int = -1
     source: str = ""
 
 

@@ -35,18 +35,16 @@ def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
         return
     unit, code = units[(sensor.unit or 1) - 1], int(obs.value)
     before, unit.state, unit.source = unit.state, code, obs.source
+    last, unit.seen = unit.seen, code
     if unit.starts or code == before:
         return
-    stops.run_on(learner, s, unit, t)
-    if before == DOWN:
-        stops.over(learner, s, unit, code, (t, repair))
-    elif not unit.alive and not unit.down:
-        unit.alive = t
+    if code != last:
+        stops.left(learner, s, unit, (last, code), (t, repair))
     if code != WORK:
         if unit.doing:
             learner.pause(s, unit, t)
-        if code == DOWN:
-            stops.begun(learner, s, unit, before, t)
+        if code == DOWN and code != last:
+            stops.begun(learner, s, unit, last, t)
     elif not unit.doing:
         if before >= 0 and before != DOWN:
             begin(unit, t)
@@ -54,7 +52,8 @@ def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
         if before != DOWN and not (before == OFF and learner.topology.freezes[s]):
             unit.done, unit.begun = 0, t  # what had begun with the end before was the delay of the state
         unit.since = t
-    unit.ran = t if code == WORK else 0
+    if code != last:
+        unit.ran = t if code == WORK else 0
 
 
 def begin(unit: OpenUnit, t: int) -> None:
@@ -68,11 +67,8 @@ def forget(learner: Learner, state: TwinState, t: int) -> None:
     """What was seen of states until `t` is not to be relied on any more."""
     for s, units in enumerate(learner.learned.units):
         for u, unit in enumerate(units):
-            if unit.state >= 0 and not unit.starts:
+            if not unit.starts and not learner.numbered(unit.source):
                 stops.lost(learner, s, unit, (t, state.stations[s].units[u].repair))
-                stops.run_on(learner, s, unit, t)
-                unit.fresh = {}
-            unit.ran = 0
             unit.state = -1
             if unit.doing and not unit.starts:
                 unit.doing = ""

@@ -1,10 +1,11 @@
 """Stops seen in states, ends and scrap seen in counters: where no event tells of them.
 
 A unit whose state says `down` has failed, if the tags leave no doubt of what: the station has one mode, and it is no
-maintenance; the unit was seen to be up before; it was not closed in between. A stop that closing hours, lost messages,
-a long silence or the end of the data cut short counts as censored. The wait for a crew is no repair: that begins when
-the crew is believed to come (`twin/crews.py`). A counter of parts tells ends as `work_end` events do, one of scrap what
-is scrapped. As soon as an event of a kind has come, its station's tags are not asked about that kind any more.
+maintenance; the unit was seen to be up before; it was not closed in between. A stop that closing hours, lost messages
+or the end of the data cut short counts as censored, so does a long silence of a source whose messages have no numbers.
+The wait for a crew is no repair: that begins when the crew is believed to come (`twin/crews.py`). A counter of parts
+tells ends as `work_end` events do, one of scrap what is scrapped. As soon as an event of a kind has come, its station's
+tags are not asked about that kind any more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from ingest.payloads import Event
 from sim.plant import SCRAP, Mode
 from twin.events import MOST
-from twin.model import OFF, TwinState
+from twin.model import DOWN, OFF, TwinState
 
 if TYPE_CHECKING:
     from sim.plant import Sensor
@@ -52,13 +53,15 @@ def begun(learner: Learner, s: int, unit: OpenUnit, before: int, t: int) -> None
         unit.doing = "" if mode.part == "scrapped" else unit.doing
 
 
-def over(learner: Learner, s: int, unit: OpenUnit, code: int, now: tuple[int, int]) -> None:
-    """The unit's state says down no more but `code`; `now`: plant ms, and since when it was repaired (0: not known)."""
-    mode = _asked(learner, s)
-    if mode is None:
-        return
-    _end(learner, s, unit, now, cut=code == OFF)
-    unit.alive, unit.age[mode.id], unit.fresh[mode.id] = now[0], 0, True
+def left(learner: Learner, s: int, unit: OpenUnit, change: tuple[int, int], now: tuple[int, int]) -> None:
+    """The unit's state goes from one to another; `now`: plant ms, and since when it was repaired (0: not known)."""
+    run_on(learner, s, unit, now[0])
+    mode = _asked(learner, s) if change[0] == DOWN else None
+    if mode is not None:
+        _end(learner, s, unit, now, cut=change[1] == OFF)
+        unit.alive, unit.age[mode.id], unit.fresh[mode.id] = now[0], 0, True
+    elif not unit.alive and not unit.down:
+        unit.alive = now[0]
 
 
 def run_on(learner: Learner, s: int, unit: OpenUnit, t: int) -> None:
@@ -73,8 +76,10 @@ def run_on(learner: Learner, s: int, unit: OpenUnit, t: int) -> None:
 
 
 def lost(learner: Learner, s: int, unit: OpenUnit, now: tuple[int, int]) -> None:
-    """What comes after `now` was not heard: an open stop is known up to there only."""
+    """What comes after `now` was not heard: an open stop, and the work, are known up to there only."""
     _end(learner, s, unit, now, cut=True)
+    run_on(learner, s, unit, now[0])
+    unit.fresh, unit.ran, unit.seen = {}, 0, -1
 
 
 def _end(learner: Learner, s: int, unit: OpenUnit, now: tuple[int, int], *, cut: bool) -> None:
@@ -173,4 +178,4 @@ def operations(topology: Topology, s: int, sensor: Sensor) -> list[str]:
     return found
 
 
-__all__ = ["begun", "counted", "lost", "only_mode", "over", "run_on", "still_open", "stood"]
+__all__ = ["begun", "counted", "left", "lost", "only_mode", "run_on", "still_open", "stood"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from hardware.twist import Twist
 from sim.plant import Plant
 from sim.plantfile import load
-from tests.twin.journals import LINE, STATES, Writer
+from tests.twin.calibration_rows import FILE
+from tests.twin.journals import LINE, STATES, Writer, renumber
+from tests.twin.shop_rows import ShopRows
 from twin.calibrate import table
 from twin.learned import Learned
 from twin.parameters import parameters, seen
@@ -48,6 +52,12 @@ def learn(w: Writer, until: float) -> Tracker:
     for row in w.rows:
         tracker.apply(row)
     return tracker
+
+
+def quiet(w: Writer, t: float, **values: float) -> None:
+    """A reading with one tick before it, however long nothing was said."""
+    w.ticked = max(w.ticked, t - 15)
+    w.data(t, **values)
 
 
 def spans(learned: Learned, name: str) -> list[tuple[int, int]]:
@@ -159,7 +169,7 @@ def test_a_scrap_counter_tells_the_yield(tmp_path: Path) -> None:
     for minute in range(1, 301):
         more = int(rng.integers(0, 4))
         out, scrapped = out + more, scrapped + int(rng.binomial(more, 0.15))
-        w.data(360 * minute, mill__a=out, mill__scrap=scrapped)
+        quiet(w, 360 * minute, mill__a=out, mill__scrap=scrapped)
     tracker = learn(w, 360 * 300)
     tally = tracker.learned.tallies["yield/a/mill"]
     assert (sum(tally.n), sum(tally.x)) == (scrapped, out)
@@ -179,15 +189,56 @@ def test_failures_and_repairs_are_found_again(tmp_path: Path) -> None:
             until = t + float(rng.exponential(mean))
             while t + 300 < until:  # others are heard meanwhile
                 t += 300
-                w.data(t, mill__a=0)
+                quiet(w, t, mill__a=0)
             t = until
-            w.data(t, cut__state=state)
+            quiet(w, t, cut__state=state)
     tracker = learn(w, t)
     rows = {r.name: r for r in table(tracker.topology.plant, tracker.learned)}
     assert rows[REPAIR].n == rows[FAIL].n == 40
     assert rows[REPAIR].seen_lo < 1200 < rows[REPAIR].seen_hi
     assert rows[FAIL].seen_lo < 3000 < rows[FAIL].seen_hi
     assert rows[REPAIR].verdict == rows[FAIL].verdict == "differs"
+
+
+TAGS = """
+  - {thing: cut, property: state, tag: cut/state, type: enum}
+  - {thing: cut, property: out, product: a, tag: cut/a, type: counter}
+  - {thing: cut, property: out, product: b, tag: cut/b, type: counter}
+  - {thing: mill, unit: 1, property: state, tag: mill/1/state, type: enum}
+  - {thing: mill, unit: 2, property: state, tag: mill/2/state, type: enum}
+  - {thing: mill, property: out, product: a, tag: mill/a, type: counter}
+  - {thing: mill, property: out, product: b, tag: mill/b, type: counter}
+  - {thing: mill, property: scrap, product: a, tag: mill/scrap, type: counter}
+"""
+
+
+def test_tags_tell_what_events_tell(tmp_path: Path) -> None:
+    """The virtual plant with shifts, a crew for two stations and scrap, its journal with and without its events."""
+    path = tmp_path / "tags.yaml"
+    path.write_text(FILE.strip() + TAGS)
+    where = load(str(path))
+    shop = ShopRows(where, Twist(repair_scale=1.5), warmup_s=7200.0, seed=3)
+    shop.run(48 * 3600, tick_s=60.0)
+    tracker, s = Tracker(where), 0
+    for row in renumber([row for row in shop.rows if row.kind != "event"]):
+        if row.s is None:
+            tracker.apply(row)
+            continue
+        s += 1  # the source that sends no events has no numbers for them
+        body = json.dumps(json.loads(row.body) | {"s": s}).encode()
+        tracker.apply(msgspec.structs.replace(row, s=s, body=body))
+    by_event, by_tag = shop.tracker.learned, tracker.learned
+    assert (by_event.lost, by_tag.lost) == (0, 0)
+    for name in ("fail/cut/failure", "fail/mill/failure"):
+        assert len(spans(by_tag, name)) >= 5
+        assert spans(by_tag, name) == spans(by_event, name), name
+    told, seen_ = ({r.name: r for r in table(where, one)} for one in (by_event, by_tag))
+    assert (seen_["yield/a/mill"].n, seen_["yield/a/mill"].seen) == (told["yield/a/mill"].n, told["yield/a/mill"].seen)
+    for name in ("repair/cut/failure", "repair/mill/failure"):  # whom the crew serves first is believed, not seen
+        assert seen_[name].n + seen_[name].cut + seen_[name].left_out >= told[name].n
+        assert seen_[name].seen == pytest.approx(told[name].seen, rel=0.15), name
+    for name in ("work/cut/a/cut", "work/cut/b/cut"):
+        assert seen_[name].seen == pytest.approx(told[name].seen, rel=0.05), name
 
 
 def test_what_the_tags_cannot_tell_is_said(tmp_path: Path) -> None:
