@@ -206,8 +206,10 @@ TAGS = """
   - {thing: cut, property: out, product: b, tag: cut/b, type: counter}
   - {thing: mill, unit: 1, property: state, tag: mill/1/state, type: enum}
   - {thing: mill, unit: 2, property: state, tag: mill/2/state, type: enum}
-  - {thing: mill, property: out, product: a, tag: mill/a, type: counter}
-  - {thing: mill, property: out, product: b, tag: mill/b, type: counter}
+  - {thing: mill, unit: 1, property: out, product: a, tag: mill/1/a, type: counter}
+  - {thing: mill, unit: 1, property: out, product: b, tag: mill/1/b, type: counter}
+  - {thing: mill, unit: 2, property: out, product: a, tag: mill/2/a, type: counter}
+  - {thing: mill, unit: 2, property: out, product: b, tag: mill/2/b, type: counter}
   - {thing: mill, property: scrap, product: a, tag: mill/scrap, type: counter}
 """
 
@@ -229,14 +231,11 @@ def test_tags_tell_what_events_tell(tmp_path: Path) -> None:
         tracker.apply(msgspec.structs.replace(row, s=s, body=body))
     by_event, by_tag = shop.tracker.learned, tracker.learned
     assert (by_event.lost, by_tag.lost) == (0, 0)
-    for name in ("fail/cut/failure", "fail/mill/failure"):
-        assert len(spans(by_tag, name)) >= 5
+    for name in ("fail/cut/failure", "fail/mill/failure", REPAIR, "repair/mill/failure"):
+        assert len(spans(by_tag, name)) >= 6
         assert spans(by_tag, name) == spans(by_event, name), name
     told, seen_ = ({r.name: r for r in table(where, one)} for one in (by_event, by_tag))
     assert (seen_["yield/a/mill"].n, seen_["yield/a/mill"].seen) == (told["yield/a/mill"].n, told["yield/a/mill"].seen)
-    for name in ("repair/cut/failure", "repair/mill/failure"):  # whom the crew serves first is believed, not seen
-        assert seen_[name].n + seen_[name].cut + seen_[name].left_out >= told[name].n
-        assert seen_[name].seen == pytest.approx(told[name].seen, rel=0.15), name
     for name in ("work/cut/a/cut", "work/cut/b/cut"):
         assert seen_[name].seen == pytest.approx(told[name].seen, rel=0.05), name
 
