@@ -70,7 +70,7 @@ class Engine:
         self.frame: dict[str, Any] = {}
         self.errors: dict[str, int] = {}
         self.rows = 0
-        self._seq = 0
+        self._seq, self._posterior = 0, ("", "")
         self._reader: JournalReader | None = None
         self._recv, self._heard = 0, 0.0
         self._saved = time.monotonic()
@@ -293,11 +293,19 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown}
+        self._keep_posterior(state, made["posterior"])
+        self.look_at_parameters(state, pos)
+
+    def _keep_posterior(self, state: TwinState, name: str) -> None:
+        """Write the posterior for training, where it is another than the one written last."""
+        key = (name, encode(values_of(self.plant, state.refits)))
+        if key == self._posterior:
+            return
         try:
             write_posterior(self.compiled, state, self.settings.data / NAME)
-        except OSError as error:  # what training reads; the twin itself does not need it
+            self._posterior = key
+        except OSError as error:  # the twin itself does not need it
             self.note_error("posterior", error)
-        self.look_at_parameters(state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
         """Propose refits where the readings contradict the plant file."""

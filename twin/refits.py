@@ -26,7 +26,7 @@ from twin.decisions import Refused
 from twin.estimate import rows_with, running
 from twin.fit import MOST
 from twin.forecast import simulate
-from twin.inforce import SHAPE, as_json, names_in_force
+from twin.inforce import SHAPE, as_json, names_in_force, shaped
 from twin.log import Entry, EvidenceLog
 from twin.model import Refit, TwinState
 from twin.parameters import FIELDS, Parameter, parameters
@@ -80,11 +80,11 @@ class Refits:
         for row in group_table(compiled.plant, state.learned, state.refits):
             if row.verdict == "differs" and not self._known(row.name, row.seen):
                 found.append(proposal(compiled, state, row))
-        file = {p.name: p for p in parameters(compiled.plant)}
+        now = {p.name: p for p in parameters(shaped(compiled.plant, state.refits))}  # with the shapes in force
         centres = groups(compiled.plant)
         for row in table(compiled.plant, state.learned, state.refits):
-            refit = in_force(centres[file[row.name].group], state.refits)
-            shape = other_shape(state.learned, file[row.name], row, refit)
+            refit = in_force(centres[now[row.name].group], state.refits)
+            shape = other_shape(state.learned, now[row.name], row, refit)
             if shape is not None and not self._known(SHAPE + row.name, row.cv_seen):
                 found.append(shape_proposal(compiled, state, row, shape))
         return found

@@ -166,6 +166,7 @@ def test_they_take_effect_at_once_stay_after_a_restart_and_are_undone(twin: Engi
     assert str(held["params_hash"]) == live.hash != twin.compiled.hash
     assert compiled_with(compile_plant(twin.plant), str(held["refitted"])).hash == live.hash
 
+    twin.save()
     again = started(twin.settings.data, twin.plant)
     assert encode(values_of(again.plant, again.tracker.state.refits)) == encode(values_of(twin.plant, state.refits))
     assert Refits.replay(again.log).rows == twin.refits.rows
