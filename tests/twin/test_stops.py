@@ -57,7 +57,7 @@ def learn(w: Writer, until: float) -> Tracker:
 def quiet(w: Writer, t: float, **values: float) -> None:
     """A reading with one tick before it, however long nothing was said."""
     w.ticked = max(w.ticked, t - 15)
-    w.data(t, **values)
+    w.data(t, 0, **values)
 
 
 def spans(learned: Learned, name: str) -> list[tuple[int, int]]:
