@@ -57,7 +57,9 @@ class WrongTwinError(AgentError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Presents [N, W] of the twin at plant time `t` and journal position `pos`; `hash` names the state."""
+    """Presents [N, W] of the twin at plant time `t` and journal position `pos`; `hash` names the state. `refitted`:
+    what approved refits change in the plant file ("" nothing).
+    """
 
     rows: Rows
     t: int
@@ -65,6 +67,7 @@ class Snapshot:
     hash: str
     params_hash: str
     start_ms: int
+    refitted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,7 @@ class Advisor:
                 str(held["hash"]),
                 str(held["params_hash"]),
                 int(held["start_ms"]),
+                str(held["refitted"]) if "refitted" in held else "",
             )
 
     def _compiled(self, snapshot: Snapshot) -> Compiled:
@@ -215,13 +219,26 @@ class Advisor:
                 self.options.plant, datetime.fromtimestamp(snapshot.start_ms / 1000.0, UTC).astimezone(zone)
             )
             self._load()
-        if self.compiled.hash != snapshot.params_hash:
+        live = self._refitted(self.compiled, snapshot.refitted)
+        if live.hash != snapshot.params_hash:
             raise WrongTwinError(
                 f"the twin's plant is {snapshot.params_hash[:12]}, {self.options.plant.id} here is "
-                f"{self.compiled.hash[:12]}; "
+                f"{live.hash[:12]}; "
                 "start twin and advise with the same plant file"
             )
-        return self.compiled
+        return live
+
+    @staticmethod
+    def _refitted(compiled: Compiled, text: str) -> Compiled:
+        """The plant with the refits that are in force in the twin. Policy and rule are the plant file's: what they see
+        and may do is the same.
+        """
+        from twin.inforce import compiled_with
+
+        try:
+            return compiled_with(compiled, text)
+        except (ValueError, AssertionError) as e:
+            raise WrongTwinError(f"the twin's refits are none of plant {compiled.plant.id}: {e}") from e
 
     def _load(self) -> None:
         """Policy and rule, each only where it is there and fits: what is missing or broken is said and left out."""
@@ -316,6 +333,7 @@ class Advisor:
             "state": snapshot.hash,
             "pos": snapshot.pos,
             "start_ms": snapshot.start_ms,
+            "refitted": snapshot.refitted,
         }
         body["timeline"] = [{"t": snapshot.t, "status": "proposed", "by": "service:advise", "note": ""}]
         self._store(body["id"], question.rows, body)

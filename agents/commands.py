@@ -30,10 +30,11 @@ def _told() -> Iterator[None]:
     from agents.errors import AgentError
     from sim.compile import CompileError
     from sim.kernel import KernelError
+    from twin.posterior_file import PosteriorError
 
     try:
         yield
-    except (AgentError, CompileError, KernelError) as e:
+    except (AgentError, CompileError, KernelError, PosteriorError) as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(1) from e
 
@@ -173,6 +174,10 @@ def train(
     rule: Annotated[Path | None, typer.Option(help="Rule to start from; without one, one is tuned.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
     lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1024,
+    posterior: Annotated[
+        Path | None,
+        typer.Option(help="Draw each episode's parameters from what a twin believes: its data folder, or a file."),
+    ] = None,
     threads: Threads = 1,
     json_: JsonFlag = False,
     allow_code: AllowCode = False,
@@ -183,8 +188,11 @@ def train(
     with _told():
         from agents.learning import Config, check_learnable
         from agents.training import bar, rule_for
+        from twin.posterior_file import read_posterior
 
         compiled = _compiled(plant, allow_code)
+        believed = read_posterior(posterior, compiled) if posterior is not None else None
+        compiled = believed.plant_of(compiled) if believed is not None else compiled
         check_learnable(compiled)
         start = rule_for(compiled, rule, threads, out)
         from agents.train import Job
@@ -196,8 +204,9 @@ def train(
             else f"plantwin train {plant}"
         )
         job = Job(
-            compiled, start, out, seconds(budget), steps, device, threads, command=command, config=Config(lanes=lanes)
-        )
+            compiled, start, out, seconds(budget), steps, device, threads,
+            command=command, config=Config(lanes=lanes), posterior=believed,
+        )  # fmt: skip
         with bar(compiled, quiet=json_) as show:
             done = learn(job, seeds, show)
     told = {

@@ -9,7 +9,7 @@ bootstrap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -21,10 +21,13 @@ from agents.errors import SchemaError
 from agents.grid import Grid
 from agents.rollout import default_epoch, ticks
 from agents.schema import CLIP, Floats, Observer, Rows
-from agents.seeds import TRAIN, WARM, Spread, block_seed, spread_parameters
+from agents.seeds import TRAIN, WARM, Spread, block_seed, draw_parameters, spread_parameters
 from sim.compile import Compiled, compile_plant
 from sim.ownrules import allow
 from sim.plant import Plant
+
+if TYPE_CHECKING:
+    from twin.posterior_file import FilePosterior
 
 WEEK_S = 7 * 86_400.0
 
@@ -38,7 +41,8 @@ class Settings:
     environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
     episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
     observation arrays in turn, so that the one before last is overwritten;
-    `allow_code`: rules of the plant's own (engine: simpy) may run.
+    `allow_code`: rules of the plant's own (engine: simpy) may run. `posterior`: each episode's parameters are drawn
+    from what a twin believes of them (`twin.posterior_file.read_posterior`; the plant is then its `plant_of`).
     """
 
     epoch_s: float | None = None
@@ -51,6 +55,7 @@ class Settings:
     reward_unit: float | None = None
     copy: bool = True
     allow_code: bool = False
+    posterior: FilePosterior | None = None
 
 
 def compiled_plant(plant: str | Plant | Compiled, allow_code: bool = False) -> Compiled:
@@ -104,6 +109,10 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.settings = Settings(**settings)
         if self.settings.autoreset not in {"same_step", "disabled"}:
             raise ValueError(f"autoreset {self.settings.autoreset!r}: expected same_step or disabled")
+        if self.settings.spread is not None and self.settings.posterior is not None:
+            raise ValueError(
+                "expected spread or posterior, found both: the posterior says how far parameters may lie off"
+            )
         self.compiled = compiled_plant(plant, self.settings.allow_code)
         self.grid, self.observer = Grid(self.compiled.plant), Observer(self.compiled)
         if self.grid.size == 0:
@@ -188,7 +197,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         else:
             for i in who.tolist():
                 address = (int(self._episode[i]) << 32) + self.settings.first + i
-                self.rows[i : i + 1] = new_rows(self.compiled, self._kernel_seed, 1, address)
+                drawn = self._drawn(address)
+                self.rows[i : i + 1] = new_rows(self.compiled, self._kernel_seed, 1, address, drawn)
                 if self.settings.spread is not None:
                     spread_parameters(
                         self.rows[i : i + 1], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address
@@ -197,6 +207,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._elapsed[who] = 0
         self._price(self._after)
         self._money[:, who] = self._after[:, who]
+
+    def _drawn(self, address: int) -> dict[str, Rows] | None:
+        """Factors of the episode at an address, from its seed and address alone; None without a posterior."""
+        if self.settings.posterior is None:
+            return None
+        return draw_parameters(self.settings.posterior, self.compiled, (self._kernel_seed or 0, address))
 
     def _price(self, out: NDArray[np.float64]) -> None:
         from sim.kernel import linear_rows

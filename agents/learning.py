@@ -19,12 +19,13 @@ from agents.policy import Network
 from agents.rollout import Span
 from agents.rules import Rule
 from agents.schema import Observer
-from agents.seeds import SELECT, block_seed
+from agents.seeds import SELECT, block_seed, draw_parameters
 from agents.tune import judge_span
 from sim.value import operating_cost, operating_terms
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
+    from twin.posterior_file import FilePosterior
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,14 @@ def measure(env: PlantVectorEnv, rule: Rule, config: Config) -> Scales:
 
 
 class Judge:
-    """Mean operating cost an hour of policies and rules on the seeds for choices; the same luck for all."""
+    """Mean operating cost an hour of policies and rules on the seeds for choices; the same luck for all, and with a
+    `posterior` the same parameters drawn from it.
+    """
 
-    def __init__(self, compiled: Compiled, replicas: int, epoch: int, threads: int = 1) -> None:
-        self.compiled, self.threads, self.replicas = compiled, threads, replicas
+    def __init__(
+        self, compiled: Compiled, replicas: int, epoch: int, threads: int = 1, posterior: FilePosterior | None = None
+    ) -> None:
+        self.compiled, self.threads, self.replicas, self.posterior = compiled, threads, replicas, posterior
         usual = judge_span(compiled)
         self.span = Span(epoch, usual.warmup, usual.length)
         self.grid, self.observer = Grid(compiled.plant), Observer(compiled)
@@ -130,7 +135,10 @@ class Judge:
     def _run(self, act: Any) -> float:
         from sim.engine import new_rows, run, set_controls
 
-        rows = new_rows(self.compiled, block_seed(SELECT, 1), self.replicas)
+        seed, drawn = block_seed(SELECT, 1), None
+        if self.posterior is not None:
+            drawn = draw_parameters(self.posterior, self.compiled, (seed, 0), self.replicas)
+        rows = new_rows(self.compiled, seed, self.replicas, scales=drawn)
         before = rows
         end = self.span.warmup + self.span.length
         for now in range(0, end, self.span.epoch):
@@ -201,7 +209,7 @@ def _origin(selection: list[dict[str, float]]) -> str:
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
     """card.md: what this policy is for, how it was made, how good it is."""
-    versus = evidence["verdicts"]
+    versus, drawn = evidence["verdicts"], evidence.get("posterior")
     lines = [
         f"# Policy for {compiled.plant.id}",
         "",
@@ -216,7 +224,8 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         "It sets "
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + " once a decision interval, from the observed state alone, without exploration. "
-        + _origin(evidence["selection"]),
+        + _origin(evidence["selection"])
+        + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",
         "",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from sim.compile import Compiled
     from sim.state import Layout
+    from twin.posterior_file import FilePosterior
 
 Rows = NDArray[np.int64]
 
@@ -65,3 +66,10 @@ def spread_parameters(rows: Rows, compiled: Compiled, spread: Spread, seed: int)
         view = compiled.layout.view(rows, f"{name}_scale")
         factor = np.exp(rng.standard_normal(view.shape) * getattr(spread, name))
         view[...] = np.maximum(np.rint(view * factor), 1).astype(np.int64)
+
+
+def draw_parameters(
+    posterior: FilePosterior, compiled: Compiled, address: tuple[int, int], replicas: int = 1
+) -> dict[str, Rows]:
+    """Scale factors int64[replicas, n] by field, drawn from a posterior by (kernel seed, address) alone."""
+    return posterior.draw(compiled, np.random.Generator(np.random.PCG64([*address, 0x7077])), replicas)

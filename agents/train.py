@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ from agents.rules import Rule
 from agents.schema import Observer
 from sim.compile import Compiled
 
+if TYPE_CHECKING:
+    from twin.posterior_file import FilePosterior
+
 SAMPLE = 64
 """Observations kept of each update, to know what the policy has seen."""
 
@@ -41,6 +44,7 @@ SAMPLE = 64
 class Job:
     """What to train: the plant, the rule to start from, and how long. `budget_s` is wall time a seed; with `steps`,
     that many decisions instead, which makes the weights a function of the seed alone (on one machine and thread count).
+    With a `posterior`, of the plant `compiled`, each episode's parameters are drawn from it.
     """
 
     compiled: Compiled
@@ -53,6 +57,7 @@ class Job:
     pairs: int = 300
     command: str = "plantwin train"
     config: Config = field(default_factory=Config)
+    posterior: FilePosterior | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,13 @@ def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
         stagger=True,
         threads=job.threads,
         copy=False,
+        posterior=job.posterior,
     )
     scales = measure(env, job.rule, config)
     lanes = Lanes(env, scales.centre, scales.scale)
     began = time.monotonic()
     model = _model(job, lanes, seed, scales, began)
-    judge = Judge(compiled, config.select, scales.epoch, job.threads)
+    judge = Judge(compiled, config.select, scales.epoch, job.threads, job.posterior)
     watch = _Watch(job, judge, lanes, began, show)
     lanes.seed(seed)
     model.learn(job.steps or 10**12, callback=watch, log_interval=10**9)
@@ -259,5 +265,7 @@ def _write(job: Job, seed: int, watch: _Watch, scales: Scales, seconds: float) -
         "rule_cost_per_hour": watch.rule_cost,
         "verdicts": {k: v.as_json() for k, v in verdicts.items()},
     }
+    if job.posterior is not None:
+        evidence["posterior"] = job.posterior.id
     bundle.save(folder, network, about, evidence, card(compiled, evidence))
     return Trained(folder, seed, float(watch.best_cost), watch.rule_cost, verdicts)

@@ -109,8 +109,8 @@ def _believing(router: APIRouter, feed: Feed) -> None:
         body = await body_of(request)
         limits = {"id": LONGEST, "decision": LONGEST, "role": LONGEST, "reason": LONGEST_REASON}
         problem = texts_problem(body, limits)
-        if not problem and body["decision"] not in ("approve", "reject"):
-            problem = f"decision: expected approve or reject, found {body['decision'][:40]!r}"
+        if not problem and body["decision"] not in ("approve", "reject", "withdraw"):
+            problem = f"decision: expected approve, reject or withdraw, found {body['decision'][:40]!r}"
         if problem:
             return _refused(feed, problem)
         answer = await pass_on(feed, "/refits", {name: body[name].strip() for name in limits})

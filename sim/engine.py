@@ -35,15 +35,21 @@ def engine_of(compiled: Compiled, asked: str | None) -> str:
     return "simpy"
 
 
-def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
-    """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
+def new_rows(
+    compiled: Compiled, seed: int, replicas: int, first: int = 0, scales: dict[str, Array] | None = None
+) -> Array:
+    """Rows [replicas, W] of the empty plant at tick 0, ready to run; `scales` as in `sim.kernel.new_rows` (with rules
+    of the plant's own they hold from the second draw of each stream on: the model draws the first when it is made).
+    """
     own = compiled.own
     if own is None:
-        return kernel.new_rows(compiled, seed, replicas, first)
+        return kernel.new_rows(compiled, seed, replicas, first, scales)
     rows = np.zeros((replicas, compiled.layout.width), dtype=np.int64)
     for i in range(replicas):
         with _replica(own, compiled, first + i, seed, 0):
             rows[i] = own.model(compiled, seed, first + i).to_row()
+    for name, values in (scales or {}).items():
+        compiled.layout.view(rows, name)[...] = values
     return rows
 
 

@@ -336,10 +336,18 @@ def blank_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> 
     return rows
 
 
-def new_rows(compiled: Compiled, seed: int, replicas: int, first: int = 0) -> Array:
-    """Rows [replicas, W] of the empty plant at tick 0, ready to run."""
+def new_rows(
+    compiled: Compiled, seed: int, replicas: int, first: int = 0, scales: dict[str, Array] | None = None
+) -> Array:
+    """Rows [replicas, W] of the empty plant at tick 0, ready to run.
+
+    `scales`: parameter factors by field (`work_scale` [R, stations] and so on; 65,536 is one), in force from the first
+    draw on.
+    """
     only_known_rules(compiled)
     rows = blank_rows(compiled, seed, replicas, first)
+    for name, values in (scales or {}).items():
+        compiled.layout.view(rows, name)[...] = values
     drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS, *NOT_SEEN)
     check(rows, compiled)
     return rows

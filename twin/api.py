@@ -117,7 +117,7 @@ def _evidence(app: FastAPI, engine: Engine, courier: Courier) -> None:
     @app.get("/refits")
     def refits() -> Response:
         with engine.lock:
-            return _json(engine.refits.newest_first())
+            return _json(engine.refits.told(engine.plant, engine.tracker.glance))
 
     @app.get("/log")
     def log(after: int | None = None, limit: int = 200) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -12,17 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.compile import Compiled
-from sim.plant import Plant
 from twin import fit
+from twin.inforce import base_of, groups, in_force, shaped
 from twin.learned import Learned
 from twin.model import Refit, TwinState
-from twin.parameters import FIELDS, SPREADS, YIELD_SPREAD, Parameter, counted, parameters, seen
+from twin.parameters import FIELDS, SPREADS, YIELD_SPREAD, Parameter, counted, seen
 
 Array = NDArray[np.int64]
 ONE = 65_536
-OF_TOLERANCE = 1e-6
 _KEPT: OrderedDict[tuple[str, str], Posterior] = OrderedDict()
 _MOST_KEPT = 16
+__all__ = [
+    "Array",
+    "Posterior",
+    "base_of",
+    "believe",
+    "draw_scales",
+    "fixed",
+    "groups",
+    "in_force",
+    "posterior",
+    "prior_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +54,6 @@ class Posterior:
         """(mean, 5 %, 95 %) of the factor on the plant file's value."""
         centre, believed = self.groups[name]
         return centre * believed.mean, centre * believed.lo, centre * believed.hi
-
-
-def groups(plant: Plant) -> dict[str, list[Parameter]]:
-    """The parameters that have a factor in common, by its name."""
-    found: dict[str, list[Parameter]] = {}
-    for parameter in parameters(plant):
-        found.setdefault(parameter.group, []).append(parameter)
-    return found
-
-
-def in_force(members: list[Parameter], refits: dict[str, Refit]) -> Refit | None:
-    """The approved refit of a group, None where there is none or where the plant file has changed since: the factor was
-    on another value then, and the new file is taken to contain what was learned.
-    """
-    refit = refits.get(members[0].group)
-    if refit is None:
-        return None
-    try:
-        of = float(json.loads(refit.text).get("of", 0))
-    except (ValueError, TypeError, AttributeError):
-        return None
-    return refit if abs(of / base_of(members) - 1) < OF_TOLERANCE else None
-
-
-def base_of(members: list[Parameter]) -> float:
-    """The plant file's value that a group's factor is on: the mean of its members' (ms, operations or a share)."""
-    return sum(m.size for m in members) / len(members)
 
 
 def prior_of(members: list[Parameter], refit: Refit | None = None) -> fit.Prior:
@@ -102,7 +85,7 @@ def posterior(compiled: Compiled, state: TwinState) -> Posterior:
     if key in _KEPT:
         return _KEPT[key]
     found = {}
-    for name, members in groups(compiled.plant).items():
+    for name, members in groups(shaped(compiled.plant, state.refits)).items():
         refit = in_force(members, state.refits)
         prior = fit.Prior(YIELD_SPREAD) if members[0].kind == "yield" else prior_of(members, refit)
         centre = 1.0 if refit is None or members[0].kind == "yield" else refit.value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from sim.plant import SCRAP
 from twin import moves
 from twin.floor import Floor, drop
-from twin.model import Contradiction, Part, count
+from twin.model import Contradiction, Part, Refit, TwinState, count
 from twin.supply import contradict
 
 ACTS = ("moved", "quarantined")
@@ -75,3 +78,20 @@ def _short(f: Floor, thing: str, what: str, by: int) -> None:
     if by > 0:
         text = f"{thing}: {what} by hand, {by} more than are believed to be there"
         contradict(f.state, f"byhand/{thing}", Contradiction(text, [f"{thing} by hand"], by, f.t, f.t))
+
+
+def refit(state: TwinState, name: str, made: Refit) -> None:
+    """An approved refit of a parameter holds from now on; one whose text says that it is withdrawn, no more."""
+    said, now = _said(made), state.refits.get(name)
+    if not said.get("withdrawn"):
+        state.refits[name] = made
+    elif now is not None and _said(now).get("id") == said.get("id"):
+        del state.refits[name]
+
+
+def _said(made: Refit) -> dict[str, Any]:
+    try:
+        found = json.loads(made.text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

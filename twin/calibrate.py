@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +13,12 @@ from sim.moments import masses, quantiles
 from sim.plant import Dist, Plant
 from twin import fit
 from twin.believe import base_of, believe, groups, in_force, prior_of
+from twin.inforce import shaped, shapes, with_values
 from twin.learned import Learned
 from twin.model import Refit
 from twin.parameters import SPREADS, YIELD_SPREAD, Parameter, Seen, counted, parameters, seen
+from twin.tells import untold
+from twin.topology import build
 
 LEAST = 10
 """Fewer spans (or events) than this say nothing against the plant file."""
@@ -40,6 +43,7 @@ class Row:
     `mean`: the posterior under the plant file's prior; `seen`: what the readings alone say. `cut`: censored spans;
     `left_out`: spans that were not certain. `score`: mean score of the held-out half as the file has it and refitted
     (CRPS over the mean, or minus the log score of counts and failures; less is better), None where too few.
+    `untold`: why nothing is seen of it, where no tag and no event tells.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Row:
     score: tuple[float, float] | None
     verdict: str
     refit: str
+    untold: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,13 +74,31 @@ class Row:
 
 def table(plant: Plant, learned: Learned, refits: dict[str, Refit] | None = None) -> list[Row]:
     """A row for every parameter of the plant file, in its order."""
+    refits = refits or {}
+    approved = shapes(plant, refits)
+    plant = with_values(plant, approved)
     found = groups(plant)
-    return [row(learned, [p], in_force(found[p.group], refits or {})) for p in parameters(plant)]
+    topology, rows = build(plant), []
+    for p in parameters(plant):
+        one = _unwritten(row(learned, [p], in_force(found[p.group], refits)), approved.get(p.name))
+        rows.append(one if one.n or one.cut else replace(one, untold=untold(topology, learned, p)))
+    return rows
+
+
+def _unwritten(one: Row, approved: Dist | float | None) -> Row:
+    """A shape that was approved is still to be written into the plant file."""
+    from twin.texts import dist_text, scaled
+
+    if one.refit or not isinstance(approved, Dist):
+        return one
+    tick_ms = 1000 * one.file / _mean(approved)  # of a factor that was approved as well, too
+    return replace(one, refit=dist_text(scaled(approved, 1.0), tick_ms))
 
 
 def group_table(plant: Plant, learned: Learned, refits: dict[str, Refit]) -> list[Row]:
     """A row for every factor that forecasts draw, and every parameter that has none: what may be refitted."""
-    return [row(learned, members, in_force(members, refits), name) for name, members in groups(plant).items()]
+    found = groups(shaped(plant, refits))
+    return [row(learned, members, in_force(members, refits), name) for name, members in found.items()]
 
 
 def row(learned: Learned, members: list[Parameter], refit: Refit | None = None, name: str = "") -> Row:
@@ -169,10 +192,11 @@ def _shape(members: list[Parameter], spans: Seen, alone: fit.Belief) -> tuple[fl
 def _ratios(parameter: Parameter, n: int) -> tuple[float, ...]:
     """Quantiles of the file's distribution over its mean at the middles of `n` equally likely bins."""
     levels = (np.arange(n) + 0.5) / n
-    return tuple(float(v) for v in _quantiles(parameter.dist, levels) / _mean(parameter.dist))
+    return tuple(float(v) for v in dist_quantiles(parameter.dist, levels) / _mean(parameter.dist))
 
 
-def _quantiles(dist: Dist | None, levels: fit.Values) -> fit.Values:
+def dist_quantiles(dist: Dist | None, levels: fit.Values) -> fit.Values:
+    """Quantiles of a distribution (ticks) at `levels`."""
     assert dist is not None, "a share has no quantiles"
     if dist.kind == "constant":
         return np.full(len(levels), dist.args[0])
@@ -206,10 +230,10 @@ def _score(learned: Learned, members: list[Parameter], spans: Seen, refit: Refit
     if first.kind == "fail":
         return tuple(float((x.sum() / c + (~cut).sum() * math.log(c)) / (~cut).sum()) for c in (1.0, fitted))  # type: ignore[return-value]
     levels = np.concatenate([_ratios(m, len(CRPS_LEVELS)) for m in members]).reshape(len(members), -1).mean(axis=0)
-    return tuple(_crps(levels * c, x[~cut]) for c in (1.0, fitted))  # type: ignore[return-value]
+    return tuple(crps(levels * c, x[~cut]) for c in (1.0, fitted))  # type: ignore[return-value]
 
 
-def _crps(points: fit.Values, x: fit.Values) -> float:
+def crps(points: fit.Values, x: fit.Values) -> float:
     """Mean CRPS of observations under quantiles at the middles of equally likely bins (twice the pinball loss)."""
     levels = (np.arange(len(points)) + 0.5) / len(points)
     gap = x[:, None] - points[None, :]
@@ -234,7 +258,7 @@ def _count_score(learned: Learned, parameter: Parameter, refit: Refit | None) ->
 
 def _refit(members: list[Parameter], alone: fit.Belief, verdict: str, spans: Seen, refit: Refit | None) -> str:
     """What the plant file should say, "" where nothing is proposed (or approved and not yet in the file)."""
-    from twin.texts import dist_text, scaled
+    from twin.texts import dist_text, scaled, with_cv
 
     first, centre = members[0], refit.value if refit is not None else 1.0
     if verdict not in ("differs", "another shape", "another spread"):
@@ -250,7 +274,8 @@ def _refit(members: list[Parameter], alone: fit.Belief, verdict: str, spans: See
         values = tuple(float(v) * per_tick * centre for v in np.quantile(ended, TABLE_LEVELS))
         return dist_text(Dist("empirical", values), first.size / per_tick)
     cv = alone.cv if alone.n >= SHAPE_LEAST and first.cv > 0 and _other_spread(first.cv, alone) else None
-    return dist_text(scaled(first.dist, centre * alone.mean, cv), first.size / _mean(first.dist))
+    shape = first.dist if cv is None else with_cv(first.dist, cv)
+    return dist_text(scaled(shape, centre * alone.mean), first.size / _mean(first.dist))
 
 
-__all__ = ["SPREADS", "Row", "group_table", "row", "table"]
+__all__ = ["SPREADS", "Row", "crps", "dist_quantiles", "group_table", "row", "table"]

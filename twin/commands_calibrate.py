@@ -50,8 +50,12 @@ def calibrate(
 
         plot.write_text(forest(found.id, rows), encoding="utf-8")
     if as_json:
+        from sim.compile import compile_plant
+        from twin.posterior_file import as_body
+
         body = {"plant": found.id, "until": learned.t, "lost": learned.lost, "rows": [r.as_dict() for r in rows]}
-        typer.echo(json.dumps(body | {"unplaced": unplaced, "hours": [one.text for one in hours]}))
+        body |= {"unplaced": unplaced, "hours": [one.text for one in hours]}
+        typer.echo(json.dumps(body | {"posterior": as_body(compile_plant(found), tracker.state)}))
         return
     typer.echo(text(found.id, rows, learned))
     for one in hours:
@@ -114,6 +118,7 @@ def text(plant: str, rows: list[Any], learned: Any) -> str:
         if row.refit:
             score = f"; score of the newer half {row.score[0]:.4g} -> {row.score[1]:.4g}" if row.score else ""
             shown.append(f"proposed: {row.title}: {row.refit} instead of {show(row, row.file)}{score}")
+    shown += [f"not seen: {row.title}: {row.untold}" for row in rows if row.untold]
     shown.append(f"{plant}: {learned.lost} messages lost; spans they cut count as censored")
     return "\n".join(shown)
 

@@ -125,8 +125,8 @@ class Courier:
         """Decide about a refit (raises Refused; httpx.HTTPError when ingest cannot be reached: nothing is decided)."""
         engine = self.engine
         with engine.lock:
-            row = engine.refits.open(request)
-        if request["decision"] == "approve":
+            row = engine.refits.open(request, engine.plant)
+        if request["decision"] != "reject":
             answer = self.client.post(f"{self.url}/manual", content=msgspec.json.encode(manual_row(row, request)))
             if answer.status_code != 200:
                 raise Refused(f"ingest did not take the refit: {reason_of(answer)}")

@@ -13,7 +13,8 @@ from sim.compile import Compiled
 from sim.plant import Stock
 from sim.state import Array
 from sim.value import Term, cost_between, lanes_of, operating_terms
-from twin.estimate import ensemble, rows_hash, to_tick
+from twin.estimate import ensemble, rows_hash, running, to_tick
+from twin.inforce import compiled_with, encode, values_of
 from twin.log import EvidenceLog
 from twin.model import StockState, TwinState
 
@@ -63,7 +64,8 @@ def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> d
         "t": state.t,
         "seed": seed,
         "rows": log.put_blob(buffer.getvalue()),
-        "rows_hash": rows_hash(compiled, rows),
+        "rows_hash": rows_hash(running(compiled, state.refits), rows),
+        "refitted": encode(values_of(compiled.plant, state.refits)),
         "meters": measured(compiled, state),
     }
 
@@ -84,7 +86,8 @@ def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: d
     rows = np.load(io.BytesIO(log.get_blob(accepted["rows"])), allow_pickle=False)
     now = {name: values for name, values in measured(compiled, state).items() if name in accepted["meters"]}
     terms = measured_terms(compiled, now)
-    nothing = counterfactual(compiled, rows, state.t, terms)
+    then = compiled_with(compiled, accepted.get("refitted", ""))  # what was in force when the rows were drawn
+    nothing = counterfactual(then, rows, state.t, terms)
     cost = measured_cost(compiled, accepted["meters"], now)
     missing = sorted({t.kind for t in operating_terms(compiled.plant)} - {t.kind for t in terms})
     lo, hi = np.quantile(nothing, (0.05, 0.95))

@@ -24,11 +24,13 @@ from sim.compile import Compiled, compile_plant
 from sim.plant import STATES, Plant
 from twin import effect, missing, views
 from twin.decisions import Book, Present, Refused, overdue
-from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, state_hash
+from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, running, state_hash
 from twin.forecast import Options, forecast, series_names
+from twin.inforce import encode, values_of
 from twin.log import Entry, EvidenceLog
 from twin.machines import rows
 from twin.model import TwinState
+from twin.posterior_file import NAME, write_posterior
 from twin.refits import Refits
 from twin.scores import Scores
 from twin.tracker import LOOK_S, Tracker, write_snapshot
@@ -74,7 +76,7 @@ class Engine:
         self._erred: dict[str, float] = {}  # when (monotonic) each was last met
         self.ingest: list[str] = []  # what ingest has to do without, as the courier has last seen it
         self.rows = 0
-        self._seq = 0
+        self._seq, self._posterior = 0, ("", "")
         self._reader: JournalReader | None = None
         self._recv, self._heard = 0, 0.0
         self._saved = time.monotonic()
@@ -279,17 +281,18 @@ class Engine:
     def snapshot(self, n: int, seed: int) -> bytes:
         """The present state as an `.npz` of `n` rows with what is needed to name and repeat it."""
         state, pos = self.copy_state()
-        rows = ensemble(self.compiled, state, seed, n)
+        rows, live = ensemble(self.compiled, state, seed, n), running(self.compiled, state.refits)
         buffer = io.BytesIO()
         np.savez(
             buffer,
             rows=rows,
             t=state.t,
             pos=pos,
-            hash=rows_hash(self.compiled, rows),
-            params_hash=self.compiled.hash,
-            start_ms=self.compiled.start_ms,
-            controls=kernel.get_controls(rows[:1], self.compiled)[0],
+            hash=rows_hash(live, rows),
+            params_hash=live.hash,
+            refitted=encode(values_of(self.plant, state.refits)),
+            start_ms=live.start_ms,
+            controls=kernel.get_controls(rows[:1], live)[0],
             seed=seed,
             state=state_hash(self.compiled, state),
             posterior=posterior(self.compiled, state).id,
@@ -324,7 +327,19 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown}
+        self._keep_posterior(state, made["posterior"])
         self.look_at_parameters(state, pos)
+
+    def _keep_posterior(self, state: TwinState, name: str) -> None:
+        """Write the posterior for training, where it is another than the one written last."""
+        key = (name, encode(values_of(self.plant, state.refits)))
+        if key == self._posterior:
+            return
+        try:
+            write_posterior(self.compiled, state, self.settings.data / NAME)
+            self._posterior = key
+        except OSError as error:  # the twin itself does not need it
+            self.note_error("posterior", error)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
         """Propose refits where the readings contradict the plant file."""

@@ -14,6 +14,7 @@ from sim.state import LAYOUT_VERSION
 from twin.believe import Posterior, draw_scales, posterior
 from twin.facts import to_facts, to_tick
 from twin.hidden_view import fitted
+from twin.inforce import running
 from twin.model import StationState, TwinState, held
 from twin.topology import build
 
@@ -27,7 +28,8 @@ HASH_SEED = 7
 def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> Array:
     """Rows int64[replicas, W] that agree with the twin state, parameters and hidden residuals drawn from `seed`.
 
-    What no sensor sees differs between them as it does between the members of its ensemble.
+    What no sensor sees differs between them as it does between the members of its ensemble. Rows go on with
+    `running(compiled, state.refits)`.
 
     Should more parts be believed than the plant can hold, guessed ones are left out, newest first.
     """
@@ -37,12 +39,13 @@ def ensemble(compiled: Compiled, state: TwinState, seed: int, replicas: int) -> 
 def rows_with(compiled: Compiled, state: TwinState, seed: int, replicas: int, scales: dict[str, Array]) -> Array:
     """As `ensemble`, with these parameter factors int64[replicas, n] by field."""
     facts = to_facts(compiled, state)
+    live = running(compiled, state.refits)
     groups = fitted(compiled, build(compiled.plant), state, facts, replicas) if state.hidden else [facts]
     ends = [round(replicas * (i + 1) / len(groups)) for i in range(len(groups))]
     rows = []
     for facts, first, end in zip(groups, [0, *ends], ends, strict=False):
         own = {name: values[first:end] for name, values in scales.items()}
-        rows.append(_rows(compiled, facts, (seed, first, end), own))
+        rows.append(_rows(live, facts, (seed, first, end), own))
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
@@ -57,7 +60,7 @@ def _rows(compiled: Compiled, facts: Facts, which: tuple[int, int, int], scales:
     return rows_from_facts(compiled, facts, seed, end - first, first, scales=scales)
 
 
-__all__ = ["Posterior", "draw_scales", "ensemble", "posterior", "rows_hash", "spread_of", "state_hash"]
+__all__ = ["Posterior", "draw_scales", "ensemble", "posterior", "rows_hash", "running", "spread_of", "state_hash"]
 __all__ += ["to_facts", "to_tick"]
 
 
@@ -78,7 +81,7 @@ def rows_hash(compiled: Compiled, rows: Array) -> str:
 
 def state_hash(compiled: Compiled, state: TwinState) -> str:
     """Hash of the twin state: that of its standard ensemble."""
-    return rows_hash(compiled, ensemble(compiled, state, HASH_SEED, HASH_ROWS))
+    return rows_hash(running(compiled, state.refits), ensemble(compiled, state, HASH_SEED, HASH_ROWS))
 
 
 def spread_of(station: StationState, *, covered: bool) -> float:

@@ -201,6 +201,11 @@ def _weibull_shape(cvs: Values) -> Values:
     return np.interp(-cvs, -np.sqrt(np.maximum(moments, 1e-12)), shapes)
 
 
+def weibull_shape(cv: float) -> float:
+    """The shape of the Weibull distribution that has the coefficient of variation `cv`."""
+    return float(_weibull_shape(np.array([cv]))[0])
+
+
 def kolmogorov(x: Values, cdf: Values) -> tuple[float, float]:
     """(distance, asymptotic p) of sorted observations whose probabilities under the distribution are `cdf`."""
     n = len(x)

@@ -13,7 +13,7 @@ from sim.compile import Compiled
 from sim.plant import STATES
 from sim.state import Array
 from sim.traits import end_products
-from twin.estimate import ensemble, posterior, rows_hash, to_tick
+from twin.estimate import ensemble, posterior, rows_hash, running, to_tick
 from twin.model import TwinState, done
 from twin.scores import RANKED
 
@@ -128,8 +128,8 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
     seed, checks [{name, ahead_s, made, t, now, mean, r (99 replicas, sorted), base}] (none below 99 replicas).
     `output` and `out/STATION` count from `t` on; stations are in the checks only.
     """
-    rows = ensemble(compiled, state, options.seed, options.replicas)
-    sampled = simulate(compiled, rows, state.t, options.horizon_s)
+    rows, live = ensemble(compiled, state, options.seed, options.replicas), running(compiled, state.refits)
+    sampled = simulate(live, rows, state.t, options.horizon_s)
     now = dict(zip(series_names(compiled), measure(rows, compiled).mean(axis=1), strict=True))
     base = _bases(compiled, state)
     series: dict[str, dict[str, Any]] = {}
@@ -162,7 +162,7 @@ def forecast(compiled: Compiled, state: TwinState, options: Options) -> dict[str
         "n": options.replicas,
         "series": series,
         "events": sampled.events,
-        "state": rows_hash(compiled, rows),
+        "state": rows_hash(live, rows),
         "posterior": posterior(compiled, state).id,
         "seed": options.seed,
         "checks": checks,

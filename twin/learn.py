@@ -19,13 +19,13 @@ from ingest.codes import GOOD
 from ingest.payloads import Event, Supply
 from sim.facts_supply import mean_quantity
 from sim.plant import SCRAP, Mode
-from twin import stated
+from twin import stated, stops
 from twin.crews import mode_of
 from twin.drift import divided
 from twin.hours import Hours
 from twin.learned import ABANDONED, Learned, Numbers, OpenUnit
-from twin.model import LANES, TwinState
-from twin.observe import END, EVENTS, SUPPLY, TICK, VALUE, Obs, apply_observation
+from twin.model import LANES, WORK, TwinState
+from twin.observe import COUNTER, END, EVENTS, SUPPLY, TICK, VALUE, Obs, apply_observation
 from twin.shiftplan import KEPT_SLOTS, SLOT_MS
 from twin.topology import Topology
 from twin.transit import find_stock
@@ -67,26 +67,30 @@ class Learner:
                 self._came.setdefault(_source(obs), set()).add(obs.s)
         for obs in settled:
             self._account(state, obs)
-            self._silence(obs)
+            self._silence(state, obs)
             event = msgspec.convert(obs.body, Event) if obs.rank in EVENTS else None
             at = self._unit(event) if event is not None else None
             repair = state.stations[at[0]].units[at[1]].repair if at else 0
             if obs.rank == SUPPLY:
                 self._receipt(state, msgspec.convert(obs.body, Supply))
+            stood = stops.stood(self.topology, state, obs) if obs.rank in (VALUE, COUNTER) else -1
             apply_observation(self.topology, state, obs)
             if obs.rank == VALUE and obs.quality == GOOD:
-                stated.said(self, obs, max(obs.t, 1))
+                stated.said(self, obs, max(obs.t, 1), max(stood, 0))
+            elif obs.rank == COUNTER and obs.quality == GOOD:
+                stops.counted(self, state, obs, stood)
             if event is not None and at is not None:
                 self.learned.units[at[0]][at[1]].source = obs.source
+                self.learned.told[f"{event.thing}/{_kind(event)}"] = True
                 self._event(state, at, event, max(obs.t, 1), repair)
         self._count(state)
 
-    def _silence(self, obs: Obs) -> None:
+    def _silence(self, state: TwinState, obs: Obs) -> None:
         """After a long silence nothing that only states and counts have told is certain."""
         if obs.rank == TICK:
             return
         if self.learned.heard and obs.t - self.learned.heard > stated.QUIET_MS:
-            stated.forget(self)
+            stated.forget(self, state, self.learned.heard)
         self.learned.heard = obs.t
         active, slot = self.learned.active, obs.t // SLOT_MS
         active[slot] = active.get(slot, 0) + (obs.rank == END and obs.body["kind"] == "work_end")
@@ -114,6 +118,10 @@ class Learner:
             self._doubt(state, known.t, obs.source)
         known.upto, known.t = max(known.upto, obs.s), obs.t
 
+    def numbered(self, source: str) -> bool:
+        """Do the messages of a source have numbers, so that none is missing unless it is known to be?"""
+        return any(key.partition(" ")[0] == source for key in self.learned.sources)
+
     def _doubt(self, state: TwinState, t: int, source: str) -> None:
         """Everything open that this source tells of is known up to `t` only."""
         for s, units in enumerate(self.learned.units):
@@ -125,7 +133,8 @@ class Learner:
                     self.learned.span(unit.name, t, unit.done, cut=True)
                 if unit.down:
                     self._end_repair(s, unit, t, state.stations[s].units[u].repair, cut=True)
-                self._still_alive(s, unit, t)
+                stops.lost(self, s, unit, (t, state.stations[s].units[u].repair))
+                self.still_alive(s, unit, t)
                 unit.doing, unit.down, unit.alive, unit.state = "", 0, 0, -1
                 unit.age = {m.id: 0 if m.clock == "parts" else unit.age.get(m.id, 0) for m in self._modes(s)}
                 unit.fresh = {}
@@ -154,7 +163,7 @@ class Learner:
                 self.learned.span(unit.name, t, unit.done, cut=False)
             unit.doing, unit.name, unit.done, unit.since = "work", unit.work, 0, t
         elif kind == "work_end":
-            self._end(s, unit, event, t)
+            self.ended(s, unit, event, t)
         elif kind == "scrap" and not unit.down and unit.ended_t == t and unit.ended:
             self.learned.tally("yield/" + unit.ended).add(t, 1, 0)
             self.learned.made(unit.ended, t, scrap=True)
@@ -163,7 +172,7 @@ class Learner:
         p = self.topology.product.get(event.product or "")
         return "" if p is None else self.topology.family[p]
 
-    def _operation(self, s: int, event: Event) -> str:
+    def operation(self, s: int, event: Event) -> str:
         """The STATION/PRODUCT/STEP of an event, "" where it does not say."""
         p = self.topology.product.get(event.product or "")
         if p is None:
@@ -177,19 +186,20 @@ class Learner:
         if unit.doing == "work" and unit.begun == t and unit.starts:
             return  # another part of the same batch
         if not unit.starts:
+            stops.run_on(self, s, unit, t)
+            unit.ran = 0
             unit.starts, unit.doing = True, ""  # from now on events tell, not states
-        name = self._operation(s, event)
+        name = self.operation(s, event)
         if unit.doing:  # its end was not told, and no number is missing: a source without numbers, or a rewired one
             self.learned.of(unit.name).left_out += 1
         unit.doing, unit.name = ("work", "work/" + name) if name else ("", "")
         unit.work, unit.done, unit.since, unit.begun, unit.down = unit.name, 0, t, t, 0
         unit.alive = unit.alive or t
 
-    def _end(self, s: int, unit: OpenUnit, event: Event, t: int) -> None:
-        name = self._operation(s, event)
-        if name and any(target == SCRAP for target, _ in self._next(name)):
-            self.learned.tally("yield/" + name.partition("/")[2]).add(t, 0, 1)
-            self.learned.made(name.partition("/")[2], t, scrap=False)
+    def ended(self, s: int, unit: OpenUnit, event: Event, t: int) -> None:
+        """An operation has ended at a unit, as an event or a counter (`event` in its words) says."""
+        name = self.operation(s, event)
+        self.passed(name, t)
         if stated.ended(self, s, unit, name, t, unit_told=event.unit is not None):
             unit.ended, unit.ended_t = name.partition("/")[2], t
             self._one_more(s, unit)
@@ -210,6 +220,12 @@ class Learner:
         unit.doing = ""
         self._one_more(s, unit)
 
+    def passed(self, operation: str, t: int) -> None:
+        """A part has been through an operation ("" none known) that may scrap it."""
+        if operation and any(target == SCRAP for target, _ in self._next(operation)):
+            self.learned.tally("yield/" + operation.partition("/")[2]).add(t, 0, 1)
+            self.learned.made(operation.partition("/")[2], t, scrap=False)
+
     def _one_more(self, s: int, unit: OpenUnit) -> None:
         for mode in self._modes(s):
             if mode.clock == "parts":
@@ -228,12 +244,13 @@ class Learner:
         calendar = spec.calendar if self.topology.freezes[s] else None
         piece = self.hours.open_ms(calendar, unit.since, t)
         unit.done, unit.since = unit.done + piece, 0
-        if unit.doing == "work":
+        if unit.doing == "work" and not unit.ran:  # else its state tells how long it has run
             for mode in self._modes(s):
                 if mode.clock == "odf":
                     unit.age[mode.id] = unit.age.get(mode.id, 0) + piece
 
-    def _still_alive(self, s: int, unit: OpenUnit, t: int) -> None:
+    def still_alive(self, s: int, unit: OpenUnit, t: int) -> None:
+        """The unit is not down at `t`: clocks that run whatever it does have run."""
         if unit.alive:
             for mode in self._modes(s):
                 if mode.clock == "tdf":
@@ -248,11 +265,23 @@ class Learner:
         if unit.down:
             return
         self.pause(s, unit, t)
-        self._still_alive(s, unit, t)
+        stops.run_on(self, s, unit, t)
+        self.still_alive(s, unit, t)
+        unit.ran = 0
         mode = mode_of(self.topology, s, believed)
         unit.down, unit.mode, unit.alive = t, mode.id if mode else "", 0
         if mode is None:
             return
+        self.failed(s, unit, mode, t)
+        if unit.doing == "work" and mode.part in ("repeats", "scrapped"):
+            if unit.name:
+                self.learned.span(unit.name, t, unit.done, cut=True)
+            unit.done = 0
+            if mode.part == "scrapped":
+                unit.doing = ""
+
+    def failed(self, s: int, unit: OpenUnit, mode: Mode, t: int) -> None:
+        """A unit went down for `mode` at `t`: its exposure ends, and begins anew for what the repair renews."""
         name = f"fail/{self.topology.plant.stations[s].id}/{mode.id}"
         spans = self.learned.of(name)
         memoryless = mode.after is not None and mode.after.kind == "exponential"
@@ -263,12 +292,6 @@ class Learner:
             spans.left_out += 1
         for renewed in (mode.id, *mode.renews):
             unit.age[renewed], unit.fresh[renewed] = 0, True
-        if unit.doing == "work" and mode.part in ("repeats", "scrapped"):
-            if unit.name:
-                self.learned.span(unit.name, t, unit.done, cut=True)
-            unit.done = 0
-            if mode.part == "scrapped":
-                unit.doing = ""
 
     def _up(self, s: int, unit: OpenUnit, t: int, repair: int) -> None:
         if unit.down:
@@ -276,6 +299,7 @@ class Learner:
         elif not unit.doing:
             unit.done = 0
         unit.down, unit.alive = 0, t
+        unit.ran = t if unit.seen == WORK and not unit.starts else 0
         if unit.doing and not unit.since:
             unit.since = t
 
@@ -343,6 +367,7 @@ class Learner:
             if order.version >= 0 and not order.from_stock and order.issued >= state.started
             if self._timed(k, order.lane) and order.issued <= t
         ]
+        learned.open_repairs = stops.still_open(self, state)
 
 
 def _charts(topology: Topology) -> int:
@@ -351,6 +376,11 @@ def _charts(topology: Topology) -> int:
     modes = sum(not m.planned for s in plant.stations for m in s.modes)
     scrap = sum(any(target == SCRAP for target, _ in step.next) for p in plant.products for step in p.steps)
     return sum(len(p.steps) for p in plant.products) + 2 * modes + scrap + len(plant.stocks)
+
+
+def _kind(event: Event) -> str:
+    """An event's kind; a state that says down and the end of a failure count as "down"."""
+    return "down" if event.kind == "up" or (event.kind == "state" and event.state == "down") else event.kind
 
 
 def family_known(name: str) -> bool:

@@ -77,8 +77,9 @@ class OpenUnit(msgspec.Struct):
     `doing` "", "work" or "setup"; `name` the parameter it is a span of; `since` when the running piece began (0: it
     stands still); `done` ms before that. `down` since when it is down (0: it is not), for `mode`. `alive` since when
     it is known not to be down. `age` and `fresh` by mode: exposure since the failure before, and whether that was seen.
-    `starts`: events tell when work begins; `state` as last read, -1 where nothing is known.
-    `source`: who tells of it.
+    `starts`: events tell when work begins; `state` as last read, -1 where nothing is known; `stop` since when it says
+    down, where no event tells (0: it does not, or nobody knows since when), `ran` since when it says work, `seen` what
+    it said last (-1: messages may be missing since). `source`: who tells of it.
     """
 
     doing: str = ""
@@ -96,6 +97,9 @@ class OpenUnit(msgspec.Struct):
     ended_t: int = 0
     starts: bool = False
     state: int = -1
+    stop: int = 0
+    ran: int = 0
+    seen: int = -1
     source: str = ""
 
 
@@ -113,9 +117,9 @@ class Learned(msgspec.Struct):
     """Everything learned up to plant time `t` (ms). `forget_ms`: half-life of what is remembered, 0 for ever.
 
     `units` by station, in the order of `stations`. `open_leads` (name, age in ms) of the orders that are still to
-    come; `asked` and `released` the counters of the twin as of `t`; `lost` messages that never came; `heard` when
-    anything was last heard; `active` counted ends by slot (`twin/shiftplan.py`); `sources` by
-    "source epoch".
+    come, `open_repairs` the same of repairs under way; `told`: "STATION/KIND" of the events that have come; `asked` and
+    `released` the counters of the twin as of `t`; `lost` messages that never came; `heard` when anything was last
+    heard; `active` counted ends by slot (`twin/shiftplan.py`); `sources` by "source epoch".
     """
 
     forget_ms: int = 0
@@ -126,6 +130,8 @@ class Learned(msgspec.Struct):
     units: list[list[OpenUnit]] = []
     sources: dict[str, Numbers] = {}
     open_leads: list[tuple[str, int]] = []
+    open_repairs: list[tuple[str, int]] = []
+    told: dict[str, bool] = {}
     asked: list[int] = []
     released: list[int] = []
     lost: int = 0

@@ -286,7 +286,8 @@ def _manual(f: Floor, obs: Obs) -> None:
         known = getattr(f.state.stocks[k], what)
         _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
     elif what == "refit":
-        f.state.refits[thing] = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
+        made = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
+        byhand.refit(f.state, thing, made)
     else:
         count(f.state, "manual_unknown")
 

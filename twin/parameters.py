@@ -64,6 +64,7 @@ class Parameter:
         words = {"fail": "time to failure", "lead": "lead time", "arrival": "time between arrivals"}
         words |= {"demand": "time between orders", "yield": "share of scrap"}
         more = [m for m in more if m not in ("failure", "regular")]
+        more = [" to ".join(more)] if kind == "setup" else more
         return f"{words.get(kind, kind)} of {thing}" + (f": {' '.join(more)}" if more else "")
 
 
@@ -167,8 +168,9 @@ def weight(learned: Learned, t: int) -> float:
 def still_open(learned: Learned, parameter: Parameter, since: int) -> list[float]:
     """Ms (operations) of the spans of a parameter that have not ended."""
     kind, thing, *more = parameter.name.split("/")
-    if kind == "lead":
-        return [float(age) for name, age in learned.open_leads if name == parameter.name and learned.t - age > since]
+    if kind in ("lead", "repair"):
+        rows = learned.open_leads if kind == "lead" else learned.open_repairs
+        return [float(age) for name, age in rows if name == parameter.name and learned.t - age > since]
     if kind != "fail" or not more:
         return []
     plain = parameter.dist is not None and parameter.dist.kind == "exponential"

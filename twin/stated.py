@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twin import stops
 from twin.learned import OpenUnit
 from twin.model import DOWN, OFF, WORK
 
 if TYPE_CHECKING:
     from twin.learn import Learner
+    from twin.model import TwinState
     from twin.observe import Obs
 
 QUIET_MS = 600_000
 """After a silence of all sources as long as this nobody knows what has ended meanwhile."""
 
 
-def said(learner: Learner, obs: Obs, t: int) -> None:
-    """A reading of a unit's state, applied at `t`."""
+def said(learner: Learner, obs: Obs, t: int, repair: int) -> None:
+    """A reading of a unit's state, applied at `t`; `repair`: since when it was repaired until then."""
     sensor = learner.topology.tags.get(obs.name)
     if sensor is None or sensor.property != "state" or sensor.thing not in learner.topology.station:
         return
@@ -33,11 +35,16 @@ def said(learner: Learner, obs: Obs, t: int) -> None:
         return
     unit, code = units[(sensor.unit or 1) - 1], int(obs.value)
     before, unit.state, unit.source = unit.state, code, obs.source
+    last, unit.seen = unit.seen, code
     if unit.starts or code == before:
         return
+    if code != last:
+        stops.left(learner, s, unit, (last, code), (t, repair))
     if code != WORK:
         if unit.doing:
             learner.pause(s, unit, t)
+        if code == DOWN and code != last:
+            stops.begun(learner, s, unit, last, t)
     elif not unit.doing:
         if before >= 0 and before != DOWN:
             begin(unit, t)
@@ -45,6 +52,8 @@ def said(learner: Learner, obs: Obs, t: int) -> None:
         if before != DOWN and not (before == OFF and learner.topology.freezes[s]):
             unit.done, unit.begun = 0, t  # what had begun with the end before was the delay of the state
         unit.since = t
+    if code != last:
+        unit.ran = t if code == WORK else 0
 
 
 def begin(unit: OpenUnit, t: int) -> None:
@@ -54,10 +63,12 @@ def begin(unit: OpenUnit, t: int) -> None:
     unit.alive = unit.alive or t
 
 
-def forget(learner: Learner) -> None:
-    """What was seen of states is not to be relied on."""
-    for units in learner.learned.units:
-        for unit in units:
+def forget(learner: Learner, state: TwinState, t: int) -> None:
+    """What was seen of states until `t` is not to be relied on any more."""
+    for s, units in enumerate(learner.learned.units):
+        for u, unit in enumerate(units):
+            if not unit.starts and not learner.numbered(unit.source):
+                stops.lost(learner, s, unit, (t, state.stations[s].units[u].repair))
             unit.state = -1
             if unit.doing and not unit.starts:
                 unit.doing = ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from sim.distributions import PARAMETERS
+import math
+
+from sim.distributions import PARAMETERS, mean
 from sim.plant import Dist
+from twin.fit import weibull_shape
 
 UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"))
 _PLAIN = {"gamma": ("cv",), "lognormal": ("cv",), "weibull": ("shape",), "erlang": ("k",)}
@@ -29,6 +32,19 @@ def scaled(dist: Dist, factor: float, cv: float | None = None) -> Dist:
     if dist.kind == "discrete":
         return Dist(dist.kind, tuple(v if i % 2 else v * factor for i, v in enumerate(a)))
     return Dist(dist.kind, tuple(v * factor for v in a))
+
+
+def with_cv(dist: Dist, cv: float) -> Dist:
+    """The distribution with the same mean and the coefficient of variation `cv`: of its kind where that has a shape of
+    its own (gamma, lognormal, Weibull), else a gamma distribution.
+    """
+    if dist.kind in ("gamma", "lognormal"):
+        return scaled(dist, 1.0, cv)
+    size = mean(dist)
+    if dist.kind == "weibull":
+        shape = round(weibull_shape(cv), 3)
+        return Dist(dist.kind, (size / math.gamma(1 + 1 / shape), shape))
+    return Dist("gamma", (size, round(cv, 3)))
 
 
 def dist_text(dist: Dist, tick_ms: float) -> str:

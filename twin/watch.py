@@ -79,7 +79,8 @@ class Watch:
             family = "fail" if one.kind == "failure" else one.kind
             for name, refit in state.refits.items():
                 kind, _, place = name.partition("/")
-                if not why and kind == family and refit.t >= one.t and f"{one.place}/".startswith(f"{place}/"):
+                about = f"{one.place}/".startswith(f"{place}/") or (kind == "yield" and one.place.endswith(f"/{place}"))
+                if not why and kind == family and refit.t >= one.t and about:
                     why = "refit approved"
             found.append(told(one) | {"closed": why})
         for change in state.learned.changes:

@@ -195,8 +195,9 @@ function drift(d, refits) {
   for (const r of waiting.filter((x) => !open.some((n) => belongs(x, n)))) nodes.push(proposal(r));
   if (d && !open.length && !waiting.length) nodes.push(tools.p(d.charts ? `No drift: ${tools.plural(d.charts, "chart")} found no change in how the plant behaves, and no refit is proposed.` : "No chart has begun yet: each needs some forecasts that have come due, or twenty spans."));
   if (!Array.isArray(refits)) nodes.push(tools.p("Refits cannot be read from this twin now."));
+  for (const r of standing(refits)) nodes.push(inForce(r));
   if (((d || {}).machines || []).length) nodes.push(...machines(d.machines));
-  const past = [...(Array.isArray(refits) ? refits : []).filter((r) => r.status !== "proposed").slice(0, 6).map((r) => [r.says || r.title, r.status, [r.role, r.reason].filter(Boolean).join(": "), r.decided ? kit.clock(r.decided) : ""]),
+  const past = [...(Array.isArray(refits) ? refits : []).filter((r) => r.status !== "proposed").slice(0, 6).map((r) => [r.words || r.says || r.title, r.status, [r.role, r.reason].filter(Boolean).join(": "), r.decided ? kit.clock(r.decided) : ""]),
     ...((d || {}).notices || []).filter((n) => n.closed).slice(0, 6).map((n) => [spoken(n), "settled", n.closed, kit.clock(n.t)])];
   if (past.length) { const f = kit.make("details", {class: "fold", "data-key": "past"}); kit.make("summary", {}, f, `Settled (${past.length})`); f.append(kit.table(["What", "Became", "By and why", "Plant time"], past, "Settled")); nodes.push(f); }
   tools.show("drift", nodes);
@@ -219,6 +220,20 @@ function machines(list) {
   kit.attr(box, {"data-key": "machines", class: "scroll machines"});
   return [kit.make("h3", {"data-key": "h machines"}, null, "Condition of machines"), box, tools.p("From their analog signals. A change is only told; nothing is done about it.")];
 }
+/* The newest approved refit of each parameter: what forecasts rest on beside the plant file. */
+function standing(refits) {
+  const newest = new Map();
+  for (const r of (Array.isArray(refits) ? refits : []).filter((x) => x.status === "approved" && x.in_force !== false)) if (!newest.has(r.name)) newest.set(r.name, r);
+  return [...newest.values()];
+}
+function inForce(r) {
+  const box = kit.make("details", {class: "fold refit-in-force", "data-in-force": r.id, "data-key": `f ${r.id}`});
+  kit.make("summary", {}, box, `In force: ${r.words || r.says || r.title}`);
+  const inside = kit.make("article", {class: "notice"}, box);
+  inside.append(tools.p(`Approved${r.decided ? ` ${kit.clock(r.decided)}` : ""} by ${r.role || "somebody"}${r.reason ? `: ${r.reason}` : ""}. Withdrawn, the plant file's value counts again with all that was seen.`));
+  kit.make("button", {class: "button", type: "button", "data-act": "refit", "data-id": r.id, "data-decision": "withdraw"}, reasonFields(inside, "Reason"), "Withdraw");
+  return box;
+}
 function reasonFields(box, what) {
   const fields = kit.make("div", {class: "form"}, box);
   for (const [name, text, value, more] of [["role", "Role", window.plantwinMorph.remembered(), {list: "roles", maxlength: "128"}], ["reason", what, "", {maxlength: "200", placeholder: "why"}]]) {
@@ -239,14 +254,18 @@ function notice(n, refits, fresh) {
   }
   return box;
 }
+function factorOf(r) {
+  const kind = String(r.name).split("/")[0];
+  return kind === "yield" ? `Share of scrap ${kit.num(100 * r.factor)} %` : kind === "shape" ? `Coefficient of variation ${kit.num(r.factor)} at the same mean` : `Factor ${kit.num(r.factor)} on the plant file`;
+}
 function proposal(r) {
   const box = kit.make("article", {class: "notice refit", "data-refit": r.id, "data-key": `r ${r.id}`});
-  kit.make("div", {class: "what"}, box, `Refit proposed: ${r.says || r.title}`);
+  kit.make("div", {class: "what"}, box, `Refit proposed: ${r.words || r.says || r.title}`);
   const facts = [], s = r.score, e = r.effect;
   if (s) facts.push(["Forecast score of the newer half (less is better)", kit.num(s.before), kit.num(s.after)]);
   if (e) for (const [key, text] of [["output", "Output of the next 8 h, parts: mean"], ["output_5", "… at least, in 95 of 100 cases"], ["backlog", "Backlog after 8 h, orders: mean"]]) if (e[key]) facts.push([text, kit.num(e[key][0]), kit.num(e[key][1])]);
   if (facts.length) box.append(kit.table(["", "as it is", "refitted"], facts, "What the refit changes"));
-  box.append(tools.p(`Factor ${kit.num(r.factor)} on the plant file${r.n ? `, from ${tools.plural(Math.round(r.n), "observation")}` : ""}${r.left_out ? `, ${r.left_out} left out as uncertain` : ""}${r.text ? `; in the plant file: ${r.text}` : ""}.`));
+  box.append(tools.p(`${factorOf(r)}${r.n ? `, from ${tools.plural(Math.round(r.n), "observation")}` : ""}${r.left_out ? `, ${r.left_out} left out as uncertain` : ""}${r.text ? `; in the plant file: ${r.text}` : ""}.`));
   if (!r.takes_effect) box.append(tools.p(`It cannot take effect in the running twin: ${r.how || "write it into the plant file"}.`));
   const fields = reasonFields(box, "Reason");
   if (r.takes_effect) kit.make("button", {class: "button main", type: "button", "data-act": "refit", "data-id": r.id, "data-decision": "approve"}, fields, "Approve");
@@ -278,7 +297,7 @@ function show(givenKit, givenPage, givenTools) {
   } else residuals(mine.scores);
 }
 window.plantwinPages = (window.plantwinPages || []).concat([{part: "fidelity", show, acts: {
-  refit: (button) => decided(button, "/api/refits", (role, reason) => ({id: button.dataset.id, decision: button.dataset.decision, role, reason}), button.dataset.decision === "approve" ? "Approved. It takes effect as soon as the twin has read it." : "Rejected."),
+  refit: (button) => decided(button, "/api/refits", (role, reason) => ({id: button.dataset.id, decision: button.dataset.decision, role, reason}), ({approve: "Approved. It takes effect as soon as the twin has read it.", withdraw: "Withdrawn. The plant file counts again as soon as the twin has read it."})[button.dataset.decision] || "Rejected."),
   settle: (button) => decided(button, "/api/drift", (role, reason) => ({id: button.dataset.id, why: `${role}: ${reason}`.slice(0, 200)}), "Settled."),
 }}]);
 })();

@@ -21,7 +21,10 @@ from agents.errors import AgentError
 from agents.grid import Grid
 from agents.schema import Observer
 from sim.compile import Compiled
+from sim.distributions import mean
 from sim.kernel import new_rows, run, set_controls
+from sim.plant import Dist
+from twin.inforce import compiled_with, encode
 
 
 class Twin:
@@ -35,6 +38,7 @@ class Twin:
         self.recommendations: list[dict[str, Any]] = []
         self.posted: list[tuple[str, dict[str, Any]]] = []
         self.params_hash, self.pos, self.alive = compiled.hash, 100, True
+        self.refitted = ""
         rows = new_rows(compiled, 11, 1)
         set_controls(rows, compiled, Grid(compiled.plant).vector({"cap": cap}))
         run(rows, compiled, compiled.ticks(34 * 3600))
@@ -55,7 +59,7 @@ class Twin:
         now = self.compiled.start_ms + 34 * 3_600_000
         np.savez(
             buffer, rows=self.rows, t=now, pos=self.pos, hash="sha256:abc", params_hash=self.params_hash,
-            start_ms=self.compiled.start_ms, controls=self.rows[:, self.compiled.controls],
+            start_ms=self.compiled.start_ms, controls=self.rows[:, self.compiled.controls], refitted=self.refitted,
         )  # fmt: skip
         return httpx.Response(200, content=buffer.getvalue())
 
@@ -88,6 +92,26 @@ def test_it_recommends_stores_and_can_recompute(twin: Twin, tmp_path: Path) -> N
     assert {k: body[k] for k in ("control", "from", "to", "gain", "vs", "kpis")} == {
         k: again[k] for k in ("control", "from", "to", "gain", "vs", "kpis")
     }
+
+
+def test_it_plays_the_plant_that_runs_in_the_twin(twin: Twin, tmp_path: Path) -> None:
+    """Approved refits of what rows do not carry: the evidence says which, and the hash is of the plant with them."""
+    product = twin.compiled.plant.products[0]
+    step = product.steps[0]
+    name = f"work/{step.station}/{product.id}/{step.id}"
+    twin.refitted = encode({name: Dist("gamma", (1.2 * mean(step.work), 0.5))})
+    live = compiled_with(twin.compiled, twin.refitted)
+    assert live.hash != twin.compiled.hash
+    with pytest.raises(WrongTwinError, match="start twin and advise with the same plant file"):
+        advisor(twin, tmp_path).moment()  # the hash is still that of the plant file alone
+    twin.params_hash = live.hash
+    assert advisor(twin, tmp_path).moment().startswith("r-100: cap 2 to ")
+    evidence, rows = stored(tmp_path, "r-100")
+    assert (evidence["plant"], evidence["refitted"]) == (live.hash, twin.refitted)
+    assert reproduce(evidence, rows, compiled_with(twin.compiled, evidence["refitted"]), None, None) is not None
+    twin.refitted = '{"work/x": ["gamma", [0.0, 1.0]]}'
+    with pytest.raises(WrongTwinError, match="the twin's refits are none of plant line3"):
+        advisor(twin, tmp_path).moment()
 
 
 def test_a_changed_question_is_noticed(twin: Twin, tmp_path: Path) -> None:

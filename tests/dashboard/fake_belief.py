@@ -166,10 +166,11 @@ class Belief:
         found = next((r for r in self.refits if r["id"] == body["id"]), None)
         if found is None:
             return 409, {"error": f"there is no refit {body['id']!r}; GET /refits lists them"}
-        if found["status"] != "proposed":
+        if found["status"] != ("approved" if body["decision"] == "withdraw" else "proposed"):
             return 409, {"error": f"refit {found['id']} is {found['status']} already"}
         self.decided.append(body)
-        found |= {"status": "approved" if body["decision"] == "approve" else "rejected"}
+        became = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn"}
+        found |= {"status": became[body["decision"]]}
         found |= {"role": body["role"], "reason": body["reason"], "decided": self.fidelity["t"]}
         return 200, found
 

@@ -196,6 +196,33 @@ def test_notices_of_every_kind_are_told_in_words_and_a_refit_stands_once(
         expect(tab.page.locator("[data-refit]")).to_have_count(2)
 
 
+def test_a_refit_in_force_stands_in_words_and_can_be_withdrawn(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    said = "setup of heat: a to b: 12 min -> 9 min (8 to 10), its next ones are forecast 14 % better"
+    setup = {"name": "setup/heat/a/b", "factor": 0.75, "words": said, "text": "9 min"}
+    scrap = {"id": "c-2", "name": "yield/motor_s/6", "factor": 0.02, "words": "share of scrap: 5 % -> 2 % (1 to 3)"}
+    twin.belief.refits = [refit(twin.t, **setup), refit(twin.t, **scrap)]
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "trust")
+        card = tab.page.locator('[data-refit="c-1"]')
+        expect(card).to_contain_text(f"Refit proposed: {said}")
+        expect(card).to_contain_text("Factor 0.75 on the plant file")
+        expect(tab.page.locator('[data-refit="c-2"]')).to_contain_text("Share of scrap 2 %")
+        card.locator('[name="role"]').fill("engineer")
+        card.locator('[name="reason"]').fill("new dies")
+        card.locator('[data-decision="approve"]').click()
+        standing = tab.page.locator('[data-in-force="c-1"]')
+        expect(standing).to_contain_text(f"In force: {said}")
+        standing.locator("summary").click()
+        expect(standing).to_contain_text("by engineer: new dies")
+        standing.locator('[name="reason"]').fill("the old dies are back")
+        standing.locator('[data-decision="withdraw"]').click()
+        expect(tab.page.locator('.toast[data-kind="ok"]').last).to_contain_text(
+            "Withdrawn. The plant file counts again"
+        )
+        expect(tab.page.locator("[data-in-force]")).to_have_count(0)
+        assert [one["decision"] for one in twin.belief.decided] == ["approve", "withdraw"]
+
+
 def test_every_tag_is_in_the_matrix_and_what_it_failed_is_one_key_away(
     browser: Browser, served: Page, twin: FakeTwin
 ) -> None:
