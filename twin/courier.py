@@ -17,6 +17,8 @@ from twin.refits import manual_row
 COMMAND_LIFE_MS = 600_000
 """A command may be carried out for this long (plant ms), or for 120 s of wall time where that is longer."""
 TIMEOUT_S = 5.0
+KEEPALIVE_S = 2.0
+"""uvicorn closes a connection that was idle for 5 s; one as old here would be closed under the next request."""
 
 
 class Courier:
@@ -24,7 +26,8 @@ class Courier:
 
     def __init__(self, engine: Engine, url: str, data: Path, client: httpx.Client | None = None) -> None:
         self.engine, self.url, self.data = engine, url.rstrip("/"), data
-        self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
+        self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=limits)
         self._shown: str | None = None
 
     def work(self) -> None:
