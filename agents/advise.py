@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 
 PRESENTS = 512
+KEEPALIVE_S = 2.0
+"""uvicorn closes a connection that was idle for 5 s; one as old here would be closed under the next request."""
 OLDEST_S = 120.0
 """Data older than this (wall seconds) are not advised on."""
 ON_ITS_WAY = ("accepted", "sent")
@@ -373,12 +375,17 @@ def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:
     return evidence, rows
 
 
+def client_of(twin: str) -> httpx.Client:
+    """A client of the twin at an address, which keeps no connection that the twin may have closed."""
+    return httpx.Client(base_url=twin, timeout=60.0, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S))
+
+
 def serve(options: Options, stop: Stop, sleep: Callable[[float], None] = time.sleep) -> None:
     """Advise until `stop()`; writes `run/advise.json` when the twin has answered first. `WrongTwinError` ends it."""
     os.nice(5)  # thinking about the future must not delay keeping up with the present
     run_file = options.data / "run" / "advise.json"
     try:
-        with httpx.Client(base_url=options.twin, timeout=60.0) as client:
+        with client_of(options.twin) as client:
             _moments(Advisor(options, client, stop), run_file, sleep)
     finally:
         run_file.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ingest.message import Line
     from ingest.retention import Limits
     from ingest.sparkplug_host import SparkplugSettings
+    from ingest.topicmap import TopicMap
 
 DATA = typer.Option(help="Data folder.")
 
@@ -30,6 +31,9 @@ def broker(
     write_config: Annotated[
         Path | None, typer.Option(help="Write a production mosquitto configuration here and end.")
     ] = None,
+    edge_nodes: Annotated[
+        list[str] | None, typer.Option("--edge-node", help="--write-config: a Sparkplug edge node, GROUP/NODE.")
+    ] = None,
     data: Annotated[Path, DATA] = Path("plantwin-data"),
 ) -> None:
     """Run a broker for one machine, or write the configuration of a real one."""
@@ -38,7 +42,11 @@ def broker(
     if write_config is not None:
         from ingest.brokerconfig import write
 
-        for path in write(write_config):
+        try:
+            written = write(write_config, edge_nodes or ())
+        except ValueError as error:
+            raise _fail(f"plantwin broker: --edge-node: {error}", 2) from None
+        for path in written:
             typer.echo(str(path))
         return
     chosen = port or brokers.free_port(host)
@@ -107,7 +115,7 @@ def ingest(
     target = Target(influx, influx_token, influx_org, influx_bucket) if influx else None
     try:
         mapped = load_topics(topics, plant) if topics else TopicMap()
-        spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder)
+        spb = _sparkplug(sparkplug or [], sparkplug_nodes or [], sparkplug_reorder, mapped)
         limits = _limits(journal_hours, journal_gb, reserve_mb, keep_gb, (keep_days, archive_days))
         settings = Settings(
             data, host, number, _line(plant, (site, area, line)), mapped, sparkplug=spb, tls=Tls.of(ca, cert, key),
@@ -139,8 +147,13 @@ def _limits(hours: float, gb: float, reserve_mb: float, keep_gb: float, days: tu
     )  # fmt: skip
 
 
-def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float) -> SparkplugSettings | None:
+def _sparkplug(hosts: list[str], nodes: list[str], reorder_s: float, topics: TopicMap) -> SparkplugSettings | None:
+    from ingest.mapping_rows import sparkplug_names
+
     if not hosts:
+        if names := sparkplug_names(topics):
+            what = f"{names[0]} is a Sparkplug metric"
+            raise _fail(f"plantwin ingest: --topics: {what}; name our host id with --sparkplug as well", 2)
         if nodes:
             raise _fail("plantwin ingest: --sparkplug-nodes: name a host id with --sparkplug as well", 2)
         return None

@@ -51,6 +51,7 @@ def enrol(
     site: Annotated[str | None, typer.Option(help="Site, instead of a plant.")] = None,
     area: Annotated[str | None, typer.Option(help="Area.")] = None,
     line: Annotated[str | None, typer.Option(help="Line.")] = None,
+    sparkplug: Annotated[str | None, typer.Option(help="NAME is an edge node of this Sparkplug group.")] = None,
     host: Annotated[list[str] | None, typer.Option(help="server: a name or address of the broker; repeat it.")] = None,
     csr: Annotated[Path | None, typer.Option(help="Certify this request: the private key stays where it is.")] = None,
     data: Annotated[Path, DATA] = Path("plantwin-data"),
@@ -58,12 +59,16 @@ def enrol(
 ) -> None:
     """Give a gateway, the twin or the broker a key and a certificate of the site's CA."""
     from ingest import pki
+    from ingest.brokerconfig import edge_identity
     from ingest.payloads import WireError
     from ingest.tls import TlsError
 
-    where = None if name in (pki.TWIN, pki.SERVER) else _line(plant, (site, area, line))
     try:
-        identity = pki.common_name(where, name)
+        if sparkplug is not None:
+            identity, name = edge_identity(sparkplug, name), f"{sparkplug}-{name}"
+        else:
+            where = None if name in (pki.TWIN, pki.SERVER) else _line(plant, (site, area, line))
+            identity = pki.common_name(where, name)
         if csr is not None:
             files = [pki.sign_request(data, name, identity, csr.read_bytes(), days)]
         else:
@@ -72,6 +77,8 @@ def enrol(
         raise _fail(f"plantwin keys enrol: {error.detail}", 2) from None
     except (TlsError, OSError) as error:
         raise _fail(f"plantwin keys enrol: {error}") from None
+    except ValueError as error:
+        raise _fail(f"plantwin keys enrol: {error}", 2) from None
     typer.echo(f"{identity}: {', '.join(map(str, files))}")
 
 

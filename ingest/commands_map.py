@@ -33,6 +33,9 @@ def map_(
     listen: Annotated[str, typer.Option(help="Topics to look for unmapped ones in.")] = "#",
     history: Annotated[Path | None, typer.Option(help="A recording, CSV with t,name,value.")] = None,
     rule: Annotated[str | None, typer.Option(help="Show every output of this rule (a tag, or 'event N ...').")] = None,
+    rebirth: Annotated[
+        bool, typer.Option("--rebirth", help="Ask the Sparkplug edge nodes of the mapping for their births.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="End as soon as every mapped topic was heard.")] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Listen this long, then end.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Tell the result as JSON.")] = False,
@@ -60,7 +63,7 @@ def map_(
     elif history is not None:
         _show(_replayed(mapping, loaded, history, rule), json_)
     elif broker is not None:
-        _live(Listening(mapping, loaded, broker, listen), _Until(once, seconds, json_), rule)
+        _live(Listening(mapping, loaded, broker, listen, rebirth=rebirth), _Until(once, seconds, json_), rule)
     else:
         _from_stdin(mapping, loaded, rule)
 
@@ -167,9 +170,12 @@ class _Until:
 class Listening:
     """The topics of a mapping, and those beside it, on a broker. `drain` hands what has come to a preview."""
 
-    def __init__(self, mapping: Mapping, plant: Plant, broker: str, listen: str) -> None:
+    def __init__(self, mapping: Mapping, plant: Plant, broker: str, listen: str, *, rebirth: bool = False) -> None:
+        from ingest.mapping_past import SPARKPLUG
         from ingest.mapping_rows import topic_problems
         from ingest.mqtt import Link
+        from ingest.sparkplug_listen import Nodes
+        from ingest.sparkplug_listen import filters as node_filters
         from ingest.topicmap import Rule
 
         host, _, number = broker.rpartition(":")
@@ -181,11 +187,14 @@ class Listening:
         self.mapping, self.plant, self.broker = mapping, plant, broker
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         covered = Rule(listen, "")
-        filters = [listen, *(name for name in mapping.raw_names() if covered.match(name) is None)]
+        plain = [name for name in mapping.raw_names() if not name.startswith(SPARKPLUG)]
+        filters = [listen, *(name for name in plain if covered.match(name) is None), *node_filters(mapping, listen)]
+        self.nodes = Nodes(mapping, ask=rebirth)
         self.link = Link(host, int(number), filters, self._queue.put, name="map")
 
     def drain(self, preview: Preview, wait_s: float) -> None:
         """Take what comes within `wait_s`; our own topics are left out."""
+        from ingest.mapping_past import SPARKPLUG
         from ingest.readings import wall_ms
 
         end = time.monotonic() + wait_s
@@ -194,9 +203,12 @@ class Listening:
                 message = self._queue.get(timeout=left)
             except queue.Empty:
                 break
-            if not message.topic.startswith("ptw/"):
+            if message.topic.startswith(SPARKPLUG):
+                self.nodes.hear(preview, message)
+            elif not message.topic.startswith("ptw/"):
                 preview.hear(message.recv, message.topic, message.body)
             self.link.acknowledge([message])
+        self.nodes.turn(preview, lambda topic, body: self.link.publish(topic, body, qos=0))
         preview.advance(wall_ms())
 
 

@@ -24,6 +24,12 @@ Seconds = Annotated[float, typer.Option("--seconds", min=0.5, max=86_400, help="
 Ca = Annotated[Path | None, typer.Option("--ca", help="TLS: certificate of the site's CA.")]
 Cert = Annotated[Path | None, typer.Option("--cert", help="TLS: our certificate (that of the twin may read all).")]
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="TLS: its private key.")]
+User = Annotated[str, typer.Option("--user", help="User name, where the broker wants one.")]
+Password = Annotated[
+    str, typer.Option("--password", envvar="PLANTWIN_MQTT_PASSWORD", help="Its password (better in the environment).")
+]
+NOT_HEARD = 3
+"""Exit code where nothing could be judged: no broker, no right, nothing said."""
 
 
 @wire.callback()
@@ -46,14 +52,21 @@ def check(
     ca: Ca = None,
     cert: Cert = None,
     tls_key: TlsKey = None,
+    user: User = "",
+    password: Password = "",
 ) -> None:
-    """Say what a gateway keeps, what it breaks and why, and what could not be judged. Exit code 1 for a broken rule."""
+    """Say what a gateway keeps, what it breaks and why, and what could not be judged.
+
+    Exit code 1 for a broken rule, 3 where the broker did not let us listen or nothing was heard.
+    """
     if bool(command) != (key is not None) or (command and not active):
         raise _fail("plantwin wire check: --command CONTROL=VALUE, --key FILE and --active belong together", 2)
     if file is not None:
         found = _offline(file, root)
     else:
-        found = [_live(_target(broker, root, (ca, cert, tls_key)), seconds, active, _order(command, key))]
+        found = [
+            _live(_target(broker, root, (ca, cert, tls_key), (user, password)), seconds, active, _order(command, key))
+        ]
     _tell(found, as_json)
     if any(one.verdict == "fail" for _, findings, _ in found for one in findings):
         raise typer.Exit(1)
@@ -68,16 +81,22 @@ def record(
     ca: Ca = None,
     cert: Cert = None,
     tls_key: TlsKey = None,
+    user: User = "",
+    password: Password = "",
 ) -> None:
     """Write what a gateway says to a file for `plantwin wire check --file`."""
     from ingest.conformance_live import record as listen
     from ingest.conformance_live import write_recording
     from ingest.tls import TlsError
 
-    target = _target(broker, root, (ca, cert, tls_key))
+    target = _target(broker, root, (ca, cert, tls_key), (user, password))
     try:
-        written = write_recording(out, listen(target, seconds))
+        messages = listen(target, seconds)
     except (TlsError, OSError) as error:
+        raise _fail(f"plantwin wire record: {error}", NOT_HEARD) from None
+    try:
+        written = write_recording(out, messages)
+    except OSError as error:
         raise _fail(f"plantwin wire record: {error}") from None
     typer.echo(f"{out}: {written} messages")
 
@@ -85,7 +104,9 @@ def record(
 Result = tuple[str, "list[Finding]", int]
 
 
-def _target(broker: str, root: str, tls: tuple[Path | None, Path | None, Path | None]) -> Target:
+def _target(
+    broker: str, root: str, tls: tuple[Path | None, Path | None, Path | None], login: tuple[str, str]
+) -> Target:
     from ingest.conformance_live import Target
     from ingest.payloads import WireError
     from ingest.tls import Tls, TlsError
@@ -96,7 +117,7 @@ def _target(broker: str, root: str, tls: tuple[Path | None, Path | None, Path | 
         raise _fail(f"plantwin wire: --broker: expected HOST:PORT, found {broker}", 2)
     try:
         parse_topic(f"{root}/birth")
-        return Target(host, int(port), root, Tls.of(*tls))
+        return Target(host, int(port), root, Tls.of(*tls), login if login[0] else None)
     except WireError as error:
         raise _fail(f"plantwin wire: --root: expected ptw/v1/site/area/line/cell; {error.detail}", 2) from None
     except TlsError as error:
@@ -122,13 +143,18 @@ def _live(target: Target, seconds: float, active: bool, order: Order | None) -> 
     from ingest.conformance import check as judge_all
     from ingest.conformance_active import TwinOnline, run
     from ingest.conformance_live import record as listen
+    from ingest.conformance_live import silence
     from ingest.conformance_log import Log
     from ingest.tls import TlsError
 
     try:
         messages, findings = run(target, seconds, order) if active else (listen(target, seconds), [])
-    except (TlsError, TwinOnline, OSError) as error:
+    except TwinOnline as error:
         raise _fail(f"plantwin wire check: {error}") from None
+    except (TlsError, OSError) as error:
+        raise _fail(f"plantwin wire check: {error}", NOT_HEARD) from None
+    if not any(one.topic.startswith(f"{target.root}/") for one in messages):
+        raise _fail(f"plantwin wire check: {silence(target, seconds)}", NOT_HEARD)
     return target.root, [*judge_all(Log.of(messages, target.root)), *findings], len(messages)
 
 

@@ -24,12 +24,13 @@ MARKS = {"pass": "ok", "fail": "FAILS", "unjudged": "?"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the gateway publishes: broker, TLS files, its topic root."""
+    """Where the gateway publishes: broker, TLS files, its topic root; `login` is our user name and password."""
 
     host: str
     port: int
     root: str
     tls: Tls | None = None
+    login: tuple[str, str] | None = None
 
     @property
     def state_topic(self) -> str:
@@ -50,17 +51,22 @@ class Ear:
         self.trouble = ""
         self.link = Link(
             self.target.host, self.target.port, self.filters, self._message, will=self.will, name="wire-check",
-            tls=self.target.tls,
+            tls=self.target.tls, login=self.target.login,
         )  # fmt: skip
         self.link.on_trouble = self._note
         self.link.start()
         end = time.monotonic() + CONNECT_S
-        while not self.link.connected:
-            if time.monotonic() > end:
+        while not self.link.granted:
+            refused = self.link.connected and self.trouble  # a subscription: asking again changes nothing
+            if refused or time.monotonic() > end:
                 self.link.stop()
-                raise OSError(self.trouble or f"{self.target.host}:{self.target.port}: no broker answers")
+                raise OSError(self.trouble or f"{self._address}: expected an MQTT broker, found no answer to CONNECT")
             time.sleep(0.02)
         return self
+
+    @property
+    def _address(self) -> str:
+        return f"{self.target.host}:{self.target.port}"
 
     def __exit__(self, *_: object) -> None:
         self.link.stop()
@@ -131,3 +137,12 @@ def as_json(root: str, findings: list[Finding], messages: int) -> dict[str, Any]
         "ok": all(one.verdict != "fail" for one in findings),
         "findings": [msgspec.to_builtins(one) for one in findings],
     }
+
+
+def silence(target: Target, seconds: float) -> str:
+    """What to say where nothing at all was heard: a broker need not tell us that we may not read."""
+    return (
+        f"{target.host}:{target.port}: expected at least the retained birth under {target.root}, found nothing in "
+        f"{seconds:g} s; has the gateway been on this broker, is the root right, and may we read it? (mosquitto "
+        "accepts a subscription that its ACL forbids: use the certificate of `twin`)"
+    )

@@ -15,7 +15,7 @@ import msgspec
 from ingest import watermark
 from ingest.journal import Batch, Journal
 from ingest.ledger import MAX_SOURCES, Ledger, SourceLedger, sample
-from ingest.mapping_rows import SETTLE_MS, MappedRows
+from ingest.mapping_rows import SETTLE_MS, MappedRows, Row
 from ingest.message import Line, Message
 from ingest.papers import Papers
 from ingest.payloads import MAX_BYTES, NUMBERED, Birth, Cmd, CmdAck, Envelope, Gap, Status, Supply, WireError, parse
@@ -59,7 +59,7 @@ class Intake:
     @classmethod
     def restore(cls, line: Line, topics: TopicMap, journal: Journal) -> Intake:
         """The intake as the journal knows it."""
-        intake = cls(line, topics, MappedRows.restore(topics, journal))
+        intake = cls(line, topics, MappedRows.restore(topics, journal, line))
         intake.marks = journal.marks()
         intake.ledger.load(journal.ledgers())
         for row in journal.keyed_rows("birth"):
@@ -275,7 +275,7 @@ class Intake:
                 self._reject(None, message, WireError("wrong_type", refused))
         else:
             found = self.topics.convert(message.topic, message.body, self.now(message.recv))
-            rows = [(found.t, "plain", msgspec.json.encode(found))]
+            rows = [Row(found.t, "plain", msgspec.json.encode(found))]
         entry = self._entry(self.line.plain, message.recv)
         entry.at_most_once = True
         entry.accepted += 1
@@ -283,9 +283,9 @@ class Intake:
             self._last[message.topic] = message.body
         self._mapped(rows, message.recv)
 
-    def _mapped(self, rows: list[tuple[int, str, bytes]], recv: int) -> None:
-        for t, kind, body in rows:
-            self._row(recv, t, kind, self.line.plain, None, None, body)
+    def _mapped(self, rows: list[Row], recv: int) -> None:
+        for t, kind, body, source in rows:
+            self._row(recv, t, kind, source or self.line.plain, None, None, body)
 
     def _spb(self, rows: list[RowOut], recv: int) -> None:
         for row in rows:
@@ -297,9 +297,11 @@ class Intake:
             entry.at_most_once = True
             entry.accepted += 1
             entry.online = entry.online if row.online is None else row.online
-            self._row(recv, row.t, "spb", row.source, None, None, row.body)
+            if row.body:
+                self._row(recv, row.t, "spb", row.source, None, None, row.body)
             if row.key:
                 self._keep("spb", row.key)
+            self._mapped(list(row.more), recv)
 
     # -- what comes over HTTP, and time ----------------------------------------------------------------
 

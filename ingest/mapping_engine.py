@@ -52,6 +52,7 @@ class Engine:
             self.workers.append(worker)
             for name in dict.fromkeys(source.raw for source in rule.sources()):
                 self._by_raw.setdefault(name, []).append(worker)
+        self._by_key = {worker.rule.key: worker for worker in self.workers}
         self._order = {id(worker): k for k, worker in enumerate(self.workers)}
         for worker in self.workers:
             if isinstance(worker, StateWorker):
@@ -59,6 +60,10 @@ class Engine:
             elif isinstance(worker, CounterWorker | EdgeWorker):
                 worker.each = tuple(each.get(worker.rule.tag or "", ()))
         self._waiting = [worker for worker in self.workers if worker.waits]
+
+    def worker(self, key: str) -> Worker:
+        """The worker of a rule (none of `each` has one); KeyError."""
+        return self._by_key[key]
 
     def knows(self, name: str) -> bool:
         """Whether some rule looks at this raw name."""
@@ -76,11 +81,25 @@ class Engine:
         for worker in sorted(touched.values(), key=lambda w: self._order[id(w)]):
             out += worker.feed(t, heard)
             self._touched.add(worker.rule.key)
-            for text in worker.refused:
-                key = worker.rule.key
-                self.refused.append((key, text))
-                self.faults[key] = (self.faults.get(key, (0, ""))[0] + 1, text)
+            self.refuse([(worker.rule.key, text) for text in worker.refused])
         return self._counted(out)
+
+    def refuse(self, refused: list[tuple[str, str]]) -> None:
+        """Count what rules (by key) could not read, and why."""
+        self.refused += refused
+        for key, text in refused:
+            self.faults[key] = (self.faults.get(key, (0, ""))[0] + 1, text)
+
+    def amend(self, rule: Rule, more: int, stops: int) -> None:
+        """Add to a rule's count and to the stops of its thing what is known of the past by now; nothing is told."""
+        if more:
+            worker = self.worker(rule.key)
+            worker.m.total += more
+            if isinstance(worker, CounterWorker):
+                worker.counter.total += more
+        if stops:
+            self.stops[rule.thing] += stops
+        self._touched.add(rule.key)
 
     def advance(self, t: int) -> list[Output]:
         """What comes due up to plant ms `t` without any value: debounced changes, stops above their threshold."""

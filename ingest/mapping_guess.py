@@ -17,6 +17,7 @@ import msgspec
 
 from ingest.codes import PACKML_STATES, UNIT_STATES
 from ingest.mapping import Raw
+from ingest.mapping_past import SPARKPLUG
 from sim.plant import Plant, Sensor
 
 WORDS: dict[str, frozenset[str]] = {
@@ -58,7 +59,7 @@ def proposals(unmapped: Mapping[str, Raw], unfed: Iterable[str], plant: Plant) -
     wanted = [sensors[tag] for tag in unfed if tag in sensors]
     found: list[tuple[int, Sensor, str, str, Any]] = []
     for name, field, value in _leaves(unmapped):
-        words = words_of(f"{name} {field}")
+        words = words_of(f"{name.removeprefix(SPARKPLUG)} {field}")
         scored = [(score, s) for s in wanted if (score := _score(words, s, units.get(s.thing, 1)))]
         best = max((score for score, _ in scored), default=0)
         fits = [s for score, s in scored if score == best]
@@ -106,11 +107,14 @@ def _score(words: frozenset[str], sensor: Sensor, units: int) -> int:
 
 
 def _proposal(sensor: Sensor, name: str, field: str, value: Any) -> Proposal:
-    shared = sorted(words_of(f"{name} {field}") & (words_of(sensor.thing) | WORDS.get(sensor.property, frozenset())))
+    shared = sorted(
+        words_of(f"{name.removeprefix(SPARKPLUG)} {field}")
+        & (words_of(sensor.thing) | WORDS.get(sensor.property, frozenset()))
+    )
     why = f"the name has {' and '.join(shared)}"
     parts = [f"from: {_quoted(name)}"] + ([f"field: {field}"] if field else [])
     if sensor.type == "enum":
-        said = str(value).strip().lower()
+        said = (f"{value:g}" if isinstance(value, float) else str(value)).strip().lower()
         if said in PACKML_STATES and said != "idle":
             parts.append("packml: true")
             why += f"; {value!r} is a PackML state"
@@ -119,7 +123,7 @@ def _proposal(sensor: Sensor, name: str, field: str, value: Any) -> Proposal:
             why += f"; {value!r} is a state of ours"
         else:
             parts.append("packml: true")
-            why += f"; that {value!r} is a PackML number is a guess: look it up"
+            why += f"; that {said!r} is a PackML number is a guess: look it up"
     elif sensor.type == "counter":
         parts.append(f"counter: {sensor.bits or 'endless'}")
         why += "; width and resets as in the plant file" if sensor.bits else "; give its width and resets"

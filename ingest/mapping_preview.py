@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ingest.codes import GOOD, QUALITIES, UNIT_STATES
-from ingest.mapping import Mapping, Output, Raw, Value
+from ingest.mapping import Mapping, Output, Raw, Rule, Value
 from ingest.mapping_guess import proposals
+from ingest.mapping_metrics import Metrics
 from sim.plant import Plant
+
+if TYPE_CHECKING:
+    from ingest.sparkplug_node import Sample
 
 MOST_UNMAPPED = 2_000
 """Names beyond this many are counted together."""
@@ -50,6 +54,9 @@ class Preview:
     def __init__(self, mapping: Mapping, plant: Plant, rule: str | None = None) -> None:
         self.mapping, self.plant = mapping, plant
         self.engine = mapping.engine()
+        self.metrics = Metrics(self.engine, mapping.rules, {})
+        self.sparkplug: dict[str, int] = {}  # refused messages of edge nodes, by reason
+        self.unborn: list[str] = []  # edge nodes heard whose births were not
         self.rule = rule
         self.heard: dict[str, Heard] = {}
         self.unmapped: dict[str, Heard] = {}
@@ -60,23 +67,43 @@ class Preview:
 
     def hear(self, t: int, name: str, value: Raw, quality: int = GOOD) -> None:
         """A raw value at plant ms `t`."""
+        entry = self._entry_of(t, name, value)
+        if entry is not None and self.engine.knows(name):
+            outputs = self._note(self.engine.feed(t, name, value, quality))
+            refused = [f"{key}: {text}" for key, text in self.engine.refused]
+            entry.led_to = [*outputs, *refused] or entry.led_to
+
+    def _entry_of(self, t: int, name: str, value: Raw) -> Heard | None:
+        """Where a raw name is written down, None where there is no room for more."""
         known = self.engine.knows(name)
         where = self.heard if known else self.unmapped
         if name not in where:
             if not known and len(where) >= MOST_UNMAPPED:
                 self.beyond += 1
-                return
+                return None
             where[name] = Heard(value)
         entry = where[name]
         entry.value, entry.n, entry.t = value, entry.n + 1, t
-        if known:
-            outputs = self._note(self.engine.feed(t, name, value, quality))
-            refused = [f"{key}: {text}" for key, text in self.engine.refused]
-            entry.led_to = [*outputs, *refused] or entry.led_to
+        return entry
+
+    def hear_metrics(self, node: str, samples: list[Sample]) -> None:
+        """What a message of a Sparkplug edge node (GROUP/NODE) says; historical values wait until all were told."""
+        for one in samples:
+            if not one.historical:
+                self._entry_of(one.t, one.name, one.value)
+        outputs = self.metrics.take(node, samples).outputs
+        texts = self._note(outputs)
+        for name in dict.fromkeys(one.name for one in samples if one.name in self.heard):
+            rules = {rule.key for rule in self._looking(name)}
+            led_to = [text for output, text in zip(outputs, texts, strict=True) if output.rule in rules]
+            led_to += [f"{key}: {text}" for key, text in self.engine.refused if key in rules]
+            self.heard[name].led_to = led_to or self.heard[name].led_to
 
     def advance(self, t: int) -> None:
         """Time passes."""
         self._note(self.engine.advance(t))
+        for _, outputs in self.metrics.due():
+            self._note(outputs)
 
     def _note(self, outputs: list[Output]) -> list[str]:
         found = []
@@ -104,10 +131,12 @@ class Preview:
 
     def counts(self, name: str) -> str:
         """How many outputs each rule that looks at a raw name has given, those of its `each` events as well."""
+        return "\n".join(f"{rule.key}: {self.told[rule.key].n}" for rule in self._looking(name))
+
+    def _looking(self, name: str) -> list[Rule]:
         looking = [rule for rule in self.mapping.rules if any(s.raw == name for s in rule.sources())]
         tags = {rule.tag for rule in looking}
-        looking += [rule for rule in self.mapping.rules if rule.kind == "each" and rule.of in tags]
-        return "\n".join(f"{rule.key}: {self.told[rule.key].n}" for rule in looking)
+        return looking + [rule for rule in self.mapping.rules if rule.kind == "each" and rule.of in tags]
 
     def silent(self) -> list[str]:
         """Tags that have a rule and no value yet."""
@@ -138,8 +167,24 @@ class Preview:
             "silent": self.silent(),
             "unfed": list(self.mapping.unfed),
             "proposals": [p._asdict() for p in proposals(unmapped, self.mapping.unfed, self.plant)],
-            "notes": list(self.mapping.notes),
+            "notes": [*self.mapping.notes, *self._sparkplug_notes()],
         }
+
+    def _sparkplug_notes(self) -> list[str]:
+        found = []
+        if self.unborn:
+            found.append(
+                f"edge nodes whose births came before we listened: {', '.join(self.unborn)}; their metrics are not "
+                "known until they are born again (--rebirth asks them to)"
+            )
+        if self.sparkplug:
+            counted = ", ".join(f"{reason} {n}" for reason, n in sorted(self.sparkplug.items()))
+            found.append(f"messages of edge nodes that were refused: {counted}")
+        past = {what: n for what, n in self.metrics.past.counts.items() if n and what != "told"}
+        if past:
+            counted = ", ".join(f"{what} {n}" for what, n in sorted(past.items()))
+            found.append(f"historical values that led to nothing: {counted} (docs/sparkplug.md)")
+        return found
 
 
 def _entry(name: str, entry: Heard) -> dict[str, Any]:

@@ -30,6 +30,28 @@ class StateWorker(Worker):
         """Debounce first, then the threshold of a stop."""
         return [*super().advance(t), *self._overdue(t)]
 
+    def standing(self) -> int | None:
+        """When the stop that stands now began, None where none does."""
+        return self.m.stop if self.m.phase in {PENDING, TOLD} else None
+
+    def told(self) -> bool:
+        """Whether the newest stop has been told."""
+        return self.m.phase in {TOLD, OVER}
+
+    def join(self, past: StateWorker, stop: int) -> int:
+        """The stop that began at `stop`, as far as was seen then, is the one that stands where the past ends.
+
+        Gives how many of the two were told.
+        """
+        m, other = self.m, past.m
+        if past.standing() is None or m.stop != stop or m.phase in {NO_STOP, MICRO}:
+            return 0
+        told = self.told() + past.told()
+        if m.phase == PENDING:
+            m.phase, m.stop_count = other.phase, other.stop_count
+        m.stop = other.stop
+        return told
+
     def _take(self, t: int, heard: Heard) -> list[Output]:
         out: list[Output] = []
         rule = self.rule

@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.message import Message
 from ingest.readings import wall_ms
-from ingest.tls import EARLY, REFUSED, Tls, Watch, connect_trouble
+from ingest.tls import EARLY, EARLY_PLAIN, REFUSED, Tls, Watch, connect_trouble, refusal
 
 KEEPALIVE_S = 10
 READ_AHEAD = 65_536
@@ -125,7 +125,11 @@ class Link:
     make_will: Callable[[], Will] | None = None
     """Makes the will anew before each connection, where it must say when that was made."""
     tls: Tls | None = None
+    login: tuple[str, str] | None = None
+    """User name and password, for a broker that wants them."""
     on_trouble: Callable[[str], None] = lambda _: None
+    granted: bool = field(default=False, init=False)
+    """Whether the broker has accepted every subscription of this connection."""
     number: int = field(default=0, init=False)
     connected: bool = field(default=False, init=False)
     _client: Client = field(init=False)
@@ -149,6 +153,9 @@ class Link:
         client.on_connect = self._up
         client.on_disconnect = self._down
         client.on_message = self._message
+        client.on_subscribe = self._subscribed
+        if self.login is not None:
+            client.username_pw_set(*self.login)
         client.take = self._taken
         client.on_connect_fail = lambda *_: self._trouble(connect_trouble(f"{self.host}:{self.port}"))
         client.on_publish = lambda _c, _u, _mid, reason, _p: self._trouble(REFUSED) if reason.is_failure else None
@@ -168,7 +175,7 @@ class Link:
         self, client: mqtt.Client, _user: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _p: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._trouble(f"the broker refused us: {reason}")
+            self._trouble(refusal(f"{self.host}:{self.port}", str(reason), self.tls, self.login))
             return
         self._said = ""
         with self._lock:
@@ -177,15 +184,27 @@ class Link:
         client.subscribe([(topic, SubscribeOptions(qos=self.qos)) for topic in self.subscriptions])
         self.on_up()
 
+    def _subscribed(
+        self, _c: mqtt.Client, _user: object, _mid: int, reasons: list[ReasonCode], _p: Properties | None
+    ) -> None:
+        for topic, reason in zip(self.subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                self._trouble(
+                    f"{self.host}:{self.port}: expected to be allowed to subscribe to {topic}, found {reason}; give us "
+                    "an identity that may read it (the certificate of `twin`, or a rule of the broker's ACL)"
+                )
+                return
+        self.granted = True
+
     def _down(
         self, _c: mqtt.Client, _user: object, _f: mqtt.DisconnectFlags, reason: ReasonCode, _p: Properties | None
     ) -> None:
         with self._lock:
-            was, self.connected = self.connected, False
+            was, self.connected, self.granted = self.connected, False, False
         if was:
             self.on_down(str(reason))
-        elif reason.is_failure and self.tls is not None:
-            self._trouble(f"{self.host}:{self.port}: {EARLY} ({reason})")
+        elif reason.is_failure and not self._said:
+            self._trouble(f"{self.host}:{self.port}: {EARLY if self.tls is not None else EARLY_PLAIN} ({reason})")
 
     def _trouble(self, why: str) -> None:
         """Tell why there is no connection, or no right, once until it changes."""

@@ -25,7 +25,7 @@ from ingest.readings import wall_ms
 from ingest.sparkplug import NAMESPACE, rebirth, state, state_topic
 from ingest.sparkplug_rebirth import Key, Pace, Rebirths
 from ingest.sparkplug_rows import Hook, SparkplugRows
-from ingest.sparkplug_session import Limits
+from ingest.sparkplug_session import Limits, Sessions
 
 log = logging.getLogger("ingest.sparkplug")
 
@@ -149,9 +149,9 @@ class SparkplugHost:
 
     def attach(self, intake: Intake, line: Line, journal: Journal) -> None:
         """Give an intake that was made from the journal its sessions: none, until the births come again."""
-        self.rows = SparkplugRows.restore(line, self._hook, journal, self.settings.limits, self.rebirths)
-        self.rows.plant = intake.now
-        intake.sparkplug = self.rows
+        rows = SparkplugRows(line, self._hook, Sessions(self.settings.limits, self.rebirths), mapped=intake.mapped)
+        rows.plant = intake.now
+        self.rows = intake.sparkplug = rows.recall(journal)
 
     def start(self) -> None:
         """Connect."""

@@ -1,13 +1,12 @@
 """From samples of Sparkplug metrics to journal rows: names mapped to plant tags, one row a message.
 
-`Hook` is all that is asked of a mapping: what a metric's raw name, value, time and quality become, in plant tags.
+`Hook` is all that is asked of a simple topic map: what a metric's raw name, value, time and quality become, in plant
+tags. With a mapping (`mapped`) its rules are at work instead, in the intake's own transaction.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,18 +15,23 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ingest.journal import Journal
-from ingest.message import Line, Message
+from ingest.mapping import Output
+from ingest.mapping import Value as Told
+from ingest.mapping_rows import MappedRows, Row, row_of
+from ingest.message import Line, Message, source_of
 from ingest.payloads import BIG, WireError
 from ingest.readings import Spb
 from ingest.sparkplug import Value
 from ingest.sparkplug_node import Sample, Taken, count
-from ingest.sparkplug_rebirth import Key, Rebirths
-from ingest.sparkplug_session import Limits, Sessions
+from ingest.sparkplug_rebirth import Key
+from ingest.sparkplug_session import Sessions
 from ingest.topicmap import TopicMap, is_tag
 
 KIND = "spb"
+MOST_COLUMNS = 500
+"""Outputs of history in one row."""
+ONLINE = {"NBIRTH": True, "NDEATH": False}
 MAX_UNMAPPED = 500
-_OTHER = re.compile(r"[^a-z0-9_-]")
 
 
 class Mapped(NamedTuple):
@@ -76,23 +80,17 @@ def topic_hook(topics: TopicMap) -> Hook:
 
 
 class RowOut(NamedTuple):
-    """A journal row to be: `key` marks a birth, by which a restart knows the tags of a node or device."""
+    """A journal row to be (none where `body` is empty), and `more` rows after it, of other kinds.
+
+    `key` marks a birth, by which a restart knows the tags of a node or device.
+    """
 
     source: str
     t: int
     body: bytes
     key: str
     online: bool | None
-
-
-def source_of(line: Line, group: str, node: str) -> str:
-    """The topic root under which an edge node's rows stand: its name as far as a root allows, else with a hash."""
-    name = f"{group}-{node}"
-    clean = _OTHER.sub("-", name.lower())
-    if clean != name or "-" in group or len(clean) > 58:
-        digest = hashlib.sha256(f"{group}/{node}".encode()).hexdigest()[:8]
-        clean = f"{clean[:48]}-{digest}"
-    return line.cell(f"_spb-{clean}")
+    more: tuple[Row, ...] = ()
 
 
 @dataclass
@@ -105,16 +103,18 @@ class SparkplugRows:
     plant: Callable[[int], int] = lambda wall: wall
     clock: Callable[[], float] = time.monotonic
     unmapped: set[str] = field(default_factory=set)
+    mapped: MappedRows | None = None
 
-    @classmethod
-    def restore(cls, line: Line, hook: Hook, journal: Journal, limits: Limits, rebirths: Rebirths) -> SparkplugRows:
-        """As the journal knows it: no session, but the tags each node and device gave when last born."""
-        made = cls(line, hook, Sessions(limits, rebirths))
+    def recall(self, journal: Journal) -> SparkplugRows:
+        """What the journal knows: no session, but what each node and device gave when last born."""
+        if self.mapped is not None:
+            self.sessions.expect(self.mapped.metrics.remembered(), self.clock())
+            return self
         for row in journal.keyed_rows(KIND):
             body = msgspec.json.decode(row.body, type=Spb)
             group, _, node = body.node.partition("/")
-            made.sessions.remember((group, node), body.device, dict(zip(body.tag, body.v, strict=True)), made.clock())
-        return made
+            self.sessions.remember((group, node), body.device, dict(zip(body.tag, body.v, strict=True)), self.clock())
+        return self
 
     def take(self, message: Message) -> list[RowOut]:
         """The rows of a message. Raises WireError when it is rejected."""
@@ -123,13 +123,16 @@ class SparkplugRows:
 
     def turn(self, recv: int) -> list[RowOut]:
         """The rows that the passing of time leads to."""
-        return [row for taken in self.sessions.turn(recv, self.clock()) if (row := self._row(taken)) is not None]
+        found = [row for taken in self.sessions.turn(recv, self.clock()) if (row := self._row(taken)) is not None]
+        return found if self.mapped is None else [*found, *history_rows(self.line, self.mapped)]
 
     def requests(self) -> list[Key]:
         """The edge nodes to ask for a rebirth now."""
         return self.sessions.requests(self.clock())
 
     def _row(self, taken: Taken) -> RowOut | None:
+        if self.mapped is not None:
+            return self._mapped_row(taken, self.mapped)
         columns: list[Mapped] = []
         historical: list[int] = []
         for one in taken.samples:
@@ -151,8 +154,22 @@ class SparkplugRows:
             plant(taken.t),
             msgspec.json.encode(body),
             f"{taken.group}/{taken.node}/{taken.device}" if birth else "",
-            {"NBIRTH": True, "NDEATH": False}.get(taken.verb),
+            ONLINE.get(taken.verb),
         )
+
+    def _mapped_row(self, taken: Taken, mapped: MappedRows) -> RowOut | None:
+        """What the rules of a mapping make of a message; None where none of them looks at anything in it."""
+        counts = self.sessions.counts
+        fed = mapped.metrics.take(f"{taken.group}/{taken.node}", taken.samples, self.plant)
+        for name in fed.unmapped:
+            count(counts, "unmapped")
+            if len(self.unmapped) < MAX_UNMAPPED:
+                self.unmapped.add(name)
+        if not fed.known:
+            return None
+        count(counts, "mapped", fed.known)
+        row = rows_of(self.line, taken, fed.outputs, set())
+        return row._replace(t=self.plant(taken.t))
 
     def _map(self, one: Sample) -> list[Mapped]:
         counts = self.sessions.counts
@@ -171,7 +188,11 @@ class SparkplugRows:
     def view(self) -> dict[str, Any]:
         """What `GET /ledger` says of Sparkplug."""
         sessions = self.sessions
-        return {
+        rules: dict[str, Any] = {}
+        if self.mapped is not None:
+            refused = {key: {"n": n, "why": why} for key, (n, why) in list(self.mapped.engine.faults.items())}
+            rules = {"history": dict(self.mapped.metrics.past.counts), "refused": refused}
+        return rules | {
             "nodes": {f"{group}/{node}": _view(sessions, (group, node)) for group, node in list(sessions.nodes)},
             "counts": dict(sessions.counts),
             "rebirths": {"sent": sessions.rebirths.sent, "waiting": sessions.rebirths.waiting()},
@@ -190,3 +211,29 @@ def _view(sessions: Sessions, key: Key) -> dict[str, Any]:
         "metrics": node.size(),
         "last_recv": node.last_recv,
     }
+
+
+def history_rows(line: Line, mapped: MappedRows) -> list[RowOut]:
+    """The rows of history that its node has told all of, marked as historical."""
+    found: list[RowOut] = []
+    for name, outputs in mapped.metrics.due():
+        group, _, node = name.partition("/")
+        for k in range(0, len(outputs), MOST_COLUMNS):
+            part = outputs[k : k + MOST_COLUMNS]
+            taken = Taken(group, node, "", "history", part[-1].t, [])
+            found.append(rows_of(line, taken, part, set(range(len(part)))))
+    return found
+
+
+def rows_of(line: Line, taken: Taken, outputs: list[Output], historical: set[int]) -> RowOut:
+    """Outputs of rules as one row of values and one for each event; `historical` are positions among the outputs."""
+    values = [(k, one) for k, one in enumerate(outputs) if isinstance(one, Told)]
+    body = Spb(
+        node=f"{taken.group}/{taken.node}", device=taken.device, verb=taken.verb,
+        t=[one.t for _, one in values], tag=[one.tag for _, one in values], v=[one.value for _, one in values],
+        q=[one.quality for _, one in values], h=[n for n, (k, _) in enumerate(values) if k in historical],
+    )  # fmt: skip
+    source = source_of(line, taken.group, taken.node)
+    events = tuple(row_of(one, "", source) for one in outputs if not isinstance(one, Told))
+    packed = msgspec.json.encode(body) if values else b""
+    return RowOut(source, taken.t, packed, "", ONLINE.get(taken.verb), events)

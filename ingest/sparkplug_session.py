@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from ingest.payloads import WireError
-from ingest.sparkplug import Address, Decoded, Metric, bdseq, decode, parse_address, raw_name
+from ingest.sparkplug import NODE_LEVEL, Address, Decoded, Metric, bdseq, decode, parse_address, raw_name
 from ingest.sparkplug_node import MAX_HELD, Held, Known, Moment, Node, Sample, Taken, count, sample, stale
 from ingest.sparkplug_rebirth import Key, Pace, Rebirths
 
@@ -82,10 +82,21 @@ class Sessions:
 
     def remember(self, key: Key, device: str, tags: dict[str, float], now: float) -> None:
         """The plant tags and last values that an earlier life of ours had from a node (or device)."""
+        self._former(key, device, {tag: Known(tag, device, 0, value, mapped=True) for tag, value in tags.items()}, now)
+
+    def expect(self, names: list[str], now: float) -> None:
+        """The metrics (raw names) that an earlier life of ours had; what they said last their rules know."""
+        for name in names:
+            _, group, where, device, metric = name.split("/", 4)
+            known = Known(name, "" if device == NODE_LEVEL else device, 0, 0.0)
+            former = self.nodes[group, where].former if (group, where) in self.nodes else {}
+            self._former((group, where), known.device, {**former.get(known.device, {}), metric: known}, now)
+
+    def _former(self, key: Key, device: str, metrics: dict[str, Known], now: float) -> None:
         if key not in self.nodes and len(self.nodes) >= self.limits.nodes:
             return
         node = self.nodes.setdefault(key, Node(*key))
-        node.former[device] = {tag: Known(tag, device, 0, value, mapped=True) for tag, value in tags.items()}
+        node.former[device] = metrics
         node.settle_at = now + self.limits.settle_s
         self._unsettled[key] = node
         self.rebirths.want(key, now, "restart", within=self.limits.jitter_s)
@@ -105,7 +116,7 @@ class Sessions:
         if node.bd is None:
             count(self.counts, "birth_without_bdseq")
         node.aliases = {}
-        before = node.forget_device("")
+        before = node.forget_device("") or node.former.get("", {})
         node.former.pop("", None)
         for device in list(node.devices):
             node.former[device] = node.forget_device(device)
@@ -134,7 +145,9 @@ class Sessions:
             known = metrics.get(metric.name)
             if known is None:
                 name = raw_name(node.group, node.node, address.device, metric.name)
-                known = metrics[metric.name] = Known(name, address.device, metric.datatype)
+                last = before.get(metric.name)  # what a birth with a null says is bad from now on
+                value = last.value if last is not None and not last.mapped else None
+                known = metrics[metric.name] = Known(name, address.device, metric.datatype, value)
                 if metric.alias is not None and node.aliases.setdefault(metric.alias, known) is not known:
                     count(self.counts, "alias_twice")
             found = sample(known, metric, when, self.counts)

@@ -6,6 +6,7 @@ identity. A file that was replaced (`plantwin keys rotate`) is noticed by `Watch
 
 from __future__ import annotations
 
+import socket
 import ssl
 import sys
 from dataclasses import dataclass, replace
@@ -157,8 +158,35 @@ def explain(error: BaseException, address: str) -> str:
         if "wrong version number" in text or "record layer" in text:
             return f"{address}: the broker does not speak TLS here ({text}); is this the TLS port (8883)?"
         return f"{address}: TLS failed ({text})"
-    return f"{address}: {error}"
+    return f"{address}: expected an MQTT broker, found {_absence(error)}"
+
+
+def _absence(error: BaseException) -> str:
+    """How nobody answers, and what to do."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listening (connection refused); start it (`plantwin broker`), or correct the port"
+    if isinstance(error, socket.gaierror):
+        return f"no such host ({error.strerror}); correct the name"
+    if isinstance(error, TimeoutError):
+        return "no answer in time; is the address right, and does a firewall let us through?"
+    return f"{error}; is the address right?"
+
+
+def refusal(address: str, reason: str, tls: Tls | None, login: tuple[str, str] | None) -> str:
+    """A broker that said no to our CONNECT, as one sentence that says what to do."""
+    said = f"{address}: the broker refused the connection, found {reason!r}"
+    if reason not in ("Not authorized", "Bad user name or password"):
+        return f"{said}; see the broker's log"
+    if login is not None:
+        return f"{said}; expected another password, or another name than {login[0]!r}; correct them"
+    if tls is not None and tls.cert is not None:
+        return f"{said}; expected an identity that it knows; is {tls.cert} the certificate that it should be?"
+    return f"{said}; expected a certificate or a user name with its password; give us one"
 
 
 REFUSED = "not authorised by the broker's ACL; is the certificate's common name SITE/AREA/LINE/CELL of this source?"
+EARLY_PLAIN = (
+    "the broker ended the connection before it answered; expected MQTT 5 without TLS on this port; is it the TLS port? "
+    "Then give the certificate of the site's CA"
+)
 EARLY = "the broker ended the connection before it answered; with TLS that is how it refuses a certificate"

@@ -21,6 +21,8 @@ COMMAND_LIFE_MS = 600_000
 TIMEOUT_S = 5.0
 LOOK_S = 5.0
 """Wall seconds between two looks at how ingest is."""
+KEEPALIVE_S = 2.0
+"""uvicorn closes a connection that was idle for 5 s; one as old here would be closed under the next request."""
 
 
 class Courier:
@@ -28,7 +30,8 @@ class Courier:
 
     def __init__(self, engine: Engine, url: str, data: Path, client: httpx.Client | None = None) -> None:
         self.engine, self.url, self.data = engine, url.rstrip("/"), data
-        self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
+        self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=limits)
         self._shown: str | None = None
         self._looked = 0.0
 

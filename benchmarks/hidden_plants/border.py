@@ -176,7 +176,7 @@ class _Plain:
 
     def __init__(self, border: Border) -> None:
         self.border = border
-        self.rules = MappedRows(border.mapping, {})
+        self.rules = MappedRows(border.mapping, {}, border.line)
         self.again, self.turn = -1e12, 0
         self.source = border.line.plain
 
@@ -190,7 +190,7 @@ class _Plain:
             self.turn = (self.turn + 1) % len(border.now)
             name = list(border.now)[self.turn]
             out += self._said(t, name, border.now[name])
-        out += [self._row(t, *row) for row in self.rules.advance(border.stamp(t))]
+        out += [self._row(t, *row[:3]) for row in self.rules.advance(border.stamp(t))]
         return out
 
     def _said(self, t: float, name: str, value: int) -> list[Raw]:
@@ -202,7 +202,7 @@ class _Plain:
             return []
         border.heard.add(name)
         rows, _ = self.rules.take(name, msgspec.json.encode(value), border.stamp(t))
-        return [self._row(t, *row) for row in rows]
+        return [self._row(t, *row[:3]) for row in rows]
 
     def _row(self, t: float, at: int, kind: str, body: bytes) -> Raw:
         return ms(t), at, kind, self.source, None, None, body

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ingest import pki
 from ingest.broker import free_port, mosquitto_path
-from ingest.brokerconfig import write
+from ingest.brokerconfig import edge_identity, write
 from ingest.tls import Tls
 from tests.ingest.kit import LINE, _open, until
 
 CELLS = ("cell1", "cell2", "erp")
+EDGES = ("edge1", "edge2")
+"""Sparkplug edge nodes of the group `plant1`."""
 
 
 @dataclass
@@ -28,6 +32,13 @@ class Site:
 
     data: Path
     port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def reload(self) -> None:
+        """Have the broker read its ACL anew."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
 
     def tls(self, name: str | None) -> Tls:
         keys = self.data / "keys"
@@ -41,13 +52,15 @@ def make_site(data: Path) -> Site:
     for name in (*CELLS, pki.TWIN, pki.SERVER):
         line = None if name in (pki.TWIN, pki.SERVER) else LINE
         pki.enrol(data, name, pki.common_name(line, name), 90)
+    for name in EDGES:
+        pki.enrol(data, name, edge_identity("plant1", name), 90)
     return Site(data)
 
 
 @contextmanager
 def running(site: Site) -> Iterator[Site]:
     """mosquitto with the written configuration, on a free port of loopback."""
-    conf, _ = write(site.data / "broker")
+    conf, _ = write(site.data / "broker", [f"plant1/{name}" for name in EDGES])
     for name in ("ca.crt", "server.crt", "server.key"):
         shutil.copy(site.data / "keys" / name, site.data / "broker" / name)
     site.port = free_port()
@@ -56,6 +69,7 @@ def running(site: Site) -> Iterator[Site]:
     try:
         until(lambda: process.poll() is not None or _open(site.port), what="mosquitto with TLS")
         assert process.poll() is None
+        site.process = process
         yield site
     finally:
         process.terminate()

@@ -6,6 +6,9 @@ import ast
 import re
 from pathlib import Path
 
+from ingest.mapping_rows import topic_problems
+from tests.ingest.mappings import mapped
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "sparkplug.md").read_text(encoding="utf-8")
 TABLE = re.findall(r"^\| (`tck-id-.+?) \| (.+) \|$", PAGE, re.MULTILINE)
@@ -30,3 +33,10 @@ def test_every_id_stands_once_and_has_a_test_or_a_reason() -> None:
     for must in ("payloads-state-birth", "operational-behavior-host-reordering-rebirth", "conformance-primary-host"):
         why = next(why for names, why in TABLE if f"`tck-id-{must}`" in names)
         assert why.startswith("`test_"), must
+
+
+def test_the_mapping_of_the_page_is_one() -> None:
+    (text,) = re.findall(r"^```yaml\n(mapping: 1\n.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    mapping = mapped(text)
+    assert topic_problems(mapping) == []
+    assert set(mapping.tags()) == {"turn/state", "turn/count"}

@@ -16,13 +16,13 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 import plantwin
 from ingest.journal import Journal
+from ingest.message import source_of
 from ingest.readings import Spb, wall_ms
 from ingest.service import Service, Settings
 from ingest.sparkplug import COMPRESSED
 from ingest.sparkplug_host import HostLink, SparkplugSettings
 from ingest.sparkplug_pb import Payload
 from ingest.sparkplug_rebirth import Pace
-from ingest.sparkplug_rows import source_of
 from ingest.sparkplug_session import Limits
 from ingest.topicmap import Rule, TopicMap
 from ingest.wire import BAD, GOOD, STALE, Aliases, Reading, decode

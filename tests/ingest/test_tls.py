@@ -219,15 +219,94 @@ def test_the_matrix_of_rights(site: Site) -> None:
     assert len(found) == 4 * (len(UP) + len(DOWN) + len(TWIN))
 
 
+SAYS: tuple[str, ...] = tuple(f"spBv1.0/plant1/{verb}/edge1" for verb in ("NBIRTH", "NDATA", "NDEATH"))
+SAYS += tuple(f"spBv1.0/plant1/{verb}/edge1/press" for verb in ("DBIRTH", "DDATA", "DDEATH"))
+NCMD, DCMD, HOST = "spBv1.0/plant1/NCMD/edge1", "spBv1.0/plant1/DCMD/edge1/press", "spBv1.0/STATE/twin1"
+ELSE = ("spBv1.0/plant2/NDATA/edge1", "spBv1.0/plant1/NDATA/edge1/press", "spBv1.0/plant1/XDATA/edge1")
+NODES = ("edge1", "edge2", "cell1", "erp", "twin")
+
+
+def spb_expected(name: str, where: str) -> tuple[bool, bool]:
+    """(may write, may read); nobody may send DCMD, not even the twin."""
+    write = {"edge1": where in SAYS, "twin": where in (NCMD, HOST)}.get(name, False)
+    read = {"edge1": where in (NCMD, DCMD, HOST), "edge2": where == HOST, "twin": True}.get(name, False)
+    return write, read
+
+
+@NEEDS_MOSQUITTO
+def test_the_matrix_of_rights_in_the_sparkplug_namespace(site: Site) -> None:
+    """Who may write is tried by each; who may read what a broker without rules for it hands out, by its own words."""
+    topics = (*SAYS, NCMD, DCMD, HOST, *ELSE)
+    acl = site.data / "broker" / "acl"
+    found: dict[tuple[str, str], tuple[bool, bool]] = {}
+    for name in NODES:
+        with client(site, name) as one:
+            codes, _ = one.user_data_get()
+            sent = {one.publish(where, b"x", 1).mid: where for where in topics}
+            until(lambda: len(codes) == len(sent), what="the acknowledgements")  # noqa: B023
+            found |= {(name, where): (not codes[mid], False) for mid, where in sent.items()}
+    before = acl.read_text()
+    acl.write_text(before + "\nuser demo/machining/line3/cell2\ntopic write spBv1.0/#\n")  # one who may say all
+    site.reload()
+    try:
+        for name in NODES:
+            with client(site, name) as one, client(site, "cell2") as loud:
+                _, got = one.user_data_get()
+                one.subscribe("spBv1.0/#", 1)
+                time.sleep(0.2)
+                codes, _ = loud.user_data_get()
+                sent = {loud.publish(where, b"y", 1).mid: where for where in topics}
+                until(lambda: len(codes) == len(sent), what="the acknowledgements")  # noqa: B023
+                assert not any(codes.values())
+                time.sleep(0.3)
+                heard = {where for where, body in got if body == b"y"}
+                found |= {(name, where): (found[name, where][0], where in heard) for where in topics}
+    finally:
+        acl.write_text(before)
+        site.reload()
+    assert {key: right for key, right in found.items() if right != spb_expected(*key)} == {}
+    assert len(found) == len(NODES) * len(topics)
+
+
+def test_the_rights_of_edge_nodes_are_written_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broker(*names: str) -> int:
+        nodes = [part for name in names for part in ("--edge-node", name)]
+        try:
+            return plantwin.main(["broker", "--write-config", str(tmp_path / "b"), *nodes])
+        except SystemExit as ended:
+            return int(ended.code or 0)
+
+    assert broker("plant1/edge 7", "plant1/edge 7", "Werk/Süd") == 0
+    acl = (tmp_path / "b" / "acl").read_text(encoding="utf-8")
+    assert acl.count("user plant1/edge 7\n") == 1
+    assert "topic write spBv1.0/Werk/DBIRTH/Süd/+\n" in acl
+    capsys.readouterr()
+    for bad in ("plant1", "plant1/+", "a/b/c", "plant1/ x", "plant1/x\ntopic write #", "p/" + "x" * 70):
+        assert broker(bad) == 2
+        assert "--edge-node" in capsys.readouterr().err
+    assert run("ca", "--data", str(tmp_path)) == 0
+    assert run("enrol", "edge7", "--sparkplug", "plant1", "--data", str(tmp_path)) == 0
+    assert "plant1/edge7: " in capsys.readouterr().out
+    assert (tmp_path / "keys" / "plant1-edge7.crt").exists()
+    assert run("enrol", "edge#", "--sparkplug", "plant1", "--data", str(tmp_path)) == 2
+
+
 def test_the_page_has_the_matrix() -> None:
     page = DOCS.read_text()
+    for what, right in {
+        "`spBv1.0`: its own `NBIRTH NDATA NDEATH DBIRTH DDATA DDEATH`": "write | - | read",
+        "its own `NCMD`": "read | - | read, write",
+        "its own `DCMD`": "read | - | read",
+        "`STATE`": "read | read | read, write",
+    }.items():
+        assert f"| {what} | {right} |" in page
     rows = {
         "its own `birth status data event gap hist supply cmdack`": ("write", "", "", "read"),
         "its own `ack req cmd`": ("read", "", "", "read, write"),
         "`_twin/state`, `_twin/rec`": ("read", "read", "read", "read, write"),
     }
     for what, rights in rows.items():
-        assert f"| {what} | {' | '.join(right or '-' for right in rights)} |" in page
+        assert f"| {what} | {' | '.join(one or '-' for one in rights)} |" in page
     assert set(TYPES) == {kind.split("/")[0] for kind in (*UP, *DOWN, *TWIN)}
 
 
