@@ -29,6 +29,8 @@ from twin.log import Entry, EvidenceLog
 from twin.model import TwinState
 from twin.refits import Refits
 from twin.scores import Scores
+from twin.shiftbook import ShiftBook
+from twin.shiftplan import proposed
 from twin.tracker import Tracker, write_snapshot
 from twin.watch import Watch, places, told
 
@@ -36,6 +38,10 @@ STALE_S = 3.0
 """Wall seconds without a row after which the twin says that it is stale."""
 SNAPSHOT_EVERY_S = 10.0
 BATCH = 2000
+HOURS_EVERY_MS = 1_800_000
+"""Plant ms between two comparisons of the calendar with the hours that are worked."""
+SHIFTS_AT_ONCE = 2
+"""Forecasts of shifts made (or made again) at one look ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,14 @@ class Engine:
         self.book = Book.replay(self.plant, self.log)
         self.refits = Refits.replay(self.log)
         self.watch = self._rebuild_record()
+        self.shifts = ShiftBook.replay(self.compiled, self.log, self.tracker.now)
         self.forecast: dict[str, Any] = {}
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
         self.errors: dict[str, int] = {}
         self.rows = 0
         self._seq = 0
+        self._hours: tuple[int, dict[str, Any]] = (-1, {"hours": [], "open": {}})
         self._reader: JournalReader | None = None
         self._recv, self._heard = 0, 0.0
         self._saved = time.monotonic()
@@ -107,6 +115,7 @@ class Engine:
                 return total
             with self.lock:
                 for row in rows:
+                    self.shifts.before(self.tracker, row)
                     self.tracker.apply(row)
                     self._recv = max(self._recv, row.recv)
             total += len(rows)
@@ -215,11 +224,16 @@ class Engine:
             return self.watch.certify(state, places(*names, state))
 
     def drift_view(self) -> dict[str, Any]:
-        """`{notices: [...], charts: n}`: every notice of drift so far, the newest first."""
+        """`{notices: [...], charts: n, hours: [...], open: {...}}`: every notice of drift so far, the newest first, and
+        the hours that are lived differently from the calendar (`twin.shiftplan.proposed`).
+        """
         with self.lock:
             state = self.tracker.state
             charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
-            return {"notices": self.watch.notices(state), "charts": charts}
+            slot = state.learned.t // HOURS_EVERY_MS
+            if slot != self._hours[0]:
+                self._hours = slot, proposed(self.plant, state.learned.active)
+            return {"notices": self.watch.notices(state), "charts": charts, **self._hours[1]}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
@@ -271,6 +285,7 @@ class Engine:
         state, pos = self.copy_state()
         if state.t == 0 or state.t == self.forecast.get("t"):
             return
+        self.look_at_shifts(state, pos)
         base = self.settings.forecast
         options = Options(base.replicas, base.horizon_s, base.seed + state.t // 1000 % 1_000_000)
         made = forecast(self.compiled, state, options)
@@ -289,8 +304,19 @@ class Engine:
             self.log.buffer(entry)
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
-            self.forecast = {"v": self.fc_v, **shown}
+            self.forecast = {"v": self.fc_v, **shown, "shift": self.shifts.view(state)}
         self.look_at_parameters(state, pos)
+
+    def look_at_shifts(self, state: TwinState, pos: int) -> None:
+        """Forecast the shift that has begun, and again those that are over when more is known now."""
+        for _ in range(SHIFTS_AT_ONCE):
+            with self.lock:
+                kept = self.shifts.wanting(state)
+            if kept is None:
+                return
+            values = self.shifts.make(kept, state)
+            with self.lock:
+                self.shifts.take(kept, values, state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
         """Propose refits where the readings contradict the plant file."""

@@ -285,8 +285,8 @@ def _manual(f: Floor, obs: Obs) -> None:
         _stock(f, k, what, max(round(obs.value), 0) if abs(obs.value - known) > sd else known, f.t)
     elif what == "refit":
         f.state.refits[thing] = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
-    else:
-        count(f.state, "manual_unknown")
+    elif what != "output" or (thing not in f.topology.product and thing != f.topology.plant.line):
+        count(f.state, "manual_unknown")  # an output that is booked is kept, and taken by `twin/shiftbook.py`
 
 
 def _command(f: Floor, obs: Obs) -> None:

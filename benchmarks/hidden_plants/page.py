@@ -32,7 +32,9 @@ hours of work that the twin proposes (`plantwin calibrate`, lines `hours:`); not
 state with the calibrated parameters, against what the hidden plant really made. Everybody knows the booked output
 of the shifts that are over: the rivals take it as it is, the twin corrects its own forecasts with it
 (`twin/experience.py`; the forecasts of the week of listening are made again, at its end, from the states kept then,
-with what is known now). *Alone* is the twin without that correction. The naive forecasts are single numbers, whose
+with what is known now). Both are the running twin's own code (`twin/shiftcast.py`), which does the same by itself
+(`twin/shiftbook.py`); it takes what it has counted for the booked output where nobody books it.
+*Alone* is the twin without that correction. The naive forecasts are single numbers, whose
 CRPS is their absolute error: the last shift, the same shift a day before, the same shift a week before, the mean of
 the shifts so far. A sample has an advantage over a single number under CRPS, so the table also has the mean
 absolute error, and one more rival, the strictest: all shifts of the same kind so far as a sample (*{spread}*).

@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from twin.experience import Experience
-from twin.scores import HIGH, LOW, crps
+from twin.scores import crps
+from twin.shiftcast import said
 
 RIVALS = ("last shift", "same shift a day before", "same shift a week before", "mean so far")
 """The naive forecasts, single numbers."""
@@ -54,20 +55,20 @@ def score(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(experience: Experience, shift: dict[str, Any]) -> dict[str, Any]:
-    right, out = sorted(experience.corrected(shift["kind"], shift["values"])), float(shift["out"])
+    told, out = said(experience, shift["kind"], shift["values"]), float(shift["out"])
     return {
         "kind": shift["kind"],
         "t": shift["t"],
         "out": shift["out"],
-        "mean": round(fmean(right), 2),
-        "lo": round(right[LOW], 2),
-        "hi": round(right[HIGH], 2),
-        "covered": bool(right[LOW] <= out <= right[HIGH]),
-        "twin": crps(right, out),
-        "alone": crps(shift["values"], out),
-        "alone_mean": fmean(shift["values"]),
-        "mae": abs(fmean(right) - out),
-        "alone_mae": abs(fmean(shift["values"]) - out),
+        "mean": round(told.mean, 2),
+        "lo": round(told.lo, 2),
+        "hi": round(told.hi, 2),
+        "covered": bool(told.lo <= out <= told.hi),
+        "twin": crps(told.values, out),
+        "alone": crps(told.alone_values, out),
+        "alone_mean": told.alone_mean,
+        "mae": abs(told.mean - out),
+        "alone_mae": abs(told.alone_mean - out),
         **{name: abs(shift[name] - out) for name in RIVALS},
         SPREAD: crps(shift[SPREAD], out),
     }
