@@ -23,7 +23,7 @@ from twin.experience import Experience
 from twin.log import Entry, EvidenceLog
 from twin.model import TwinState, done
 from twin.scores import crps
-from twin.shiftcast import Said, again, pack, said
+from twin.shiftcast import Said, again, good_by, pack, said
 from twin.shifts import Shift, Shifts
 from twin.tracker import SETTLE_MS, WINDOW_MS, Tracker
 
@@ -137,7 +137,7 @@ class ShiftBook:
             return  # the journal is read again
         if len(self.rows) >= KEPT and shift.a < min(self.rows):
             return  # and what is too old to count has been let go
-        count = self._done_at(state, shift.a) if state.t > shift.a else None
+        count = good_by(state, shift.a) if state.t > shift.a else None
         now = done(state, self._ends)
         count = now if count is None else count
         kept = Kept(
@@ -157,12 +157,12 @@ class ShiftBook:
             return self._void(kept, f"{away} offline at the change of shift", row)
         kept.ended |= row.t >= kept.b
         if kept.began is None and row.t >= kept.a + SETTLED_MS:
-            kept.began = self._done_at(state, kept.a)
+            kept.began = good_by(state, kept.a)
             if kept.began is None:
                 return self._void(kept, "nothing was heard at its beginning", row)
             self._write(kept, state.t, row.pos)
         if kept.began is not None and row.t >= kept.b + SETTLED_MS:
-            end = self._done_at(state, kept.b)
+            end = good_by(state, kept.b)
             if end is None or end < kept.began:
                 return self._void(kept, "nothing was heard at its end", row)
             self._over(kept, float(end - kept.began), "counted", state, row.pos)
@@ -191,10 +191,6 @@ class ShiftBook:
                     self._over(kept, sum(m.value for m in told), by, state, row.pos)
                 if told:
                     break
-
-    def _done_at(self, state: TwinState, t: int) -> int | None:
-        """Good parts since the twin began, up to a whole minute of the state's past."""
-        return next((int(row[2]) for row in reversed(state.history) if row[0] == t), None)
 
     def _void(self, kept: Kept, why: str, row: Row) -> None:
         kept.void = why

@@ -48,6 +48,13 @@ def replicas(compiled: Compiled, state: TwinState, a: int, b: int, seed: int) ->
     return sorted(float(v) for v in done[:, products].sum(axis=1) - before)
 
 
+def good_by(state: TwinState, t: int) -> int | None:
+    """Good parts that were counted from the twin's beginning to a whole minute `t` (plant ms) of the state's past; None
+    where that is not remembered.
+    """
+    return next((row[2] for row in reversed(state.history) if row[0] == t), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What is forecast of a shift: mean and 90 % band as experience has it.

@@ -28,7 +28,8 @@ from ingest.mapping import load as load_mapping
 from ingest.wire import Row
 from sim.compile import Compiled, compile_plant
 from sim.plantfile import load
-from twin.shiftcast import again, pack, replicas
+from twin.shiftbook import SETTLED_MS
+from twin.shiftcast import again, good_by, pack, replicas
 from twin.shiftplan import Difference, differences, opening_hours
 from twin.shifts import Shift as Window
 from twin.tracker import Tracker
@@ -49,7 +50,7 @@ class Shift:
 @dataclass
 class Story:
     """Everything that came of one plant. `rows` one for each shift that was forecast, `past` one for each of the
-    time of listening, forecast at its end.
+    time of listening, forecast at its end; `out` of both is the truth, `counted` what the twin itself has counted.
     """
 
     plant: Plant
@@ -118,7 +119,7 @@ class Twin:
 
     def look_back(self, kept: Sequence[tuple[Shift, bytes]]) -> list[dict[str, Any]]:
         """Forecast the shifts that are over from the states kept at their beginning, with what is known now."""
-        return [{"kind": s.kind, "values": self.shift(s, state), "out": s.out} for s, state in kept]
+        return [{"kind": s.kind, "a": s.a, "b": s.b, "values": self.shift(s, state), "out": s.out} for s, state in kept]
 
     def approve(self, found: list[Difference]) -> None:
         """The hours of work that were proposed, in a plant file of its own; forecasts use it from now on."""
@@ -134,6 +135,8 @@ class Twin:
 
 
 def _listen(story: Story, twin: Twin, rows: Iterator[Row], worked: Sequence[Shift], listen: float) -> None:
+    counts: dict[float, int | None] = {}
+    changes = sorted({t for s in worked if s.a >= 0 for t in (s.a, s.b)})
     ahead = [s for s in worked if s.a >= DAY]  # the first day everything is new
     before = [s for s in worked if 0 <= s.a < DAY]  # the line began empty before that
     kept: list[tuple[Shift, bytes]] = []
@@ -151,6 +154,12 @@ def _listen(story: Story, twin: Twin, rows: Iterator[Row], worked: Sequence[Shif
                 story.rows.append(_forecast(twin, shift, before))
             before.append(shift)
         twin.tracker.apply(row)
+        while changes and row.recv >= ms(changes[0]) + SETTLED_MS:
+            counts[changes[0]] = good_by(twin.tracker.state, ms(changes[0]))
+            changes.pop(0)
+    for told in story.past + story.rows:
+        began, end = (counts.get(told[side]) for side in ("a", "b"))
+        told["counted"] = None if began is None or end is None else end - began
 
 
 def _forecast(twin: Twin, shift: Shift, before: Sequence[Shift]) -> dict[str, Any]:
@@ -160,6 +169,8 @@ def _forecast(twin: Twin, shift: Shift, before: Sequence[Shift]) -> dict[str, An
     week = [s.out for s in over if s.a == shift.a - WEEK]
     return {
         "kind": shift.kind,
+        "a": shift.a,
+        "b": shift.b,
         "t": MONDAY_MS + round(shift.a * 1000),
         "out": shift.out,
         "values": twin.shift(shift),

@@ -32,16 +32,26 @@ def better(result: dict[str, Any], rival: str, who: str = "twin") -> bool:
 
 def score(raw: dict[str, Any]) -> dict[str, Any]:
     """The figures of a plant. A shift is corrected by those that were over when it began: the forecasts of the time of
-    listening and those since then. CRPS of a single number is its absolute error.
+    listening and those since then; *counted* is the twin corrected by what it has counted itself instead of by what was
+    booked. CRPS of a single number is its absolute error.
     """
-    experience = Experience()
-    for past in raw["past"]:
-        experience.add(past["kind"], past["values"], past["out"])
+    booked, counted = Experience(), Experience()
+
+    def learn(over: dict[str, Any]) -> None:
+        booked.add(over["kind"], over["values"], over["out"])
+        if over["counted"] is not None:
+            counted.add(over["kind"], over["values"], over["counted"])
+
     rows = []
+    for past in raw["past"]:
+        learn(past)
     for shift in raw["shifts"]:
-        rows.append(_row(experience, shift))
-        experience.add(shift["kind"], shift["values"], shift["out"])
-    means = {who: fmean(r[who] for r in rows) for who in ("twin", "alone", "mae", "alone_mae", *RIVALS, SPREAD)}
+        own = said(counted, shift["kind"], shift["values"])
+        rows.append(_row(booked, shift) | {"counted": crps(own.values, float(shift["out"]))})
+        learn(shift)
+    means = {
+        who: fmean(r[who] for r in rows) for who in ("twin", "counted", "alone", "mae", "alone_mae", *RIVALS, SPREAD)
+    }
     return {
         **{key: raw[key] for key in ("seed", "kind", "release", "stations", "dirt", "calendar", "went_wrong")},
         "n": len(rows),

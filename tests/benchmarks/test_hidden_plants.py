@@ -135,13 +135,13 @@ def test_the_fleet_has_every_kind_and_every_dirt() -> None:
 RAW = {
     "seed": 1, "kind": "serial", "release": "push", "stations": 4, "dirt": ["16-bit wraps"], "calendar": [],
     "went_wrong": ["1 parts believed in the line, 2 there"],
-    "past": [{"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110} for _ in range(6)],
+    "past": [{"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110, "counted": 100} for _ in range(6)],
 }  # fmt: skip
 
 
 def shift(out: int, naive: float) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(rivals.RIVALS, naive) | {rivals.SPREAD: [naive - 20, naive, naive + 20]}
-    return found | {"kind": "early", "t": 0, "out": out, "values": [90.0 + k / 5 for k in range(99)]}
+    return found | {"kind": "early", "t": 0, "out": out, "counted": 100, "values": [90.0 + k / 5 for k in range(99)]}
 
 
 def test_scores_and_shares(tmp_path: Path) -> None:
@@ -151,6 +151,7 @@ def test_scores_and_shares(tmp_path: Path) -> None:
     assert (won["crps"]["last shift"], lost["crps"]["last shift"]) == (20, 0)
     assert won["crps"]["twin"] < won["crps"]["alone"] < 20
     assert abs(won["bias"]) < 3 < abs(won["bias_alone"])
+    assert won["crps"]["counted"] > won["crps"]["twin"], "its own counts were 10 short, so it learned nothing from them"
     assert rivals.better(won, "best")
     assert not rivals.better(lost, "best")
     figures = cli.figures_of([won, lost])
