@@ -135,7 +135,9 @@ def test_the_fleet_has_every_kind_and_every_dirt() -> None:
 RAW = {
     "seed": 1, "kind": "serial", "release": "push", "stations": 4, "dirt": ["16-bit wraps"], "calendar": [],
     "went_wrong": ["1 parts believed in the line, 2 there"],
-    "past": [{"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110, "counted": 100} for _ in range(6)],
+    "past": [
+        {"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110, "counted": 100} for _ in range(6)
+    ],
 }  # fmt: skip
 
 
