@@ -308,7 +308,7 @@ class Engine:
         self.look_at_parameters(state, pos)
 
     def look_at_shifts(self, state: TwinState, pos: int) -> None:
-        """Forecast the shift that has begun, and again those that are over when more is known now."""
+        """Forecast the shift that has begun, and again those that are over when the model is another now."""
         for _ in range(SHIFTS_AT_ONCE):
             with self.lock:
                 kept = self.shifts.wanting(state)

@@ -2,9 +2,10 @@
 
 When the journal's clock passes the beginning of a shift the state is kept; the forecast is made from it in the
 background. When the shift is over and nothing late can move it any more, its good parts are what the twin has counted,
-or what a person has booked. Forecasts that have ended correct the next one (`twin/experience.py`). Once a week, when
-a refit is approved and after a new plant file of the same stations (other hours), those forecasts are made again from
-the kept states with what is known then, so that the correction is of the model as it is now.
+or what a person has booked. Forecasts that have ended correct the next one (`twin/experience.py`). At the end of the
+first week of listening, in which little was known, and after a new plant file of the same stations (other hours), those
+forecasts are made again from the kept states with what is known then, so that the correction is of the model as it is.
+Not oftener: a plant that has changed since would be blamed on the model of today.
 
 All of it follows from the journal and the evidence log (rows `shift`, the newest of a shift holds; states as blobs).
 """
@@ -293,9 +294,8 @@ def scored(told: Said, out: float) -> dict[str, Any]:
 
 
 def known_of(state: TwinState) -> str:
-    """Changes when forecasts that have ended are worth making again: once a week, and with each approved refit."""
-    refits = sorted((name, refit.value, refit.t) for name, refit in state.refits.items())
-    return f"{max(state.t - state.started, 0) // WEEK_MS} {hashlib.sha256(repr(refits).encode()).hexdigest()[:12]}"
+    """Changes when forecasts that have ended are worth making again: once, when the first week of listening is over."""
+    return "first week" if state.t - state.started < WEEK_MS else "later"
 
 
 def shape_of(compiled: Compiled) -> str:

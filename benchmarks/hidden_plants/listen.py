@@ -2,7 +2,7 @@
 
 Everybody knows the booked output of the shifts that are over (the truth): the rivals take it as it is, the twin uses it
 to put its own forecasts right. How is the running twin's own code (`twin/shiftcast.py`); what it does by itself live
-(`twin/shiftbook.py`: the state kept at the change of shift, forecasts made again once a week and with new hours) is
+(`twin/shiftbook.py`: the state kept at the change of shift, forecasts made again after a week and with new hours) is
 done here at the given moments. The twin's own forecast stands beside the corrected one. At the end of the week the
 engineer approves the hours of work that the twin proposes; nothing else is touched by hand.
 """

@@ -280,7 +280,9 @@ def test_a_clock_that_goes_back_gives_the_running_shift_up(running: Running) -> 
     assert (anew.a, anew.void) == (kept.a, "")
 
 
-def test_new_hours_and_a_new_week_make_the_past_be_forecast_again(running: Running, tmp_path: Path) -> None:
+def test_new_hours_and_the_first_weeks_end_make_the_past_anew(
+    running: Running, tmp_path: Path
+) -> None:
     """The plant file of other hours: an old forecast of four hours counts only after it was made again for three."""
     running.shift(0, False, 100)
     running.shift(1, True, 100)
@@ -296,9 +298,11 @@ def test_new_hours_and_a_new_week_make_the_past_be_forecast_again(running: Runni
     assert all(sum(k.values) == pytest.approx(0.75 * sum(old[k.a]), rel=0.02) for k in late)
     assert len(running.book.experience(running.book.now).past) == 1
     assert running.book.wanting(running.tracker.state) is None
-    running.w.tick(7 * 24 * HOUR + 60)
-    running.feed()
-    assert running.book.wanting(running.tracker.state) is not None
+    for day, wanted in ((6, False), (7, True), (14, False), (21, False)):
+        running.w.tick(day * 24 * HOUR + 60)
+        running.feed()
+        assert (running.book.wanting(running.tracker.state) is not None) == wanted, day
+        running.forecast()
 
 
 def test_shifts_that_are_no_more_give_way_to_those_of_the_new_plan(running: Running, tmp_path: Path) -> None:
