@@ -280,9 +280,7 @@ def test_a_clock_that_goes_back_gives_the_running_shift_up(running: Running) -> 
     assert (anew.a, anew.void) == (kept.a, "")
 
 
-def test_new_hours_and_the_first_weeks_end_make_the_past_anew(
-    running: Running, tmp_path: Path
-) -> None:
+def test_new_hours_and_the_first_weeks_end_make_the_past_anew(running: Running, tmp_path: Path) -> None:
     """The plant file of other hours: an old forecast of four hours counts only after it was made again for three."""
     running.shift(0, False, 100)
     running.shift(1, True, 100)
