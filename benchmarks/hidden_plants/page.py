@@ -52,6 +52,10 @@ TAIL = """
 - Without the correction by booked outputs the twin is better on fewer plants than the target asks for: a week of
   listening to half of the stations does not tell how fast the other half is.
 - Few shifts a plant: what is said of one plant is not certain.
+- *Corrected by its own counts*: nobody books anything, and what the twin itself has counted takes the place of the
+  booked output, as it does in the running twin by default. On most plants both agree to less than a part a shift; where
+  the last station sends parts back and its counter knows only that an operation ended (*rework*), the count is up to
+  some twenty parts a shift too high: book the output there, or count good parts.
 - The correction by booked outputs does much of the work where the bottleneck has no controller; the column *alone*
   says how much.
 - Plants are stationary but for their weeks: no drift, no new product. What the twin gains there over a mean of the past
