@@ -28,6 +28,7 @@ from hardware.virtual_plant import Options
 from sim import engine
 from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
+from sim.traits import end_products
 from twin.estimate import ensemble, to_tick
 from twin.fidelity import uniform, wilson
 from twin.forecast import measure as series_of
@@ -54,7 +55,8 @@ def record(name: str, folder: Path, epochs: int) -> tuple[Plant, Truth]:
 
 def of_truth(plant: Plant, line: dict[str, Any]) -> dict[str, float]:
     """The series of a line of truth; counts since the beginning of time."""
-    found = {"wip": float(sum(line["wip"].values())), "output": float(line["done"])}
+    leave = [plant.products[i].id for i in end_products(plant)]  # components that others are made of are no output
+    found = {"wip": float(sum(line["wip"].values())), "output": float(sum(line["finished"].get(p, 0) for p in leave))}
     found |= {f"at/{name}": float(n) for name, n in line["wip"].items()}
     return found | {f"stock/{s.id}": float(line["stock"][s.id]) for s in plant.stocks if s.id in line["stock"]}
 

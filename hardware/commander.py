@@ -234,13 +234,28 @@ class Commander:
                     why = Refused("gateway_restarted", f"the plant shows {found}, expected {value}")
                     self._refuse(root, ident, why)
 
-    def heard_setpoint(self, control: str, value: int) -> None:
-        """The plant tells a setpoint. One that is not ours was set at the machine and ends the lease."""
-        if self._writing.get(control) == value:
-            return
+    def leased_otherwise(self, control: str, value: int) -> bool:
+        """The plant tells a setpoint: is it another than what is leased (or being written)?"""
         lease = self._lease(control)
-        if lease is not None and lease.value != value:
-            self._end(lease, value, f"changed_at_machine: the plant shows {value}, leased was {lease.value}")
+        return lease is not None and value not in (lease.value, self._writing.get(control))
+
+    async def heard_setpoint(self, control: str, value: int) -> None:
+        """A setpoint that is not ours was set at the machine and ends the lease: as soon as a look says the same.
+
+        What was told may be older than our own write (two changes within one publishing interval come one after the
+        other): a lease ended for that would be held by the PLC for ever and given back by nobody.
+        """
+        tag = f"set/{control}"
+        async with self._lock:
+            lease = self._lease(control)
+            if lease is None or value == lease.value:
+                return
+            try:
+                value = int((await self._plant.read(tag)).get(tag, value))
+            except FieldbusError:
+                pass  # then what was told is the newest we know
+            if value != lease.value:
+                self._end(lease, value, f"changed_at_machine: the plant shows {value}, leased was {lease.value}")
 
     def note_change(self, control: str, t: int) -> None:
         """A setpoint changed at plant ms `t`: the time between two changes counts from here."""

@@ -213,7 +213,8 @@ class Gateway:
             if everything or self.readout.worth(name, before, (value, quality)):
                 uplink.value(t, name, value, quality)
             if name.startswith("set/"):
-                self.commander.heard_setpoint(name[4:], int(value))
+                if self.commander.leased_otherwise(name[4:], int(value)):
+                    self._later(self.commander.heard_setpoint(name[4:], int(value)))
                 if before is not None and before[0] != value:
                     self.commander.note_change(name[4:], t)
         if everything:

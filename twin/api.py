@@ -143,7 +143,7 @@ def _writing(app: FastAPI, engine: Engine, courier: Courier) -> None:
         body = await _body(request)
 
         def work() -> dict[str, Any]:
-            with engine.lock:
+            with engine.whole():
                 return engine.book.propose(body, engine.present(with_hash=True), ADVISE)
 
         return _json(await run_in_threadpool(work))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from twin.refits import Refits
 from twin.scores import Scores
 from twin.shiftbook import ShiftBook
 from twin.shiftplan import proposed
-from twin.tracker import Tracker, write_snapshot
+from twin.tracker import LOOK_S, Tracker, write_snapshot
 from twin.watch import Watch, places, told
 
 STALE_S = 3.0
@@ -42,6 +43,8 @@ HOURS_EVERY_MS = 1_800_000
 """Plant ms between two comparisons of the calendar with the hours that are worked."""
 SHIFTS_AT_ONCE = 2
 """Forecasts of shifts made (or made again) at one look ahead."""
+IN_PIECES_S = 5.0
+"""For so long (wall) a look that must see everything lets the present go on between the pieces of a rewind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,22 @@ class Engine:
 
     # the present -----------------------------------------------------------------------------
 
+    @contextmanager
+    def whole(self) -> Iterator[TwinState]:
+        """The lock, held as long as the block runs, and the state with everything late in its place.
+
+        The rewind before it goes in pieces between which the lock is free: frames and new rows do not wait for it.
+        """
+        end = time.monotonic() + IN_PIECES_S
+        while time.monotonic() < end:
+            with self.lock:
+                if self.tracker.catch_up(LOOK_S):
+                    yield self.tracker.state
+                    return
+            time.sleep(0.001)  # a lock that is taken again at once would go to nobody else
+        with self.lock:
+            yield self.tracker.state
+
     def age_s(self) -> float:
         """Wall seconds since the newest row was received by ingest, and no less than we have waited for one since.
 
@@ -218,8 +237,7 @@ class Engine:
 
     def certificate(self) -> dict[str, Any]:
         """The fidelity certificate at the present state (`twin.fidelity`)."""
-        with self.lock:
-            state = self.tracker.state
+        with self.whole() as state:
             names = [s.id for s in self.plant.stations], [k.id for k in self.plant.stocks]
             return self.watch.certify(state, places(*names, state))
 
@@ -227,8 +245,7 @@ class Engine:
         """`{notices: [...], charts: n, hours: [...], open: {...}}`: every notice of drift so far, the newest first, and
         the hours that are lived differently from the calendar (`twin.shiftplan.proposed`).
         """
-        with self.lock:
-            state = self.tracker.state
+        with self.whole() as state:
             charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
             slot = state.learned.t // HOURS_EVERY_MS
             if slot != self._hours[0]:
@@ -237,23 +254,22 @@ class Engine:
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
-        with self.lock:
-            if not self.watch.close(notice, why, self.tracker.state.learned.drift.notices):
+        with self.whole() as state:
+            if not self.watch.close(notice, why, state.learned.drift.notices):
                 return False
             body = {"id": notice, "closed": why}
-            self.log.append(Entry(self.tracker.state.t, "drift", actor, body, journal=self.tracker.pos))
+            self.log.append(Entry(state.t, "drift", actor, body, journal=self.tracker.pos))
             return True
 
     def state_view(self) -> dict[str, Any]:
-        with self.lock:
-            state = self.tracker.state
+        with self.whole() as state:
             view = views.state_view(self.tracker.topology, state, stale=self.stale())
             return view | {"pos": self.tracker.pos, "hash": state_hash(self.compiled, state) if state.t else ""}
 
     def copy_state(self) -> tuple[TwinState, int]:
         """A copy of the state and its journal position, for work outside the lock."""
-        with self.lock:
-            data, pos = msgspec.msgpack.encode(self.tracker.state), self.tracker.pos
+        with self.whole() as state:
+            data, pos = msgspec.msgpack.encode(state), self.tracker.pos
         return msgspec.msgpack.decode(data, type=TwinState), pos
 
     def snapshot(self, n: int, seed: int) -> bytes:
@@ -348,11 +364,11 @@ class Engine:
 
     def decide(self, request: dict[str, Any], actor: str) -> dict[str, Any]:
         """An operator's decision (raises Refused). The evidence of an acceptance is stored first."""
-        with self.lock:
+        with self.whole() as state:
             now = self.present(with_hash=True)
             extra = None
             if request.get("decision") == "accept" and now.t:
-                extra = effect.keep(self.compiled, self.tracker.state, self.log, HASH_SEED + HASH_ROWS)
+                extra = effect.keep(self.compiled, state, self.log, HASH_SEED + HASH_ROWS)
             return self.book.decide(request, now, actor, extra)
 
     def progress(self) -> None:
@@ -375,8 +391,8 @@ class Engine:
                 self.book.outcome(rec, found, now)
 
     def replay_hash(self) -> str:
-        with self.lock:
-            return state_hash(self.compiled, self.tracker.state)
+        with self.whole() as state:
+            return state_hash(self.compiled, state)
 
 
 def replay(journal: Path, plant: Plant, upto: int | None = None) -> tuple[Tracker, str]:

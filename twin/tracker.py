@@ -165,6 +165,12 @@ class Tracker:
                 return
         self._head, self._redone, self._dirty = self._redone, None, False
 
+    def catch_up(self, seconds: float) -> bool:
+        """Give so long (wall) to what came late; is everything in its place?"""
+        if self._dirty:
+            self._rewind(time.monotonic() + seconds)
+        return not self._dirty
+
     @property
     def behind(self) -> bool:
         """Have late readings come that are not in their place yet?"""
@@ -179,7 +185,7 @@ class Tracker:
             now = time.monotonic()
             quiet = now - self._late >= QUIET_S or now - self._late_since >= MOST_BEHIND_S
             if quiet or self._near is not None:
-                self._rewind(now + LOOK_S)
+                self.catch_up(LOOK_S)
         self._head.learned = self._learner.learned
         return self._head
 

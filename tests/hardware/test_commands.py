@@ -321,11 +321,36 @@ def test_renewal_keeps_the_value_before_the_first_lease_and_is_no_change(bench: 
 def test_a_change_at_the_machine_ends_the_lease_and_is_left_alone(bench: Bench) -> None:
     bench.send(bench.cmd())
     bench.bus.values["set/cap"] = 4
-    bench.commander.heard_setpoint("cap", 4)
+    assert bench.commander.leased_otherwise("cap", 4)
+    asyncio.run(bench.commander.heard_setpoint("cap", 4))
     assert bench.acks()[-1]["reason"].startswith("changed_at_machine")
     bench.tick(4000)
     asyncio.run(bench.commander.end_leases())
     assert bench.bus.values["set/cap"] == 4
+
+
+def test_news_older_than_our_own_write_ends_no_lease(bench: Bench) -> None:
+    """Two changes within one publishing interval are told one after the other, when the second is in force."""
+    bench.send(bench.cmd(value=8))
+    assert not bench.commander.leased_otherwise("cap", 8)
+    assert bench.commander.leased_otherwise("cap", 6)
+    asyncio.run(bench.commander.heard_setpoint("cap", 6))
+    assert [lease.value for lease in bench.commander.leases()] == [8]
+    bench.tick(3600)
+    asyncio.run(bench.commander.end_leases())
+    assert bench.bus.values["set/cap"] == 6  # it is given back in its time
+
+
+def test_a_plant_that_cannot_be_looked_at_is_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.send(bench.cmd(value=8))
+
+    async def away(*_: str) -> dict[str, Any]:
+        raise FieldbusError("away")
+
+    monkeypatch.setattr(bench.bus, "read", away)
+    asyncio.run(bench.commander.heard_setpoint("cap", 4))
+    assert bench.commander.leases() == []
+    assert bench.acks()[-1]["read_back"] == 4
 
 
 def test_a_limit_delays_the_return_until_it_allows_it(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from twin.courier import Courier
 from twin.engine import Engine, Settings, replay
 from twin.forecast import Options
 from twin.log import verify as verify_log
+from twin.observe import apply_observation
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +314,30 @@ def test_the_process_survives_kill_9_and_stops_cleanly(rig: Rig, plant: Plant) -
         assert state["hash"] == replay(rig.data / "journal.db", plant)[1]
     assert not run.exists()
     rig.engine = rig.start(plant)
+
+
+def test_frames_go_on_while_a_look_waits_for_what_came_late(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog is put in its place in pieces: the lock is free between them, and the look sees all of it."""
+    rig.go(280)
+    rig.w.data(10, fa__on_hand=9)
+    rig.flush()
+    rig.engine.poll()
+    assert rig.engine.tracker.behind
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.004)
+        apply_observation(*given)
+
+    monkeypatch.setattr("twin.tracker.apply_observation", slowly)
+    seen: list[dict[str, Any]] = []
+    look = threading.Thread(target=lambda: seen.append(rig.engine.state_view()))
+    look.start()
+    frames = 0
+    while look.is_alive():
+        rig.engine.make_frame()
+        frames += 1
+        time.sleep(0.01)
+    assert frames >= 3  # it takes over a second: held all that time, the lock would have let one or two through
+    found = {(v["thing"], v["property"]): v["value"] for v in seen[0]["values"]}
+    assert found["fa", "on_hand"] == 9
+    assert not rig.engine.tracker.behind
