@@ -94,7 +94,7 @@ def _reading(app: FastAPI, engine: Engine) -> None:
     @app.get("/scores")
     def scores(name: str = "", last: int = 60) -> Response:
         with engine.lock:
-            found = engine.scores.summary()
+            found = engine.scores.summary() | {"shifts": engine.shifts.summary()}
             if name:
                 found["rows"] = engine.scores.newest(name.split(","), min(max(last, 1), MOST_ROWS))
             return _json(found)

@@ -25,7 +25,7 @@ def calibrate(
     from twin.learned import Learned
     from twin.limits import TwinLimitError
     from twin.patch import PatchError, patch
-    from twin.shiftplan import differences, opening_hours
+    from twin.shiftplan import proposed
 
     file = journal or (data / "journal.db" if data is not None else None)
     if file is None or not file.is_file():
@@ -38,7 +38,7 @@ def calibrate(
         _stop(f"calibrate: {error}" if not isinstance(error, PlantError) else str(error), 2)
     learned: Learned = tracker.learned
     rows = table(found, learned, tracker.state.refits)
-    hours = differences(found, learned.active)
+    hours = proposed(found, learned.active)
     unplaced: list[str] = []
     if out is not None:
         try:
@@ -54,15 +54,14 @@ def calibrate(
         from twin.posterior_file import as_body
 
         body = {"plant": found.id, "until": learned.t, "lost": learned.lost, "rows": [r.as_dict() for r in rows]}
-        body |= {"unplaced": unplaced, "hours": [one.text for one in hours]}
+        body |= {"unplaced": unplaced, "hours": hours["hours"]}
         typer.echo(json.dumps(body | {"posterior": as_body(compile_plant(found), tracker.state)}))
         return
     typer.echo(text(found.id, rows, learned))
-    for one in hours:
-        typer.echo(f"hours: {one.text}")
-    if hours:
-        for calendar in found.calendars:
-            typer.echo(f"proposed: open of {calendar.id}: {opening_hours(found, calendar.id, hours)} (breaks included)")
+    for one in hours["hours"]:
+        typer.echo(f"hours: {one}")
+    for calendar, text_ in hours["open"].items():
+        typer.echo(f"proposed: open of {calendar}: {text_} (breaks included)")
     for name in unplaced:
         typer.echo(f"{name}: has no place of its own in the plant file; write it by hand")
 

@@ -33,6 +33,8 @@ from twin.model import TwinState
 from twin.posterior_file import NAME, write_posterior
 from twin.refits import Refits
 from twin.scores import Scores
+from twin.shiftbook import ShiftBook
+from twin.shiftplan import proposed
 from twin.tracker import LOOK_S, Tracker, write_snapshot
 from twin.watch import Watch, folded, places, told
 
@@ -40,6 +42,10 @@ STALE_S = 3.0
 """Wall seconds without a row after which the twin says that it is stale."""
 SNAPSHOT_EVERY_S = 10.0
 BATCH = 2000
+HOURS_EVERY_MS = 1_800_000
+"""Plant ms between two comparisons of the calendar with the hours that are worked."""
+SHIFTS_AT_ONCE = 2
+"""Forecasts of shifts made (or made again) at one look ahead."""
 IN_PIECES_S = 5.0
 """For so long (wall) a look that must see everything lets the present go on between the pieces of a rewind."""
 
@@ -69,6 +75,7 @@ class Engine:
         self.book = Book.replay(self.plant, self.log)
         self.refits = Refits.replay(self.log)
         self.watch = self._rebuild_record()
+        self.shifts = ShiftBook.replay(self.compiled, self.log, self.tracker.now)
         self.forecast: dict[str, Any] = {}
         self.fc_v = 0
         self.frame: dict[str, Any] = {}
@@ -77,6 +84,7 @@ class Engine:
         self.ingest: list[str] = []  # what ingest has to do without, as the courier has last seen it
         self.rows = 0
         self._seq, self._posterior = 0, ("", "")
+        self._hours: tuple[int, dict[str, Any]] = (-1, {"hours": [], "open": {}})
         self._reader: JournalReader | None = None
         self._recv, self._heard = 0, 0.0
         self._saved = time.monotonic()
@@ -115,6 +123,7 @@ class Engine:
                 return total
             with self.lock:
                 for row in rows:
+                    self.shifts.before(self.tracker, row)
                     self.tracker.apply(row)
                     self._recv = max(self._recv, row.recv)
             total += len(rows)
@@ -248,14 +257,19 @@ class Engine:
             return self.watch.certify(state, places(*names, state))
 
     def drift_view(self) -> dict[str, Any]:
-        """`{notices, charts, machines}`: every notice so far, the newest first, how many charts there are, and how each
-        machine is that tells signals.
+        """`{notices, charts, machines, hours, open}`: every notice so far, the newest first, how many charts there are, how
+        each machine is that tells signals, and the hours that are lived differently from the calendar
+        (`twin.shiftplan.proposed`).
         """
         with self.whole() as state:
             charts = len(self.watch.drift.charts) + len(state.learned.drift.charts)
             notices = self.watch.notices(state)
             charts += len(self.tracker.machines.tags)
-            return {"notices": notices, "charts": charts, "machines": rows(self.tracker.machines, state.t, notices)}
+            slot = state.learned.t // HOURS_EVERY_MS
+            if slot != self._hours[0]:
+                self._hours = slot, proposed(self.plant, state.learned.active)
+            machines = rows(self.tracker.machines, state.t, notices)
+            return {"notices": notices, "charts": charts, "machines": machines, **self._hours[1]}
 
     def settle_notice(self, notice: str, why: str, actor: str) -> bool:
         """A person has dealt with a notice of drift; False: there is no such open one."""
@@ -308,6 +322,7 @@ class Engine:
         state, pos = self.copy_state()
         if state.t == 0 or state.t == self.forecast.get("t"):
             return
+        self.look_at_shifts(state, pos)
         base = self.settings.forecast
         options = Options(base.replicas, base.horizon_s, base.seed + state.t // 1000 % 1_000_000)
         made = forecast(self.compiled, state, options)
@@ -326,7 +341,7 @@ class Engine:
             self.log.buffer(entry)
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
-            self.forecast = {"v": self.fc_v, **shown}
+            self.forecast = {"v": self.fc_v, **shown, "shift": self.shifts.view(state)}
         self._keep_posterior(state, made["posterior"])
         self.look_at_parameters(state, pos)
 
@@ -340,6 +355,17 @@ class Engine:
             self._posterior = key
         except OSError as error:  # the twin itself does not need it
             self.note_error("posterior", error)
+
+    def look_at_shifts(self, state: TwinState, pos: int) -> None:
+        """Forecast the shift that has begun, and again those that are over when the model is another now."""
+        for _ in range(SHIFTS_AT_ONCE):
+            with self.lock:
+                kept = self.shifts.wanting(state)
+            if kept is None:
+                return
+            values = self.shifts.make(kept, state)
+            with self.lock:
+                self.shifts.take(kept, values, state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
         """Propose refits where the readings contradict the plant file."""

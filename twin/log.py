@@ -23,7 +23,7 @@ GENESIS = "sha256:" + "0" * 64
 TYPES = frozenset(
     (
         "start state forecast score recommendation decision command outcome advice pause contradiction manual drift "
-        "refit"
+        "refit shift"
     ).split()
 )
 _FIELDS = frozenset("seq t wall mono site type actor journal state posterior seeds body prev".split())

@@ -288,8 +288,8 @@ def _manual(f: Floor, obs: Obs) -> None:
     elif what == "refit":
         made = Refit(value=obs.value, sd=sd, t=f.t, role=role, text=str(obs.body.get("text", "")))
         byhand.refit(f.state, thing, made)
-    else:
-        count(f.state, "manual_unknown")
+    elif what != "output" or (thing not in f.topology.product and thing != f.topology.plant.line):
+        count(f.state, "manual_unknown")  # an output that is booked is kept, and taken by `twin/shiftbook.py`
 
 
 def _command(f: Floor, obs: Obs) -> None:

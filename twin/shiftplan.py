@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import median
+from typing import Any
 
 from sim.calendars import zone
 from sim.plant import Plant
@@ -155,8 +157,17 @@ def _runs(flags: list[bool], least: int) -> list[tuple[int, int]]:
     return found
 
 
+def proposed(plant: Plant, active: Mapping[int, int]) -> dict[str, Any]:
+    """`{hours: [text of each difference], open: {calendar: opening hours that fit, breaks included}}` as plain data."""
+    found = differences(plant, active)
+    calendars = plant.calendars if found else ()
+    return {"hours": [one.text for one in found], "open": {c.id: opening_hours(plant, c.id, found) for c in calendars}}
+
+
 def opening_hours(plant: Plant, calendar: str, found: list[Difference]) -> str:
-    """`open:` of a calendar that fits what was seen, breaks included; "" where it would never be open."""
+    """`open:` of a calendar that fits what was seen, breaks included, shifts apart where the calendar has them apart;
+    "" where it would never be open.
+    """
     hours, local = Hours(plant), zone(plant.timezone)
     monday = datetime(2026, 1, 5, tzinfo=local)
     t0 = round(monday.timestamp() * 1000)
@@ -166,11 +177,30 @@ def opening_hours(plant: Plant, calendar: str, found: list[Difference]) -> str:
             span = range(day * DAY_SLOTS + one.first, day * DAY_SLOTS + one.last)
             for k in span:
                 week[k] = one.what == "works"
-    parts = []
-    for day in range(7):
-        for first, last in _runs(week[day * DAY_SLOTS : (day + 1) * DAY_SLOTS], 1):
-            parts.append(f"{DAYS[day]} {_clock(first)}-{_clock(last)}")
-    return ", ".join(parts)
+    pieces = _windows(week, _changes(plant, calendar))
+    return ", ".join(f"{DAYS[first // DAY_SLOTS]} {_clock(first)}-{_clock(last)}" for first, last in pieces)
+
+
+def _changes(plant: Plant, calendar: str) -> set[int]:
+    """Slots of the week at which one shift of a calendar as written ends and the next begins."""
+    windows = next(c.open for c in plant.calendars if c.id == calendar)
+    begins = {(day * 1440 + begin) % 10_080 for day, begin, _ in windows}
+    return {t // 5 for t in begins & {(day * 1440 + end) % 10_080 for day, _, end in windows}}
+
+
+def _windows(week: list[bool], changes: set[int]) -> list[tuple[int, int]]:
+    """Open stretches of a week (the end may lie beyond it), apart at the changes of shift and never over a day long."""
+    found: list[tuple[int, int]] = []
+    for first, last in _runs(week, 1):
+        edges = [first, *(k for k in sorted(changes) if first < k < last), last]
+        found += list(pairwise(edges))
+    if len(found) > 1 and found[0][0] == 0 and found[-1][1] == WEEK_SLOTS and 0 not in changes:
+        found = [*found[1:-1], (found[-1][0], WEEK_SLOTS + found[0][1])]
+    short: list[tuple[int, int]] = []
+    for first, last in found:
+        midnights = range(first - first % DAY_SLOTS + DAY_SLOTS, last, DAY_SLOTS) if last - first > DAY_SLOTS else ()
+        short += list(pairwise([first, *midnights, last]))
+    return [(a % WEEK_SLOTS, b) for a, b in short]
 
 
 def _clock(slot: int) -> str:

@@ -1,14 +1,15 @@
 """One plant from its tag list to its forecasts: a week of listening, then fifteen shifts forecast at their beginning.
 
 Everybody knows the booked output of the shifts that are over (the truth): the rivals take it as it is, the twin uses it
-to put its own forecasts right (`twin/experience.py`). The twin's own forecast stands beside the corrected one. At the
-end of the week the engineer approves the hours of work that the twin proposes; nothing else is touched by hand.
+to put its own forecasts right. How is the running twin's own code (`twin/shiftcast.py`); what it does by itself live
+(`twin/shiftbook.py`: the state kept at the change of shift, forecasts made again after a week and with new hours) is
+done here at the given moments. The twin's own forecast stands beside the corrected one. At the end of the week the
+engineer approves the hours of work that the twin proposes; nothing else is touched by hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -25,14 +26,12 @@ from benchmarks.hidden_plants.rivals import SPREAD
 from benchmarks.hidden_plants.spec import DAY, WEEK, Plant, draw, official_shifts
 from ingest.mapping import load as load_mapping
 from ingest.wire import Row
-from sim import engine
 from sim.compile import Compiled, compile_plant
 from sim.plantfile import load
-from sim.traits import end_products
-from twin.estimate import ensemble, to_tick
-from twin.model import TwinState
-from twin.scores import RANKED
+from twin.shiftbook import SETTLED_MS
+from twin.shiftcast import again, good_by, pack, replicas
 from twin.shiftplan import Difference, differences, opening_hours
+from twin.shifts import Shift as Window
 from twin.tracker import Tracker
 
 SHIFTS = 15
@@ -51,7 +50,7 @@ class Shift:
 @dataclass
 class Story:
     """Everything that came of one plant. `rows` one for each shift that was forecast, `past` one for each of the
-    time of listening, forecast at its end.
+    time of listening, forecast at its end; `out` of both is the truth, `counted` what the twin itself has counted.
     """
 
     plant: Plant
@@ -108,25 +107,19 @@ class Twin:
         self.compiled: Compiled = compile_plant(load(str(file)))
         self.tracker = Tracker(self.compiled.plant)
 
-    def shift(self, shift: Shift, state: TwinState | None = None) -> list[float]:
-        """Replicas of the good parts of a shift from the live state (or one that is kept), sorted."""
-        state = self.tracker.state if state is None else state
-        rows = ensemble(self.compiled, state, round(shift.a) % 1_000_003, RANKED)
-        done = self.compiled.layout.view(rows, "finished")
-        products = end_products(self.compiled.plant)
-        begin = max(ms(shift.a), state.t)  # a gateway whose clock runs ahead has told of what comes
-        engine.run(rows, self.compiled, to_tick(self.compiled, begin))
-        before = done[:, products].sum(axis=1)
-        engine.run(rows, self.compiled, to_tick(self.compiled, ms(shift.b)))
-        return sorted(float(v) for v in done[:, products].sum(axis=1) - before)
+    def shift(self, shift: Shift, kept: bytes | None = None) -> list[float]:
+        """Replicas of the good parts of a shift from the live state (or one that is kept), as the running twin has them
+        (a gateway whose clock runs ahead has told of what comes).
+        """
+        state, seed = self.tracker.state, round(shift.a) % 1_000_003
+        window = Window(shift.kind, ms(shift.a), ms(shift.b))
+        if kept is not None:
+            return again(self.compiled, kept, window, state.learned, state.refits, seed)
+        return replicas(self.compiled, state, window.a, window.b, seed)
 
-    def look_back(self, kept: Sequence[tuple[Shift, TwinState]]) -> list[dict[str, Any]]:
+    def look_back(self, kept: Sequence[tuple[Shift, bytes]]) -> list[dict[str, Any]]:
         """Forecast the shifts that are over from the states kept at their beginning, with what is known now."""
-        found = []
-        for shift, state in kept:
-            state.learned = self.tracker.learned
-            found.append({"kind": shift.kind, "values": self.shift(shift, state), "out": shift.out})
-        return found
+        return [{"kind": s.kind, "a": s.a, "b": s.b, "values": self.shift(s, state), "out": s.out} for s, state in kept]
 
     def approve(self, found: list[Difference]) -> None:
         """The hours of work that were proposed, in a plant file of its own; forecasts use it from now on."""
@@ -142,14 +135,16 @@ class Twin:
 
 
 def _listen(story: Story, twin: Twin, rows: Iterator[Row], worked: Sequence[Shift], listen: float) -> None:
+    counts: dict[float, int | None] = {}
+    changes = sorted({t for s in worked if s.a >= 0 for t in (s.a, s.b)})
     ahead = [s for s in worked if s.a >= DAY]  # the first day everything is new
     before = [s for s in worked if 0 <= s.a < DAY]  # the line began empty before that
-    kept: list[tuple[Shift, TwinState]] = []
+    kept: list[tuple[Shift, bytes]] = []
     for row in rows:
         while ahead and row.recv >= ms(ahead[0].a):
             shift = ahead.pop(0)
             if shift.a < listen:
-                kept.append((shift, deepcopy(twin.tracker.state)))
+                kept.append((shift, pack(twin.tracker.state)))
             else:
                 if kept:
                     story.found = differences(twin.compiled.plant, twin.tracker.learned.active)
@@ -159,6 +154,12 @@ def _listen(story: Story, twin: Twin, rows: Iterator[Row], worked: Sequence[Shif
                 story.rows.append(_forecast(twin, shift, before))
             before.append(shift)
         twin.tracker.apply(row)
+        while changes and row.recv >= ms(changes[0]) + SETTLED_MS:
+            counts[changes[0]] = good_by(twin.tracker.state, ms(changes[0]))
+            changes.pop(0)
+    for told in story.past + story.rows:
+        began, end = (counts.get(told[side]) for side in ("a", "b"))
+        told["counted"] = None if began is None or end is None else end - began
 
 
 def _forecast(twin: Twin, shift: Shift, before: Sequence[Shift]) -> dict[str, Any]:
@@ -168,6 +169,8 @@ def _forecast(twin: Twin, shift: Shift, before: Sequence[Shift]) -> dict[str, An
     week = [s.out for s in over if s.a == shift.a - WEEK]
     return {
         "kind": shift.kind,
+        "a": shift.a,
+        "b": shift.b,
         "t": MONDAY_MS + round(shift.a * 1000),
         "out": shift.out,
         "values": twin.shift(shift),

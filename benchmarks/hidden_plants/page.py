@@ -32,7 +32,9 @@ hours of work that the twin proposes (`plantwin calibrate`, lines `hours:`); not
 state with the calibrated parameters, against what the hidden plant really made. Everybody knows the booked output
 of the shifts that are over: the rivals take it as it is, the twin corrects its own forecasts with it
 (`twin/experience.py`; the forecasts of the week of listening are made again, at its end, from the states kept then,
-with what is known now). *Alone* is the twin without that correction. The naive forecasts are single numbers, whose
+with what is known now). Both are the running twin's own code (`twin/shiftcast.py`), which does the same by itself
+(`twin/shiftbook.py`); it takes what it has counted for the booked output where nobody books it.
+*Alone* is the twin without that correction. The naive forecasts are single numbers, whose
 CRPS is their absolute error: the last shift, the same shift a day before, the same shift a week before, the mean of
 the shifts so far. A sample has an advantage over a single number under CRPS, so the table also has the mean
 absolute error, and one more rival, the strictest: all shifts of the same kind so far as a sample (*{spread}*).
@@ -50,6 +52,10 @@ TAIL = """
 - Without the correction by booked outputs the twin is better on fewer plants than the target asks for: a week of
   listening to half of the stations does not tell how fast the other half is.
 - Few shifts a plant: what is said of one plant is not certain.
+- *Corrected by its own counts*: nobody books anything, and what the twin itself has counted takes the place of the
+  booked output, as it does in the running twin by default. On most plants both agree to less than a part a shift; where
+  the last station sends parts back and its counter knows only that an operation ended (*rework*), the count is up to
+  some twenty parts a shift too high: book the output there, or count good parts.
 - The correction by booked outputs does much of the work where the bottleneck has no controller; the column *alone*
   says how much.
 - Plants are stationary but for their weeks: no drift, no new product. What the twin gains there over a mean of the past

@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from twin.experience import Experience
-from twin.scores import HIGH, LOW, crps
+from twin.scores import crps
+from twin.shiftcast import said
 
 RIVALS = ("last shift", "same shift a day before", "same shift a week before", "mean so far")
 """The naive forecasts, single numbers."""
@@ -31,16 +32,26 @@ def better(result: dict[str, Any], rival: str, who: str = "twin") -> bool:
 
 def score(raw: dict[str, Any]) -> dict[str, Any]:
     """The figures of a plant. A shift is corrected by those that were over when it began: the forecasts of the time of
-    listening and those since then. CRPS of a single number is its absolute error.
+    listening and those since then; *counted* is the twin corrected by what it has counted itself instead of by what was
+    booked. CRPS of a single number is its absolute error.
     """
-    experience = Experience()
-    for past in raw["past"]:
-        experience.add(past["kind"], past["values"], past["out"])
+    booked, counted = Experience(), Experience()
+
+    def learn(over: dict[str, Any]) -> None:
+        booked.add(over["kind"], over["values"], over["out"])
+        if over["counted"] is not None:
+            counted.add(over["kind"], over["values"], over["counted"])
+
     rows = []
+    for past in raw["past"]:
+        learn(past)
     for shift in raw["shifts"]:
-        rows.append(_row(experience, shift))
-        experience.add(shift["kind"], shift["values"], shift["out"])
-    means = {who: fmean(r[who] for r in rows) for who in ("twin", "alone", "mae", "alone_mae", *RIVALS, SPREAD)}
+        own = said(counted, shift["kind"], shift["values"])
+        rows.append(_row(booked, shift) | {"counted": crps(own.values, float(shift["out"]))})
+        learn(shift)
+    means = {
+        who: fmean(r[who] for r in rows) for who in ("twin", "counted", "alone", "mae", "alone_mae", *RIVALS, SPREAD)
+    }
     return {
         **{key: raw[key] for key in ("seed", "kind", "release", "stations", "dirt", "calendar", "went_wrong")},
         "n": len(rows),
@@ -54,20 +65,20 @@ def score(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(experience: Experience, shift: dict[str, Any]) -> dict[str, Any]:
-    right, out = sorted(experience.corrected(shift["kind"], shift["values"])), float(shift["out"])
+    told, out = said(experience, shift["kind"], shift["values"]), float(shift["out"])
     return {
         "kind": shift["kind"],
         "t": shift["t"],
         "out": shift["out"],
-        "mean": round(fmean(right), 2),
-        "lo": round(right[LOW], 2),
-        "hi": round(right[HIGH], 2),
-        "covered": bool(right[LOW] <= out <= right[HIGH]),
-        "twin": crps(right, out),
-        "alone": crps(shift["values"], out),
-        "alone_mean": fmean(shift["values"]),
-        "mae": abs(fmean(right) - out),
-        "alone_mae": abs(fmean(shift["values"]) - out),
+        "mean": round(told.mean, 2),
+        "lo": round(told.lo, 2),
+        "hi": round(told.hi, 2),
+        "covered": bool(told.lo <= out <= told.hi),
+        "twin": crps(told.values, out),
+        "alone": crps(told.alone_values, out),
+        "alone_mean": told.alone_mean,
+        "mae": abs(told.mean - out),
+        "alone_mae": abs(told.alone_mean - out),
         **{name: abs(shift[name] - out) for name in RIVALS},
         SPREAD: crps(shift[SPREAD], out),
     }

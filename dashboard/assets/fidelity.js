@@ -37,6 +37,7 @@ function certificate(c) {
   else nodes.push(tools.p("Ten forecasts of a series must have come due, without overlap, before anything is said of it. Until then believe bands with care."));
   const left = c.expires ? (c.expires - now) / 1000 : null;
   nodes.push(tools.p(c.expires ? `From ${tools.plural(c.n, "scored forecast")}; ${left > 0 ? `valid until ${kit.clock(c.expires)} (${kit.span(left)} of plant time)` : `expired ${kit.clock(c.expires)}`}.` : `From ${tools.plural(c.n || 0, "scored forecast")} so far.`));
+  nodes.push(...shift(page.data.forecast));
   const stations = ((kit.live.plant || {}).stations || []).map((s) => s.id);
   if (stations.length) {
     const list = kit.make("ul", {class: "chips", "aria-label": "Fidelity by station", "data-key": "stations"});
@@ -51,6 +52,22 @@ function certificate(c) {
   }
   nodes.push(kit.make("h3", {}, null, "Where it holds"), outside(c));
   tools.show("fidelity-now", nodes);
+}
+/* The shift that runs, as experience has it and as the model alone has it, and how the one before it went. */
+const minute = (t) => kit.clock(t).replace(/:\d\d$/, "");
+const band = (s) => `${kit.num(Math.round(s.mean))} good parts (${kit.num(Math.round(s.lo))} to ${kit.num(Math.round(s.hi))})`;
+function shift(fc) {
+  const s = (fc || {}).shift;
+  if (!s) return [];
+  const box = kit.make("p", {class: "shift", "data-key": "shift"}), last = s.last, more = [];
+  if (s.mean === null || s.mean === undefined) box.append(`${s.a ? "This shift" : "No shift runs"}: ${s.a ? `no forecast (${s.why})` : s.why}. ${s.next ? `The next begins ${minute(s.next)}.` : ""}`);
+  else {
+    kit.make("b", {}, box, `This shift: ${band(s)}`);
+    const rests = s.n ? `model alone ${kit.num(Math.round(s.alone.mean))}; from ${tools.plural(s.n, "shift")} that ended` : "the model alone: no shift has ended that could correct it";
+    box.append(`, ${rests}. ${kit.num(s.so_far)} so far, until ${minute(s.b)}${s.plan === "fixed" ? " (fixed shifts of 8 h: the plant file has no calendar)" : ""}.`);
+  }
+  if (last) more.push(tools.p(`The shift that ended ${minute(last.b)} made ${kit.num(last.out)} (${last.by}); forecast at its beginning: ${band(last)}, model alone ${kit.num(Math.round(last.alone.mean))}.`));
+  return [box, ...more];
 }
 function outside(c) {
   const names = c.outside || [];
@@ -181,6 +198,20 @@ function means(n) {
   const told = (v) => n.kind === "yield" ? `${kit.num(v)} parts` : kit.span(v / 1000);
   return `; mean ${told(n.before)} before, ${told(n.after)} since`;
 }
+/* Hours that are lived differently from the calendar; only a new plant file changes them. */
+function hours(d) {
+  if (!d.hours.length) return [];
+  const box = kit.make("article", {class: "notice", "data-key": "hours"});
+  kit.make("div", {class: "what"}, box, "Hours differ from the calendar");
+  const list = kit.make("ul", {class: "small"}, box);
+  d.hours.forEach((text) => kit.make("li", {}, list, `The plant ${text}.`));
+  for (const [calendar, open] of Object.entries(d.open || {})) {
+    const fold = kit.make("details", {class: "fold", "data-key": `hours ${calendar}`}, box);
+    kit.make("summary", {}, fold, `Opening hours of ${calendar} that fit`);
+    fold.append(tools.p(`open: "${open}" (breaks included). Write it into the plant file and restart the twin with it; forecasts of past shifts are then made again.`));
+  }
+  return [box];
+}
 function drift(d, refits) {
   const el = kit.byId("drift");
   if (!el) return;
@@ -193,6 +224,7 @@ function drift(d, refits) {
     nodes.push(notice(n, about, fresh));
   }
   for (const r of waiting.filter((x) => !open.some((n) => belongs(x, n)))) nodes.push(proposal(r));
+  if (d && d.hours) nodes.push(...hours(d));
   if (d && !open.length && !waiting.length) nodes.push(tools.p(d.charts ? `No drift: ${tools.plural(d.charts, "chart")} found no change in how the plant behaves, and no refit is proposed.` : "No chart has begun yet: each needs some forecasts that have come due, or twenty spans."));
   if (!Array.isArray(refits)) nodes.push(tools.p("Refits cannot be read from this twin now."));
   for (const r of standing(refits)) nodes.push(inForce(r));

@@ -48,7 +48,7 @@ function draw(given) {
   if (!page.view) view(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "trust");
   if (!kit.changed("health", Math.floor(performance.now() / EVERY_MS))) return;
   kit.once("health", async () => {
-    const names = ["state", "ledger", "fidelity", "drift", "refits", "cable", ...(page.view === "sources" ? ["log?limit=200"] : [])];
+    const names = ["state", "ledger", "fidelity", "drift", "refits", "cable", ...(page.view === "trust" ? ["forecast"] : []), ...(page.view === "sources" ? ["log?limit=200"] : [])];
     /* What this twin does not have is asked for rarely: an older twin knows no refits. */
     const due = names.filter((n) => performance.now() >= (page.missing[n] || 0));
     const found = await Promise.all(due.map((n) => kit.ask(`/api/${n}`)));
@@ -74,7 +74,7 @@ function summaries(d) {
   if (d.fidelity) {
     const open = ((d.drift || {}).notices || []).filter((n) => !n.closed).length, refits = (Array.isArray(d.refits) ? d.refits : []).filter((r) => r.status === "proposed").length;
     const light = {green: "as good as promised", amber: "doubtful", red: "not to be trusted", unknown: "not enough evidence yet"}[d.fidelity.light] || d.fidelity.light;
-    level("trust", [light, open && plural(open, "notice of drift", "notices of drift"), refits && plural(refits, "refit") + " to decide"].filter(Boolean).join(", "), d.fidelity.light === "red" || d.fidelity.light === "amber" || open > 0);
+    level("trust", [light, open && plural(open, "notice of drift", "notices of drift"), refits && plural(refits, "refit") + " to decide", ((d.drift || {}).hours || []).length > 0 && "hours differ from the calendar"].filter(Boolean).join(", "), d.fidelity.light === "red" || d.fidelity.light === "amber" || open > 0);
   } else level("trust", "cannot be read now", false);
   if (d.state) {
     const all = d.state.sensors || [], bad = all.filter((s) => kindOf(s) === "bad").length, unheard = all.filter((s) => !s.heard).length, c = (d.state.contradictions || []).length;

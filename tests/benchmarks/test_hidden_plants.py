@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 
 from benchmarks.hidden_plants import cli, engineer, rivals
-from benchmarks.hidden_plants.border import Border
+from benchmarks.hidden_plants.border import Border, ms
 from benchmarks.hidden_plants.field import Field, Wired, Wiring, wire
+from benchmarks.hidden_plants.listen import plan_of
 from benchmarks.hidden_plants.model import Floor
 from benchmarks.hidden_plants.page import write_page
 from benchmarks.hidden_plants.spec import DAY, WARM, Plant, draw, real_windows
 from ingest.mapping import load as load_mapping
+from sim.compile import compile_plant
 from sim.plantfile import load
 from twin.limits import beyond
+from twin.log import EvidenceLog
+from twin.shiftbook import ShiftBook
 from twin.tracker import Tracker
 
 
@@ -135,13 +139,15 @@ def test_the_fleet_has_every_kind_and_every_dirt() -> None:
 RAW = {
     "seed": 1, "kind": "serial", "release": "push", "stations": 4, "dirt": ["16-bit wraps"], "calendar": [],
     "went_wrong": ["1 parts believed in the line, 2 there"],
-    "past": [{"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110} for _ in range(6)],
+    "past": [
+        {"kind": "early", "values": [90.0 + k / 5 for k in range(99)], "out": 110, "counted": 100} for _ in range(6)
+    ],
 }  # fmt: skip
 
 
 def shift(out: int, naive: float) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(rivals.RIVALS, naive) | {rivals.SPREAD: [naive - 20, naive, naive + 20]}
-    return found | {"kind": "early", "t": 0, "out": out, "values": [90.0 + k / 5 for k in range(99)]}
+    return found | {"kind": "early", "t": 0, "out": out, "counted": 100, "values": [90.0 + k / 5 for k in range(99)]}
 
 
 def test_scores_and_shares(tmp_path: Path) -> None:
@@ -151,6 +157,7 @@ def test_scores_and_shares(tmp_path: Path) -> None:
     assert (won["crps"]["last shift"], lost["crps"]["last shift"]) == (20, 0)
     assert won["crps"]["twin"] < won["crps"]["alone"] < 20
     assert abs(won["bias"]) < 3 < abs(won["bias_alone"])
+    assert won["crps"]["counted"] > won["crps"]["twin"], "its own counts were 10 short, so it learned nothing from them"
     assert rivals.better(won, "best")
     assert not rivals.better(lost, "best")
     figures = cli.figures_of([won, lost])
@@ -173,3 +180,31 @@ def test_a_tiny_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.dumps(again) == json.dumps(result)
     with pytest.raises(TypeError):
         cli.one(11, tmp_path, 1.3, 1)
+
+
+def test_the_running_twins_own_book_keeps_up_with_a_hidden_plant(tmp_path: Path) -> None:
+    """Three days of dirty registers, nobody who books or approves anything: shifts are found in the plan, forecast at
+    their beginning, counted as they were to a part or two, and the model's error is put right.
+    """
+    plant, wiring = draw(13), wire(draw(13))
+    registers = Field(plant, wiring)
+    floor = Floor(plant, registers.tell)
+    worked = {ms(s.a): s for s in plan_of(plant, floor, 2 * DAY, 2)}
+    files = engineer.write(plant, wiring, tmp_path)
+    compiled = compile_plant(load(str(files[0])))
+    border = Border(compiled.plant, load_mapping(files[1], compiled.plant), wiring, 13)
+    tracker, log = Tracker(compiled.plant), EvidenceLog(tmp_path / "log.db", "hidden")
+    book, due = ShiftBook(compiled, log), -1
+    for row in border.rows(registers.stream(), 0.0, 3 * DAY):
+        book.before(tracker, row)
+        tracker.apply(row)
+        if book.due != due and (kept := book.wanting(tracker.state)) is not None:
+            book.take(kept, book.make(kept, tracker.state), tracker.state, tracker.pos)
+        due = book.due
+    over = [k for k in book.rows.values() if k.out is not None]
+    assert [(k.a, k.b) for k in over] == [(a, ms(s.b)) for a, s in worked.items() if s.a > 0]
+    assert all(abs((k.out or 0) - worked[k.a].out) <= 2 for k in over)
+    assert [book.said(k).n for k in over] == [0, 0, 0, 1, 2, 3]
+    last = [k.score for k in over[-2:]]
+    assert sum(s["crps"] for s in last) < sum(s["crps_alone"] for s in last)
+    log.close()

@@ -51,6 +51,14 @@ def score_rows(t: int) -> list[dict[str, Any]]:
     return rows
 
 
+def shift(t: int, **changes: Any) -> dict[str, Any]:
+    """The shift that runs, and the one before it."""
+    told = {"mean": 151.62, "lo": 140.1, "hi": 163.4, "alone": {"mean": 170.9, "lo": 160.0, "hi": 181.0}, "n": 9}
+    last = told | {"a": t - 36_000_000, "b": t - 7_200_000, "out": 149.0, "by": "counted", "kind": "22:00 weekday"}
+    made = {"plan": "shifts", "kind": "06:00 weekday", "a": t - 7_200_000, "b": t + 21_600_000, "made": t - 7_190_000}
+    return made | told | {"same": 3, "so_far": 38, "why": "", "next": t + 21_600_000, "last": last} | changes
+
+
 def refit(t: int, **changes: Any) -> dict[str, Any]:
     made = {
         "id": "c-1",
@@ -129,6 +137,9 @@ class Belief:
             "outside": [],
         }
         self.rows = score_rows(t)
+        self.shift: dict[str, Any] = shift(t)
+        self.hours: list[str] = []
+        self.open: dict[str, str] = {}
         self.notices: list[dict[str, Any]] = []
         self.refits: list[dict[str, Any]] = []
         self.machines: list[dict[str, Any]] = []
@@ -184,7 +195,11 @@ def routes(made: FastAPI, twin: Any) -> None:
 
     @made.get("/drift")
     async def drift() -> Any:
-        return {"notices": twin.belief.notices, "charts": 10, "machines": twin.belief.machines}
+        believed = twin.belief
+        return {
+            "notices": believed.notices, "charts": 10, "machines": believed.machines, "hours": believed.hours,
+            "open": believed.open,
+        }  # fmt: skip
 
     @made.post("/drift")
     async def settle(request: Request) -> Any:

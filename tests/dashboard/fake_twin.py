@@ -319,7 +319,8 @@ class FakeTwin:
                 "hi": [m + w for m, w in zip(mean, width, strict=True)],
             }
         events = [{"what": "grind goes down", "p": 0.31}, {"what": "wire runs out", "p": 0.07}]
-        return {"v": self.fc_v, "t": self.t, "horizon_s": 28800, "series": series, "events": events}
+        made = {"v": self.fc_v, "t": self.t, "horizon_s": 28800, "series": series, "events": events}
+        return made | {"shift": self.belief.shift}
 
 
 def app(twin: FakeTwin) -> FastAPI:

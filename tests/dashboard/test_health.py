@@ -73,6 +73,41 @@ def test_the_certificate_says_where_it_holds_and_colours_only_what_is_wrong(
         expect(tab.page.locator('#lines [data-key="waiting"]')).to_contain_text("1 not judged yet")
 
 
+def test_this_shift_stands_beside_what_the_model_alone_says(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "trust")
+        told, last = tab.page.locator('#fidelity-now [data-key="shift"]'), tab.page.locator("#fidelity-now")
+        expect(told).to_contain_text(
+            "This shift: 152 good parts (140 to 163), model alone 171; from 9 shifts that ended"
+        )
+        expect(told).to_contain_text("38 so far, until")
+        expect(last).to_contain_text("made 149 (counted); forecast at its beginning: 152 good parts (140 to 163)")
+        twin.belief.shift |= {"n": 0, "plan": "fixed", "last": None}
+        expect(told).to_contain_text("the model alone: no shift has ended that could correct it")
+        expect(told).to_contain_text("fixed shifts of 8 h: the plant file has no calendar")
+        expect(last).not_to_contain_text("forecast at its beginning")
+        twin.belief.shift |= {"mean": None, "why": "its beginning was not heard"}
+        expect(told).to_contain_text("This shift: no forecast (its beginning was not heard). The next begins")
+        twin.belief.shift = {"mean": None, "why": "closed", "next": None, "last": None, "plan": "shifts"}
+        expect(told).to_have_text("No shift runs: closed.")
+
+
+def test_hours_that_differ_from_the_calendar_stand_beside_the_refits(
+    browser: Browser, served: Page, twin: FakeTwin
+) -> None:
+    twin.belief.hours = ["stands Mon-Fri 10:30-10:55 although the calendar says open (5 of 5 days)"]
+    twin.belief.open = {"shifts": "Mon 06:00-10:00, Mon 10:55-14:00"}
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "trust")
+        box = tab.page.locator('#drift [data-key="hours"]')
+        expect(box).to_contain_text("The plant stands Mon-Fri 10:30-10:55 although the calendar says open")
+        box.locator("summary").click()
+        expect(box).to_contain_text('open: "Mon 06:00-10:00, Mon 10:55-14:00" (breaks included)')
+        expect(tab.page.locator("#sum-trust")).to_contain_text("hours differ from the calendar")
+        twin.belief.hours, twin.belief.open = [], {}
+        expect(box).to_have_count(0)
+
+
 def test_what_came_stands_against_its_band(browser: Browser, served: Page, twin: FakeTwin) -> None:
     with screen(browser) as tab, Beat(twin):
         open_view(tab, served, twin, "trust")
@@ -371,6 +406,8 @@ def test_every_view_fits_every_screen(browser: Browser, served: Page, twin: Fake
     twin.belief.drifted(twin.t)
     twin.belief.machines = [machine("heat", "changed", since=twin.t, moved=["heat/vibration"]), machine("wind")]
     twin.belief.unheard, twin.belief.failed = {"wind/out"}, {"heat/level": {"range": 7}}
+    twin.belief.hours = ["stands Mon-Fri 10:30-10:55 although the calendar says open (5 of 5 days)"]
+    twin.belief.open = {"shifts": ", ".join(f"{day} 06:00-10:00, {day} 10:55-14:00" for day in ("Mon", "Tue", "Wed"))}
     demo.cable.pull(60)
     demo.look(20, 930)
     shots = ROOT / "build" / "screens"
