@@ -19,9 +19,10 @@ from sim.plant import Plant
 from twin import hidden_kernel as kernel
 from twin.floor import Floor
 from twin.hidden_kernel import DELTA, HEAD, HELD, LEAST, LEVEL, LOGW, MOST, QUEUES, REACTED, SPARE, STATION, WILLING
-from twin.hidden_model import Floats, Stretch, new_members, settings, shortest, stretches, tables
+from twin.hidden_model import Floats, Stretch, events_of, new_members, settings, shortest, stretches, tables
+from twin.hidden_parts import follow
 from twin.hidden_state import Hidden, Seen
-from twin.model import BLOCKED, DOWN, IDLE, OFF, SETUP, STARVED, WORK, TwinState
+from twin.model import BLOCKED, DOWN, IDLE, OFF, SETUP, STARVED, WORK
 from twin.topology import Topology
 
 MEMBERS = 400
@@ -53,11 +54,6 @@ WRONG_LEVEL = 2.0
 """Log weight lost for each part by which a queue inside the stretch differs from its level sensor."""
 
 
-def events_of(state: TwinState) -> tuple[bool, ...]:
-    """Of which stations events are received."""
-    return tuple([station.events for station in state.stations])
-
-
 def observe(f: Floor) -> None:
     """Impose what this moment has shown; called once at the end of each moment."""
     found = stretches(f.topology, events_of(f.state))
@@ -75,20 +71,22 @@ def observe(f: Floor) -> None:
             if hidden is None:
                 continue
             kept[stretch.key] = hidden
-        update(f, stretch, hidden)
+        if update(f, stretch, hidden) or hidden.left < 0:
+            follow(f, stretch, hidden)
 
 
-def update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
-    """Impose what the ends of a stretch show at `f.t`, where that is news."""
+def update(f: Floor, stretch: Stretch, hidden: Hidden) -> bool:
+    """Impose what the ends of a stretch show at `f.t`, where that is news; whether the members have gone on."""
     seen = look(f, stretch, hidden)
     before = (hidden.entered, hidden.served, hidden.willing, hidden.least, hidden.most)
     news = before != (seen.entered, seen.served, seen.willing, seen.least, seen.most) or bool(seen.levels)
     if not news and f.state.t - hidden.t < LAG_MS:
-        return
+        return False
     run = Run(f.topology, stretch, hidden)
     run.go(f.state.t)
     if news:
         run.impose(seen)
+    return True
 
 
 def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
@@ -110,6 +108,8 @@ def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
         served, willing = _behind(f, stretch.next, hidden)
     elif stretch.stock >= 0:
         served = _received(f, stretch, hidden)
+    elif stretch.pulled:
+        served = _let_in(f, stretch, hidden)
     else:
         served = tally(f, hidden, plant.stations[stretch.stations[-1]].id, "out") or 0
     levels = []
@@ -180,6 +180,14 @@ def _received(f: Floor, stretch: Stretch, hidden: Hidden) -> int:
     came = max(net - hidden.net + asked - hidden.asked, 0)
     hidden.net, hidden.asked = net, asked
     return hidden.served + came
+
+
+def _let_in(f: Floor, stretch: Stretch, hidden: Hidden) -> int:
+    """How many have gone, since each of them has let one more in: all that came beyond the first `cap`."""
+    products = [f.topology.plant.products[p] for p in stretch.pulled]
+    came = sum(tally(f, hidden, product.id, "in") or 0 for product in products)
+    first = sum(product.release.cap or 0 for product in products) if hidden.empty else 0
+    return max(came - first, 0)
 
 
 def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
