@@ -47,6 +47,8 @@ FEW = 0.05
 """Share of effective members below which the last observations are taken in again."""
 MORE, MARK_EVERY = 8, 8
 """With how many times as many members then, and after how many observations a copy is kept for that (two are)."""
+MOST_PLACES, FEW_PARTS = 50, 4
+"""Of a queue with more places than these nobody knows how full it may be: at the beginning so many are taken for it."""
 WRONG_STATE = 3.0
 """Log weight lost, once, for each unit before the stretch that is blocked in a member and not seen to be, or the other
 way round."""
@@ -124,7 +126,13 @@ def _behind(f: Floor, s: int, hidden: Hidden) -> tuple[int, int]:
     """(starts so far, units that would take a part) of the station behind a stretch."""
     units = f.state.stations[s].units
     name = f.topology.plant.stations[s].id
-    starts, ends = tally(f, hidden, name, "in"), tally(f, hidden, name, "out") or 0
+    told, ends = f"@{name}/work_start", tally(f, hidden, name, "out") or 0
+    first = told in channels_of(f, name, "in") and told not in hidden.counts and not hidden.empty
+    starts = tally(f, hidden, name, "in")
+    if first and starts is not None and all(unit.measured for unit in units):
+        # until now starts were told by states, that of the part in work when all began among them: go on from there
+        starts = ends + sum(not part.done for unit in units for part in unit.parts)
+        hidden.counts[told] = (hidden.counts[told][0], starts)
     if starts is None and all(unit.measured for unit in units):
         rests = f.topology.rests[s]
         starts = ends + sum(unit.said in (WORK, SETUP) or (unit.said == DOWN and not rests) for unit in units)
@@ -210,12 +218,18 @@ def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
     if not hidden.empty:
         seen = look(f, stretch, hidden)
         hidden.entered, hidden.served, hidden.willing = seen.entered, seen.served, seen.willing
-        Run(f.topology, stretch, hidden).scatter()
+        Run(f.topology, stretch, hidden).scatter(_levels(f, stretch))
     elif stretch.stock >= 0:
         look(f, stretch, hidden)
     run = Run(f.topology, stretch, hidden)
     kernel.settle_all(run.mem, run.cfg)
     return hidden
+
+
+def _levels(f: Floor, stretch: Stretch) -> dict[int, int]:
+    """The queues of a stretch that have a level sensor, as it last said, by place."""
+    stations = [f.state.stations[s] for s in stretch.places]
+    return {k: max(x.level - x.bias, 0) for k, x in enumerate(stations) if x.level is not None}
 
 
 class Run:
@@ -376,13 +390,18 @@ class Run:
         self.mem[:, LOGW] = 0.0
         self.hidden.resampled += 1
 
-    def scatter(self) -> None:
-        """Nothing is known of what was there before the first row: members differ in it widely."""
+    def scatter(self, levels: dict[int, int]) -> None:
+        """Nothing is known of what was there before the first row but `levels` of queues (by place): members differ in
+        the rest as widely as there are places.
+        """
         cfg, mem, n = self.cfg, self.mem, self.hidden.n
         stations, units = int(cfg[kernel.STATIONS]), int(cfg[kernel.UNITS])
         rng = np.random.Generator(np.random.PCG64([int(self.rng[0]), 0]))
         for k in range(stations + (self.stretch.behind == STATION and not cfg[WILLING])):
-            mem[:, QUEUES + k] = rng.integers(0, int(min(cfg[HEAD + k], 4.0)) + 1, n)
+            most = cfg[HEAD + k] if cfg[HEAD + k] <= MOST_PLACES else FEW_PARTS
+            mem[:, QUEUES + k] = rng.integers(0, int(most) + 1, n)
+        for k, level in levels.items():
+            mem[:, QUEUES + k] = level
         for k in range(stations):
             for c in range(units):
                 u = QUEUES + stations + 1 + (k * units + c) * kernel.FIELDS
