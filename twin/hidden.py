@@ -47,6 +47,9 @@ FEW = 0.05
 """Share of effective members below which the last observations are taken in again."""
 MORE, MARK_EVERY = 8, 8
 """With how many times as many members then, and after how many observations a copy is kept for that (two are)."""
+DOUBTERS, DOUBT = 4, 3.0
+"""So many members go on with a part less whenever a copy is kept, where the beginning was guessed, and the log weight
+that each of them loses."""
 MOST_PLACES, FEW_PARTS = 50, 4
 """Of a queue with more places than these nobody knows how full it may be: at the beginning so many are taken for it."""
 WRONG_STATE = 3.0
@@ -316,6 +319,8 @@ class Run:
             bare = msgspec.structs.replace(hidden, marks=[], since_mark=[])
             hidden.marks = [*hidden.marks[-1:], msgspec.msgpack.encode(bare)]
             hidden.since_mark = [*hidden.since_mark[-1:], []]
+            if not hidden.empty:
+                self._doubt()
 
     def look_again(self) -> bool:
         """Few members could have shown what was seen: take it in anew with many times as many, from the older copy on.
@@ -347,9 +352,11 @@ class Run:
             if k < len(self.stretch.stations):
                 self.mem[:, LOGW] -= WRONG_LEVEL * np.abs(self.mem[:, QUEUES + k] - level)
             else:
-                self.hidden.level = level
+                first, self.hidden.level = self.hidden.level < 0 and not self.hidden.empty, level
                 self._tell()
                 self._step()
+                if first:  # what stands there came before anything was known, not now
+                    self.mem[:, QUEUES + k] = level
                 kernel.sensed(self.mem, self.cfg, self.tab, self.rng, level)
 
     def _waits(self, d: float) -> float:
@@ -389,6 +396,16 @@ class Run:
         self.mem[:] = self.mem[picked]
         self.mem[:, LOGW] = 0.0
         self.hidden.resampled += 1
+
+    def _doubt(self) -> None:
+        """How many were inside at the beginning was a guess that all members may come to share: some go on with a part
+        less, at a price, so that parts which never were do not stay for ever.
+        """
+        n = self.hidden.n
+        first = self.hidden.seen // MARK_EVERY * 2 * DOUBTERS % n
+        some = self.mem[first : first + 2 * DOUBTERS]
+        kernel.rethink(some, self.cfg)
+        some[1::2, LOGW] -= DOUBT
 
     def scatter(self, levels: dict[int, int]) -> None:
         """Nothing is known of what was there before the first row but `levels` of queues (by place): members differ in
