@@ -1,8 +1,8 @@
 """The tracker's own parts in a stretch that has an ensemble stand where its members have them.
 
-Whenever the members have gone on, parts are moved along the stretch until as many have passed each of its stations as in
-the members' mean, rounded; each unit then is in its commonest state. What is counted at the ends of a stretch, and
-parts made up or given up there, stay whole numbers, so parts are conserved as everywhere else.
+Whenever the members have gone on, parts are moved along the stretch until as many stand at each of its stations and
+beyond as in the members' mean, rounded; each unit then is in its commonest state. What is counted at the ends of a
+stretch, and parts made up or given up there, stay whole numbers, so parts are conserved as everywhere else.
 """
 
 from __future__ import annotations
@@ -219,12 +219,12 @@ def _stand(lines: _Lines, k: int, mean: Mean) -> None:
     able = [u for u in range(len(station.units)) if chance[u, 0, 1] <= 0.5]
     chosen = sorted(able, key=lambda u: (-busy[u], u))[: len(line)]
     first, station.queue = line[: len(chosen)], line[len(chosen) :]
-    for part in station.queue:
-        _ended(lines, k, part, -1)
+    for waits in station.queue:
+        _ended(lines, k, waits, -1)
     keeps = {u: p for u in chosen for p in station.units[u].parts[:1] if any(p is part for part in first)}
     others = [part for part in first if not any(part is kept for kept in keeps.values())]
     for u, unit in enumerate(station.units):
-        part = keeps.get(u) or (others.pop(0) if u in chosen else None)
+        part: Part | None = keeps.get(u) or (others.pop(0) if u in chosen else None)
         if part is not None and u not in keeps:
             unit.started, unit.on_part, unit.on_setup, unit.assumed = f.t, 0, 0, False
             station.started += 1
