@@ -19,9 +19,10 @@ from sim.plant import Plant
 from twin import hidden_kernel as kernel
 from twin.floor import Floor
 from twin.hidden_kernel import DELTA, HEAD, HELD, LEAST, LEVEL, LOGW, MOST, QUEUES, REACTED, SPARE, STATION, WILLING
-from twin.hidden_model import Floats, Stretch, new_members, settings, shortest, stretches, tables
+from twin.hidden_look import channels_of, look
+from twin.hidden_model import Floats, Stretch, events_of, new_members, settings, shortest, stretches, tables
+from twin.hidden_parts import follow
 from twin.hidden_state import Hidden, Seen
-from twin.model import BLOCKED, DOWN, IDLE, OFF, SETUP, STARVED, WORK, TwinState
 from twin.topology import Topology
 
 MEMBERS = 400
@@ -34,8 +35,6 @@ MOST_REACTS = 2_500.0
 """Longest time (ms) a free unit is taken to need for a part that waits, where it never starts at once."""
 SLOW, SLOW_MS = 1e-3, 20_000.0
 """Share of the starts behind a stretch that a free unit delays although a part waits, and how long it does."""
-MOST_LOST, RESET_AT_MOST = 500, 50
-"""A register that goes up by more was set; one that goes down has counted so many since its reset, if not more."""
 LONG_MS = 600_000.0
 """A free unit that waits longer tells no more."""
 IMPOSSIBLE = -14.0
@@ -46,16 +45,16 @@ FEW = 0.05
 """Share of effective members below which the last observations are taken in again."""
 MORE, MARK_EVERY = 8, 8
 """With how many times as many members then, and after how many observations a copy is kept for that (two are)."""
+DOUBTERS, DOUBT = 4, 3.0
+"""So many members go on with a part less whenever a copy is kept, where the beginning was guessed, and the log weight
+that each of them loses."""
+MOST_PLACES, FEW_PARTS = 50, 4
+"""Of a queue with more places than these nobody knows how full it may be: at the beginning so many are taken for it."""
 WRONG_STATE = 3.0
 """Log weight lost, once, for each unit before the stretch that is blocked in a member and not seen to be, or the other
 way round."""
 WRONG_LEVEL = 2.0
 """Log weight lost for each part by which a queue inside the stretch differs from its level sensor."""
-
-
-def events_of(state: TwinState) -> tuple[bool, ...]:
-    """Of which stations events are received."""
-    return tuple([station.events for station in state.stations])
 
 
 def observe(f: Floor) -> None:
@@ -75,111 +74,22 @@ def observe(f: Floor) -> None:
             if hidden is None:
                 continue
             kept[stretch.key] = hidden
-        update(f, stretch, hidden)
+        if update(f, stretch, hidden) or hidden.left < 0:
+            follow(f, stretch, hidden)
 
 
-def update(f: Floor, stretch: Stretch, hidden: Hidden) -> None:
-    """Impose what the ends of a stretch show at `f.t`, where that is news."""
+def update(f: Floor, stretch: Stretch, hidden: Hidden) -> bool:
+    """Impose what the ends of a stretch show at `f.t`, where that is news; whether the members have gone on."""
     seen = look(f, stretch, hidden)
     before = (hidden.entered, hidden.served, hidden.willing, hidden.least, hidden.most)
     news = before != (seen.entered, seen.served, seen.willing, seen.least, seen.most) or bool(seen.levels)
     if not news and f.state.t - hidden.t < LAG_MS:
-        return
+        return False
     run = Run(f.topology, stretch, hidden)
     run.go(f.state.t)
     if news:
         run.impose(seen)
-
-
-def look(f: Floor, stretch: Stretch, hidden: Hidden) -> Seen:
-    """What is seen at the ends of a stretch at the end of this moment: counts as they were sent, not as the tracker has
-    made up for them, since it does so by its own guess of what is inside.
-    """
-    state, plant = f.state, f.topology.plant
-    entered = sum(tally(f, hidden, plant.stations[s].id, "out") or 0 for s in stretch.before)
-    entered += sum(tally(f, hidden, plant.products[p].id, "in") or 0 for p in stretch.enter)
-    least = most = 0
-    for s in stretch.before:
-        for unit in state.stations[s].units:
-            if unit.measured and unit.said not in (DOWN, OFF):
-                least, most = least + (unit.said == BLOCKED), most + (unit.said == BLOCKED)
-            elif unit.done or not unit.parts or not f.starts_seen(s):
-                most += 1
-    willing = 0
-    if stretch.behind == STATION:
-        served, willing = _behind(f, stretch.next, hidden)
-    elif stretch.stock >= 0:
-        served = _received(f, stretch, hidden)
-    else:
-        served = tally(f, hidden, plant.stations[stretch.stations[-1]].id, "out") or 0
-    levels = []
-    for k, s in enumerate(stretch.places):
-        station = state.stations[s]
-        if station.level is not None and station.level_t == state.t:
-            levels.append((k, max(station.level - station.bias, 0)))
-    return Seen(entered, served, willing, least, most, tuple(levels))
-
-
-def _behind(f: Floor, s: int, hidden: Hidden) -> tuple[int, int]:
-    """(starts so far, units that would take a part) of the station behind a stretch."""
-    units = f.state.stations[s].units
-    name = f.topology.plant.stations[s].id
-    starts, ends = tally(f, hidden, name, "in"), tally(f, hidden, name, "out") or 0
-    if starts is None and all(unit.measured for unit in units):
-        rests = f.topology.rests[s]
-        starts = ends + sum(unit.said in (WORK, SETUP) or (unit.said == DOWN and not rests) for unit in units)
-    elif starts is None:
-        starts = f.state.stations[s].started
-    starts = max(starts, ends)
-    if f.topology.patient[s]:
-        return starts, 0
-    free = sum(u.said in (IDLE, STARVED) if u.measured else not u.parts and u.state in (IDLE, STARVED) for u in units)
-    return starts, min(free, len(units) - min(starts - ends, len(units)))
-
-
-def channels_of(f: Floor, thing: str, what: str) -> list[str]:
-    """The channels that count what comes to (`in`) or ends at (`out`) a thing: its registers, else its events."""
-    tags = f.topology.tags
-    found = [tag for tag in f.state.channels if tag in tags and tag in f.topology.counters
-             and (tags[tag].thing, tags[tag].property) == (thing, what)]  # fmt: skip
-    key = f"@{thing}/{'work_end' if what == 'out' else 'work_start'}"
-    return found or ([key] if key in f.state.channels else [])
-
-
-def tally(f: Floor, hidden: Hidden, thing: str, what: str) -> int | None:
-    """How many have come to (ended at) a thing since the ensemble began, as counted; None where nothing counts them."""
-    keys = channels_of(f, thing, what)
-    total = 0
-    for key in keys:
-        now = f.state.channels[key].last
-        last, n = hidden.counts.get(key, (None, 0))
-        if last is None:
-            n = now if hidden.empty else int(key.startswith("@") and hidden.step > 0)
-        elif now > last:
-            n += now - last if now - last <= MOST_LOST else 0
-        elif now < last:
-            n += now if now <= RESET_AT_MOST else 0  # the register began anew, and has counted so many since
-        hidden.counts[key] = (now, n)
-        total += n
-    return total if keys else None
-
-
-def _received(f: Floor, stretch: Stretch, hidden: Hidden) -> int:
-    """What has come to the stock behind a stretch: by how much what it holds, less what it owes, has risen beyond what
-    was asked of it.
-    """
-    name = f.topology.plant.stocks[stretch.stock].id
-    shown = {x.property: f.state.tags[x.tag].value for x in f.topology.plant.sensors
-             if x.thing == name and x.tag in f.state.tags}  # fmt: skip
-    if "on_hand" not in shown:
-        return hidden.served
-    net = int(shown["on_hand"] - shown.get("backorder", 0.0))
-    asked = sum(f.state.demands[d].demanded for d in f.topology.claims[stretch.stock] if f.state.demands[d].counted)
-    if not hidden.known:
-        hidden.net, hidden.asked, hidden.known = net, asked, True
-    came = max(net - hidden.net + asked - hidden.asked, 0)
-    hidden.net, hidden.asked = net, asked
-    return hidden.served + came
+    return True
 
 
 def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
@@ -202,12 +112,18 @@ def _begin(f: Floor, stretch: Stretch) -> Hidden | None:
     if not hidden.empty:
         seen = look(f, stretch, hidden)
         hidden.entered, hidden.served, hidden.willing = seen.entered, seen.served, seen.willing
-        Run(f.topology, stretch, hidden).scatter()
+        Run(f.topology, stretch, hidden).scatter(_levels(f, stretch))
     elif stretch.stock >= 0:
         look(f, stretch, hidden)
     run = Run(f.topology, stretch, hidden)
     kernel.settle_all(run.mem, run.cfg)
     return hidden
+
+
+def _levels(f: Floor, stretch: Stretch) -> dict[int, int]:
+    """The queues of a stretch that have a level sensor, as it last said, by place."""
+    stations = [f.state.stations[s] for s in stretch.places]
+    return {k: max(x.level - x.bias, 0) for k, x in enumerate(stations) if x.level is not None}
 
 
 class Run:
@@ -294,6 +210,8 @@ class Run:
             bare = msgspec.structs.replace(hidden, marks=[], since_mark=[])
             hidden.marks = [*hidden.marks[-1:], msgspec.msgpack.encode(bare)]
             hidden.since_mark = [*hidden.since_mark[-1:], []]
+            if not hidden.empty:
+                self._doubt()
 
     def look_again(self) -> bool:
         """Few members could have shown what was seen: take it in anew with many times as many, from the older copy on.
@@ -325,9 +243,11 @@ class Run:
             if k < len(self.stretch.stations):
                 self.mem[:, LOGW] -= WRONG_LEVEL * np.abs(self.mem[:, QUEUES + k] - level)
             else:
-                self.hidden.level = level
+                first, self.hidden.level = self.hidden.level < 0 and not self.hidden.empty, level
                 self._tell()
                 self._step()
+                if first:  # what stands there came before anything was known, not now
+                    self.mem[:, QUEUES + k] = level
                 kernel.sensed(self.mem, self.cfg, self.tab, self.rng, level)
 
     def _waits(self, d: float) -> float:
@@ -368,13 +288,28 @@ class Run:
         self.mem[:, LOGW] = 0.0
         self.hidden.resampled += 1
 
-    def scatter(self) -> None:
-        """Nothing is known of what was there before the first row: members differ in it widely."""
+    def _doubt(self) -> None:
+        """How many were inside at the beginning was a guess that all members may come to share: some go on with a part
+        less, at a price, so that parts which never were do not stay for ever.
+        """
+        n = self.hidden.n
+        first = self.hidden.seen // MARK_EVERY * 2 * DOUBTERS % n
+        some = self.mem[first : first + 2 * DOUBTERS]
+        kernel.rethink(some, self.cfg)
+        some[1::2, LOGW] -= DOUBT
+
+    def scatter(self, levels: dict[int, int]) -> None:
+        """Nothing is known of what was there before the first row but `levels` of queues (by place): members differ in
+        the rest as widely as there are places.
+        """
         cfg, mem, n = self.cfg, self.mem, self.hidden.n
         stations, units = int(cfg[kernel.STATIONS]), int(cfg[kernel.UNITS])
         rng = np.random.Generator(np.random.PCG64([int(self.rng[0]), 0]))
         for k in range(stations + (self.stretch.behind == STATION and not cfg[WILLING])):
-            mem[:, QUEUES + k] = rng.integers(0, int(min(cfg[HEAD + k], 4.0)) + 1, n)
+            most = cfg[HEAD + k] if cfg[HEAD + k] <= MOST_PLACES else FEW_PARTS
+            mem[:, QUEUES + k] = rng.integers(0, int(most) + 1, n)
+        for k, level in levels.items():
+            mem[:, QUEUES + k] = level
         for k in range(stations):
             for c in range(units):
                 u = QUEUES + stations + 1 + (k * units + c) * kernel.FIELDS

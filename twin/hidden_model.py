@@ -37,6 +37,7 @@ from twin.hidden_kernel import (
     UNITS,
     UNSEEN,
 )  # fmt: skip
+from twin.model import TwinState
 from twin.topology import Topology
 
 Floats = NDArray[np.float64]
@@ -56,7 +57,8 @@ class Stretch:
     one; `enter`: products that begin there, by their release counters; `saturated`: there is always one more.
 
     `behind`: `UNSEEN`, `STATION` (then `next` is the station whose starts are seen) or `COUNTED` (then the ends of
-    the last station of the stretch are, by its own counter, or by the stock `next`, whose sensor shows receipts).
+    the last station of the stretch are: by its own counter, by the stock `stock`, whose sensor shows receipts, or by
+    the releases of the products `pulled`, of which one more comes in for each that has gone).
     """
 
     stations: tuple[int, ...]
@@ -66,6 +68,7 @@ class Stretch:
     behind: int = UNSEEN
     next: int = -1
     stock: int = -1
+    pulled: tuple[int, ...] = ()
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -75,7 +78,37 @@ class Stretch:
     @property
     def key(self) -> str:
         """Names the stretch by what it is."""
-        return repr((self.stations, self.before, self.enter, self.saturated, self.behind, self.next, self.stock))
+        ends = (self.behind, self.next, self.stock, *([self.pulled] if self.pulled else []))
+        return repr((self.stations, self.before, self.enter, self.saturated, *ends))
+
+    @property
+    def told(self) -> bool:
+        """Is every part that goes counted by something that does not move the tracker's own parts?"""
+        return self.stock >= 0 or bool(self.pulled)
+
+
+NOBODY: frozenset[int] = frozenset()
+
+
+def events_of(state: TwinState) -> tuple[bool, ...]:
+    """Of which stations events are received."""
+    return tuple([station.events for station in state.stations])
+
+
+def led(topology: Topology, state: TwinState) -> frozenset[int]:
+    """Stations whose parts follow an ensemble."""
+    if not state.hidden:
+        return NOBODY
+    found = stretches(topology, events_of(state))
+    return frozenset(s for stretch in found if stretch.key in state.hidden for s in stretch.stations)
+
+
+def onward(topology: Topology, state: TwinState, s: int) -> int:
+    """The first station of the stretch that follows an ensemble and to which `s` hands its parts, -1 without one."""
+    for stretch in stretches(topology, events_of(state)) if state.hidden else ():
+        if s in stretch.before and stretch.key in state.hidden:
+            return stretch.stations[0]
+    return -1
 
 
 def stretches(topology: Topology, events: tuple[bool, ...]) -> tuple[Stretch, ...]:
@@ -182,8 +215,29 @@ class _Finder:
         if begin and not counted and not saturated:
             return "it is not seen what is released to it"
         behind, after, stock, stations = self._behind(last)
+        pulled = self._pulled(last) if behind == UNSEEN else ()
         entry = () if saturated else tuple(begin)
-        return Stretch((*chain, *stations), before, entry, saturated, behind, after, stock)
+        ways = (COUNTED if pulled else behind, after, stock, pulled)
+        return Stretch((*chain, *stations), before, entry, saturated, *ways)
+
+    def _pulled(self, last: int) -> tuple[int, ...]:
+        """The products that end at a station and nowhere else, where the rule of release lets one in exactly when one
+        has gone: a cap that nothing else holds back or changes, counted releases, no scrap.
+        """
+        plant, found = self.t.plant, sorted({p for p, _ in self.t.into[last]})
+        set_by_hand, grouped = {c.sets for c in plant.controls}, {name for g in plant.groups for name, _ in g.mix}
+        for p in found:
+            spec, rule = plant.products[p], plant.products[p].release
+            ways = [(step.station, target) for step in spec.steps for target, _ in step.next]
+            ends = {name for name, target in ways if target in (DONE, SCRAP)}
+            free = rule.policy == "conwip" and rule.cap is not None and rule.base_stock is None
+            free = free and not rule.consumes and rule.calendar is None and spec.lot == 1 and spec.id not in grouped
+            first = plant.stations[self.t.at[p][0]].capacity == UNLIMITED
+            counted = any((x.thing, x.property) == (spec.id, "in") and x.tag in self.t.counters for x in plant.sensors)
+            once = ends == {plant.stations[last].id} and all(target != SCRAP for _, target in ways)
+            if not (free and first and counted and once) or f"release.{spec.id}.cap" in set_by_hand:
+                return ()
+        return tuple(found)
 
     def _elsewhere(self, s: int, head: int) -> bool:
         """Do parts of a station before the stretch go elsewhere too (scrap is counted where it is)?"""

@@ -28,7 +28,8 @@ class Hidden(msgspec.Struct):
     channel its newest value and how many it has counted since then. `ess`: effective sample size at the last weighing;
     `resampled`, `again`, `rethought`, `surprises`, `seen`: how often that happened. `marks`: copies of all this from
     some observations ago, the older first; `since_mark`: what was seen since each; `rest`: how many observations it
-    will not be worth while to take them in again.
+    will not be worth while to take them in again. `left`: how many of `served` the tracker's own parts have followed
+    (-1: they have not followed at all yet).
     """
 
     key: str
@@ -57,5 +58,6 @@ class Hidden(msgspec.Struct):
     surprises: int = 0
     seen: int = 0
     rest: int = 0
+    left: int = -1
     marks: list[bytes] = []
     since_mark: list[list[tuple[int, Seen]]] = []

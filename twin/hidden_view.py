@@ -11,9 +11,9 @@ import numpy as np
 from sim.compile import Compiled
 from sim.facts import Facts, PartFacts, UnitFacts
 from twin.floor import Floor
-from twin.hidden import Run, events_of, pick, update
-from twin.hidden_kernel import AGE, CLOCK, DOWN, FIELDS, HOLDS, LOGW, PHASE, QUEUES, STATION, WORKS
-from twin.hidden_model import Floats, Stretch, ids, mode_of, stretches, why_not
+from twin.hidden import Run, pick, update
+from twin.hidden_kernel import AGE, CLOCK, DOWN, FIELDS, HELD, HOLDS, LOGW, PHASE, QUEUES, STATION, UNSEEN, WORKS
+from twin.hidden_model import Floats, Stretch, events_of, ids, mode_of, stretches, why_not
 from twin.hidden_state import Hidden
 from twin.model import Part, TwinState
 from twin.topology import Topology
@@ -62,10 +62,13 @@ def units_of(stretch: Stretch, mem: Floats, k: int) -> Floats:
     return block[:, k]
 
 
-def places(topology: Topology, state: TwinState) -> dict[int, Place]:
-    """By station (position): what is believed of those whose parts the ensembles hold."""
+Present = list[tuple[Stretch, Hidden, Floats]]
+
+
+def places(topology: Topology, state: TwinState, now: Present | None = None) -> dict[int, Place]:
+    """By station (position): what is believed of those whose parts the ensembles hold; `now`: `present`, if at hand."""
     found = {}
-    for stretch, _, mem in present(topology, state):
+    for stretch, _, mem in present(topology, state) if now is None else now:
         w = np.exp(mem[:, LOGW])
         for k, s in enumerate(stretch.places):
             queue = mem[:, QUEUES + k]
@@ -86,22 +89,35 @@ def _moments(w: Floats, x: Floats) -> tuple[float, float]:
     return mean, float(np.sqrt(max(float(w @ (x - mean) ** 2), 0.0)))
 
 
-def total_variance(topology: Topology, state: TwinState) -> tuple[set[int], float, float]:
-    """(stations whose parts the ensembles hold, parts there in the mean, variance of their number): within a stretch
-    places are known far less well than their sum.
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of all stretches: the stations whose parts they hold, the parts there (mean and variance: within a stretch places
+    are known far less well than their sum), and the standard deviation of what has left the line out of them uncounted.
     """
-    where, mean, variance = set(), 0.0, 0.0
-    for stretch, _, mem in present(topology, state):
+
+    where: frozenset[int]
+    mean: float
+    variance: float
+    gone_spread: float
+
+
+def totals(topology: Topology, state: TwinState, now: Present | None = None) -> Totals:
+    """What the ensembles say of the line as a whole; `now`: `present`, if at hand."""
+    where: set[int] = set()
+    mean, variance, gone = 0.0, 0.0, 0.0
+    for stretch, _, mem in present(topology, state) if now is None else now:
         w = np.exp(mem[:, LOGW])
         held = mem[:, QUEUES : QUEUES + len(stretch.places)].sum(axis=1)
         for k in range(len(stretch.stations)):
             held = held + (units_of(stretch, mem, k)[:, :, PHASE] > 0.0).sum(axis=1)
+        if stretch.behind == UNSEEN:
+            gone += _moments(w, held + mem[:, HELD])[1] ** 2
         if stretch.behind == STATION:
             held = held + sum(len(unit.parts) for unit in state.stations[stretch.next].units)
         m, sd = _moments(w, held)
         where |= set(stretch.places)
         mean, variance = mean + m, variance + sd * sd
-    return where, mean, variance
+    return Totals(frozenset(where), mean, variance, gone**0.5)
 
 
 def health(topology: Topology, state: TwinState) -> dict[str, Any]:

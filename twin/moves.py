@@ -195,6 +195,23 @@ def unload(f: Floor, s: int, u: int, *, force: bool = False) -> None:
         drain(f, s)
 
 
+def hold_back(f: Floor, s: int, u: int, head: int) -> None:
+    """The part that station `s` last handed to `head`, in its unit `u` all the time: there was no room for it."""
+    station = f.state.stations[head]
+    part = next((p for p in reversed(station.queue) if p.came == s), None)
+    if part is not None:
+        drop(station.queue, part)
+    else:
+        found = [(p.moved, -i) for i, unit in enumerate(station.units) for p in unit.parts if p.came == s]
+        if not found:
+            return
+        i = -max(found)[1]
+        part = take_out(f, head, i, station.units[i].parts[0])
+        station.started -= 1
+    part.done = True
+    f.state.stations[s].units[u].parts.append(part)
+
+
 def join(f: Floor, part: Part, step: int) -> None:
     """Put a part at the tail of the queue of its step's station; start it where no sensor would tell."""
     part.step, part.since, part.done = step, f.t, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.plant import DONE, SCRAP
 from twin import floor, moves, search
 from twin.floor import Floor, drop
+from twin.hidden_model import led, onward
 from twin.model import BLOCKED, DOWN, FREE, IDLE, OFF, SETUP, STARVED, WORK, Contradiction, Part, Unit, count
 from twin.supply import contradict
 from twin.topology import setup_ms
@@ -178,6 +179,8 @@ def unit_state(f: Floor, s: int, u: int, code: int) -> None:
     if unit.said == DOWN and unit.state != DOWN and code not in (DOWN, OFF):
         unit.worked, unit.age_known = 0, True
     unit.said, unit.seen, unit.measured = code, f.t, True
+    if f.state.hidden and (head := onward(f.topology, f.state, s)) >= 0:
+        _room_was_guessed(f, s, u, head)
     if not odd(f, s, unit, code):
         unit.odd = 0
         floor.set_state(f, s, u, code)
@@ -186,6 +189,15 @@ def unit_state(f: Floor, s: int, u: int, code: int) -> None:
         unit.odd = unit.odd or f.t
         return
     enforce(f, s, u)
+
+
+def _room_was_guessed(f: Floor, s: int, u: int, head: int) -> None:
+    """Whether there was room in stations without sensors was a guess: the unit that hands to them knows."""
+    unit = f.state.stations[s].units[u]
+    if unit.said in FREE and unit.done:
+        moves.unload(f, s, u, force=True)
+    elif unit.said == BLOCKED and not unit.parts:
+        moves.hold_back(f, s, u, head)
 
 
 def odd(f: Floor, s: int, unit: Unit, code: int) -> bool:
@@ -227,12 +239,16 @@ def enforce(f: Floor, s: int, u: int) -> None:
 
 
 def bound_all(f: Floor) -> None:
+    """All queues but those whose parts follow an ensemble, which knows their places."""
+    follows = led(f.topology, f.state)
     for s in range(len(f.state.stations)):
-        bound(f, s)
+        if s not in follows:
+            bound(f, s)
 
 
 def tick(f: Floor) -> None:
     """Once a second of plant time: what has contradicted itself for too long is settled, old contradictions end."""
+    follows = led(f.topology, f.state)
     for s, station in enumerate(f.state.stations):
         for u, unit in enumerate(station.units):
             if unit.odd and f.t - unit.odd > PATIENCE_MS and odd(f, s, unit, unit.said):
@@ -244,6 +260,8 @@ def tick(f: Floor) -> None:
                 )
                 count(f.state, "state_corrections")
                 enforce(f, s, u)
+        if s in follows:
+            continue
         if not f.covered(s):
             _let_run(f, s)
         elif station.queue:
@@ -284,7 +302,9 @@ def _no_idle_beside_queue(f: Floor, s: int) -> None:
 
 
 def _let_run(f: Floor, s: int) -> None:
-    """A station whose ends nobody sees ends its parts at the mean work time, until neighbours tell otherwise."""
+    """A station whose ends nobody sees, and of which there is no ensemble, ends its parts at the mean work time, until
+    neighbours tell otherwise.
+    """
     for u, unit in enumerate(f.state.stations[s].units):
         if not unit.parts or unit.done or unit.state in (DOWN, OFF):
             continue

@@ -39,11 +39,12 @@ def recall(f: Floor, target: int, s: int, product: int | None, within: int = REC
     else:
         drop(where, part)
         if where is f.state.lately:
-            _undo_leave(f, part)
+            undo_leave(f, part)
     return part
 
 
-def _undo_leave(f: Floor, part: Part) -> None:
+def undo_leave(f: Floor, part: Part) -> None:
+    """A part that was counted as finished (scrapped) has not gone."""
     meters = f.state.meters
     f.state.wip[part.product] += 1
     if part.step == SCRAP:

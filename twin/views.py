@@ -13,7 +13,7 @@ from twin import papers, sensing
 from twin.check import REFUSED
 from twin.estimate import spread_of
 from twin.floor import Floor
-from twin.hidden_view import health, places, total_variance
+from twin.hidden_view import health, places, totals
 from twin.model import (
     BAD,
     BLOCKED,
@@ -188,14 +188,15 @@ def kpis(topology: Topology, state: TwinState) -> dict[str, list[float | None]]:
     """
     unit_s = UNIT_S[topology.plant.time_unit]
     floor = Floor(topology, state, state.t)
-    unseen, mean_unseen, variance = total_variance(topology, state)
-    seen = [(i, s) for i, s in enumerate(state.stations) if i not in unseen]
-    spread = (sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in seen) + variance) ** 0.5
-    wip = float(sum(held(s) for _, s in seen)) + round(mean_unseen, 1)
+    unseen = totals(topology, state)
+    seen = [(i, s) for i, s in enumerate(state.stations) if i not in unseen.where]
+    spread = (sum(spread_of(s, covered=floor.covered(i)) ** 2 for i, s in seen) + unseen.variance) ** 0.5
+    wip = float(sum(held(s) for _, s in seen)) + round(unseen.mean, 1)
+    output, width = float(done(state, topology.ends)), round(Z90 * unseen.gone_spread, 1)
     found: dict[str, list[float | None]] = {
         "throughput": _same(_rate(state, unit_s, topology.ends)),
         "wip": [wip, round(max(wip - Z90 * spread, 0.0), 1), round(wip + Z90 * spread, 1)],
-        "output": _same(float(done(state, topology.ends))),
+        "output": [output, max(output - width, 0.0), output + width],
     }
     if topology.plant.demands:
         owed = sorted(set(topology.demand_stock.values()))
