@@ -257,8 +257,8 @@ class Engine:
             return self.watch.certify(state, places(*names, state))
 
     def drift_view(self) -> dict[str, Any]:
-        """`{notices, charts, machines, hours, open}`: every notice so far, the newest first, how many charts there are, how
-        each machine is that tells signals, and the hours that are lived differently from the calendar
+        """`{notices, charts, machines, hours, open}`: every notice so far, the newest first, how many charts there are,
+        how each machine is that tells signals, and the hours that are lived differently from the calendar
         (`twin.shiftplan.proposed`).
         """
         with self.whole() as state:
