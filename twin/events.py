@@ -142,13 +142,13 @@ def ends(f: Floor, s: int, u: int | None, product: int | None, n: int) -> None:
 
 
 def busy_unit(f: Floor, s: int, product: int | None) -> int:
-    """The unit that most likely ended: of the product, working, started first."""
+    """The unit that most likely ended: up, of the product, working, started first."""
     units = f.state.stations[s].units
 
-    def order(u: int) -> tuple[bool, bool, bool, int, int]:
+    def order(u: int) -> tuple[bool, bool, bool, bool, int, int]:
         unit = units[u]
         busy = any(not part.done for part in unit.parts)
         fits = any(product in (None, part.product) for part in unit.parts)
-        return (not busy, not fits, unit.said != WORK, unit.started, u)
+        return (not busy, unit.state == DOWN, not fits, unit.said != WORK, unit.started, u)
 
     return min(range(len(units)), key=order)

@@ -8,8 +8,9 @@ import pytest
 
 from sim.plantfile import load
 from twin import moves
-from twin.floor import Floor
-from twin.model import Part
+from twin.events import busy_unit
+from twin.floor import Floor, set_state
+from twin.model import DOWN, Part
 from twin.topology import build, empty_state
 
 MINUTE = 60_000
@@ -126,3 +127,15 @@ def test_who_changes_places_takes_the_doubt_along(tmp_path: Path) -> None:
     moves.end(f, MILL, 0, X)
     assert left(f) == [(Y, 50, True)]
     assert f.state.wip == [0, 1]
+
+
+def test_a_counter_that_names_no_unit_ends_a_part_in_one_that_is_up(tmp_path: Path) -> None:
+    f = floor(tmp_path, "units: 2")
+    queue(f, (X, 50, False), (Y, 60, False))
+    moves.start(f, MILL, 0, X)
+    f.t += MINUTE
+    moves.start(f, MILL, 1, Y)
+    assert busy_unit(f, MILL, X) == 0
+    set_state(f, MILL, 0, DOWN)
+    assert busy_unit(f, MILL, None) == 1
+    assert busy_unit(f, MILL, X) == 1  # two x may have changed places; one that is down ends nothing
