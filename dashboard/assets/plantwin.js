@@ -182,7 +182,7 @@ function header() {
   put(byId("pause"), f.paused ? "Resume optimiser" : "Pause optimiser");
   attr(byId("pause"), {"aria-pressed": f.paused ? "true" : "false"});
 }
-/* What the twin has to do without although it goes on: one line, whole in its title and when it is opened. */
+/* What the twin has to do without although it goes on: one line, whole in its title (on narrow screens it wraps). */
 function degraded(f) {
   const el = byId("missing"), told = (f && (f.sync || {}).missing) || [];
   if (!el || !changed("missing", JSON.stringify(told)) && (el.firstChild || !told.length)) return;
