@@ -13,6 +13,7 @@ from sim.facts import Facts, FactsError, rows_from_facts
 from sim.state import LAYOUT_VERSION
 from twin.believe import Posterior, draw_scales, posterior
 from twin.facts import to_facts, to_tick
+from twin.guesses import drawn
 from twin.hidden_view import fitted
 from twin.inforce import running
 from twin.model import StationState, TwinState, held
@@ -40,7 +41,9 @@ def rows_with(compiled: Compiled, state: TwinState, seed: int, replicas: int, sc
     """As `ensemble`, with these parameter factors int64[replicas, n] by field."""
     facts = to_facts(compiled, state)
     live = running(compiled, state.refits)
-    groups = fitted(compiled, build(compiled.plant), state, facts, replicas) if state.hidden else [facts]
+    topology = build(compiled.plant)
+    groups = fitted(compiled, topology, state, facts, replicas) if state.hidden else [facts]
+    groups = drawn(compiled, topology, state, groups, seed, replicas)
     ends = [round(replicas * (i + 1) / len(groups)) for i in range(len(groups))]
     rows = []
     for facts, first, end in zip(groups, [0, *ends], ends, strict=False):

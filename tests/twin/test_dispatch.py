@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from sim.compile import compile_plant
 from sim.plantfile import load
 from twin import moves
+from twin.estimate import ensemble
 from twin.events import busy_unit
+from twin.facts import to_facts
 from twin.floor import Floor, set_state
+from twin.forecast import measure, series_names
+from twin.guesses import VARIANTS, drawn
 from twin.model import DOWN, Part
 from twin.topology import build, empty_state
 
@@ -139,3 +144,44 @@ def test_a_counter_that_names_no_unit_ends_a_part_in_one_that_is_up(tmp_path: Pa
     set_state(f, MILL, 0, DOWN)
     assert busy_unit(f, MILL, None) == 1
     assert busy_unit(f, MILL, X) == 1  # two x may have changed places; one that is down ends nothing
+
+
+def test_guessed_products_are_drawn_by_their_shares_and_known_ones_are_kept(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, *[(Y, 50, True)] * 40, (X, 90, False), (Y, 95, False))
+    f.state.stations[MILL].ended_of[:] = [29, 9]
+    f.state.t = f.t
+    compiled = compile_plant(f.topology.plant)
+    facts = to_facts(compiled, f.state)
+    groups = drawn(compiled, f.topology, f.state, [facts], 3, 200)
+    assert len(groups) == VARIANTS
+    share = []
+    for group in groups:
+        names = [part.product for part in group.queues["mill"]]
+        assert len(names) == 42
+        assert names[40:] == ["x", "y"]
+        assert [p.queued for p in group.queues["mill"]] == [p.queued for p in facts.queues["mill"]]
+        share.append(names[:40].count("x") / 40)
+    assert len(set(share)) > 1
+    assert sum(share) / VARIANTS == pytest.approx(0.75, abs=0.09)  # 240 draws: three standard errors
+    assert drawn(compiled, f.topology, f.state, [facts], 3, 200) == groups
+
+
+def test_without_guesses_nothing_is_drawn(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, (Y, 50, False), (X, 90, False))
+    f.state.t = f.t
+    compiled = compile_plant(f.topology.plant)
+    groups = [to_facts(compiled, f.state)]
+    assert drawn(compiled, f.topology, f.state, groups, 3, 200) is groups
+
+
+def test_rows_hold_the_same_parts_whatever_they_are(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, *[(Y, 50, True)] * 6, (X, 90, False))
+    f.state.t = f.t
+    compiled = compile_plant(f.topology.plant)
+    rows = ensemble(compiled, f.state, 5, 24)
+    at = dict(zip(series_names(compiled), measure(rows, compiled), strict=True))
+    assert set(at["at/mill"].tolist()) == {7.0}
+    assert len({tuple(row) for row in compiled.layout.view(rows, "part_product").tolist()}) > 1
