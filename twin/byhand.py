@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from sim.plant import SCRAP
 from twin import moves
 from twin.floor import Floor, drop
@@ -82,16 +79,8 @@ def _short(f: Floor, thing: str, what: str, by: int) -> None:
 
 def refit(state: TwinState, name: str, made: Refit) -> None:
     """An approved refit of a parameter holds from now on; one whose text says that it is withdrawn, no more."""
-    said, now = _said(made), state.refits.get(name)
+    said, now = made.said, state.refits.get(name)
     if not said.get("withdrawn"):
         state.refits[name] = made
-    elif now is not None and _said(now).get("id") == said.get("id"):
+    elif now is not None and now.said.get("id") == said.get("id"):
         del state.refits[name]
-
-
-def _said(made: Refit) -> dict[str, Any]:
-    try:
-        found = json.loads(made.text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

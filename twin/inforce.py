@@ -50,7 +50,7 @@ def in_force(members: list[Parameter], refits: dict[str, Refit]) -> Refit | None
     refit = refits.get(members[0].group)
     if refit is None:
         return None
-    of = _said(refit).get("of", 0)
+    of = refit.said.get("of", 0)
     fits = isinstance(of, int | float) and abs(of / base_of(members) - 1) < OF_TOLERANCE
     return refit if fits else None
 
@@ -60,7 +60,7 @@ def shape_in_force(parameter: Parameter, refits: dict[str, Refit]) -> Dist | Non
     refit = refits.get(SHAPE + parameter.name)
     if refit is None or parameter.dist is None:
         return None
-    said = _said(refit)
+    said = refit.said
     if said.get("was") != as_json(parameter.dist):
         return None
     found = _dist(said.get("dist"))
@@ -71,14 +71,6 @@ def names_in_force(plant: Plant, refits: dict[str, Refit]) -> set[str]:
     """The names of the approved refits that count: the plant file has not changed since."""
     found = {name for name, members in groups(plant).items() if in_force(members, refits) is not None}
     return found | {SHAPE + name for name in shapes(plant, refits)}
-
-
-def _said(refit: Refit) -> dict[str, Any]:
-    try:
-        found = json.loads(refit.text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def as_json(value: Dist | float) -> Any:

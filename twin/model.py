@@ -6,6 +6,9 @@ plant's lists; step numbers count within a product. -1 means unknown or none.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import msgspec
 
 from twin.hidden_state import Hidden
@@ -283,6 +286,15 @@ class Refit(msgspec.Struct):
     t: int
     role: str
     text: str = ""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What `text` holds; empty where it is no JSON object (a row of the journal may hold anything)."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 class TwinState(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,17 @@ def test_without_guesses_nothing_is_drawn(tmp_path: Path) -> None:
     f.state.t = f.t
     compiled = compile_plant(f.topology.plant)
     groups = [to_facts(compiled, f.state)]
+    assert drawn(compiled, f.topology, f.state, groups, 3, 200) is groups
+
+
+def test_a_queue_that_an_ensemble_has_filled_is_left_as_it_is(tmp_path: Path) -> None:
+    f = floor(tmp_path)
+    queue(f, (Y, 50, True), (X, 90, False))
+    f.state.t = f.t
+    compiled = compile_plant(f.topology.plant)
+    facts = to_facts(compiled, f.state)
+    other = replace(facts, queues=facts.queues | {"mill": facts.queues["mill"][:1]})
+    groups = [facts, other]
     assert drawn(compiled, f.topology, f.state, groups, 3, 200) is groups
 
 
