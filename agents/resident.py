@@ -48,6 +48,13 @@ class ResidentBuffer(RolloutBuffer):
     """
 
     frames: Tensor
+    discounts: Tensor
+    # SB3 names these arrays; here they are tensors
+    rewards: Any
+    returns: Any
+    values: Any
+    log_probs: Any
+    advantages: Any
 
     def reset(self) -> None:
         """Forget; memory is taken once."""
@@ -82,7 +89,7 @@ class ResidentBuffer(RolloutBuffer):
         torch.add(self.advantages, self.values, out=self.returns)
         self.full = True
 
-    def get(self, batch_size: int | None = None) -> Generator[Batch, None, None]:
+    def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
         """Minibatches in a fresh random order (torch's generator on the device)."""
         total = self.buffer_size * self.n_envs
         order = torch.randperm(total, device=self.device)
@@ -161,12 +168,12 @@ class ResidentPPO(PPO):
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer; False where a callback stopped it."""
         buffer: ResidentBuffer = rollout_buffer
-        source: Any = env if hasattr(env, "play") else _Host(self, env)
+        source: Any = env if hasattr(env, "play") else _Host(self, env, buffer)
         self.policy.set_training_mode(False)
         if self._fresh:
             if hasattr(env, "play"):
                 buffer.use(env.frames(buffer.buffer_size + 1))
-            source.look(buffer.frames[0], self._last_obs)
+            source.look(0, self._last_obs)
             buffer.episode_starts[0] = 1.0
             self._fresh = False
         else:
@@ -178,7 +185,7 @@ class ResidentPPO(PPO):
         with torch.no_grad():
             for t in range(n_rollout_steps):
                 actions, values, log_prob = self._act(buffer.frames[t])
-                played: Played = source.play(actions, buffer.frames[t + 1])
+                played: Played = source.play(actions, t + 1)
                 self.num_timesteps += env.num_envs
                 callback.update_locals({"self": self, "env": env, "n_steps": t})
                 if not callback.on_step():
@@ -244,8 +251,9 @@ class ResidentPPO(PPO):
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        clip = float(self.clip_range(self._current_progress_remaining))
-        clip_value = None if self.clip_range_vf is None else float(self.clip_range_vf(self._current_progress_remaining))
+        left, ranges = self._current_progress_remaining, (self.clip_range, self.clip_range_vf)
+        clip, clip_value = (None if scheduled is None else float(scheduled(left)) for scheduled in ranges)  # type: ignore[operator]
+        assert clip is not None
         told = []
         for _ in range(self.n_epochs):
             stop = False
@@ -267,8 +275,8 @@ class ResidentPPO(PPO):
     def _record(self, numbers: list[float], clip: float) -> None:
         if not np.isfinite(numbers).all():
             raise TrainingError(
-                f"the loss is no longer finite after {self.num_timesteps:,} decisions: learning diverged; use a smaller "
-                f"learning rate or check the scale of the rewards"
+                f"the loss is no longer finite after {self.num_timesteps:,} decisions: learning diverged; use a "
+                f"smaller learning rate or check the scale of the rewards"
             )
         names = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
         for name, number in zip(names, numbers, strict=True):
@@ -284,13 +292,14 @@ class ResidentPPO(PPO):
 class _Host:
     """An ordinary `VecEnv` as a source of tensors."""
 
-    def __init__(self, model: ResidentPPO, env: Any) -> None:
-        self.model, self.env = model, env
+    def __init__(self, model: ResidentPPO, env: Any, buffer: ResidentBuffer) -> None:
+        self.model, self.env, self.buffer = model, env, buffer
 
-    def look(self, into: Tensor, observation: NDArray[np.float32]) -> None:
+    def look(self, at: int, observation: NDArray[np.float32]) -> None:
+        into = self.buffer.frames[at]
         into.copy_(torch.from_numpy(np.ascontiguousarray(observation)).reshape(into.shape))
 
-    def play(self, actions: Tensor, into: Tensor) -> Played:
+    def play(self, actions: Tensor, at: int) -> Played:
         model, device = self.model, self.model.device
         given = actions.cpu().numpy()
         space = model.action_space
@@ -301,13 +310,13 @@ class _Host:
         observation, reward, dones, infos = self.env.step(given)
         model._last_obs = observation
         model._update_info_buffer(infos, dones)
-        self.look(into, observation)
+        self.look(at, observation)
         ended = np.flatnonzero(dones)
         cut = np.array([i for i in ended.tolist() if infos[i].get("TimeLimit.truncated", False)], dtype=np.intp)
         final = None
         if cut.size:
             last = np.stack([infos[i]["terminal_observation"] for i in cut.tolist()])
-            final = torch.as_tensor(last, device=device).reshape(len(cut), *into.shape[1:])
+            final = torch.as_tensor(last, device=device).reshape(len(cut), *self.buffer.obs_shape)
         discount = getattr(self.env, "discount", None)
         return Played(
             torch.as_tensor(reward, device=device),

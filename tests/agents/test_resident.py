@@ -34,7 +34,9 @@ class Walk(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> Any:
         self.n += 1
-        self.x = np.clip(self.x + self.np_random.normal(size=3) * 0.3 + 0.02 * float(np.sum(action)), -9, 9).astype(np.float32)
+        self.x = np.clip(self.x + self.np_random.normal(size=3) * 0.3 + 0.02 * float(np.sum(action)), -9, 9).astype(
+            np.float32
+        )
         return self.x, float(-np.abs(self.x).sum()), bool(self.x[0] > 2.0), self.n >= self.limit, {}
 
 
@@ -117,15 +119,13 @@ class _Copy(BaseCallback):
 
 def filled(stock: PPO, ours: ResidentPPO) -> None:
     """Stock PPO plays one rollout; ours gets the same data, ends included, and its own way of bootstrapping."""
-    callback = _Copy()
-    total, callback = stock._setup_learn(1000, callback)
-    del total
+    _, callback = stock._setup_learn(1000, _Copy())
     plays: list[Any] = []
     step = stock.env.step  # type: ignore[union-attr]
 
     def watched(actions: Any) -> Any:
         result = step(actions)
-        plays.append((result[0].copy(), result[1].copy(), result[2].copy(), [dict(i) for i in result[3]]))
+        plays.append((np.array(result[0]), result[1].copy(), result[2].copy(), [dict(i) for i in result[3]]))
         return result
 
     stock.env.step = watched  # type: ignore[union-attr, method-assign]
@@ -173,7 +173,9 @@ def test_a_rollout_has_the_advantages_of_stable_baselines(kind: str) -> None:
     assert isinstance(mine, ResidentBuffer)
     assert theirs.episode_starts[1:].sum() > 5, "no episode ended: nothing was tested"
     for name in ("rewards", "values", "log_probs", "advantages", "returns"):
-        np.testing.assert_allclose(getattr(mine, name).numpy(), getattr(theirs, name), atol=2e-6, rtol=2e-6, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(mine, name).numpy(), getattr(theirs, name), atol=2e-6, rtol=2e-6, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("kind", list(SPACES))
@@ -186,7 +188,7 @@ def test_an_update_leaves_the_weights_of_stable_baselines(kind: str, value_clip:
         model.train()  # one full batch: the order within it does not matter
     mine = ours.policy.state_dict()
     for name, value in stock.policy.state_dict().items():
-        torch.testing.assert_close(mine[name], value, atol=1e-6, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(mine[name], value, atol=1e-6, rtol=1e-6, msg=name)
 
 
 def test_a_discount_by_step_stands_in_the_place_of_gamma() -> None:
@@ -207,9 +209,10 @@ def test_a_discount_by_step_stands_in_the_place_of_gamma() -> None:
 def test_it_learns_on_our_lanes_predicts_saves_and_loads(tmp_path: Any) -> None:
     env = PlantVectorEnv(8, "line3", max_episode_steps=5, copy=False)
     model = ResidentPPO("MlpPolicy", Lanes(env), n_steps=8, batch_size=64, n_epochs=2, device="cpu", seed=1)
-    before = model.policy.action_net.weight.detach().clone()
+    head: Any = model.policy.action_net
+    before = head.weight.detach().clone()
     model.learn(256)
-    assert not torch.equal(before, model.policy.action_net.weight)
+    assert not torch.equal(before, head.weight)
     assert model.num_timesteps == 256
     seen, _ = env.reset(seed=0)
     chosen, _ = model.predict(seen, deterministic=True)
