@@ -93,7 +93,7 @@ class Heads:
         if mask is not None:
             logits = logits.masked_fill(~mask, MASKED)
         if not self.padded:
-            return torch.split(logits, self.counts, dim=1)
+            return torch.split(logits, list(self.counts), dim=1)
         wide = logits.index_select(1, self._places).view(len(logits), len(self.counts), self.widest)
         return (wide.masked_fill(self._spare, 2.0 * MASKED),)
 

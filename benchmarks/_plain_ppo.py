@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.distributions import Categorical
+from torch.distributions import Categorical as _Categorical
 
 from agents.env import PlantVectorEnv
+
+
+Categorical: Any = _Categorical  # torch's distributions carry no types
 
 
 class Net(nn.Module):
@@ -23,7 +26,7 @@ class Net(nn.Module):
             nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)
         )
 
-    def heads(self, seen: torch.Tensor) -> list[Categorical]:
+    def heads(self, seen: torch.Tensor) -> list[Any]:
         return [Categorical(logits=part) for part in torch.split(self.actor(seen), self.counts, dim=1)]
 
     def act(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -83,7 +86,8 @@ class PlainPPO:
         seen, actions = self.seen.reshape(total, -1), self.actions.reshape(total, -1)
         old, advantages, returns = (x.reshape(total) for x in (self.numbers[0], self.advantages, self.returns))
         for _ in range(self.s["n_epochs"]):
-            for which in torch.randperm(total, device=self.device).split(self.s["batch_size"]):
+            order = torch.randperm(total, device=self.device)
+            for which in torch.split(order, self.s["batch_size"]):
                 log_prob, entropy, value = self.net.judge(seen[which], actions[which])
                 gain = advantages[which]
                 gain = (gain - gain.mean()) / (gain.std() + 1e-8)
@@ -91,6 +95,6 @@ class PlainPPO:
                 policy = -torch.min(gain * ratio, gain * ratio.clamp(0.8, 1.2)).mean()
                 loss = policy - 0.0 * entropy.mean() + 0.5 * nn.functional.mse_loss(returns[which], value)
                 self.optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 nn.utils.clip_grad_norm_(self.net.parameters(), 0.5)
                 self.optimizer.step()

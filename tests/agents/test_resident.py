@@ -95,7 +95,7 @@ def test_samples_come_as_often_as_their_probability(padded: bool) -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, 8)
     drawn, _ = heads.draw(logits.expand(200_000, 8))
-    for c, part in enumerate(torch.split(logits[0], (3, 5))):
+    for c, part in enumerate(torch.split(logits[0], [3, 5])):
         share = torch.bincount(drawn[:, c], minlength=len(part)) / len(drawn)
         # five standard deviations of a share of a half
         torch.testing.assert_close(share, torch.softmax(part, dim=0), atol=5 * 0.5 / len(drawn) ** 0.5, rtol=0.0)
@@ -127,8 +127,7 @@ def test_our_tanh_is_tanh_and_so_is_its_slope() -> None:
     x = torch.linspace(-12.0, 12.0, 4001, requires_grad=True)
     other = x.detach().clone().requires_grad_()
     torch.testing.assert_close(tanh(x), other.tanh(), atol=3e-7, rtol=0.0)
-    tanh(x).sum().backward()
-    other.tanh().sum().backward()
+    torch.autograd.backward([tanh(x).sum(), other.tanh().sum()])
     torch.testing.assert_close(x.grad, other.grad, atol=1e-6, rtol=0.0)
 
 
