@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from twin.posterior_file import FilePosterior
 
 WEEK_S = 7 * 86_400.0
+STAGGERED = 32
+"""Groups of environments whose episodes end together when they are staggered: enough that a batch holds all ages, few
+enough that most steps end none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             self._kernel_seed = block_seed(TRAIN, int(self.np_random.integers(1 << 31)))
         self._begin(np.flatnonzero(mask), options.get("state"))
         if self.settings.stagger and mask.all():
-            self._elapsed[:] = np.arange(self.num_envs) * self.limit_steps // self.num_envs
+            groups = min(STAGGERED, self.num_envs, self.limit_steps)
+            self._elapsed[:] = np.arange(self.num_envs) * groups // self.num_envs * self.limit_steps // groups
         return self._observe(), self._info({})
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
@@ -206,9 +211,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
                     f"state of width {given.shape[-1]}: rows of this plant have {width}; take it from the same plant"
                 )
             return np.broadcast_to(given, (len(who), width)) if given.ndim == 1 else given[who]
+        addresses = (self._episode[who] << 32) + self.settings.first + who
+        plain = self.settings.spread is None and self.settings.posterior is None
+        if plain and len(who) and (np.diff(addresses) == 1).all():
+            return new_rows(self.compiled, self._kernel_seed, len(who), int(addresses[0]))
         rows = np.empty((len(who), width), dtype=np.int64)
-        for k, i in enumerate(who.tolist()):
-            address = (int(self._episode[i]) << 32) + self.settings.first + i
+        for k, address in enumerate(addresses.tolist()):
             one = rows[k : k + 1]
             one[...] = new_rows(self.compiled, self._kernel_seed, 1, address, self._drawn(address))
             if self.settings.spread is not None:

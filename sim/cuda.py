@@ -5,6 +5,7 @@ This module imports numba's CUDA target, so import it only where a device is wan
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from sim.kernel import KernelError
 from sim.state import ERROR, NOW, REPLICA, SEED, Array
 
 THREADS = 32
-"""Threads in a block: a warp. Replicas differ in what they do next, so bigger blocks gain nothing."""
+"""Threads in a block where all do the same: a warp."""
+WARPS = 8
+"""Warps a multiprocessor that replicas are spread over before a warp holds more of them (see `together`)."""
 
 
 class NoDeviceError(KernelError):
@@ -81,6 +84,7 @@ class Resident:
         self.compiled = compiled
         self.stream = as_stream(stream)
         self.replicas = len(rows)
+        self.together = together(self.replicas)
         self.rows = self._up(rows.T)
         self.params = self._up(compiled.params)
         self._controls = self._up(compiled.controls)
@@ -111,14 +115,21 @@ class Resident:
             ticks = self._until
         else:
             ticks = self._in(until, (self.replicas,), np.int64, "ticks", self._until)
-        self._launch(ck.advance, self.rows, self.params, ticks, self._behind)
+        self._launch(ck.advance, self.rows, self.params, ticks, self._behind, together=self.together)
 
     def set_controls(self, values: Any) -> None:
         """Set all controls, values int64[R, C] (host or device) or [C] (host); the plant reacts at its present tick."""
         shape = (self.replicas, len(self.compiled.controls))
         if not on_device(values):
             values = np.broadcast_to(np.asarray(values, dtype=np.int64), shape)
-        self._launch(ck.steer, self.rows, self.params, self._controls, self._in(values, shape, np.int64, "controls"))
+        self._launch(
+            ck.steer,
+            self.rows,
+            self.params,
+            self._controls,
+            self._in(values, shape, np.int64, "controls"),
+            together=self.together,
+        )
 
     def selection(self, positions: ArrayLike, factors: ArrayLike) -> Selection:
         """Positions [J] of the row and factors [J], kept on the device for `gather` and `linear`."""
@@ -279,8 +290,8 @@ class Resident:
             raise ValueError(f"{what} on the device: {found}; expected {np.dtype(dtype)} of {shape}")
         return array
 
-    def _launch(self, function: Any, *arguments: Any, count: int | None = None) -> None:
-        launch(function, count or self.replicas, self.stream, *arguments)
+    def _launch(self, function: Any, *arguments: Any, count: int | None = None, together: int = THREADS) -> None:
+        launch(function, count or self.replicas, self.stream, *arguments, together=together)
 
 
 def cleared(compiled: Compiled) -> tuple[Array, Array]:
@@ -336,12 +347,24 @@ def after(later: Any, earlier: Any) -> None:
     event.wait(later)
 
 
-def launch(function: Any, count: int, stream: Any, *arguments: Any) -> None:
-    """Start `count` threads of a kernel."""
+def together(replicas: int) -> int:
+    """How many replicas share a warp, a power of two up to 32.
+
+    Replicas do different things next, and a warp does them one after the other; so few replicas are spread over the
+    warps that a device runs at once. Each multiprocessor holds 8 to 11 warps of `advance` (184 registers a thread).
+    """
+    if SIMULATED:
+        return THREADS
+    share = replicas / (WARPS * int(cuda.get_current_device().MULTIPROCESSOR_COUNT))
+    return min(1 << max(math.ceil(math.log2(share)), 0), THREADS)
+
+
+def launch(function: Any, count: int, stream: Any, *arguments: Any, together: int = THREADS) -> None:
+    """Start `count` threads of a kernel, in blocks of `together`."""
     with warnings.catch_warnings():
         # a few replicas leave most of a device idle; that is the caller's business
         warnings.simplefilter("ignore", NumbaPerformanceWarning)
-        function[-(-count // THREADS), min(THREADS, count), stream](*arguments)
+        function[-(-count // together), min(together, count), stream](*arguments)
 
 
 def require_device() -> None:
