@@ -61,7 +61,7 @@ class GraphedUpdate:
         model = self.model
         batch = next(model.rollout_buffer.batches(self.which, len(self.which)))  # type: ignore[attr-defined]
         total, numbers = model.loss(batch, self.clip, None)
-        total.backward()
+        torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(model.policy.parameters(), model.max_grad_norm)
         optimizer.step()
         self.told.add_(numbers)
