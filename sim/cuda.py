@@ -25,7 +25,7 @@ from sim.state import ERROR, NOW, REPLICA, SEED, Array
 
 THREADS = 32
 """Threads in a block where all do the same: a warp."""
-WARPS = 8
+WARPS = 4
 """Warps a multiprocessor that replicas are spread over before a warp holds more of them (see `together`)."""
 
 
@@ -350,8 +350,9 @@ def after(later: Any, earlier: Any) -> None:
 def together(replicas: int) -> int:
     """How many replicas share a warp, a power of two up to 32.
 
-    Replicas do different things next, and a warp does them one after the other; so few replicas are spread over the
-    warps that a device runs at once. Each multiprocessor holds 8 to 11 warps of `advance` (184 registers a thread).
+    Replicas do different things next, and a warp does them one after the other; so few replicas are spread over more
+    warps, until neighbours no longer share what is read from memory. On an H200 an hour of 4,096 gearmotors in 32
+    steps took 1.5 s with one replica a warp, 1.3 with 2, 1.04 with 4, 0.84 with 8, 0.92 with 32.
     """
     if SIMULATED:
         return THREADS
