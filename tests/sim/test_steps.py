@@ -120,7 +120,9 @@ def test_steering_in_a_turn_is_steering_before_it() -> None:
         seen, money = np.full((9, 2), np.nan, dtype=np.float32), np.full((9, 2), np.nan)
         look = kernel.Observation(positions[:2], weights[:2], seen)
         play(
-            ours, compiled, Turn(until, kinds, values, look, Prices(positions, weights, np.array([3, 4]), money), threads)
+            ours,
+            compiled,
+            Turn(until, kinds, values, look, Prices(positions, weights, np.array([3, 4]), money), threads),
         )
         kernel.set_controls(plain, compiled, values)
         play(plain, compiled, Turn(until, kinds))
