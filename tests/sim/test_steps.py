@@ -178,7 +178,7 @@ def test_the_simpy_engine_takes_the_same_turns() -> None:
             play_any(at, plant, Turn(at[:, NOW] + 10_000_000, EVERY_KIND, np.array([values]), None, price))
             outcome.append(money)
         np.testing.assert_array_equal(rows, theirs)
-        np.testing.assert_array_equal(*outcome)
+        np.testing.assert_array_equal(outcome[0], outcome[1])
 
 
 def test_kinds_are_named_and_unknown_ones_refused() -> None:
