@@ -110,6 +110,8 @@ class Observer:
         self.scale = np.array([c.scale for c in cols], dtype=np.float32)
         self.shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
         self._now = layout.at("now")
+        self.positions = np.concatenate([self.offsets, np.full(len(CLOCK), self._now)])
+        """Where the columns stand in a row, int64 [D]; those of the clock are made by `finish`."""
         start = compiled.start
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self.tick_s = compiled.plant.tick_s
@@ -129,18 +131,28 @@ class Observer:
             )
         self.scale, self.shift = scale, shift
 
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """What the kernel multiplies the numbers at `positions` with, float64 [D]."""
+        return np.concatenate([self.scale.astype(np.float64), np.zeros(len(CLOCK))])
+
+    def finish(self, now: NDArray[np.int64], out: Floats) -> None:
+        """From rows' numbers at `positions` times `factors`, in `out` [R, D], to observations; `now` [R] in ticks."""
+        n = self.offsets.size
+        out[:, :n] -= self.shift
+        np.clip(out[:, :n], -CLIP, CLIP, out=out[:, :n])
+        second = self.start_s + now * self.tick_s
+        day = second * (2.0 * np.pi / 86_400.0)
+        out[:, n] = np.sin(day)
+        out[:, n + 1] = np.cos(day)
+        out[:, n + 2] = np.sin(day / 7.0)
+        out[:, n + 3] = np.cos(day / 7.0)
+
     def __call__(self, rows: Rows, out: Floats | None = None) -> Floats:
         """Observations of rows [R, W]; written into `out` [R, D] where given."""
         if out is None:
             out = np.empty((rows.shape[0], self.size), dtype=np.float32)
         n = self.offsets.size
         np.multiply(rows[:, self.offsets], self.scale, out=out[:, :n], casting="same_kind")
-        out[:, :n] -= self.shift
-        np.clip(out[:, :n], -CLIP, CLIP, out=out[:, :n])
-        second = self.start_s + rows[:, self._now] * self.tick_s
-        day = second * (2.0 * np.pi / 86_400.0)
-        out[:, n] = np.sin(day)
-        out[:, n + 1] = np.cos(day)
-        out[:, n + 2] = np.sin(day / 7.0)
-        out[:, n + 3] = np.cos(day / 7.0)
+        self.finish(rows[:, self._now], out)
         return out
