@@ -218,7 +218,7 @@ class _Device:
         if by_events:
             torch.where(admitted != self._grid.present(self.rows), now[:, None], self._moved, out=self._moved)
         self._setpoints.copy_(admitted)
-        self.resident.set_controls(self._values)
+        self.resident.set_controls(self._values, always=False)
         return clipped, held
 
     def advance(self, pace: Pace) -> Tensor:
