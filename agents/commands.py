@@ -28,13 +28,14 @@ AllowCode = Annotated[
 def _told() -> Iterator[None]:
     """Turn this package's errors into one sentence and exit code 1."""
     from agents.errors import AgentError
+    from ingest.keys import KeyFileError
     from sim.compile import CompileError
     from sim.kernel import KernelError
     from twin.posterior_file import PosteriorError
 
     try:
         yield
-    except (AgentError, CompileError, KernelError, PosteriorError) as e:
+    except (AgentError, CompileError, KernelError, PosteriorError, KeyFileError) as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(1) from e
 

@@ -89,7 +89,7 @@ def _span(where: str, about: Any) -> tuple[int, int]:
     if offsets[1] - offsets[0] != needed:
         raise BundleError(
             f"{where}: expected {needed} bytes for shape {shape}, found {offsets[1] - offsets[0]}; the header is "
-            f"take the bundle afresh"
+            f"false, take the bundle afresh"
         )
     return offsets[0], offsets[1]
 

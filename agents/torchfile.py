@@ -134,7 +134,7 @@ class _Machine:
         except (ValueError, IndexError, KeyError, TypeError, RecursionError, OverflowError) as e:
             raise BundleError(f"{self.where}: expected a dictionary of tensors, found a damaged one ({e})") from e
         result = self.stack[0] if len(self.stack) == 1 else None
-        if not isinstance(result, dict) or not all(isinstance(key, str) for key in result):
+        if not isinstance(result, dict):
             raise BundleError(f"{self.where}: expected a dictionary of tensors, found {type(result).__name__}")
         return result
 
@@ -176,12 +176,12 @@ class _Machine:
         if function == _DICT and arguments == ():
             return {}
         if function != _REBUILD or not isinstance(arguments, tuple) or len(arguments) != 6:
-            raise BundleError(f"{self.where}: expected a tensor, found a call of {function!r:.120}; nothing was run")
+            raise BundleError(f"{self.where}: expected a tensor, found a call of {_shown(function)}; nothing was run")
         storage, offset, shape, stride, _, hooks = arguments
         if not isinstance(storage, _Storage) or hooks != {} or not _whole((offset,)):
-            raise BundleError(f"{self.where}: expected a tensor in a storage, found {arguments!r:.200}")
+            raise BundleError(f"{self.where}: expected a tensor in a storage, found one in {_shown(storage)}")
         if not _whole(shape) or not _whole(stride):
-            raise BundleError(f"{self.where}: expected a shape and strides, found {shape!r:.80} and {stride!r:.80}")
+            raise BundleError(f"{self.where}: expected a shape and strides, found {_shown(shape)} and {_shown(stride)}")
         return _Tensor(storage, offset, shape, stride)
 
     def _storage(self) -> _Storage:
@@ -190,13 +190,16 @@ class _Machine:
             _, kind, key, _, count = told
             if kind.module == "torch" and isinstance(key, str) and _whole((count,)):
                 return _Storage(key, count, kind.name)
-        raise BundleError(f"{self.where}: expected a storage of numbers, found {told!r:.200}")
+        raise BundleError(f"{self.where}: expected a storage of numbers, found {_shown(told)}")
 
     def _put(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise BundleError(f"{self.where}: expected a dictionary to fill, found {type(target).__name__}")
-        target.update(zip(items[::2], items[1::2], strict=True))
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, str):
+                raise BundleError(f"{self.where}: expected names of tensors, found {_shown(key)}")
+            target[key] = value
 
     def _take(self, count: int) -> list[Any]:
         if len(self.stack) < count:
@@ -214,6 +217,13 @@ class _Machine:
         taken = self.stack[at + 1 :]
         del self.stack[at:]
         return taken
+
+
+def _shown(value: Any) -> str:
+    """What a value is; never its whole text, since tuples of tuples can be small in a file and endless in print."""
+    if isinstance(value, str | int | _Named):
+        return f"{value!r:.120}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
 
 
 def _whole(values: Any) -> bool:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents.errors import BundleError
+
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError, OverflowError,
+)  # fmt: skip
+"""What zipfile raises on damaged files, NotImplementedError (a RuntimeError) included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Archive:
         self.where = where
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as e:
+        except _DAMAGED as e:
             begins = content[:4].hex(" ")
             raise BundleError(
                 f"{where}: expected a zip file, found none or a part of one ({e}; it begins with {begins or 'nothing'})"
@@ -48,7 +55,7 @@ class Archive:
         try:
             with self._zip.open(info) as file:
                 content = file.read(info.file_size + 1)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as e:
+        except _DAMAGED as e:
             raise BundleError(f"{self.where}, member {name!r}: damaged ({e}); take the file afresh") from e
         if len(content) != info.file_size:
             raise BundleError(
