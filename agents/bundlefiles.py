@@ -70,11 +70,14 @@ def read(folder: Path, name: str) -> bytes:
         raise BundleError(
             f"{path}: cannot be read ({e.strerror}); a bundle is a folder made by `plantwin train --out`"
         ) from e
-    with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
+    try:
+        about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise BundleError(f"{path}: expected a file, found {stat.filemode(about.st_mode)}; take the bundle afresh")
-        content = file.read(most + 1) if about.st_size <= most else b""
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(most + 1) if about.st_size <= most else b""
+    finally:
+        os.close(handle)
     if about.st_size > most or len(content) > most:
         raise BundleError(
             f"{path}: larger than {most} bytes (found {max(about.st_size, len(content))}); this is not a policy of ours"
