@@ -24,6 +24,7 @@ from agents.zipguard import Archive, Limits, read_limited
 
 MOST_ZIP = 64 * 1024 * 1024
 MOST_DATA = 4 * 1024 * 1024
+MOST_MEMBERS = 16
 MEMBERS = {
     "data", "policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "_stable_baselines3_version",
     "system_info.txt",
@@ -54,7 +55,7 @@ class Read:
 def read_zip(path: Path, inputs: int, counts: tuple[int, ...]) -> Read:
     """The policy in an SB3 zip for observations of `inputs` numbers and controls of `counts` values each."""
     content = read_limited(path, MOST_ZIP)
-    archive = Archive(str(path), content, Limits(len(MEMBERS), MOST_BYTES, _expected))
+    archive = Archive(str(path), content, Limits(MOST_MEMBERS, MOST_BYTES, _expected))
     data = _data(f"{path}, data", archive)
     unchecked = _check_data(f"{path}, data", data, inputs, counts)
     state = read_state(f"{path}, policy.pth", archive.read("policy.pth"))
@@ -87,7 +88,7 @@ def _data(where: str, archive: Archive) -> dict[str, Any]:
     try:
         data = json.loads(archive.read("data"))
     except (ValueError, RecursionError) as e:
-        raise BundleError(f"{where}: expected JSON, found something else ({e:.200})") from e
+        raise BundleError(f"{where}: expected JSON, found something else ({e!s:.200})") from e
     if not isinstance(data, dict):
         raise BundleError(f"{where}: expected a JSON object, found {type(data).__name__}")
     return data
@@ -156,9 +157,11 @@ def _network(where: str, state: dict[str, NDArray[np.float32]], inputs: int, cou
             f"{where}, action_net.weight: expected {sum(counts)} outputs for controls of {list(counts)} values, found "
             f"shape {list(head.shape)}"
         )
-    network = Network(
-        tuple(state[f"{stem}.weight"] for stem in stems), tuple(state[f"{stem}.bias"] for stem in stems), counts
-    )
+    weights, biases = (tuple(state[f"{stem}.{kind}"] for stem in stems) for kind in ("weight", "bias"))
+    try:
+        network = Network(weights, biases, counts)
+    except BundleError as e:
+        raise BundleError(f"{where}: {e}") from e
     if network.weights[0].shape[1] != inputs:
         raise BundleError(
             f"{where}: expected {inputs} inputs, one for each observed field of this plant, found "

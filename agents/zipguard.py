@@ -16,6 +16,8 @@ from pathlib import Path
 
 from agents.errors import BundleError
 
+_END = 22
+"""Bytes of the record at the end of a zip without a comment."""
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError, OverflowError,
 )  # fmt: skip
@@ -38,14 +40,19 @@ class Archive:
 
     def __init__(self, where: str, content: bytes, limits: Limits) -> None:
         self.where = where
+        if content[-_END : -_END + 4] != b"PK\x05\x06":  # zipfile would take the end of a zip inside a part of this one
+            raise BundleError(
+                f"{where}: expected a whole zip file, found none or a part of one (it begins with "
+                f"{content[:4].hex(' ') or 'nothing'} and does not end as a zip does)"
+            )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except _DAMAGED as e:
-            begins = content[:4].hex(" ")
-            raise BundleError(
-                f"{where}: expected a zip file, found none or a part of one ({e}; it begins with {begins or 'nothing'})"
-            ) from e
-        self.members = self._checked(self._zip.infolist(), limits)
+            raise BundleError(f"{where}: expected a whole zip file, found a damaged one ({e})") from e
+        infos = self._zip.infolist()
+        if infos and min(info.header_offset for info in infos) > 0:
+            raise BundleError(f"{where}: expected a zip file only, found other bytes before its first member")
+        self.members = self._checked(infos, limits)
 
     def read(self, name: str) -> bytes:
         """The content of a member; `BundleError` when it is missing, damaged or longer than it says."""
