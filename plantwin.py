@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
     "evaluate": ("agents.commands", "Compare policies and rules on the same random numbers."),
+    "policy": ("agents.commands_policy", "Sign, verify, show, import and export policy bundles."),
     "advise": ("agents.commands", "Propose actions from the live twin, checked before they are shown."),
     "dashboard": ("dashboard.commands", "Serve the dashboard."),
     "bench": ("", "Reproduce a group of published figures (from a checkout)."),
@@ -62,7 +63,7 @@ GROUPS = (
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
     ("History", ("history", "import", "compact")),
     ("The twin and its people", ("observe", "twin", "track", "condition", "calibrate", "advise", "dashboard")),
-    ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
+    ("Train and compare", ("env", "train", "tune", "evaluate", "policy", "bench")),
 )
 
 QUICK = {"validate", "show", "simulate", "trace"}
@@ -74,6 +75,7 @@ EXTRA_OF = {
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
     "edge": ("asyncua", "pymodbus"),
+    "onnx": ("onnx", "onnxruntime"),
     "experiment": ("duckdb", "matplotlib"),
     "cluster": ("ray",),
 }
