@@ -151,11 +151,15 @@ MAINTENANCE = Section(
     (
         Key("name", ID, "of the preventive mode; needed from the second on", "preventive"),
         Key("preventive", DIST, "time of a preventive maintenance"),
-        Key("at_level", whole_of(1, 64), "begins when the unit is free and worn to this level; `levels` is never"),
+        Key(
+            "at_level",
+            whole_of(1, 64),
+            "begins when the unit is worn to this level (and, with `finish`, has no part); `levels` is never",
+        ),
         Key("every", POSITIVE, "begins after this time"),
         Key("clock", word("odf", "tdf"), "of `every`: time at work, or time not down", "odf"),
         Key("policy", word("age", "block"), "age: a repair starts `every` anew; block: it does not", "age"),
-        Key("finish", YES_NO, "wait until the unit has no part", True),
+        Key("finish", YES_NO, "wait until the unit has no part; else it stops at once: see `part`", True),
         Key("renews", IDS, "failures that are as new afterwards", None, "all of `fails`"),
         Key("cost", MONEY, "for each preventive maintenance", 0.0),
         Key("corrective", DIST, "time of the repair after wear or a sudden breakdown (with `condition`)"),

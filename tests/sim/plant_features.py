@@ -121,6 +121,7 @@ def _of_station(s: Station, plant: Plant) -> Told:
 def _of_mode(m: Mode, s: Station) -> Told:
     yield (f"planned {m.clock}" if m.planned and m.clock != "none" else m.clock), m.clock != "none"
     yield "at level", m.at_level is not None
+    yield "level at once", m.at_level is not None and not m.finish
     yield "finish", m.planned and m.finish
     yield "preempt", m.planned and not m.finish
     yield m.part, True
@@ -149,6 +150,7 @@ def _of_stock(k: Stock, plant: Plant) -> Told:
 
 def _of_demand(d: Demand) -> Told:
     yield d.unmet, True
+    yield "limited", d.most is not None
     yield "lumpy", len(d.quantity) > 1 and d.quantity[0][0] > 0
     yield "nobody", d.quantity[0][0] == 0
     yield "rank of demand", d.priority
