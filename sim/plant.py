@@ -104,6 +104,8 @@ class Release:
     `saturated`: whenever the first station's queue is empty;
     `orders`: the lots of the order list `orders`, each from its tick on.
     `consumes`: units of each stock taken for each unit at release; a release waits until all are on hand.
+    `stops`: a base stock that is lowered by more than a lot below what is on hand and in the line stops work in hand,
+    whose part is scrapped.
     """
 
     policy: str
@@ -113,6 +115,7 @@ class Release:
     calendar: str | None = None
     consumes: tuple[tuple[str, int], ...] = ()
     orders: tuple[Order, ...] = ()
+    stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ def _money(r: Reader) -> None:
         r.forbid(("most", "backlog", "due", "tardiness"), "where unmet demand is lost", todo)
     elif not r.has("most"):
         todo = "write 'unmet: lost', or 'most' (units that wait at most), or take it out"
-        r.forbid(("lost_cost",), "where any number of units waits", todo)
+        r.forbid(("lost_cost",), "where unmet demand waits, however much", todo)
     if r.has("tardiness") and not r.has("due") and not r.has("book"):
         r.entries["tardiness"].fail("'due' beside 'tardiness'", "nothing is late without a date: add one", "none")
 

@@ -114,6 +114,16 @@ def scrap_all(row: Array, p: Array, u: int, s: int) -> None:
 
 
 @rare
+def stop_work(row: Array, p: Array, u: int) -> None:
+    """Unit `u`, up and in setup or work, stops: its parts are scrapped and it is free."""
+    s = p[of_unit(p, u) + st.STATION]
+    row[timer(p, u)] = st.INFINITY
+    stop_clocks(row, p, u)
+    scrap_all(row, p, u, s)
+    become_free(row, p, u, s)
+
+
+@rare
 def leave_door(row: Array, p: Array, u: int) -> None:
     """A blocked unit no longer waits before its door."""
     w = unit_at(p, u)

@@ -19,7 +19,6 @@ from sim.rules_base import (
     wake,
     wake_listed,
 )
-from sim.rules_clock import of_clock
 from sim.rules_queue import (
     batch_key,
     candidate,
@@ -221,7 +220,7 @@ def sets_up(row: Array, p: Array, u: int, s: int, family: int) -> bool:
 
 @rare
 def maintain(row: Array, p: Array, s: int) -> None:
-    """Units of `s` that are due go down for planned modes: those without a part, and for a mode that does not wait any."""
+    """Units of `s` that are due go down for planned modes: free ones, and busy ones for a mode that does not wait."""
     a = of_station(p, s)
     for u in range(p[a + st.FIRST_UNIT], p[a + st.FIRST_UNIT] + p[a + st.UNIT_TOTAL]):
         c = -1

@@ -253,6 +253,8 @@ RELEASE = Section(
         Key("cap", whole_of(1), "conwip: most units released and unfinished; may be left out in a group"),
         Key("base_stock", whole_of(0), "conwip: release only while on hand - backorders + units in the line is below"),
         Key("level", whole_of(0), "base_stock: the same without a cap"),
+        Key("surplus", word("finished", "scrapped"),
+            "what becomes of work in hand that a lowered base stock does not ask for any more", "finished"),
         Key("arrivals", POSITIVE, "push: time between arrivals"),
         Key("orders", LINES, "orders: the list, `quantity` in lots"),
         Key("calendar", ID, "no release while it is closed", None, f"push: {ONLY_CALENDAR}; else none"),

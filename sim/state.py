@@ -389,7 +389,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "products": (
         "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
         "consumes_at", "consumes_end", "family", "lot", "transfer", "due_table", "part_priority", "product_group",
-        "mix", "list_at", "list_end",
+        "mix", "list_at", "list_end", "stops",
     ),
     "groups": ("members_at", "members_end"),
     "stocks": (
@@ -451,7 +451,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 (
     FIRST_STEP, POLICY, PRODUCT_STOCK, PRODUCT_CALENDAR, PRODUCT_ENTITY, ARRIVAL_TABLE, ARRIVAL_SLOT,
     CONSUMES_AT, CONSUMES_END, FAMILY, LOT, TRANSFER, DUE_TABLE, PART_PRIORITY, PRODUCT_GROUP, MIX, LIST_AT,
-    LIST_END,
+    LIST_END, STOPS,
 ) = _table_distances("products")  # fmt: skip
 (
     MEMBERS_AT, MEMBERS_END,

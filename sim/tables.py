@@ -302,7 +302,7 @@ def write_products(w: Writer) -> None:
             arrival_slot=index.slot.get(("arrival", p.id), -1), consumes_at=consumes[0], consumes_end=consumes[1],
             family=index.families.index(family_of(p)), lot=p.lot, transfer=p.transfer, due_table=w.dist(p.due),
             part_priority=p.priority, product_group=group.get(p.id, -1), mix=mix.get(p.id, 1), list_at=orders[0],
-            list_end=orders[1],
+            list_end=orders[1], stops=int(p.release.stops and p.id in filled and p.release.base_stock is not None),
         )  # fmt: skip
         first += len(p.steps)
     for i, g in enumerate(plant.groups):

@@ -30,13 +30,14 @@ ORDERING = ("base_stock", "s_S", "r_Q", "forecast", "review", "echelon", "least"
 SOURCES = ("stock from stock", "stock from goods", "express", "express from stock", "supplier capacity", "unreliable")
 CUSTOMERS = ("backorder", "lost", "lumpy", "nobody", "rank of demand", "promises", "season", "demand hours", "book")
 BOOKS = ("dates of book",)
-BOUNDS = ("limited",)
+BOUNDS = ("limited", "surplus")
 CONTROLS = tuple(f"control {path}" for path in PATHS)
 REVIEW_ORDERS = ("receive_satisfy_review_order", "receive_review_order_satisfy", "review_order_receive_satisfy")
 BLOCKING = ("after_service", "before_service")
 
 ALL = (
-    *ROUTES, *RELEASES, *DATES, *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *AT_ONCE, *CONDITION, *PEOPLE, *HOURS, *ENERGY,
+    *ROUTES, *RELEASES, *DATES, *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *AT_ONCE, *CONDITION, *PEOPLE, *HOURS,
+    *ENERGY,
     *ORDERING, *SOURCES, *CUSTOMERS, *BOOKS, *CONTROLS, *REVIEW_ORDERS, *BLOCKING, *BOUNDS,
 )  # fmt: skip
 """Every feature."""
@@ -80,6 +81,7 @@ IMPLIED = {
     "dates of book": ("book",),
     "promises": ("backorder",),
     "limited": ("backorder",),
+    "surplus": ("base stock",),
     "overtime": ("finish at close",),
     "breaks": ("finish at close",),
     "planned stop": ("finish at close",),

@@ -79,6 +79,7 @@ def _of_product(p: Product, plant: Plant) -> Told:
 def _of_release(release: Release) -> Told:
     yield release.policy, True
     yield "base stock", release.base_stock is not None
+    yield "surplus", release.stops
     yield "no cap", release.policy == "conwip" and release.cap is None
     yield "release hours", release.calendar is not None
     yield "consumes", release.consumes
