@@ -1,4 +1,4 @@
-"""The command `policy`: sign, verify, show, import and export policy bundles."""
+"""The command `policy`: sign, verify, show, import and export policy bundles; tables and their exact cost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents import commands_optimum
 from agents.commands import AllowCode, JsonFlag, _compiled, _told, seconds
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a policy bundle.")]
 policy = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+policy.command()(commands_optimum.table)
+policy.command()(commands_optimum.cost)
 
 
 @policy.command()

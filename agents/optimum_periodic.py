@@ -11,7 +11,7 @@ demand (`receive_satisfy_review_order`) an order has one period less to come bef
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from math import comb
 
 import numpy as np
@@ -111,7 +111,9 @@ def _periods(lead: Dist | None, review: int, what: str) -> int:
 
 def _levels(c: Control, review: int) -> tuple[int, ...]:
     if c.every > review:
-        raise NotExact(f"control {c.id}: may be changed every {c.every} ticks, expected at every review ({review} ticks)")
+        raise NotExact(
+            f"control {c.id}: may be changed every {c.every} ticks, expected at every review ({review} ticks)"
+        )
     return tuple(range(c.low, c.high + 1, max(c.step, 1)))
 
 
@@ -187,8 +189,10 @@ class Chain:
             # None: no order, which any level at or below the position says
             fast = np.zeros(len(block), dtype=np.int64) if at_once is None else at_once - block[:, 0]
             slow = np.zeros(len(block), dtype=np.int64) if level is None else level - position - fast
-            fits = fast > 0 if at_once is not None else np.full(len(block), m.express is None) | (
-                block[:, 0] >= min(m.express or (0,))
+            fits = (
+                fast > 0
+                if at_once is not None
+                else np.full(len(block), m.express is None) | (block[:, 0] >= min(m.express or (0,)))
             )
             fits &= slow > 0 if level is not None else position + fast >= min(m.levels)
             owners.append(np.flatnonzero(fits))
@@ -289,3 +293,17 @@ def by_levels(chain: Chain, level: int, express: int | None = None, cap: int | N
         slow = slow if cap is None else min(slow, cap)
         table[",".join(map(str, state))] = f"{fast}+{slow}" if express is not None else str(slow)
     return table
+
+
+def structure(chain: Chain, chosen: Indices) -> list[str]:
+    """What a policy orders where nothing is on its way, a line for stocks with the same order."""
+    both = chain.m.express is not None
+    rows = sorted(zip(chain.states.tolist(), chain.orders[chosen].tolist(), strict=True))
+    alone = [(state[0], tuple(order)) for state, order in rows if not any(state[1:])]
+    lines = []
+    for order, group in groupby(alone, key=lambda pair: pair[1]):
+        stocks = [x for x, _ in group]
+        where = f"{stocks[0]}" if len(stocks) == 1 else f"{stocks[0]} to {stocks[-1]}"
+        says = f"{order[0]} at once and {order[1]} from the regular source" if both else str(order[1])
+        lines.append(f"stock {where}, nothing later on its way: order {says}")
+    return lines

@@ -84,5 +84,5 @@ def ordered(kinds: Sequence[Kind], policy: dict[str, str]) -> tuple[Kind, ...]:
     by_name = {k.name: k for k in kinds}
     names = [policy.get(str(i + 1)) for i in range(len(kinds))]
     if sorted(map(str, names)) != sorted(by_name) or len(policy) != len(kinds):
-        raise NotExact(f"policy: expected each of {', '.join(by_name)} once, from \"1\" on, found {policy}")
+        raise NotExact(f'policy: expected each of {", ".join(by_name)} once, from "1" on, found {policy}')
     return tuple(by_name[str(name)] for name in names)

@@ -4,9 +4,10 @@ Condition k = 0 .. n-1 or failed; net stock x from `low` (demand beyond it is lo
 exponential. Two readings of what may be chosen:
 
 - *at every event*: idle, produce or pm at every event, also in the middle of a part. State: (x, mode), mode one of the
-  conditions, in maintenance, in repair.
-- *as the plant does it*: a part once begun is finished (after maintenance or repair too); the choice is made when the
-  machine is free; maintenance with `finish: false` may interrupt. State: (x, mode) with further modes for a part in hand.
+  conditions, in maintenance, in repair. A plant does it with `surplus: scrapped` and maintenance with `finish: no`.
+- *parts are finished*: without these a part once begun is finished, after a repair too; the choice is made when the
+  machine is free, or, with `finish: no` alone, maintenance may interrupt. State: (x, mode) with further modes for a part
+  in hand.
 """
 
 from __future__ import annotations
@@ -45,8 +46,16 @@ class MakeToStock:
     low: int
     high: int
     most: int | None
+    stops: bool
     interrupts: bool
+    kept: bool
+    mended: bool
     initial: int
+
+    @property
+    def free(self) -> bool:
+        """Can the plant idle, produce or maintain at every event?"""
+        return self.stops and self.interrupts
 
     @property
     def conditions(self) -> int:
@@ -96,10 +105,17 @@ def read(plant: Plant) -> MakeToStock:
         low=CUT if most is None else -most,
         high=base.high,
         most=most,
+        stops=getattr(product.release, "stops", False),
         interrupts=not machine.modes[planned].finish,
+        kept=machine.modes[planned].part != "scrapped",
+        mended=machine.modes[corrective].part != "scrapped",
         initial=min(stock.initial, base.high),
     )
     scale.settled()
+    if found.scrap_cost != 0.0 and not (found.kept and found.mended and not found.stops):
+        raise NotExact(
+            f"{product.id}: a part that is stopped is scrapped and costs {found.scrap_cost:g}, expected that it costs nothing"
+        )
     if max(found.mu) <= found.demand and most is None:
         raise NotExact(
             f"{machine.id} makes at most {max(found.mu):g} a {plant.time_unit} and {demand.id} asks for {found.demand:g}: "
@@ -115,7 +131,7 @@ def _made(plant: Plant) -> None:
     exactly(len(product.steps), 1, f"{product.id}, number of operations")
     step = product.steps[0]
     exactly((step.next, step.others, step.needs), (((-1, 1.0),), (), ()), f"{product.id}, what follows its operation")
-    plain(release, f"release of {product.id}", {"policy", "cap", "base_stock"})
+    plain(release, f"release of {product.id}", {"policy", "cap", "base_stock", "stops"})
     exactly((release.policy, release.cap), ("conwip", 1), f"release of {product.id}, policy and cap")
 
 
@@ -132,9 +148,9 @@ def _modes(plant: Plant) -> tuple[int, int]:
     for i, clock in ((planned[0], "none"), (broken[0], "condition")):
         mode = machine.modes[i]
         plain(mode, f"{machine.id} {mode.id}", known)
-        exactly((mode.clock, mode.restores), (clock, True), f"{machine.id} {mode.id}, its clock and whether it restores")
-        if mode.part == "scrapped":
-            raise NotExact(f"{machine.id} {mode.id}: the part is scrapped, expected that it resumes or repeats")
+        exactly(
+            (mode.clock, mode.restores), (clock, True), f"{machine.id} {mode.id}, its clock and whether it restores"
+        )
     return planned[0], broken[0]
 
 
@@ -146,6 +162,7 @@ class Chain:
 
     def __init__(self, m: MakeToStock, free: bool) -> None:
         self.m, self.free = m, free
+        self._goes_on = m.mended and not free
         n = m.conditions
         # machine free k, maintenance, repair | working k, maintenance with a part in hand
         self.modes = n + 2 if free else 2 * n + 3
@@ -180,13 +197,13 @@ class Chain:
             clocks.wait(here, "", rate, [asked, (m.preventive, self.state(x, 0), 0.0)])
         elif mode == n + 1:
             # a failure always comes while a part is in hand
-            clocks.wait(here, "", rate, [asked, (m.corrective, self.state(x, 0 if self.free else n + 2), 0.0)])
+            clocks.wait(here, "", rate, [asked, (m.corrective, self.state(x, n + 2 if self._goes_on else 0), 0.0)])
         elif mode < 2 * n + 2:
             k = mode - n - 2
             moves = self._work(x, k, mode) if x < m.high else []
             clocks.wait(here, "produce", rate, [asked, *moves])
             if m.interrupts:
-                clocks.jump(here, "pm", m.preventive_cost, self.state(x, 2 * n + 2))
+                clocks.jump(here, "pm", m.preventive_cost, self.state(x, 2 * n + 2 if m.kept else n))
         else:
             clocks.wait(here, "", rate, [asked, (m.preventive, self.state(x, n + 2), 0.0)])
 
