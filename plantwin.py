@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
     "evaluate": ("agents.commands", "Compare policies and rules on the same random numbers."),
-    "policy": ("agents.commands_policy", "Sign, verify, show, import and export policy bundles; tables and their cost."),
+    "policy": ("agents.commands_policy", "Sign, verify, show, import, export policy bundles; tables and their cost."),
     "optimum": ("agents.commands_optimum", "The exact optimum of a small plant, and a policy that has it."),
     "advise": ("agents.commands", "Propose actions from the live twin, checked before they are shown."),
     "dashboard": ("dashboard.commands", "Serve the dashboard."),

@@ -20,13 +20,12 @@ Limit = Annotated[str, typer.Option(help="Wall time: 90s, 10m, 2h. Bounds found 
 @contextmanager
 def _exact() -> Iterator[None]:
     """A plant that cannot be solved exactly is a wrong input: one sentence and exit code 2."""
-    from agents.optimum_read import NotExact
-    from agents.optimum_solver import TooLarge
+    from agents.errors import NotExactError, TooLargeError
 
     with _told():
         try:
             yield
-        except (NotExact, TooLarge) as e:
+        except (NotExactError, TooLargeError) as e:
             typer.echo(f"plantwin: {e}", err=True)
             raise typer.Exit(2) from e
 

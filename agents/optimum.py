@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from agents import optimum_periodic, optimum_priority, optimum_stock, optimum_tandem
-from agents.errors import SchemaError
-from agents.optimum_read import NotExact, Scale
-from agents.optimum_solver import Indices, Problem, Say, Solution, TooLarge, gain, solve
+from agents.errors import NotExactError, SchemaError, TooLargeError
+from agents.optimum_read import Scale
+from agents.optimum_solver import Indices, Problem, Say, Solution, gain, solve
 from sim.plant import Plant
 
 Table = dict[str, str]
@@ -93,25 +93,25 @@ class Kind:
 
 
 def kind_of(plant: Plant) -> Kind:
-    """The kind a plant could be, by what it has; `NotExact` names what it has and the kinds there are."""
+    """The kind a plant could be, by what it has; `NotExactError` names what it has and the kinds there are."""
     has = (len(plant.stations), len(plant.products), len(plant.stocks))
     for kind in KINDS:
         if all(n == k if k is not None else n > 1 for n, k in zip(has, kind.counts, strict=True)):
             if kind.counts[2] and len(plant.demands) != 1:
-                raise NotExact(f"plant {plant.id}: expected one demand, found {len(plant.demands)}")
+                raise NotExactError(f"plant {plant.id}: expected one demand, found {len(plant.demands)}")
             return kind
     kinds = "; ".join(k.says for k in KINDS)
-    raise NotExact(
-        f"plant {plant.id} has {has[0]} stations, {has[1]} products and {has[2]} stocks, not of a kind that can be solved "
-        f"exactly: expected {kinds}"
+    raise NotExactError(
+        f"plant {plant.id} has {has[0]} stations, {has[1]} products and {has[2]} stocks, not of a kind that can be "
+        f"solved exactly: expected {kinds}"
     )
 
 
 def optimum(plant: Plant, effort: Effort | None = None) -> Optimum:
-    """The least long-run cost of a plant, and a policy. Raises `NotExact` (not of such a kind) or `TooLarge`."""
+    """The least long-run cost of a plant, and a policy. Raises `NotExactError` (not of such a kind) or `TooLargeError`."""
     try:
         return kind_of(plant).optimum(plant, effort or Effort())
-    except NotExact as e:
+    except NotExactError as e:
         raise _because(plant, e) from e
 
 
@@ -119,20 +119,20 @@ def policy_cost(plant: Plant, policy: Table, effort: Effort | None = None) -> tu
     """Bounds of the exact long-run cost a time unit of a table, begun as the plant file says."""
     try:
         return kind_of(plant).cost(plant, policy, effort or Effort())
-    except NotExact as e:
+    except NotExactError as e:
         raise _because(plant, e) from e
 
 
-def _because(plant: Plant, e: NotExact) -> NotExact:
+def _because(plant: Plant, e: NotExactError) -> NotExactError:
     if str(e).startswith(("plant ", "policy")):
         return e
-    return NotExact(f"plant {plant.id} is not of a kind that can be solved exactly: {e}")
+    return NotExactError(f"plant {plant.id} is not of a kind that can be solved exactly: {e}")
 
 
 def _refuse(states: float) -> None:
     """Before a chain is built."""
     if states > STATES:
-        raise TooLarge(
+        raise TooLargeError(
             f"too large: {states:.1e} states; at most {STATES:.0e} (smaller ranges of the controls would do)"
         )
 
@@ -251,8 +251,7 @@ def _priority(plant: Plant, effort: Effort) -> Optimum:
     return Optimum(
         plant.id, "c-mu", cost, cost, Scale(plant).unit, {str(i + 1): name for i, name in enumerate(names)}, 0,
         (f"{', '.join(names)}: the first that waits is served first",),
-        ("the c-mu rule is best of all policies that do not interrupt a part (Cox and Smith 1961); its cost by Cobham's "
-         "formula",),
+        (optimum_priority.WHY,),
     )  # fmt: skip
 
 
@@ -263,7 +262,7 @@ def _priority_cost(plant: Plant, policy: Table, effort: Effort) -> tuple[float, 
 
 
 KINDS = (
-    Kind("make to stock", "one machine with a condition that makes one product to stock", (1, 1, 1), _stock, _stock_cost),
+    Kind("make to stock", "one machine that wears and makes one product to stock", (1, 1, 1), _stock, _stock_cost),
     Kind("periodic review", "one stock that suppliers fill", (0, 0, 1), _periodic, _periodic_cost),
     Kind("tandem release", "two machines in line that make one product to stock", (2, 1, 1), _tandem, _tandem_cost),
     Kind("c-mu", "several products that arrive by themselves at one machine", (1, None, 0), _priority, _priority_cost),

@@ -17,8 +17,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.optimum_read import NotExact, Scale, control, exactly, plain, whole_plant
-from agents.optimum_solver import Indices, Problem, TooLarge
+from agents.errors import NotExactError, TooLargeError
+from agents.optimum_read import Scale, control, exactly, plain, whole_plant
+from agents.optimum_solver import Indices, Problem
 from sim.plant import Control, Dist, Plant
 
 MOST = 10_000_000
@@ -57,7 +58,7 @@ class Periodic:
 
 
 def read(plant: Plant) -> Periodic:
-    """The plant as this kind; `NotExact` says what does not fit."""
+    """The plant as this kind; `NotExactError` says what does not fit."""
     whole_plant(plant)
     stock, demand, scale = plant.stocks[0], plant.demands[0], Scale(plant)
     for supplier in plant.suppliers:
@@ -66,7 +67,7 @@ def read(plant: Plant) -> Periodic:
                             "price", "express", "priority"})  # fmt: skip
     plain(demand, demand.id, {"id", "stock", "arrivals", "backlog", "unmet", "lost_cost", "quantity", "priority"})
     if stock.review is None:
-        raise NotExact(f"{stock.id}: expected a review every period, found one at every withdrawal")
+        raise NotExactError(f"{stock.id}: expected a review every period, found one at every withdrawal")
     exactly(demand.arrivals, Dist("constant", (float(stock.review),)), f"{demand.id}, arrivals (one every review)")
     late = plant.conventions.get("review_order", "") == "receive_satisfy_review_order"
     lead = _periods(stock.lead, stock.review, stock.id)
@@ -75,9 +76,9 @@ def read(plant: Plant) -> Periodic:
         plain(stock.express, f"{stock.id} express", {"source", "lead", "level", "price", "order_cost"})
         fast = _periods(stock.express.lead, stock.review, f"{stock.id} express") - int(late)
         if fast != 0 or lead - int(late) < 1:
-            raise NotExact(
-                f"{stock.id}: expected an express order to come with the next delivery before a demand and a regular one "
-                f"at least a period later, found lead times of {fast + late} and {lead} periods"
+            raise NotExactError(
+                f"{stock.id}: expected an express order to come with the next delivery before a demand and a regular "
+                f"one at least a period later, found lead times of {fast + late} and {lead} periods"
             )
         express = _levels(control(plant, f"stocks.{stock.id}.express"), stock.review)
     period = stock.review / scale.ticks
@@ -105,13 +106,13 @@ def read(plant: Plant) -> Periodic:
 def _periods(lead: Dist | None, review: int, what: str) -> int:
     """A constant lead time in whole periods."""
     if lead is None or lead.kind != "constant" or lead.args[0] % review != 0.0:
-        raise NotExact(f"{what}: expected a constant lead time of whole review periods, found {lead}")
+        raise NotExactError(f"{what}: expected a constant lead time of whole review periods, found {lead}")
     return round(lead.args[0] / review)
 
 
 def _levels(c: Control, review: int) -> tuple[int, ...]:
     if c.every > review:
-        raise NotExact(
+        raise NotExactError(
             f"control {c.id}: may be changed every {c.every} ticks, expected at every review ({review} ticks)"
         )
     return tuple(range(c.low, c.high + 1, max(c.step, 1)))
@@ -137,7 +138,7 @@ class Chain:
             owner, orders = self._choices(frontier)
             pairs += len(owner)
             if pairs * len(self.units) > MOST:
-                raise TooLarge(f"too large: more than {MOST:.0e} transitions{TO_DO}")
+                raise TooLargeError(f"too large: more than {MOST:.0e} transitions{TO_DO}")
             after = self._after(frontier[owner], orders)
             made.append((frontier, owner, orders, self._code(after)))
             fresh = np.setdiff1d(made[-1][3], codes)
@@ -175,9 +176,9 @@ class Chain:
             pairs = float((order + most * (m.lead + 1)) * order ** (m.width - 1) * (len(m.express or ()) + 1) * order)
         # the bound is not sharp: what is a little above it is tried, and given up when it grows too large
         if pairs * len(m.demand) > 30 * MOST:
-            raise TooLarge(
-                f"too large: up to {pairs:.1e} pairs of a state and an order, with {len(m.demand)} demands each; at most "
-                f"{MOST:.0e} transitions{TO_DO}"
+            raise TooLargeError(
+                f"too large: up to {pairs:.1e} pairs of a state and an order, with {len(m.demand)} demands each; at "
+                f"most {MOST:.0e} transitions{TO_DO}"
             )
 
     def _choices(self, block: Block) -> tuple[Indices, Block]:
@@ -256,7 +257,7 @@ class Chain:
         }
 
     def chosen(self, policy: dict[str, str]) -> Indices:
-        """Pairs [S] of such a table; `NotExact` where an entry is missing or cannot be ordered.
+        """Pairs [S] of such a table; `NotExactError` where an entry is missing or cannot be ordered.
 
         States that the table leaves out take the first order; whether that matters shows `agents.optimum`.
         """
@@ -265,12 +266,16 @@ class Chain:
         for i, state in enumerate(self.states.tolist()):
             key = ",".join(map(str, state))
             if key not in policy:
-                raise NotExact(f"policy: no order for the state {key} (stock, and what comes a period, two, .. later)")
+                raise NotExactError(
+                    f"policy: no order for the state {key} (stock, and what comes a period, two, .. later)"
+                )
             asked = _order(policy[key], key)
             block = self.orders[first[i] : ends[i]].tolist()
             if asked not in block:
                 may = ", ".join(f"{a}+{b}" if self.m.express is not None else str(b) for a, b in block[:12])
-                raise NotExact(f"policy at {key}: {policy[key]} cannot be ordered there; expected one of {may} ...")
+                raise NotExactError(
+                    f"policy at {key}: {policy[key]} cannot be ordered there; expected one of {may} ..."
+                )
             pairs[i] = first[i] + block.index(asked)
         return pairs
 
@@ -281,7 +286,7 @@ def _order(text: str, key: str) -> list[int]:
     try:
         return [0, int(parts[0])] if len(parts) == 1 else [int(parts[0]), int(parts[1])]
     except ValueError:
-        raise NotExact(f"policy at {key}: expected units, or units at once + regular, found {text!r}") from None
+        raise NotExactError(f"policy at {key}: expected units, or units at once + regular, found {text!r}") from None
 
 
 def by_levels(chain: Chain, level: int, express: int | None = None, cap: int | None = None) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Several kinds of parts that arrive by themselves and wait for one machine: the c-mu rule and its exact cost.
 
 With Poisson arrivals and service that is not interrupted, serving the class with the largest (cost of waiting a time
-unit) / (mean service time) first is best of all policies (Cox and Smith 1961, Queues; also against policies that let the
-machine idle on purpose: Meilijson and Yechiali 1977, Stochastic Processes and their Applications 6). Waiting times are
-those of Cobham (1954), Operations Research 2: W_k = R / ((1 - s_{k-1}) (1 - s_k)), s_k the load of the k most urgent
+unit) / (mean service time) first is best of all policies (Cox and Smith 1961, Queues; also against policies that let
+the machine idle on purpose: Meilijson and Yechiali 1977, Stochastic Processes and their Applications 6). Waiting times
+are those of Cobham (1954), Operations Research 2: W_k = R / ((1 - s_{k-1}) (1 - s_k)), s_k the load of the k most urgent
 classes, R = sum of (arrival rate x second moment of service) / 2. Service may have any distribution.
 """
 
@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.optimum_read import NotExact, Scale, exactly, plain, whole_plant
+from agents.errors import NotExactError
+from agents.optimum_read import Scale, exactly, plain, whole_plant
 from sim import distributions
 from sim.plant import UNLIMITED, Plant
+
+WHY = "the c-mu rule is best of all policies that do not interrupt a part (Cox and Smith 1961); its cost by Cobham's formula"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,15 @@ class Kind:
 
 
 def read(plant: Plant) -> tuple[Kind, ...]:
-    """The plant as this kind; `NotExact` says what does not fit."""
+    """The plant as this kind; `NotExactError` says what does not fit."""
     whole_plant(plant)
     machine, scale = plant.stations[0], Scale(plant)
     if plant.stocks:
-        raise NotExact(f"stocks: found {len(plant.stocks)}, expected none beside several products of one machine")
+        raise NotExactError(f"stocks: found {len(plant.stocks)}, expected none beside several products of one machine")
     plain(machine, machine.id, {"id", "buffer", "capacity", "holding", "dispatch", "priority"})
     exactly(machine.capacity, UNLIMITED, f"{machine.id}, places before it ({UNLIMITED}: without a limit)")
     if not any(c.sets.startswith(f"stations.{machine.id}.dispatch.") for c in plant.controls):
-        raise NotExact(f"controls: expected one that sets stations.{machine.id}.dispatch.FEATURE, found none")
+        raise NotExactError(f"controls: expected one that sets stations.{machine.id}.dispatch.FEATURE, found none")
     queue, kinds = scale.money("q_area", 0), []
     for i, p in enumerate(plant.products):
         plain(p, p.id, {"id", "steps", "release", "revenue", "scrap_cost", "family", "priority", "holding"})
@@ -59,7 +62,9 @@ def read(plant: Plant) -> tuple[Kind, ...]:
     scale.settled()
     load = sum(k.rate * k.mean for k in kinds)
     if load >= 1.0:
-        raise NotExact(f"{machine.id}: its load is {load:.3g}, expected less than 1: else the queue grows for ever")
+        raise NotExactError(
+            f"{machine.id}: its load is {load:.3g}, expected less than 1: else the queue grows for ever"
+        )
     return tuple(kinds)
 
 
@@ -84,5 +89,5 @@ def ordered(kinds: Sequence[Kind], policy: dict[str, str]) -> tuple[Kind, ...]:
     by_name = {k.name: k for k in kinds}
     names = [policy.get(str(i + 1)) for i in range(len(kinds))]
     if sorted(map(str, names)) != sorted(by_name) or len(policy) != len(kinds):
-        raise NotExact(f'policy: expected each of {", ".join(by_name)} once, from "1" on, found {policy}')
+        raise NotExactError(f'policy: expected each of {", ".join(by_name)} once, from "1" on, found {policy}')
     return tuple(by_name[str(name)] for name in names)

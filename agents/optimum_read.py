@@ -5,25 +5,21 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from agents.errors import AgentError
+from agents.errors import NotExactError
 from sim.plant import Control, Dist, Plant
 from sim.value import operating_terms
 
 UNIT_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class NotExact(AgentError):
-    """The plant is of no kind that can be solved exactly; the message says which thing is why."""
-
-
 def plain(thing: object, what: str, known: set[str]) -> None:
-    """`NotExact` unless every field of `thing` (a frozen type of `sim.plant`) outside `known` has its default."""
+    """`NotExactError` unless every field of `thing` (a frozen type of `sim.plant`) outside `known` has its default."""
     for f in fields(thing):  # type: ignore[arg-type]
         if f.name in known:
             continue
         default, found = _default(f), getattr(thing, f.name)
         if found != default:
-            raise NotExact(f"{what}: {f.name} is {found!r}, expected {default!r}")
+            raise NotExactError(f"{what}: {f.name} is {found!r}, expected {default!r}")
 
 
 def _default(f: Field[Any]) -> Any:
@@ -31,9 +27,9 @@ def _default(f: Field[Any]) -> Any:
 
 
 def exactly(found: object, expected: object, what: str) -> None:
-    """`NotExact` unless equal."""
+    """`NotExactError` unless equal."""
     if found != expected:
-        raise NotExact(f"{what}: expected {expected!r}, found {found!r}")
+        raise NotExactError(f"{what}: expected {expected!r}, found {found!r}")
 
 
 class Scale:
@@ -60,26 +56,26 @@ class Scale:
         return term.coefficient * (self.ticks if field.endswith("_area") else 1.0)
 
     def settled(self) -> None:
-        """`NotExact` where the plant pays for something that no call of `money` asked for."""
+        """`NotExactError` where the plant pays for something that no call of `money` asked for."""
         for term in self._terms.values():
-            raise NotExact(f"{term.thing}: {term.kind} costs money, expected none in a plant of this kind")
+            raise NotExactError(f"{term.thing}: {term.kind} costs money, expected none in a plant of this kind")
 
 
 def whole_plant(plant: Plant) -> None:
-    """`NotExact` where the plant has something that no small kind has."""
+    """`NotExactError` where the plant has something that no small kind has."""
     empty = ("calendars", "groups", "pools", "crews", "limits")
     for name in empty:
         if getattr(plant, name):
-            raise NotExact(f"{name}: found {len(getattr(plant, name))}, expected none")
+            raise NotExactError(f"{name}: found {len(getattr(plant, name))}, expected none")
     if plant.tariff is not None:
-        raise NotExact("energy: found a tariff, expected none")
+        raise NotExactError("energy: found a tariff, expected none")
     if plant.rules is not None:
-        raise NotExact(f"engine: found rules of the plant's own ({plant.rules.name}), expected none")
+        raise NotExactError(f"engine: found rules of the plant's own ({plant.rules.name}), expected none")
 
 
 def control(plant: Plant, sets: str) -> Control:
-    """The control that sets a path; `NotExact` where there is none, because its range bounds what can happen."""
+    """The control that sets a path; `NotExactError` where there is none, because its range bounds what can happen."""
     for c in plant.controls:
         if c.sets == sets:
             return c
-    raise NotExact(f"controls: expected one that sets {sets} (its range bounds the policies), found none")
+    raise NotExactError(f"controls: expected one that sets {sets} (its range bounds the policies), found none")

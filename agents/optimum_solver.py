@@ -32,10 +32,6 @@ Move = tuple[float, int, float]
 """Rate or probability, next state, cost of the jump."""
 
 
-class TooLarge(AgentError):
-    """The plant is of a kind that can be solved, but with too many states."""
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """State-action pairs, sorted by state. `first` [S]: a state's first pair; `moves` [K, S]: probabilities (sparse,
@@ -149,8 +145,8 @@ def _recurrent(moves: Any, start: int) -> Indices:
     closed = np.setdiff1d(np.arange(count), label[leaving.row[crossing]])
     if len(closed) > 1:
         raise AgentError(
-            f"the policy ends in one of {len(closed)} sets of states that it never leaves, and chance decides in which: "
-            f"it has no single long-run cost; expected a policy that always comes back"
+            f"the policy ends in one of {len(closed)} sets of states that it never leaves, and chance decides "
+            f"in which: it has no single long-run cost; expected a policy that always comes back"
         )
     return np.asarray(reached[label == closed[0]], dtype=np.int64)
 

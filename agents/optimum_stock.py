@@ -6,8 +6,8 @@ exponential. Two readings of what may be chosen:
 - *at every event*: idle, produce or pm at every event, also in the middle of a part. State: (x, mode), mode one of the
   conditions, in maintenance, in repair. A plant does it with `surplus: scrapped` and maintenance with `finish: no`.
 - *parts are finished*: without these a part once begun is finished, after a repair too; the choice is made when the
-  machine is free, or, with `finish: no` alone, maintenance may interrupt. State: (x, mode) with further modes for a part
-  in hand.
+  machine is free, or, with `finish: no` alone, maintenance may interrupt. State: (x, mode) with further modes for a
+  part in hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from agents.optimum_read import NotExact, Scale, control, exactly, plain, whole_plant
+from agents.errors import NotExactError
+from agents.optimum_read import Scale, control, exactly, plain, whole_plant
 from agents.optimum_solver import Clocks, Move, Problem
 from sim.plant import Plant
 
@@ -72,14 +73,14 @@ CUT = -60
 
 
 def read(plant: Plant) -> MakeToStock:
-    """The plant as this kind; `NotExact` says what does not fit."""
+    """The plant as this kind; `NotExactError` says what does not fit."""
     whole_plant(plant)
     product, machine, stock, demand = plant.products[0], plant.stations[0], plant.stocks[0], plant.demands[0]
     scale = Scale(plant)
     plain(machine, machine.id, {"id", "modes", "condition", "buffer", "capacity", "dispatch", "priority"})
     condition = machine.condition
     if condition is None:
-        raise NotExact(f"{machine.id}: expected a condition, found none")
+        raise NotExactError(f"{machine.id}: expected a condition, found none")
     plain(stock, stock.id, {"id", "item", "source", "initial", "holding", "priority"})
     exactly((stock.source, stock.item), ("line", product.id), f"{stock.id}, where it comes from and what it holds")
     plain(demand, demand.id, {"id", "stock", "arrivals", "backlog", "unmet", "lost_cost", "most", "priority"})
@@ -113,13 +114,14 @@ def read(plant: Plant) -> MakeToStock:
     )
     scale.settled()
     if found.scrap_cost != 0.0 and not (found.kept and found.mended and not found.stops):
-        raise NotExact(
-            f"{product.id}: a part that is stopped is scrapped and costs {found.scrap_cost:g}, expected that it costs nothing"
+        raise NotExactError(
+            f"{product.id}: a part that is stopped is scrapped and costs {found.scrap_cost:g}, expected that it costs "
+            f"nothing"
         )
     if max(found.mu) <= found.demand and most is None:
-        raise NotExact(
-            f"{machine.id} makes at most {max(found.mu):g} a {plant.time_unit} and {demand.id} asks for {found.demand:g}: "
-            f"no policy has a finite cost"
+        raise NotExactError(
+            f"{machine.id} makes at most {max(found.mu):g} a {plant.time_unit} and {demand.id} asks for "
+            f"{found.demand:g}: no policy has a finite cost"
         )
     return found
 
@@ -141,8 +143,9 @@ def _modes(plant: Plant) -> tuple[int, int]:
     planned = [i for i, m in enumerate(machine.modes) if m.planned]
     broken = [i for i, m in enumerate(machine.modes) if not m.planned]
     if len(planned) != 1 or len(broken) != 1:
-        raise NotExact(
-            f"{machine.id}: expected one preventive and one corrective maintenance, found {len(planned)} and {len(broken)}"
+        raise NotExactError(
+            f"{machine.id}: expected one preventive and one corrective maintenance, found {len(planned)} and "
+            f"{len(broken)}"
         )
     known = {"id", "clock", "repair", "restores", "cost", "priority", "planned", "finish", "at_level", "part"}
     for i, clock in ((planned[0], "none"), (broken[0], "condition")):
@@ -221,7 +224,7 @@ class Chain:
         return moves
 
     def chosen(self, policy: dict[str, str]) -> np.ndarray:
-        """Pairs [S] of a table {"x,k": action}; `NotExact` where an entry is missing or means nothing.
+        """Pairs [S] of a table {"x,k": action}; `NotExactError` where an entry is missing or means nothing.
 
         Where a part is in hand and maintenance may not interrupt there is no choice, else the table's `pm` counts.
         """
@@ -255,7 +258,7 @@ def _entry(policy: dict[str, str], m: MakeToStock, x: int, k: int) -> str:
         told = [int(key.split(",")[0]) for key in policy if key.endswith(f",{k}")]
         action = policy.get(f"{min(told)},{k}") if told and x < min(told) else None
     if action not in ACTIONS:
-        raise NotExact(
+        raise NotExactError(
             f"policy at stock {x}, condition {k}: expected one of {', '.join(ACTIONS)}, found {action!r}; it must say "
             f"what to do from {m.low} to {m.high} in each of {m.conditions} conditions"
         )

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.optimum_read import NotExact, Scale, exactly, plain, whole_plant
+from agents.errors import NotExactError
+from agents.optimum_read import Scale, exactly, plain, whole_plant
 from agents.optimum_solver import Clocks, Indices, Move, Problem
 from sim.plant import UNLIMITED, Plant
 
@@ -48,7 +49,7 @@ class Tandem:
 
 
 def read(plant: Plant) -> Tandem:
-    """The plant as this kind; `NotExact` says what does not fit."""
+    """The plant as this kind; `NotExactError` says what does not fit."""
     whole_plant(plant)
     product, stock, demand, scale = plant.products[0], plant.stocks[0], plant.demands[0], Scale(plant)
     release = product.release
@@ -68,9 +69,9 @@ def read(plant: Plant) -> Tandem:
     ranges = {c.sets: (c.low, c.high) for c in plant.controls}
     cap, base = (ranges.get(f"release.{product.id}.{name}") for name in ("cap", "base_stock"))
     if cap is None and base is None:
-        raise NotExact(f"controls: expected one that sets the cap or the base stock of {product.id}, found none")
+        raise NotExactError(f"controls: expected one that sets the cap or the base stock of {product.id}, found none")
     if (cap is None and release.cap is None) or (base is None and release.base_stock is None):
-        raise NotExact(f"release of {product.id}: expected a cap and a base stock, found only one of them")
+        raise NotExactError(f"release of {product.id}: expected a cap and a base stock, found only one of them")
     most = 0 if demand.unmet == "lost" else getattr(demand, "most", None)
     work = [scale.rate(s.work, f"work of {s.station}") for s in product.steps]
     scale.money("q_area", 0)  # nothing ever waits before the first machine: there is no place
@@ -83,7 +84,7 @@ def read(plant: Plant) -> Tandem:
     )  # fmt: skip
     scale.settled()
     if min(work) <= found.demand and most is None:
-        raise NotExact(
+        raise NotExactError(
             f"{plant.id} makes at most {min(work):g} a {plant.time_unit} and {demand.id} asks for {found.demand:g}: no "
             f"policy has a finite cost"
         )
@@ -135,7 +136,7 @@ class Chain:
     def chosen(self, policy: dict[str, str]) -> Indices:
         """Pairs [S] of such a table; where backorders have no limit its lowest row holds for all below it."""
         pairs = np.array(self.problem.first, dtype=np.int64)
-        lowest = {}
+        lowest: dict[int, int] = {}
         for key in policy:
             n, x = (int(part) for part in key.split(","))
             lowest[n] = min(x, lowest.get(n, x))
@@ -146,8 +147,9 @@ class Chain:
             action = policy.get(f"{n},{row}")
             if action not in ACTIONS or (i, action) not in self._pair:
                 may = [label for state, label in self.labels if state == i]
-                raise NotExact(
-                    f"policy with {n} parts at the second machine and net stock {x}: expected one of {may}, found {action!r}"
+                raise NotExactError(
+                    f"policy with {n} parts at the second machine and net stock {x}: expected one of {may}, found "
+                    f"{action!r}"
                 )
             pairs[i] = self._pair[i, action]
         return pairs

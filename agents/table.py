@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from agents import optimum_periodic, optimum_stock, optimum_tandem
 from agents.controllers import Controller
-from agents.errors import AgentError
+from agents.errors import AgentError, NotExactError
 from agents.optimum import Table, kind_of
-from agents.optimum_read import NotExact
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -40,7 +39,7 @@ class Found:
 
 
 def table_of(who: Controller, compiled: Compiled, seen: str = "auto") -> Found:
-    """The table of a controller on a plant of a small kind; `NotExact` where its states are not those of the kind.
+    """The table of a controller on a plant of a small kind; `NotExactError` where its states are not those of the kind.
 
     `seen`, to stock: is the controller shown a machine at work (also where it is free) or free? `auto`: at work, and
     free where it then lets the machine rest, as it would see it next.
@@ -51,9 +50,9 @@ def table_of(who: Controller, compiled: Compiled, seen: str = "auto") -> Found:
     if kind == "make to stock":
         return _stock(who, compiled, seen)
     if not who.static:
-        raise NotExact(
-            f"plant {compiled.plant.id} ({kind}): {who.name} looks at the state, expected constant setpoints (a rule without "
-            f"boosts): what it sees is not a function of the states of this kind"
+        raise NotExactError(
+            f"plant {compiled.plant.id} ({kind}): {who.name} looks at the state, expected constant setpoints (a rule "
+            f"without boosts): what it sees is not a function of the states of this kind"
         )
     return Found(_constant(who, compiled, kind))
 
@@ -75,7 +74,7 @@ def _constant(who: Controller, compiled: Compiled, kind: str) -> Table:
         return optimum_tandem.by_levels(
             chain, values.get("cap", release.cap or 0), values.get("base_stock", release.base_stock or 0)
         )
-    raise NotExact(
+    raise NotExactError(
         f"plant {compiled.plant.id} ({kind}): a table says in which order the products are served, and weights of "
         f'dispatching do not: write {{"1": PRODUCT, "2": PRODUCT, ..}} yourself'
     )
@@ -116,7 +115,8 @@ def _asked(who: Controller, compiled: Compiled, states: list[tuple[int, int]], k
     wavering = int(np.count_nonzero(counts.max(axis=1) < len(week)))
     if wavering:
         notes.append(
-            f"machine {kind}: in {wavering} of {len(states)} states the hour of the week matters; the most frequent counts"
+            f"machine {kind}: in {wavering} of {len(states)} states the hour of the week matters; the most frequent "
+            f"action counts"
         )
     if unsettled:
         notes.append(
