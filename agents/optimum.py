@@ -108,7 +108,7 @@ def kind_of(plant: Plant) -> Kind:
 
 
 def optimum(plant: Plant, effort: Effort | None = None) -> Optimum:
-    """The least long-run cost of a plant, and a policy. Raises `NotExactError` (not of such a kind) or `TooLargeError`."""
+    """The least long-run cost of a plant, and a policy. Raises `NotExactError` or `TooLargeError`, with the reason."""
     try:
         return kind_of(plant).optimum(plant, effort or Effort())
     except NotExactError as e:

@@ -3,8 +3,8 @@
 With Poisson arrivals and service that is not interrupted, serving the class with the largest (cost of waiting a time
 unit) / (mean service time) first is best of all policies (Cox and Smith 1961, Queues; also against policies that let
 the machine idle on purpose: Meilijson and Yechiali 1977, Stochastic Processes and their Applications 6). Waiting times
-are those of Cobham (1954), Operations Research 2: W_k = R / ((1 - s_{k-1}) (1 - s_k)), s_k the load of the k most urgent
-classes, R = sum of (arrival rate x second moment of service) / 2. Service may have any distribution.
+are those of Cobham (1954), Operations Research 2: W_k = R / ((1 - s_{k-1}) (1 - s_k)), s_k the load of the k most
+urgent classes, R = sum of (arrival rate x second moment of service) / 2. Service may have any distribution.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agents.optimum_read import Scale, exactly, plain, whole_plant
 from sim import distributions
 from sim.plant import UNLIMITED, Plant
 
-WHY = "the c-mu rule is best of all policies that do not interrupt a part (Cox and Smith 1961); its cost by Cobham's formula"
+WHY = "the c-mu rule is best of all policies that do not interrupt a part; its cost is by Cobham's formula"
 
 
 @dataclass(frozen=True, slots=True)
