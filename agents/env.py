@@ -98,6 +98,11 @@ def typical_cost(compiled: Compiled, epoch: int) -> float:
     return mean if mean > 0.0 else 1.0
 
 
+def _count(found: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many of each row [N, C] are true, int64 [N]."""
+    return np.count_nonzero(found, axis=1) if found.any() else np.zeros(len(found), dtype=np.int64)
+
+
 class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     """`num_envs` replicas of a plant.
 
@@ -174,6 +179,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
 
         n = self.num_envs
         self.money_weights = [operating_weights(self.compiled), cost_weights(self.compiled)]
+        where, weights = (np.concatenate(parts) for parts in zip(*self.money_weights, strict=True))
+        self._priced = where, weights, np.cumsum([len(at) for at, _ in self.money_weights])
         self.rows: Rows = np.zeros((n, self.compiled.layout.width), dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._episode = np.zeros(n, dtype=np.int64)
@@ -185,6 +192,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.ratio = np.maximum(-(-self._moves.every // self.epoch), 1)
         self._now = self.compiled.layout.at("now")
         self._kernel_seed: int | None = None
+        self._empty: Rows | None = None
         self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
 
     def _place(self) -> Floats:
@@ -238,6 +246,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     def _new(self, who: NDArray[np.intp], state: Rows | None) -> Rows:
         """Rows [K, W] of the next episodes of the environments `who` [K]."""
         from sim.engine import new_rows
+        from sim.kernel import begin
 
         assert self._kernel_seed is not None, "call reset() before step()"
         width = self.compiled.layout.width
@@ -248,13 +257,29 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
                     f"state of width {given.shape[-1]}: rows of this plant have {width}; take it from the same plant"
                 )
             return np.broadcast_to(given, (len(who), width)) if given.ndim == 1 else given[who]
-        rows = np.empty((len(who), width), dtype=np.int64)
-        for k, i in enumerate(who.tolist()):
-            address = (int(self._episode[i]) << 32) + self.settings.first + i
-            one = rows[k : k + 1]
-            one[...] = new_rows(self.compiled, self._kernel_seed, 1, address, self._drawn(address))
-            if self.settings.spread is not None:
-                spread_parameters(one, self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address)
+        addresses = (self._episode[who] << 32) + self.settings.first + who
+        if self.compiled.own is None and self.settings.posterior is None:
+            rows = self._blank(addresses)
+            begin(rows, self.compiled)
+        else:
+            seed = self._kernel_seed
+            rows = np.concatenate(
+                [new_rows(self.compiled, seed, 1, at, self._drawn(at)) for at in addresses.tolist()] or [self.rows[:0]]
+            )
+        if self.settings.spread is not None:
+            for one, at in zip(rows, addresses.tolist(), strict=True):
+                spread_parameters(one[None], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ at)
+        return rows
+
+    def _blank(self, addresses: NDArray[np.int64]) -> Rows:
+        """Rows [K, W] of the empty plant before its first draw, at addresses [K]: copies of one that is kept."""
+        from sim.kernel import blank_rows
+        from sim.state import REPLICA, SEED
+
+        if self._empty is None:
+            self._empty = blank_rows(self.compiled, 0, 1)
+        rows = np.repeat(self._empty, len(addresses), axis=0)
+        rows[:, SEED], rows[:, REPLICA] = self._kernel_seed or 0, addresses
         return rows
 
     def _drawn(self, address: int) -> dict[str, Rows] | None:
@@ -267,8 +292,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """Operating cost and cash since the beginning, into `out` [R, 2]."""
         from sim.batch import Prices
 
-        where, weights = (np.concatenate(parts) for parts in zip(*self.money_weights, strict=True))
-        return Prices(where, weights, np.cumsum([len(at) for at, _ in self.money_weights]), out)
+        return Prices(*self._priced, out)
 
     def _choose(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """Setpoints [N, C] of actions, and how many controls a limit moved (`clipped`) and how many were kept by their
@@ -286,7 +310,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         admitted = self.grid.limit(wanted, self.rows, self.compiled.layout)
         if self.pace.by_events:
             self._moves.note(now, admitted, present)
-        return admitted, {"clipped": (admitted != wanted).sum(axis=1), "held": kept.sum(axis=1)}
+        return admitted, {"clipped": _count(admitted != wanted), "held": _count(kept)}
 
     def step(
         self, actions: NDArray[np.int64]

@@ -91,9 +91,10 @@ class Pace:
         first.
         """
         x = elapsed / self.constant
+        lost = -np.expm1(-x)
         inside = np.ones(x.shape)
-        np.divide(-np.expm1(-x), x, out=inside, where=x > 0.0)
-        return np.exp(-x), inside
+        np.divide(lost, x, out=inside, where=x > 0.0)
+        return 1.0 - lost, inside
 
 
 @dataclass(slots=True)
@@ -115,8 +116,13 @@ class Moves:
 
     def kept(self, now: Values, wanted: Values, present: Values) -> NDArray[np.bool_]:
         """Which setpoints [N, C] would move at ticks `now` [N] before their `every` has passed."""
-        return (now[:, None] - self.last < self.every) & (wanted != present)
+        found = wanted != present
+        if found.any():
+            r, c = np.nonzero(found)
+            found[r, c] = now[r] - self.last[r, c] < self.every[c]
+        return found
 
     def note(self, now: Values, chosen: Values, present: Values) -> None:
         """What is moved now, by an agent or by a limit."""
-        np.copyto(self.last, now[:, None], where=chosen != present)
+        r, c = np.nonzero(chosen != present)
+        self.last[r, c] = now[r]
