@@ -75,6 +75,7 @@ def metadata(loaded: Bundle) -> dict[str, str]:
         "bundle": loaded.name,
         "plant": str(loaded.spec["plant"]),
         "epoch_s": repr(loaded.epoch_s),
+        "decide": str(loaded.spec.get("decide", "interval")),
         "observation_hash": observation["hash"],
         "action_hash": action["hash"],
         "fields": json.dumps(observation["fields"]),

@@ -190,6 +190,8 @@ def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -
                 f"{path}: the policy's {what} schema is {found!r:.90}, the plant's is {expected}; use the plant it was "
                 f"made for"
             )
+    if props.get(f"{PREFIX}decide", "interval") != "interval":
+        warnings.append(f"{path.name} was made to decide at events; here it decides at intervals")
     try:
         epoch_s = float(props[f"{PREFIX}epoch_s"]) if f"{PREFIX}epoch_s" in props else None
         scaling = json.loads(props[f"{PREFIX}scaling"]) if f"{PREFIX}scaling" in props else None
