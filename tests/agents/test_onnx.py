@@ -348,7 +348,7 @@ def test_a_policy_that_decides_at_events_does_so_from_its_file(
     assert getattr(controller(str(exported), two_motors), "kinds", None) == 0
 
     def at_failures(spec: dict[str, Any]) -> None:
-        spec |= {"decide": "events", "decide_on": ["failed", "repaired"]}
+        spec |= {"decide": "events", "decide_on": ["failure", "repair_end"]}
 
     respecified(folder, at_failures)
     path = tmp_path / "events.onnx"
