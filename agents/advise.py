@@ -255,7 +255,9 @@ class Advisor:
         if self.options.policy or (shipped / "policy.json").exists():
             try:
                 found = controllers.controller(self.options.policy or "policy", self.compiled, self.options.signer)
-                self.policy = found if isinstance(found, PolicyController) else None
+                if not isinstance(found, PolicyController):
+                    raise AgentError(f"expected the folder of a bundle, found {self.options.policy!r}")
+                self.policy = found
             except AgentError as e:
                 print(f"advise: going on without a policy: {e}", flush=True)
         if self.options.rule or (shipped / "rule.json").exists():

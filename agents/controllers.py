@@ -128,6 +128,7 @@ def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = N
     grid, observer = Grid(compiled.plant), Observer(compiled)
     loaded = bundle.load(folder, observer.hash, grid.hash, signer)
     observer.use_scaling(loaded.spec["observation"]["scaling"])
+    decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here
     return PolicyController(loaded, observer, grid)
 
 

@@ -75,6 +75,8 @@ def metadata(loaded: Bundle) -> dict[str, str]:
         "bundle": loaded.name,
         "plant": str(loaded.spec["plant"]),
         "epoch_s": repr(loaded.epoch_s),
+        "decide": loaded.decide,
+        "decide_on": json.dumps(loaded.decide_on),
         "observation_hash": observation["hash"],
         "action_hash": action["hash"],
         "fields": json.dumps(observation["fields"]),

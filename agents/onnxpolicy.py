@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.bundlefiles import sha256
+from agents.epochs import INTERVAL, decision_kinds
 from agents.errors import BundleError, SchemaError
 from agents.grid import Grid
 from agents.onnxexport import PREFIX
@@ -54,6 +55,7 @@ class _Told:
     epoch_s: float | None
     scaling: dict[str, list[float]] | None
     warnings: tuple[str, ...]
+    kinds: int
 
 
 def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
@@ -73,7 +75,7 @@ def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
     ask = _session(path, content, parsed.graph.input[0].name, output)
     if is_logits:
         ask = _most_probable(ask, tuple(int(n) for n in grid.counts))
-    return OwnController(f"onnx:{sha256(content)}", ask, observer, grid, told.epoch_s, told.warnings)
+    return OwnController(f"onnx:{sha256(content)}", ask, observer, grid, told.epoch_s, told.warnings, told.kinds)
 
 
 def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
@@ -199,9 +201,15 @@ def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -
             numbers = [np.array(scaling[key], dtype=np.float32) for key in ("scale", "shift")]
             if any(n.ndim != 1 or not np.isfinite(n).all() for n in numbers):
                 raise ValueError("scaling is no list of finite numbers")
+        decide_on = json.loads(props.get(f"{PREFIX}decide_on", "null"))
+        if decide_on is not None and not (isinstance(decide_on, list) and all(isinstance(k, str) for k in decide_on)):
+            raise ValueError("decide_on is no list of words")
     except (ValueError, TypeError, KeyError, RecursionError) as e:
-        raise BundleError(f"{path}: expected epoch_s and scaling in metadata_props, found them malformed ({e})") from e
-    return _Told(epoch_s, scaling, tuple(warnings))
+        raise BundleError(
+            f"{path}: expected epoch_s, scaling and decide_on in metadata_props, found them malformed ({e})"
+        ) from e
+    kinds = decision_kinds(props.get(f"{PREFIX}decide", INTERVAL), None if decide_on is None else tuple(decide_on))
+    return _Told(epoch_s, scaling, tuple(warnings), kinds)
 
 
 def _check_sizes(path: Path, parsed: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.epochs import INTERVAL, decision_kinds
 from agents.errors import AgentError
 from agents.grid import Grid
 from agents.schema import Observer
@@ -27,7 +28,8 @@ Values = NDArray[np.int64]
 class OwnController:
     """`ask` takes observations float32 [R, D] and returns grid indices [R, C] of the controls in file order.
 
-    `warnings`: what could not be checked about it, told beside every verdict.
+    `warnings`: what could not be checked about it, told beside every verdict. `kinds`: the kinds of events at which it
+    decides, as bits (`agents.epochs.decision_kinds`); 0: at equal intervals.
     """
 
     name: str
@@ -36,6 +38,7 @@ class OwnController:
     grid: Grid
     epoch_s: float | None = None
     warnings: tuple[str, ...] = ()
+    kinds: int = 0
 
     @property
     def static(self) -> bool:
@@ -67,7 +70,11 @@ class OwnController:
 
 
 def python_policy(what: str, compiled: Compiled, allow_code: bool) -> OwnController:
-    """The callable `module:name` as a controller; the module is imported only where the user allows it."""
+    """The callable `module:name` as a controller; the module is imported only where the user allows it.
+
+    Attributes of the callable, where it has them: `epoch_s`, seconds between its decisions, and `decide`, "interval" or
+    "events" (with `epoch_s` as the longest time between two of them).
+    """
     if not allow_code:
         raise AgentError(
             f"{what}: expected leave to run this code, found none; read it, then say '--allow-code' (in Python: "
@@ -91,4 +98,6 @@ def python_policy(what: str, compiled: Compiled, allow_code: bool) -> OwnControl
         raise AgentError(f"{what}: expected epoch_s in seconds, greater than 0, found {epoch!r:.60}")
     warning = "its observations and actions are taken on trust: a callable carries no schema hash"
     grid, observer = Grid(compiled.plant), Observer(compiled)
-    return OwnController(f"python:{what}", found, observer, grid, None if epoch is None else float(epoch), (warning,))
+    kinds = decision_kinds(str(getattr(found, "decide", INTERVAL)), None)
+    epoch_s = None if epoch is None else float(epoch)
+    return OwnController(f"python:{what}", found, observer, grid, epoch_s, (warning,), kinds)

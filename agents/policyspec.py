@@ -55,6 +55,8 @@ class PolicySpec(Struct):
     architecture: Architecture
     observation: Observation
     action: Action
+    decide: Literal["interval", "events"] = "interval"
+    decide_on: Annotated[list[str], Meta(max_length=100)] | None = None
 
 
 def check_spec(path: Path, value: dict[str, Any]) -> PolicySpec:
