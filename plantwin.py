@@ -50,6 +50,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
     "evaluate": ("agents.commands", "Compare policies and rules on the same random numbers."),
+    "policy": ("agents.commands_policy", "Sign, verify, show, import, export policy bundles; tables and their cost."),
+    "optimum": ("agents.commands_optimum", "The exact optimum of a small plant, and a policy that has it."),
     "advise": ("agents.commands", "Propose actions from the live twin, checked before they are shown."),
     "dashboard": ("dashboard.commands", "Serve the dashboard."),
     "bench": ("", "Reproduce a group of published figures (from a checkout)."),
@@ -62,7 +64,7 @@ GROUPS = (
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
     ("History", ("history", "import", "compact")),
     ("The twin and its people", ("observe", "twin", "track", "condition", "calibrate", "advise", "dashboard")),
-    ("Train and compare", ("env", "train", "tune", "evaluate", "bench")),
+    ("Train and compare", ("env", "train", "tune", "evaluate", "policy", "optimum", "bench")),
 )
 
 QUICK = {"validate", "show", "simulate", "trace"}
@@ -74,6 +76,7 @@ EXTRA_OF = {
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
     "edge": ("asyncua", "pymodbus"),
+    "onnx": ("onnx", "onnxruntime"),
     "experiment": ("duckdb", "matplotlib"),
     "cluster": ("ray",),
 }

@@ -38,6 +38,8 @@ from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from agents.compare import Answer
 
 Rows = NDArray[np.int64]
@@ -74,7 +76,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`twin`: address of the twin's API; `every` wall seconds between decision moments; `threads` of the kernel."""
+    """`twin`: address of the twin's API; `every` wall seconds between decision moments; `threads` of the kernel;
+    `signer`: the key a policy must be signed with (None: any policy, and the evidence says who vouches for it).
+    """
 
     plant: Plant
     twin: str
@@ -86,6 +90,7 @@ class Options:
     policy: str | None = None
     rule: str | None = None
     policy_budget_s: float = BUDGET_S
+    signer: Ed25519PublicKey | None = None
 
 
 class Stop:
@@ -249,8 +254,10 @@ class Advisor:
         self.policy, self.rule = None, None
         if self.options.policy or (shipped / "policy.json").exists():
             try:
-                found = controllers.controller(self.options.policy or "policy", self.compiled)
-                self.policy = found if isinstance(found, PolicyController) else None
+                found = controllers.controller(self.options.policy or "policy", self.compiled, self.options.signer)
+                if not isinstance(found, PolicyController):
+                    raise AgentError(f"expected the folder of a bundle, found {self.options.policy!r}")
+                self.policy = found
             except AgentError as e:
                 print(f"advise: going on without a policy: {e}", flush=True)
         if self.options.rule or (shipped / "rule.json").exists():
@@ -336,6 +343,7 @@ class Advisor:
             "pos": snapshot.pos,
             "start_ms": snapshot.start_ms,
             "refitted": snapshot.refitted,
+            **({"policy_signature": question.policy.bundle.vouched} if question.policy is not None else {}),
         }
         body["timeline"] = [{"t": snapshot.t, "status": "proposed", "by": "service:advise", "note": ""}]
         self._store(body["id"], question.rows, body)

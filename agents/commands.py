@@ -20,7 +20,10 @@ PlantArg = Annotated[str, typer.Argument(help="A bundled plant's name or the pat
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the kernel (and of torch).")]
 AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Let the plant's own rules run (engine: simpy): code from its file.")
+    bool,
+    typer.Option(
+        "--allow-code", help="Let code of yours run: a plant's own rules (engine: simpy), a policy MODULE:CALLABLE."
+    ),
 ]
 
 
@@ -28,13 +31,14 @@ AllowCode = Annotated[
 def _told() -> Iterator[None]:
     """Turn this package's errors into one sentence and exit code 1."""
     from agents.errors import AgentError
+    from ingest.keys import KeyFileError
     from sim.compile import CompileError
     from sim.kernel import KernelError
     from twin.posterior_file import PosteriorError
 
     try:
         yield
-    except (AgentError, CompileError, KernelError, PosteriorError) as e:
+    except (AgentError, CompileError, KernelError, PosteriorError, KeyFileError) as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(1) from e
 
@@ -140,7 +144,11 @@ def tune(
 
 def evaluate(
     a: Annotated[
-        str, typer.Argument(help="nothing, rule, policy, a bundle's folder, a rule's file or CONTROL=VALUE,...")
+        str,
+        typer.Argument(
+            help="nothing, rule, policy, a bundle's folder, a rule's or an .onnx file, CONTROL=VALUE,... or "
+            "MODULE:CALLABLE (with --allow-code)."
+        ),
     ],
     against: Annotated[str, typer.Option(help="The same, to compare with.")] = "rule",
     plant: Annotated[str, typer.Option(help="Plant.")] = "gearmotor",
@@ -156,12 +164,14 @@ def evaluate(
         from agents.evaluate import Trial, compare
 
         compiled = _compiled(plant, allow_code)
-        verdict = compare(
-            controller(a, compiled), controller(against, compiled), compiled, Trial(pairs, seed, threads=threads)
-        )
+        both = [controller(what, compiled, allow_code=allow_code) for what in (a, against)]
+        verdict = compare(both[0], both[1], compiled, Trial(pairs, seed, threads=threads))
+    warnings = [f"{who.name}: {text}" for who in both for text in getattr(who, "warnings", ())]
     if json_:
-        typer.echo(json.dumps(verdict.as_json()))
+        typer.echo(json.dumps({**verdict.as_json(), "warnings": warnings}))
         return
+    for text in warnings:
+        typer.echo(f"plantwin: warning: {text}", err=True)
     typer.echo(f"A = {verdict.a}\nB = {verdict.b}")
     typer.echo(verdict.sentence)
     typer.echo(
@@ -247,12 +257,17 @@ def advise(
     ] = 5.0,
     threads: Threads = 1,
     allow_code: AllowCode = False,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(help="Public key (PEM): use only a policy that is signed with it; without one, none."),
+    ] = None,
 ) -> None:
     """Look for a better setpoint at each decision moment and post what is surely better, or that nothing is."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # until the service itself listens
     with _told():
         from agents.advise import Options, Stop, serve
+        from ingest.keys import read_public
         from sim.ownrules import allow
         from sim.plantfile import load
 
@@ -262,8 +277,9 @@ def advise(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop.ask)
         chosen = Options(
-            described, address, data, every, threads, policy=policy, rule=rule, policy_budget_s=policy_budget
-        )
+            described, address, data, every, threads, policy=policy, rule=rule, policy_budget_s=policy_budget,
+            signer=read_public(require_signature) if require_signature is not None else None,
+        )  # fmt: skip
         serve(chosen, stop)
 
 

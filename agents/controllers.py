@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,10 +18,14 @@ from agents.rules import Rule, load_rule
 from agents.schema import Observer
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from sim.compile import Compiled
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.int64]
+
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Controller(Protocol):
@@ -118,11 +123,12 @@ class PolicyController:
         return self.grid.decode(self.bundle.network.decide(self.observer(rows)))
 
 
-def policy(folder: Path, compiled: Compiled) -> PolicyController:
-    """The verified policy in a folder, for this plant."""
+def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = None) -> PolicyController:
+    """The verified policy in a folder, for this plant; signed with that key, where one is asked for."""
     grid, observer = Grid(compiled.plant), Observer(compiled)
-    loaded = bundle.load(folder, observer.hash, grid.hash)
+    loaded = bundle.load(folder, observer.hash, grid.hash, signer)
     observer.use_scaling(loaded.spec["observation"]["scaling"])
+    decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here
     return PolicyController(loaded, observer, grid)
 
 
@@ -134,11 +140,14 @@ def rule(path: Path, compiled: Compiled) -> RuleController:
     return RuleController(loaded, compiled, grid)
 
 
-def controller(what: str, compiled: Compiled) -> Controller:
+def controller(
+    what: str, compiled: Compiled, signer: Ed25519PublicKey | None = None, allow_code: bool = False
+) -> Controller:
     """The controller that a word or path means.
 
-    `nothing`: the plant file's setpoints; `rule`, `policy`: those shipped for this plant; a folder: a policy bundle; a
-    file `*.json`: a rule; `cap=8,level=30`: fixed setpoints (every control once).
+    `nothing`: the plant file's setpoints; `rule`, `policy`: those shipped for this plant; a folder: a policy bundle
+    (signed with the key `signer`, where one is asked for); a file `*.json`: a rule, `*.onnx`: a policy from elsewhere;
+    `cap=8,level=30`: fixed setpoints (every control once); `module:name`: a Python callable, with `allow_code` only.
     """
     shipped = bundle.BUNDLED / compiled.plant.id
     if what == "nothing":
@@ -146,10 +155,10 @@ def controller(what: str, compiled: Compiled) -> Controller:
     if what == "rule":
         return rule(shipped / "rule.json", compiled)
     if what == "policy":
-        return policy(shipped, compiled)
+        return policy(shipped, compiled, signer)
     path = Path(what)
     if path.is_dir():
-        return policy(path, compiled)
+        return policy(path, compiled, signer)
     if path.suffix == ".json":
         return rule(path, compiled)
     if "=" in what:
@@ -157,8 +166,17 @@ def controller(what: str, compiled: Compiled) -> Controller:
         fixed = Rule(_pairs(what))
         fixed.check(compiled.plant, grid)
         return RuleController(fixed, compiled, grid)
+    if path.suffix == ".onnx":
+        from agents.onnxpolicy import onnx_policy
+
+        return onnx_policy(path, compiled)
+    if _CALLABLE.fullmatch(what):
+        from agents.own import python_policy
+
+        return python_policy(what, compiled, allow_code)
     raise AgentError(
-        f"{what!r}: expected nothing, rule, policy, the folder of a policy, a rule's .json file or CONTROL=VALUE,..."
+        f"{what!r}: expected nothing, rule, policy, the folder of a policy, a rule's .json file, an .onnx file, "
+        f"CONTROL=VALUE,... or MODULE:CALLABLE"
     )
 
 

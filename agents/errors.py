@@ -3,7 +3,9 @@
 AgentError
 ├── SchemaError     the policy or rule was made for another plant, or names controls the plant lacks
 ├── BundleError     the bundle's files are missing, changed or malformed
-└── TrainingError   the plant cannot be learned on, or learning went wrong (NaN, no costs, no controls)
+├── TrainingError   the plant cannot be learned on, or learning went wrong (NaN, no costs, no controls)
+├── NotExactError   the plant is of no kind that can be solved exactly
+└── TooLargeError   it is of such a kind, but has too many states
 """
 
 from __future__ import annotations
@@ -23,3 +25,11 @@ class BundleError(AgentError):
 
 class TrainingError(AgentError):
     """There is nothing to learn, or what was learned is not a number."""
+
+
+class NotExactError(AgentError):
+    """The plant is of no kind that can be solved exactly; the message says which thing is why."""
+
+
+class TooLargeError(AgentError):
+    """The plant is of a kind that can be solved, but with too many states."""

@@ -27,6 +27,8 @@ class Network:
     starts: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.weights or self.weights[0].ndim != 2:
+            raise BundleError("expected layers of weights with two lengths, found others; the file is malformed")
         width = self.weights[0].shape[1]
         for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if w.ndim != 2 or w.shape[1] != width or b.shape != (w.shape[0],):

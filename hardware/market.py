@@ -46,13 +46,14 @@ class Market:
             self.ask(order.quantity)
 
     def ask(self, n: int) -> None:
-        """An order of `n` units: what is there is shipped, the rest waits or is lost."""
+        """An order of `n` units: what is there is shipped, the rest waits (as far as that many may) or is lost."""
         self.count += n
         self.waiting += n
         self.serve()
-        if self.spec.unmet == "lost":
-            self.lost += self.waiting
-            self.waiting = 0
+        most = 0 if self.spec.unmet == "lost" else self.spec.most
+        if most is not None:
+            self.lost += max(self.waiting - most, 0)
+            self.waiting = min(self.waiting, most)
         self.room.withdrawn()
         self.shop.settle()
 

@@ -19,6 +19,8 @@ def _of_station(s: Station) -> Iterator[str]:
 def _of_product(p: Product) -> Iterator[str]:
     if p.lot != 1 or p.transfer != 1:
         yield f"product {p.id}: lots and transfer batches"
+    if p.release.stops:
+        yield f"product {p.id}: surplus work that is scrapped"
 
 
 def _of_stock(k: Stock) -> Iterator[str]:

@@ -126,10 +126,14 @@ def read_private(path: Path) -> Ed25519PrivateKey:
 
 def load_public(data: Path) -> Ed25519PublicKey:
     """The site's public key; raises KeyFileError."""
+    return read_public(data / PUBLIC)
+
+
+def read_public(path: Path) -> Ed25519PublicKey:
+    """The public key of a PEM file; raises KeyFileError."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    path = data / PUBLIC
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, TypeError) as error:

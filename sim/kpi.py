@@ -93,7 +93,7 @@ def _promises(rows: Array, compiled: Compiled) -> dict[str, Values]:
         shipped = view(rows, "shipped").sum(axis=1)
         result["lateness"] = _ratio(view(rows, "late_sum").sum(axis=1), shipped * unit)
         result["late"] = _ratio(view(rows, "late_units").sum(axis=1), shipped)
-    if any(d.unmet == "lost" for d in plant.demands):
+    if any(d.can_lose for d in plant.demands):
         result["lost"] = _ratio(view(rows, "lost").sum(axis=1), view(rows, "demanded").sum(axis=1))
     return result
 
@@ -198,7 +198,7 @@ def stock_kpis(rows: Array, compiled: Compiled) -> dict[str, dict[str, Values]]:
         }
         if any(d.stock == stock.id for d in compiled.plant.demands):
             figures["fill_rate"] = _ratio(view(rows, "met")[:, k], view(rows, "demanded")[:, k])
-        if any(d.stock == stock.id and d.unmet == "lost" for d in compiled.plant.demands):
+        if any(d.stock == stock.id and d.can_lose for d in compiled.plant.demands):
             figures["lost"] = _ratio(view(rows, "lost")[:, k], view(rows, "demanded")[:, k])
         result[stock.id] = figures
     return result

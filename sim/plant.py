@@ -104,6 +104,8 @@ class Release:
     `saturated`: whenever the first station's queue is empty;
     `orders`: the lots of the order list `orders`, each from its tick on.
     `consumes`: units of each stock taken for each unit at release; a release waits until all are on hand.
+    `stops`: a base stock that is lowered by more than a lot below what is on hand and in the line stops work in hand,
+    whose part is scrapped.
     """
 
     policy: str
@@ -113,6 +115,7 @@ class Release:
     calendar: str | None = None
     consumes: tuple[tuple[str, int], ...] = ()
     orders: tuple[Order, ...] = ()
+    stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +343,8 @@ class Supplier:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Customer orders on a stock point: `quantity` units at a time; what cannot be met waits (`unmet` "backorder") or
-    is "lost".
+    is "lost". `most`: units that wait at most; of an order that finds less room the part that fits waits, the rest is
+    lost (None: any number waits).
 
     `arrivals`: time between orders, at the factors `season` of the 168 hours of the local week (1 is the stated rate);
     or `book`: a trace of orders. `due`: ticks from order to promised date; `tardiness`: money per unit and tick late.
@@ -360,6 +364,12 @@ class Demand:
     tardiness: float = 0.0
     season: tuple[float, ...] = ()
     book: tuple[Order, ...] = ()
+    most: int | None = None
+
+    @property
+    def can_lose(self) -> bool:
+        """Can units that were asked for be lost?"""
+        return self.unmet == "lost" or self.most is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ def read_releases(draft: Draft, entries: dict[str, Item], grouped: set[str]) -> 
         for key in ("cap", "base_stock", "level", "arrivals", "orders"):
             if key not in _ALLOWED[policy]:
                 r.forbid((key,), f"with policy {policy}", "take it out or change the policy")
+        if r["surplus"] == "scrapped" and not (r.has("base_stock") or r.has("level")):
+            todo = "add one (policy conwip or base_stock), or take 'surplus' out"
+            r.entries["surplus"].fail("a base stock beside 'surplus: scrapped'", todo, "none")
         if policy == "orders":
             r.forbid(("calendar",), "with policy orders", "an order list is bound to no calendar: take it out")
         if policy == "push" and not r.has("arrivals"):
@@ -57,6 +60,7 @@ def read_releases(draft: Draft, entries: dict[str, Item], grouped: set[str]) -> 
             calendar=r["calendar"],
             consumes=r["consumes"],
             orders=read_orders(draft, r, "orders") if policy == "orders" else (),
+            stops=r["surplus"] == "scrapped",
         )
     return result
 

@@ -143,6 +143,7 @@ def read_demands(draft: Draft, entries: dict[str, Item]) -> list[Demand]:
                 tardiness=r["tardiness"],
                 season=_season(r),
                 book=read_orders(draft, r, "book"),
+                most=r["most"],
             )
         )
     return result
@@ -152,9 +153,10 @@ def _money(r: Reader) -> None:
     """Costs that can never arise are slips of the pen."""
     if r["unmet"] == "lost":
         todo = "nothing waits: take it out, or write 'unmet: backorder'"
-        r.forbid(("backlog", "due", "tardiness"), "where unmet demand is lost", todo)
-    else:
-        r.forbid(("lost_cost",), "where unmet demand waits", "write 'unmet: lost', or take it out")
+        r.forbid(("most", "backlog", "due", "tardiness"), "where unmet demand is lost", todo)
+    elif not r.has("most"):
+        todo = "write 'unmet: lost', or 'most' (units that wait at most), or take it out"
+        r.forbid(("lost_cost",), "where unmet demand waits, however much", todo)
     if r.has("tardiness") and not r.has("due") and not r.has("book"):
         r.entries["tardiness"].fail("'due' beside 'tardiness'", "nothing is late without a date: add one", "none")
 

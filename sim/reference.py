@@ -200,6 +200,8 @@ class Reference(Rules):
         self.supply = Supply(self)
         self.products, self.stocks = self.supply.products, self.supply.stocks
         self.supply.connect(self.center)
+        for product in self.products:
+            product.units = self.units
         self._build_routes()
         for center in self.centers:
             center.eager = self._is_eager(center)

@@ -98,12 +98,18 @@ class Customer:
         return stock.drawn_on()
 
     def _leave_unmet(self, rest: int, line: Line | None) -> None:
-        """What is not there is lost or waits."""
-        if rest == 0:
-            return
+        """What is not there is lost or waits: of an order that finds too few places the units that fit."""
         if self.spec.unmet == "lost":
-            self.stock.lost += rest
-            self.lost_units += rest
+            places = 0
+        elif self.spec.most is None:
+            places = rest
+        else:
+            places = max(self.spec.most - self.waiting.value, 0)
+        lost = max(rest - places, 0)
+        self.stock.lost += lost
+        self.lost_units += lost
+        rest -= lost
+        if rest == 0:
             return
         self.stock.backorders.add(rest)
         self.waiting.add(rest)

@@ -5,6 +5,7 @@ Section "Release" of docs/kernel.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.draws import ONE
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sim.reference_calendar import WorkCalendar
     from sim.reference_floor import WorkCenter
     from sim.reference_stock import StockPoint
+    from sim.reference_unit import WorkUnit
 
 
 class ProductGroup:
@@ -63,6 +65,8 @@ class ProductLine(Wakeable):
         self.calendar: WorkCalendar | None = None
         """Where it has one, and is released by cap or into an empty queue, its hours of release."""
         self.group: ProductGroup | None = None
+        self.units: Sequence[WorkUnit] = ()
+        """All units of the plant, in order."""
         self.cap = NO_LIMIT if spec.release.cap is None else spec.release.cap
         self.base_stock = NOBODY if spec.release.base_stock is None else spec.release.base_stock
         """Base stock of the release, NOBODY where there is none."""
@@ -132,6 +136,19 @@ class ProductLine(Wakeable):
             self.held = held
             for first in self.first:
                 first.review_free_units()
+        return woken | self.stop_surplus()
+
+    def stop_surplus(self) -> set[Wakeable]:
+        """Stop the work on parts that the base stock does not ask for any more, last unit first. Returns whom that
+        wakes.
+        """
+        woken: set[Wakeable] = set()
+        if not self.spec.release.stops or self.fills is None or self.base_stock == NOBODY:
+            return woken
+        for unit in reversed(self.units):
+            position = self.fills.on_hand.value - self.fills.backorders.value + self.wip.value
+            if position - self.spec.lot >= self.base_stock and unit.is_stoppable(self):
+                woken |= unit.stop()
         return woken
 
     def release(self, center: WorkCenter) -> set[Wakeable]:

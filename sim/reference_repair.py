@@ -174,15 +174,24 @@ class Upkeep:
         return woken
 
     def maintain(self) -> set[Wakeable]:
-        """Begin planned work, due or called for by condition, where the unit has no part. Returns whom that wakes."""
-        if self.unit.parts or self.mode is not None:
+        """Begin planned work, due or called for by condition, where the unit has no part, or where it does not wait for
+        that. Returns whom that wakes.
+        """
+        if self.mode is not None:
             return set()
-        watching = [clock for clock in self.clocks if clock.spec.at_level is not None]
-        if self.due:
+        if self.due and not self.unit.parts:
             return self.go_down(self.clocks[min(self.due)])
-        if watching and self.unit.center.at_level <= self.level:
-            return self.go_down(watching[0])
+        called = self.called_for
+        if called is not None and not (self.unit.parts and called.spec.finish):
+            return self.go_down(called)
         return set()
+
+    @property
+    def called_for(self) -> ModeClock | None:
+        """The mode that the condition calls for."""
+        if self.unit.center.at_level > self.level:
+            return None
+        return next((clock for clock in self.clocks if clock.spec.at_level is not None), None)
 
     def count_operation(self) -> set[Wakeable]:
         """An operation has ended and its parts were sent on: clocks that count may strike. Returns whom that wakes."""
@@ -218,7 +227,8 @@ class Upkeep:
             if clock.spec.clock == "condition":
                 self.draw(clock)
         self.unit.refresh()
-        return set()
+        called = self.called_for
+        return set() if called is None or called.spec.finish else {self.unit.center}
 
     # --- repair
 

@@ -25,6 +25,7 @@ from sim.state import SETUP as SETTING_UP
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
+    from sim.reference_release import ProductLine
 
 
 class WorkUnit:
@@ -225,6 +226,10 @@ class WorkUnit:
         if part == "repeats":
             self.task.reset(self.draw_work())
             return set()
+        return self.scrap_parts()
+
+    def scrap_parts(self) -> set[Wakeable]:
+        """The work in hand is lost. Returns whom that wakes."""
         woken = self.center.give_back_operators()
         while self.parts:
             lost = self.parts.pop(0)
@@ -233,6 +238,18 @@ class WorkUnit:
         self.phase = FREE
         self.task.reset(0)
         return woken | self.center.room_appeared()
+
+    def is_stoppable(self, product: ProductLine) -> bool:
+        """Is it up, and set up for or at work on one part, which is of the product?"""
+        busy = self.phase in (IN_SETUP, IN_WORK) and not self.is_down
+        return busy and [part.product for part in self.parts] == [product]
+
+    def stop(self) -> set[Wakeable]:
+        """Stop the work in hand; its part is lost. Returns whom that wakes."""
+        self.upkeep.run(working=False)
+        woken = self.scrap_parts()
+        self.refresh()
+        return woken
 
     def go_on(self) -> set[Wakeable]:
         """The unit is up again. Returns whom that wakes."""

@@ -366,6 +366,25 @@ def promise(row: Array, p: Array, d: int, quantity: int, due: int) -> None:
 
 
 @rare
+def leave_unmet(row: Array, p: Array, d: int, rest: int, due: int) -> None:
+    """Of `rest` units that are not there those wait that may (partial backordering), the others are lost."""
+    b = of_demand(p, d)
+    a = demand_at(p, d)
+    z = stock_at(p, p[b + st.DEMAND_STOCK])
+    owed = p[b + st.MOST_OWED] - row[a + st.WAITING]
+    if owed > rest:  # noqa: PLR1730
+        owed = rest
+    if owed > 0:
+        row[z + st.BACKORDERS] += owed
+        row[a + st.WAITING] += owed
+        if p[b + st.PROMISE] >= 0:
+            promise(row, p, d, owed, due)
+        rest -= owed
+    row[z + st.LOST] += rest
+    row[a + st.LOST_UNITS] += rest
+
+
+@rare
 def demand(row: Array, p: Array, d: int) -> None:
     b = of_demand(p, d)
     a = demand_at(p, d)
@@ -395,14 +414,8 @@ def demand(row: Array, p: Array, d: int) -> None:
     row[z + st.MET] += met
     row[z + st.SHIPPED] += met
     row[a + st.SERVED] += met
-    if rest > 0 and p[b + st.LOSES] == 1:
-        row[z + st.LOST] += rest
-        row[a + st.LOST_UNITS] += rest
-    elif rest > 0:
-        row[z + st.BACKORDERS] += rest
-        row[a + st.WAITING] += rest
-        if p[b + st.PROMISE] >= 0:
-            promise(row, p, d, rest, due)
+    if rest > 0:
+        leave_unmet(row, p, d, rest, due)
     withdrawn(row, p, k)
 
 

@@ -18,11 +18,13 @@ from sim.rules_base import (
     station_at,
     stock_at,
     timer,
+    unit_at,
     wake,
     wake_group,
     wake_product,
 )
 from sim.rules_queue import enqueue, has_room_for, pick_station
+from sim.rules_repair import stop_work
 from sim.rules_supply import take, withdrawn
 from sim.rules_unit import show_free_state
 from sim.state import Array
@@ -180,6 +182,28 @@ def lot_room(row: Array, p: Array, product: int) -> int:
     return s
 
 
+@rare
+def stop_surplus(row: Array, p: Array, product: int) -> None:
+    """Stop the work on parts that the base stock does not ask for any more, last unit first."""
+    a = product_at(p, product)
+    z = stock_at(p, p[of_product(p, product) + st.PRODUCT_STOCK])
+    over = row[z + st.ON_HAND] - row[z + st.BACKORDERS] - p[of_product(p, product) + st.LOT] - row[a + st.BASE_STOCK]
+    u = p[st.N_UNITS] - 1
+    while u >= 0 and over + row[a + st.WIP] >= 0:
+        if is_stoppable(row, p, u, product):
+            stop_work(row, p, u)
+        u -= 1
+
+
+@rare
+def is_stoppable(row: Array, p: Array, u: int, product: int) -> bool:
+    """Is unit `u` up, and set up for or at work on one part, which is of the product?"""
+    w = unit_at(p, u)
+    busy = row[w + st.UNIT_PHASE] == st.IN_SETUP or row[w + st.UNIT_PHASE] == st.IN_WORK
+    busy = busy and row[w + st.UNIT_MODE] < 0 and row[w + st.UNIT_COUNT] == 1
+    return busy and row[part_at(p, row[w + st.UNIT_PART]) + st.PART_PRODUCT] == product
+
+
 @shared
 def handle_product(row: Array, p: Array, product: int) -> None:
     b = of_product(p, product)
@@ -202,6 +226,8 @@ def handle_product(row: Array, p: Array, product: int) -> None:
         possible = possible and is_open(row, p, p[b + st.PRODUCT_CALENDAR])
         allowed = own_decision_allows(row, p, product) and group_allows(row, p, product)
         set_held(row, p, product, 1 if possible and not allowed else 0)
+        if p[b + st.STOPS] == 1:
+            stop_surplus(row, p, product)
 
 
 # --- arrivals -----------------------------------------------------------------------------------------------------

@@ -114,6 +114,16 @@ def scrap_all(row: Array, p: Array, u: int, s: int) -> None:
 
 
 @rare
+def stop_work(row: Array, p: Array, u: int) -> None:
+    """Unit `u`, up and in setup or work, stops: its parts are scrapped and it is free."""
+    s = p[of_unit(p, u) + st.STATION]
+    row[timer(p, u)] = st.INFINITY
+    stop_clocks(row, p, u)
+    scrap_all(row, p, u, s)
+    become_free(row, p, u, s)
+
+
+@rare
 def leave_door(row: Array, p: Array, u: int) -> None:
     """A blocked unit no longer waits before its door."""
     w = unit_at(p, u)
@@ -268,6 +278,24 @@ def freeze(row: Array, p: Array, u: int, s: int) -> None:
 
 
 @rare
+def level_clock(row: Array, p: Array, u: int, s: int) -> int:
+    """The clock of the planned mode that the condition of unit `u` calls for; -1 for none."""
+    b = of_unit(p, u)
+    if row[station_at(p, s) + st.AT_LEVEL] <= row[unit_at(p, u) + st.UNIT_LEVEL]:
+        for i in range(p[b + st.CLOCK_TOTAL]):
+            if p[of_clock(p, p[b + st.FIRST_CLOCK] + i) + st.WATCHES_LEVEL] == 1:
+                return p[b + st.FIRST_CLOCK] + i
+    return -1
+
+
+@rare
+def clock_at_once(row: Array, p: Array, u: int, s: int) -> int:
+    """The clock of the mode that the condition of unit `u` calls for at once, whatever it does; -1 for none."""
+    c = level_clock(row, p, u, s)
+    return c if c >= 0 and p[of_clock(p, c) + st.FINISH] == 0 else -1
+
+
+@rare
 def wear(row: Array, p: Array, u: int) -> None:
     w = unit_at(p, u)
     s = p[of_unit(p, u) + st.STATION]
@@ -290,6 +318,8 @@ def wear(row: Array, p: Array, u: int) -> None:
             row[timer(p, slot)] = st.INFINITY
             draw_clock(row, p, clock)
             run_clock(row, p, slot, clock_at(p, clock) + st.CLOCK_LEFT)
+        if clock_at_once(row, p, u, s) >= 0:
+            wake(row, p, s)
 
 
 @rare

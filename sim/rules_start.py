@@ -19,7 +19,6 @@ from sim.rules_base import (
     wake,
     wake_listed,
 )
-from sim.rules_clock import of_clock
 from sim.rules_queue import (
     batch_key,
     candidate,
@@ -33,7 +32,7 @@ from sim.rules_queue import (
     pick_station,
     setup_entry,
 )
-from sim.rules_repair import go_down
+from sim.rules_repair import clock_at_once, go_down, level_clock
 from sim.rules_supply import take, withdrawn
 from sim.rules_unit import begin_work, comes_before, first_mate, leave, next_step, pop_part, show_free_state, unload
 from sim.state import Array
@@ -221,13 +220,16 @@ def sets_up(row: Array, p: Array, u: int, s: int, family: int) -> bool:
 
 @rare
 def maintain(row: Array, p: Array, s: int) -> None:
-    """Units of `s` that have no part and are due go down for planned modes."""
+    """Units of `s` that are due go down for planned modes: free ones, and busy ones for a mode that does not wait."""
     a = of_station(p, s)
     for u in range(p[a + st.FIRST_UNIT], p[a + st.FIRST_UNIT] + p[a + st.UNIT_TOTAL]):
+        c = -1
         if is_free(row, p, u):
             c = due_clock(row, p, u, s)
-            if c >= 0:
-                go_down(row, p, c)
+        elif row[unit_at(p, u) + st.UNIT_MODE] < 0:
+            c = clock_at_once(row, p, u, s)
+        if c >= 0:
+            go_down(row, p, c)
 
 
 @rare
@@ -238,11 +240,7 @@ def due_clock(row: Array, p: Array, u: int, s: int) -> int:
     for i in range(p[b + st.CLOCK_TOTAL]):
         if (row[w + st.UNIT_DUE] >> i) & 1 == 1:
             return p[b + st.FIRST_CLOCK] + i
-    if row[station_at(p, s) + st.AT_LEVEL] <= row[w + st.UNIT_LEVEL]:
-        for i in range(p[b + st.CLOCK_TOTAL]):
-            if p[of_clock(p, p[b + st.FIRST_CLOCK] + i) + st.WATCHES_LEVEL] == 1:
-                return p[b + st.FIRST_CLOCK] + i
-    return -1
+    return level_clock(row, p, u, s)
 
 
 @leaf

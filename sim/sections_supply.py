@@ -97,6 +97,13 @@ DEMAND = Section(
         Key("quantity", QUANTITY_0, "units an order asks for; 0 is possible without `due`", ((1, 1.0),), "`1`"),
         Key("season", inner("season"), "factors on the rate by hour and day"),
         Key("unmet", word("backorder", "lost"), "what cannot be met at once waits, or is lost", "backorder"),
+        Key(
+            "most",
+            whole_of(1),
+            "units that wait at most; the part of an order that fits waits, the rest is lost",
+            None,
+            "any number",
+        ),
         Key("backlog", MONEY_RATE, "for each unit that waits", 0.0),
         Key("lost_cost", MONEY, "for each unit lost", 0.0),
         Key("due", DURATION, "time from order to promised date", None, "no date"),

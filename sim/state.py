@@ -389,7 +389,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "products": (
         "first_step", "policy", "product_stock", "product_calendar", "product_entity", "arrival_table", "arrival_slot",
         "consumes_at", "consumes_end", "family", "lot", "transfer", "due_table", "part_priority", "product_group",
-        "mix", "list_at", "list_end",
+        "mix", "list_at", "list_end", "stops",
     ),
     "groups": ("members_at", "members_end"),
     "stocks": (
@@ -403,7 +403,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "suppliers": ("unit_ticks", "in_time", "late_table"),
     "demands": (
-        "demand_stock", "demand_calendar", "demand_entity", "demand_table", "demand_slot", "loses", "quantity_at",
+        "demand_stock", "demand_calendar", "demand_entity", "demand_table", "demand_slot", "most_owed", "quantity_at",
         "quantity_end", "promise", "season_at", "book_start", "book_end",
     ),
     "slots": ("slot_kind", "slot_owner"),
@@ -451,7 +451,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 (
     FIRST_STEP, POLICY, PRODUCT_STOCK, PRODUCT_CALENDAR, PRODUCT_ENTITY, ARRIVAL_TABLE, ARRIVAL_SLOT,
     CONSUMES_AT, CONSUMES_END, FAMILY, LOT, TRANSFER, DUE_TABLE, PART_PRIORITY, PRODUCT_GROUP, MIX, LIST_AT,
-    LIST_END,
+    LIST_END, STOPS,
 ) = _table_distances("products")  # fmt: skip
 (
     MEMBERS_AT, MEMBERS_END,
@@ -468,7 +468,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
     UNIT_TICKS, IN_TIME, LATE_TABLE,
 ) = _table_distances("suppliers")  # fmt: skip
 (
-    DEMAND_STOCK, DEMAND_CALENDAR, DEMAND_ENTITY, DEMAND_TABLE, DEMAND_SLOT, LOSES, QUANTITY_AT, QUANTITY_END,
+    DEMAND_STOCK, DEMAND_CALENDAR, DEMAND_ENTITY, DEMAND_TABLE, DEMAND_SLOT, MOST_OWED, QUANTITY_AT, QUANTITY_END,
     PROMISE, SEASON_AT, BOOK_START, BOOK_END,
 ) = _table_distances("demands")  # fmt: skip
 (

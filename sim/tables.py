@@ -10,7 +10,7 @@ import numpy as np
 from sim import distributions
 from sim import state as st
 from sim.draws import ONE, entity_number
-from sim.plant import FEATURES, UNLIMITED, Dist, Mode, Plant, Product, Quantity, Station, Stock
+from sim.plant import FEATURES, UNLIMITED, Demand, Dist, Mode, Plant, Product, Quantity, Station, Stock
 from sim.quantile import table
 from sim.state import Array
 from sim.traits import counts, is_eager, is_plain, mean_ticks, picks, varies
@@ -302,7 +302,7 @@ def write_products(w: Writer) -> None:
             arrival_slot=index.slot.get(("arrival", p.id), -1), consumes_at=consumes[0], consumes_end=consumes[1],
             family=index.families.index(family_of(p)), lot=p.lot, transfer=p.transfer, due_table=w.dist(p.due),
             part_priority=p.priority, product_group=group.get(p.id, -1), mix=mix.get(p.id, 1), list_at=orders[0],
-            list_end=orders[1],
+            list_end=orders[1], stops=int(p.release.stops and p.id in filled and p.release.base_stock is not None),
         )  # fmt: skip
         first += len(p.steps)
     for i, g in enumerate(plant.groups):
@@ -377,9 +377,16 @@ def write_supply(w: Writer) -> None:
         w.record(
             "demands", i, demand_stock=index.stocks[d.stock], demand_calendar=index.calendars[d.calendar],
             demand_entity=entity_number(d.id), demand_table=w.dist(d.arrivals), demand_slot=index.slot["demand", d.id],
-            loses=int(d.unmet == "lost"), quantity_at=quantity[0], quantity_end=quantity[1],
+            most_owed=_most_owed(d), quantity_at=quantity[0], quantity_end=quantity[1],
             promise=_promise_kind(plant, i), season_at=season, book_start=book[0], book_end=book[1],
         )  # fmt: skip
+
+
+def _most_owed(d: Demand) -> int:
+    """Units of a demand that wait at most."""
+    if d.unmet == "lost":
+        return 0
+    return st.NO_LIMIT if d.most is None else d.most
 
 
 def _promise_kind(plant: Plant, i: int) -> int:

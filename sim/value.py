@@ -189,7 +189,7 @@ def operating_terms(plant: Plant) -> list[Term]:
         terms.append(Term("purchase", k.id, "ordered", i, above if abs(above) > 1e-9 else 0.0))
     for i, d in enumerate(plant.demands):
         value, revenue = values[at[d.stock]]
-        margin = revenue - value if d.unmet == "lost" else 0.0
+        margin = revenue - value if d.can_lose else 0.0
         terms.append(Term("lost", d.id, "lost_units", i, d.lost_cost + margin))
     for i, p in enumerate(plant.products):
         terms.append(Term("scrap", p.id, "scrapped", i, p.scrap_cost + material[p.id]))

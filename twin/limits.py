@@ -24,6 +24,8 @@ def _of_product(p: Product) -> Iterator[str]:
         yield f"product {p.id}: transfer batches (readings count single parts)"
     if p.due is not None and p.due.kind != "constant":
         yield f"product {p.id}: dates that are drawn at release (no reading tells them)"
+    if p.release.stops:
+        yield f"product {p.id}: surplus work that is scrapped (a stop looks like the end of a part)"
     if p.release.policy == "orders":
         yield f"product {p.id}: a list of orders (no reading tells which part is for which)"
     for step in p.steps:
@@ -34,11 +36,13 @@ def _of_product(p: Product) -> Iterator[str]:
 def _of_stock(plant: Plant, k: Stock) -> Iterator[str]:
     if k.policy == "forecast":
         yield f"stock {k.id}: policy forecast (the demand of past periods is not kept)"
-    unmet = {d.unmet for d in plant.demands if d.stock == k.id}
-    if len(unmet) > 1:
-        counted = {s.thing for s in plant.sensors if s.property == "demand"}
-        if k.id in counted and not counted.issuperset(d.id for d in plant.demands if d.stock == k.id):
+    demands = [d for d in plant.demands if d.stock == k.id]
+    counted = {s.thing for s in plant.sensors if s.property == "demand"}
+    if k.id in counted and not counted.issuperset(d.id for d in demands):
+        if len({d.unmet for d in demands}) > 1:
             yield f"stock {k.id}: demands that wait and demands that are lost behind one counter"
+        if len(demands) > 1 and any(d.most is not None for d in demands):
+            yield f"stock {k.id}: several demands behind one counter, of which only so many units wait"
 
 
 def beyond(plant: Plant) -> list[str]:

@@ -57,7 +57,7 @@ def take(stock: StockState, n: int) -> None:
 
 
 def demand(topology: Topology, state: TwinState, d: int, n: int) -> None:
-    """Customer `d` asks for `n` units; what cannot be met waits, or is lost."""
+    """Customer `d` asks for `n` units; what cannot be met waits (as far as that many may), or is lost."""
     spec, customer = topology.plant.demands[d], state.demands[d]
     stock = state.stocks[topology.demand_stock[spec.id]]
     served = min(n, stock.on_hand)
@@ -67,13 +67,15 @@ def demand(topology: Topology, state: TwinState, d: int, n: int) -> None:
     stock.demanded += n
     stock.shipped += served
     stock.on_hand -= served
-    if spec.unmet != "backorder":
-        customer.lost += n - served
-    elif n > served:
-        customer.waiting += n - served
-        stock.backorder += n - served
+    owed = n - served if spec.unmet == "backorder" else 0
+    if spec.most is not None:
+        owed = min(owed, max(spec.most - customer.waiting, 0))
+    customer.lost += n - served - owed
+    if owed > 0:
+        customer.waiting += owed
+        stock.backorder += owed
         if spec.due is not None:
-            customer.dates.append((state.t, n - served))
+            customer.dates.append((state.t, owed))
 
 
 def demand_at(topology: Topology, state: TwinState, k: int, n: int) -> None:

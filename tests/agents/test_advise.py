@@ -14,16 +14,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agents import bundle
 from agents.advise import Advisor, Options, Stop, WrongTwinError, serve, stored
 from agents.compare import reproduce
 from agents.errors import AgentError
 from agents.grid import Grid
 from agents.schema import Observer
+from agents.signing import public_text
 from sim.compile import Compiled
 from sim.distributions import mean
 from sim.kernel import new_rows, run, set_controls
 from sim.plant import Dist
+from tests.agents.test_bundle import write
 from twin.inforce import compiled_with, encode
 
 
@@ -217,7 +221,7 @@ class Moody:
         self.free = threading.Event()
         self.observer = Observer(compiled)
         low = np.full(len(self.observer.fields), -1e9, dtype=np.float32)
-        self.bundle = SimpleNamespace(ranges=(low, -low), name="moody")
+        self.bundle = SimpleNamespace(ranges=(low, -low), name="moody", vouched="unsigned")
 
     def act(self, rows: Any) -> Any:
         self.asked += 1
@@ -298,3 +302,40 @@ def test_a_service_without_a_policy_takes_an_old_complaint_back(twin: Twin, tmp_
     twin.frame["advice"] = {"policy": {"ok": False, "why": "it hung", "late": 3, "failed": 1}}
     advisor(twin, tmp_path).moment()
     assert told(twin) == [{"ok": True, "why": "", "late": 3, "failed": 1}]
+
+
+def test_the_evidence_says_who_vouches_for_the_policy(
+    twin: Twin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    folder = tmp_path / "bundle"
+    write(folder, twin.compiled)
+    client = httpx.Client(transport=httpx.MockTransport(twin), base_url="http://twin")
+
+    def evidence(signer: Any = None) -> dict[str, Any]:
+        twin.posted.clear()
+        options = Options(twin.compiled.plant, "http://twin", tmp_path, policy=str(folder), signer=signer)
+        assert Advisor(options, client).moment().startswith("r-100: ")
+        body = next(body for path, body in twin.posted if path == "/recommendations")
+        found: dict[str, Any] = body["evidence"]
+        return found
+
+    assert evidence()["policy_signature"] == "unsigned"
+    assert evidence(key.public_key())["policy"] is None
+    assert "going on without a policy: " in capsys.readouterr().out
+    bundle.sign(folder, key)
+    assert evidence()["policy_signature"].endswith("(not checked against a key of yours)")
+    found = evidence(key.public_key())
+    assert found["policy"].startswith("policy:sha256:")
+    assert found["policy_signature"] == "signed by " + public_text(key.public_key())
+    assert "policy_signature" not in evidence(Ed25519PrivateKey.generate().public_key())
+    assert "expected the signature of" in capsys.readouterr().out
+    (folder / "card.md").write_text("changed")
+    assert evidence(key.public_key())["policy"] is None
+    assert "card.md: expected" in capsys.readouterr().out
+
+
+def test_advice_takes_bundles_only(twin: Twin, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = httpx.Client(transport=httpx.MockTransport(twin), base_url="http://twin")
+    Advisor(Options(twin.compiled.plant, "http://twin", tmp_path, policy="cap=3"), client).moment()
+    assert "going on without a policy: expected the folder of a bundle, found 'cap=3'" in capsys.readouterr().out

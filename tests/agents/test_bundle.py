@@ -23,12 +23,14 @@ from agents.schema import Observer
 from sim.compile import Compiled
 
 
-def random_network(rng: np.random.Generator, width: int, counts: tuple[int, ...], hidden: int = 16) -> Network:
+def random_network(
+    rng: np.random.Generator, width: int, counts: tuple[int, ...], hidden: tuple[int, ...] = (16, 16)
+) -> Network:
     def layer(n: int, m: int) -> np.ndarray:
         made: np.ndarray = (rng.standard_normal((n, m)) / np.sqrt(m)).astype(np.float32)
         return made
 
-    sizes = [width, hidden, hidden, sum(counts)]
+    sizes = [width, *hidden, sum(counts)]
     weights = tuple(layer(n, m) for m, n in pairwise(sizes))
     return Network(weights, tuple(rng.standard_normal(n).astype(np.float32) for n in sizes[1:]), counts)
 
@@ -41,25 +43,49 @@ def write(folder: Path, compiled: Compiled, seed: int = 0) -> str:
     return bundle.save(folder, made, spec(compiled, made, compiled.ticks(3600), seen), {"why": "test"}, "# {name}\n")
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 5))
-def test_numpy_equals_torch_within_a_millionth(seed: int, rows: int) -> None:
+def by_torch(made: Network, x: np.ndarray) -> np.ndarray:
+    """Logits of the same network in torch."""
     import torch
 
     torch.set_num_threads(1)
-    rng = np.random.default_rng(seed)
-    made = random_network(rng, 20, (3, 5), 64)
-    x = rng.uniform(-10, 10, (rows, 20)).astype(np.float32)
     y = torch.from_numpy(x)
     for k, (w, b) in enumerate(zip(made.weights, made.biases, strict=True)):
         y = torch.nn.functional.linear(y, torch.from_numpy(w), torch.from_numpy(b))
-        y = torch.tanh(y) if k < 2 else y
-    scale = max(1.0, float(np.abs(y.numpy()).max()))
-    assert np.abs(made.logits(x) - y.numpy()).max() <= 1e-6 * scale * 2
+        y = torch.tanh(y) if k < len(made.weights) - 1 else y
+    found: np.ndarray = y.numpy()
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 64),
+    inputs=st.integers(1, 128),
+    hidden=st.lists(st.integers(1, 128), max_size=3).map(tuple),
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=5).map(tuple),
+)
+def test_numpy_equals_torch_within_a_millionth(
+    seed: int, rows: int, inputs: int, hidden: tuple[int, ...], counts: tuple[int, ...]
+) -> None:
+    import torch
+
+    rng = np.random.default_rng(seed)
+    made = random_network(rng, inputs, counts, hidden)
+    x = rng.uniform(-10, 10, (rows, inputs)).astype(np.float32)
+    y = by_torch(made, x)
+    scale = max(1.0, float(np.abs(y).max()))
+    assert np.abs(made.logits(x) - y).max() <= 1e-6 * scale * 2
     for part, mine in zip(
-        torch.split(torch.from_numpy(made.logits(x)), [3, 5], dim=-1), made.probabilities(x), strict=True
+        torch.split(torch.from_numpy(made.logits(x)), list(counts), dim=-1), made.probabilities(x), strict=True
     ):
         assert np.abs(torch.softmax(part, dim=-1).numpy() - mine).max() <= 1e-6
+
+
+def test_the_shipped_policy_equals_torch_within_a_millionth() -> None:
+    made = bundle.load(bundle.BUNDLED / "gearmotor").network
+    x = np.random.default_rng(0).uniform(-10, 10, (512, made.weights[0].shape[1])).astype(np.float32)
+    y = by_torch(made, x)
+    assert np.abs(made.logits(x) - y).max() <= 1e-6 * max(1.0, float(np.abs(y).max()))
 
 
 def test_a_bundle_comes_back_as_it_was_saved(tmp_path: Path, line3: Compiled) -> None:
@@ -139,6 +165,33 @@ from sim.plantfile import load
 compiled = compile_plant(load("line3"))
 print(controller(sys.argv[1], compiled).act(new_rows(compiled, 1, 2)).tolist())
 """
+
+
+HELP = """
+import sys, plantwin
+heavy = {"torch", "stable_baselines3", "gymnasium", "onnx", "onnxruntime", "sympy", "networkx"}
+try:
+    plantwin.main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+print("heavy:", sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("advise", "--help"),
+        ("gateway", "--help"),
+        ("policy", "--help"),
+        ("policy", "show", str(bundle.BUNDLED / "gearmotor")),
+        ("evaluate", "--help"),
+    ],
+)
+def test_commands_of_the_running_plant_never_import_torch(words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-c", HELP, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy: []"
 
 
 def test_advice_runs_a_policy_with_neither_torch_nor_gymnasium(tmp_path: Path, line3: Compiled) -> None:

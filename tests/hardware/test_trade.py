@@ -95,6 +95,15 @@ def test_lost_sales_are_lost_and_quantities_are_served_in_part() -> None:
     assert shop.rooms["k"].demanded == shop.rooms["k"].shipped + 2 == 10
 
 
+def test_customers_wait_up_to_a_bound() -> None:
+    shop = shop_of(supplied("k", "acme", 10, 1, 1), demands=(book("w", "k", (1, 4), (2, 1), (12, 3), most=2),))
+    shop.run(3)
+    market = shop.markets["w"]
+    assert (market.count, market.shipped, market.waiting, market.lost) == (5, 1, 2, 2)
+    shop.run(12.5)  # the three ordered at 1 came at 11: two for those who waited, one for the order at 12
+    assert (market.count, market.shipped, market.waiting, market.lost) == (8, 4, 2, 2)
+
+
 def test_the_customer_who_matters_more_is_served_first() -> None:
     first, second = book("first", "k", (1, 4), priority=1), book("second", "k", (2, 3))
     shop = shop_of(supplied("k", "acme", 10, 0, 0), demands=(first, second))

@@ -71,3 +71,31 @@ def best(model: DualSourcing, express: range, regular: range) -> tuple[int, int,
     tried = {(e, r): figures(model, e, r).cost for e in express for r in regular if r >= e}
     levels = min(tried, key=lambda pair: tried[pair])
     return *levels, tried[levels]
+
+
+def optimum(model: DualSourcing, most: int, precision: float = 1e-8) -> float:
+    """Least cost of all policies that order up to at most `most` units in all, by value iteration on arrays.
+
+    The decision is split: how far to lift the net stock at once, then what to order that comes two periods later. At
+    once it is lifted to 0 at least, as the dear source's level cannot be negative.
+    """
+    demand = np.array(model.demand)
+    units, largest = np.arange(len(demand)), len(demand) - 1
+    x = np.arange(-largest, 2 * most + 1)  # net stock with what comes now
+    z = np.arange(most + 1)
+    gap = x[:, None] - units
+    stage = (model.holding * np.maximum(gap, 0) + model.backlog * np.maximum(-gap, 0)) @ demand
+    value = np.zeros((len(x), len(z)))
+    while True:
+        # [y, coming next, ordered]: after the demand, what comes next is there
+        after = np.clip(x[:, None, None] - units + z[None, :, None], x[0], x[-1]) - x[0]
+        expected = np.einsum("ynuz,u->ynz", value[after], demand)
+        lifted = x[:, None, None] + z[None, :, None] + z[None, None, :]
+        allowed = (lifted <= most) | (z == 0)
+        later = stage[:, None] + np.where(allowed, expected, np.inf).min(axis=2)
+        dear = np.where(x[None, :] >= np.maximum(x, 0)[:, None], model.dearer * (x[None, :] - x[:, None]), np.inf)
+        new = np.minimum.reduce([dear[:, k, None] + later[k][None, :] for k in range(len(x))])
+        change = (new - value)[: most + largest + 1]
+        if np.ptp(change) < precision:
+            return float(change.max() + change.min()) / 2
+        value = new - new[largest, 0]

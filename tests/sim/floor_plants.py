@@ -94,7 +94,7 @@ def _wear(part: str, blocking: str) -> Plant:
     service = Mode(
         "service", "odf", const(8), after=const(33), planned=True, finish=True, crew="fitters", renews=("breaks",)
     )
-    grease = Mode("grease", "none", const(2), planned=True, restores=True, at_level=2)
+    grease = Mode("grease", "none", const(2), planned=True, finish=True, restores=True, at_level=2)
     stations = [
         Station("a", units=2, condition=condition, modes=(worn, breaks, service, grease)),
         Station(

@@ -20,7 +20,7 @@ ON_THE_FLOOR = (
 IN_TRADE = (
     *("held", "pending", "arrivals paused", "demand paused", "order list", "group full", "backorders", "lost"),
     *("several in transit", "owed", "owed express", "late delivery", "supplier busy", "forecast", "shipped later"),
-    *("dates kept in mind", "shipped late", "lumpy orders", "book"),
+    *("dates kept in mind", "shipped late", "lumpy orders", "book", "lost while others wait"),
 )
 ALL = (*ON_THE_FLOOR, *IN_TRADE)
 """Everything that is looked for."""
@@ -92,4 +92,5 @@ def _trade(state: State, compiled: Compiled) -> dict[str, object]:
         "shipped late": state.late_units.any(),
         "lumpy orders": state.quantity_draws.any(),
         "book": state.book_at.any(),
+        "lost while others wait": ((state.waiting > 0) & (state.lost_units > 0)).any(),
     }

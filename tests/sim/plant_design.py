@@ -21,6 +21,7 @@ BATCHES = ("batch by family", "batch by product", "batch by any")
 DISPATCH = tuple(f"by {name}" for name in FEATURES)
 CLOCKS = ("odf", "tdf", "parts", "condition", "planned odf", "planned tdf", "planned parts", "at level")
 MODES = ("finish", "preempt", "resumes", "repeats", "scrapped", "renews", "restores", "crew", "ranks", "no repair time")
+AT_ONCE = ("level at once",)
 CONDITION = ("slow", "worn scrap", "level failures")
 PEOPLE = ("operators", "two operators", "rank for operators")
 HOURS = ("finish at close", "freeze", "breaks", "planned stop", "overtime", "summer time", "open at start")
@@ -29,18 +30,20 @@ ORDERING = ("base_stock", "s_S", "r_Q", "forecast", "review", "echelon", "least"
 SOURCES = ("stock from stock", "stock from goods", "express", "express from stock", "supplier capacity", "unreliable")
 CUSTOMERS = ("backorder", "lost", "lumpy", "nobody", "rank of demand", "promises", "season", "demand hours", "book")
 BOOKS = ("dates of book",)
+BOUNDS = ("limited", "surplus")
 CONTROLS = tuple(f"control {path}" for path in PATHS)
 REVIEW_ORDERS = ("receive_satisfy_review_order", "receive_review_order_satisfy", "review_order_receive_satisfy")
 BLOCKING = ("after_service", "before_service")
 
 ALL = (
-    *ROUTES, *RELEASES, *DATES, *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *CONDITION, *PEOPLE, *HOURS, *ENERGY,
-    *ORDERING, *SOURCES, *CUSTOMERS, *BOOKS, *CONTROLS, *REVIEW_ORDERS, *BLOCKING,
+    *ROUTES, *RELEASES, *DATES, *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *AT_ONCE, *CONDITION, *PEOPLE, *HOURS,
+    *ENERGY,
+    *ORDERING, *SOURCES, *CUSTOMERS, *BOOKS, *CONTROLS, *REVIEW_ORDERS, *BLOCKING, *BOUNDS,
 )  # fmt: skip
 """Every feature."""
 
 OF_STATION = (
-    *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *CONDITION, *PEOPLE,
+    *QUEUES, *BATCHES, *DISPATCH, *CLOCKS, *MODES, *AT_ONCE, *CONDITION, *PEOPLE,
     "finish at close", "freeze", "power", "part energy",
 )  # fmt: skip
 """Those that a station has: their pairs must meet at one station, not only in one plant."""
@@ -61,6 +64,7 @@ IMPLIED = {
     "level failures": ("condition",),
     "restores": ("condition",),
     "at level": ("condition",),
+    "level at once": ("at level",),
     "finish": ("planned odf",),
     "preempt": ("planned tdf",),
     "repeats": ("odf",),
@@ -76,6 +80,8 @@ IMPLIED = {
     "rank of stock": ("stock from stock",),
     "dates of book": ("book",),
     "promises": ("backorder",),
+    "limited": ("backorder",),
+    "surplus": ("base stock",),
     "overtime": ("finish at close",),
     "breaks": ("finish at close",),
     "planned stop": ("finish at close",),

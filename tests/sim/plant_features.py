@@ -79,6 +79,7 @@ def _of_product(p: Product, plant: Plant) -> Told:
 def _of_release(release: Release) -> Told:
     yield release.policy, True
     yield "base stock", release.base_stock is not None
+    yield "surplus", release.stops
     yield "no cap", release.policy == "conwip" and release.cap is None
     yield "release hours", release.calendar is not None
     yield "consumes", release.consumes
@@ -121,6 +122,7 @@ def _of_station(s: Station, plant: Plant) -> Told:
 def _of_mode(m: Mode, s: Station) -> Told:
     yield (f"planned {m.clock}" if m.planned and m.clock != "none" else m.clock), m.clock != "none"
     yield "at level", m.at_level is not None
+    yield "level at once", m.at_level is not None and not m.finish
     yield "finish", m.planned and m.finish
     yield "preempt", m.planned and not m.finish
     yield m.part, True
@@ -149,6 +151,7 @@ def _of_stock(k: Stock, plant: Plant) -> Told:
 
 def _of_demand(d: Demand) -> Told:
     yield d.unmet, True
+    yield "limited", d.most is not None
     yield "lumpy", len(d.quantity) > 1 and d.quantity[0][0] > 0
     yield "nobody", d.quantity[0][0] == 0
     yield "rank of demand", d.priority

@@ -193,7 +193,12 @@ class Maker(Choices):
             return Release(**common)
         base = self.random.randint(1, 8) if has_goods and self.rather("base stock") else None
         free = (base is not None or self.has("group")) and self.rather("no cap")
-        return Release(**common, cap=None if free else lot + self.random.randint(0, 7), base_stock=base)
+        return Release(
+            **common,
+            cap=None if free else lot + self.random.randint(0, 7),
+            base_stock=base,
+            stops=base is not None and self.has("surplus"),
+        )
 
     def _groups(self, products: list[Product]) -> tuple[tuple[Group, ...], list[Product]]:
         """A group of all CONWIP products; one without any cap gets its own."""

@@ -101,6 +101,8 @@ class StationMaker:
         idle = c.rather("no repair time", 0.4) and kind != "planned tdf"
         parts = [word for word in ("resumes", "repeats", "scrapped") if c.has(word)]
         ways = [word == "finish" for word in ("finish", "preempt") if c.has(word)]
+        if kind == "at level" and c.has("level at once"):
+            ways = [False]
         return Mode(
             name,
             clock,

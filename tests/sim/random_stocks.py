@@ -96,10 +96,11 @@ class TradeMaker:
     def _demand(self, name: str, stock: str) -> Demand:
         c = self.choices
         unmet = c.pick(*([word for word in ("backorder", "lost") if c.has(word)] or ["backorder"]))
+        most = c.pick(1, 2, 5) if unmet == "backorder" and c.rather("limited") else None
         rank = c.pick(-1, 1, 2) if c.has("rank of demand") else 0
         if c.rather("book", 0.5):
             book = lines(c.random, 40, 1200, c.has("dates of book") and unmet == "backorder", (1, 1, 2, 4))
-            return Demand(name, stock, None, unmet=unmet, priority=rank, book=book)
+            return Demand(name, stock, None, unmet=unmet, priority=rank, book=book, most=most)
         dated = unmet == "backorder" and c.rather("promises")
         nobody = ((0, 0.4), (2, 0.6))
         quantity: Quantity = c.pick(*LUMPS) if c.rather("lumpy") else ((1, 1.0),)
@@ -114,4 +115,5 @@ class TradeMaker:
             priority=rank,
             due=c.pick(0, 8, 30) if dated else None,
             season=(*(c.pick(0.0, 0.5, 1.0, 2.5) for _ in range(167)), 1.0) if season else (),
+            most=most,
         )

@@ -118,7 +118,7 @@ class SupplyMaker:
             calendar="shift" if plain and not book and self.maybe(0.3) else None,
             unmet=self.pick("backorder", "backorder", "lost"),
             quantity=self.pick(*QUANTITIES), priority=self.pick(0, 0, 1, -1), due=self.pick(None, 0, 6, 15),
-            season=() if plain or book else self.pick(*SEASONS), book=book,
+            season=() if plain or book else self.pick(*SEASONS), book=book, most=self.pick(None, None, 1, 4),
         )  # fmt: skip
 
     def stations(self) -> tuple[Station, ...]:

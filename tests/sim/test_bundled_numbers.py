@@ -165,3 +165,6 @@ def test_make_to_stock_has_the_rates_it_states() -> None:
     assert (rate(planned.repair), rate(broken.repair)) == pytest.approx((0.22, 0.07))
     assert (planned.cost, broken.cost) == (7.0, 55.0)
     assert rate(plant.demands[0].arrivals) == pytest.approx(0.7)
+    customers = plant.demands[0]
+    assert (customers.most, customers.lost_cost) == (12, 35.0)
+    assert customers.backlog * 3600 / plant.tick_s == pytest.approx(5)

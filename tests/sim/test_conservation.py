@@ -59,7 +59,8 @@ def check_stations(state: State, compiled: Compiled) -> None:
         assert station.capacity == UNLIMITED or state.q_len[s] <= station.capacity + station.units
         in_hand = int(state.unit_count[of_station[s]][(phases == IN_SETUP) | (phases == IN_WORK)].sum())
         lost = int(state.started[s] - state.ended[s]) - in_hand
-        assert lost == 0 or (lost > 0 and any(mode.part == "scrapped" for mode in station.modes))
+        stops = any(p.release.stops for p in compiled.plant.products)
+        assert lost == 0 or (lost > 0 and (stops or any(mode.part == "scrapped" for mode in station.modes)))
         if is_plain(station, compiled.plant):
             assert state.q_len[s] == 0 or state.st_free[s] == 0
 

@@ -92,6 +92,19 @@ def test_a_lost_order_costs_its_penalty_and_its_margin() -> None:
     assert kpis(rows, compiled)["lost"][0] == stock_kpis(rows, compiled)["goods"]["lost"][0] == 0.5
 
 
+def test_an_order_lost_beyond_what_may_be_owed_costs_its_penalty_and_its_margin() -> None:
+    # one unit on hand; orders of two at 10, 20, 30: one met and one owed, then nothing but losses, as two may be owed
+    made = replace(product("p", [("m", 4)], conwip(1, base_stock=0)), revenue=8.0)
+    bounded = Demand("d", "goods", const(10), quantity=((2, 1.0),), most=2, lost_cost=5.0, backlog=0.25)
+    made = replace(made, release=replace(made.release, policy="push", cap=None, base_stock=None, arrivals=const(1000)))
+    story = plant([station("m")], [made], stocks=(Stock("goods", "p", "line", 1),), demands=(bounded,))
+    assert operating(story, 35) == 3 * (5.0 + 8.0) + 0.25 * (10 + 2 * 15)
+    assert cash(story, 35) == 3 * 5.0 - 8.0 + 0.25 * (10 + 2 * 15)
+    compiled, _, rows = after(story, 35)
+    assert kpis(rows, compiled)["lost"][0] == stock_kpis(rows, compiled)["goods"]["lost"][0] == 3 / 6
+    assert stock_kpis(rows, compiled)["goods"]["fill_rate"][0] == 1 / 6
+
+
 def test_each_customer_waits_at_his_own_price() -> None:
     # one unit waits from 10, a second from 20, for each of the two
     dear, cheap = (Demand(name, "goods", const(10), backlog=cost) for name, cost in (("dear", 3.0), ("cheap", 1.0)))

@@ -265,6 +265,14 @@ def test_lost_sales_and_compound_demand(plant: Plant) -> None:
     assert sum(n * p for n, p in shop.quantity) == pytest.approx(25, rel=1e-7)
 
 
+@of("bounds")
+def test_what_stops_at_once_and_waits_up_to_a_bound(plant: Plant) -> None:
+    assert (plant.demands[0].unmet, plant.demands[0].most, plant.demands[0].lost_cost) == ("backorder", 30, 4.0)
+    assert plant.products[0].release.stops
+    broken, planned = plant.stations[0].modes
+    assert (planned.at_level, planned.finish, planned.part, broken.part) == (1, False, "scrapped", "scrapped")
+
+
 def test_a_poisson_quantity_may_be_nothing(tmp_path: Path) -> None:
     found, problems, _ = read(tmp_path, EXAMPLES["lost-sales"].replace("poisson(25)", "poisson(5)"))
     assert problems == []
@@ -422,6 +430,12 @@ WRONG = [
     ("reorder", "kind: s_S", "kind: sS", "did you mean 's_S'?"),
     ("lost-sales", "lost_cost: 4 EUR", "lost_cost: 4 EUR, backlog: 3 EUR/h", "no 'backlog' where unmet demand is lost"),
     ("lost-sales", "unmet: lost", "unmet: backorder", "no 'lost_cost' where unmet demand waits"),
+    ("bounds", "most: 30", "most: 0", "whole number of 1 or more"),
+    ("bounds", "most: 30, backlog: 3 EUR/h", "unmet: lost, most: 30", "no 'most' where unmet demand is lost"),
+    ("bounds", "most: 30, ", "", "or 'most' (units that wait at most)"),
+    ("bounds", "finish: no", "finish: perhaps", "yes or no"),
+    ("bounds", "cap: 8, base_stock: 30", "cap: 8", "a base stock beside 'surplus: scrapped', found none"),
+    ("bounds", "surplus: scrapped", "surplus: sold", "finished or scrapped"),
     ("lost-sales", "poisson(25)", "poison(25)", "did you mean 'poisson'?"),
     ("lost-sales", "unmet: lost, lost_cost: 4 EUR", "due: 2 h", None),
     ("season", "{1: 80 %", "{1: 70 %", "probabilities that sum to 100 %, found '90 %'"),

@@ -172,7 +172,7 @@ def test_wear_slows_down_scraps_and_is_repaired() -> None:
 def test_maintenance_by_condition() -> None:
     condition = Condition((const(10), const(8)), (None, None), (1.0, 1.0), (0.0, 0.0))
     worn = Mode("worn", "condition", const(50), restores=True)
-    grease = Mode("grease", "none", const(2), planned=True, restores=True, at_level=1)
+    grease = Mode("grease", "none", const(2), planned=True, finish=True, restores=True, at_level=1)
     told = plant([Station("a", modes=(worn, grease), condition=condition)], [product("x", [("a", 4)])])
     events, state = play(told, 20)
     assert events == [
@@ -398,7 +398,7 @@ def test_a_group_shares_its_cap_by_the_mix() -> None:
 
 
 def test_controls_reach_every_setting() -> None:
-    grease = Mode("grease", "none", const(2), planned=True, restores=True, at_level=1)
+    grease = Mode("grease", "none", const(2), planned=True, finish=True, restores=True, at_level=1)
     worn = Mode("worn", "condition", const(9), restores=True)
     condition = Condition((const(10), const(8)), (None, None), (1.0, 1.0), (0.0, 0.0))
     station = Station(

@@ -243,6 +243,15 @@ def test_lost_sales_are_counted_and_do_not_wait() -> None:
     assert (customer.asked, customer.served, customer.lost_units) == (5, 2, 3)
 
 
+def test_of_an_order_that_finds_few_places_the_rest_is_lost() -> None:
+    """Two may wait: of five units two are met, two wait with their date, one is lost; and then all of the next."""
+    bench = Bench([supplied(initial=2, level=2)], [orders((1, 5), (2, 3), most=2, due=5)]).run(3)
+    stock, customer = bench.stock("raw"), bench.customer("customers")
+    assert (stock.demanded, stock.met, stock.shipped, stock.lost, stock.backorders.value) == (8, 2, 2, 4, 2)
+    assert (customer.asked, customer.served, customer.lost_units, customer.waiting.value) == (8, 2, 4, 2)
+    assert [(p.due, p.quantity) for p in customer.promises] == [(6, 2)]
+
+
 def test_promised_dates() -> None:
     bench = Bench([supplied(initial=1, level=1)], [orders((1, 3), (2, 1), due=5)])
     assert [(p.due, p.quantity) for p in bench.run(3).customer("customers").promises] == [(6, 2), (7, 1)]

@@ -20,7 +20,7 @@ from tests.twin.motor_rows import Shop, begin, facts_of, paper, state_of, to_pai
 from twin.commands import twin
 from twin.estimate import ensemble
 from twin.facts import to_tick
-from twin.limits import TwinLimitError
+from twin.limits import TwinLimitError, beyond
 from twin.tracker import Tracker
 
 
@@ -113,6 +113,18 @@ def test_an_order_that_should_long_be_there_is_late(bare: Plant) -> None:
     assert 2.0 < mean[25] < 6.0  # what remains of a lateness that has lasted about 17 h; never "at once"
 
 
+def test_customers_wait_up_to_a_bound_and_what_they_ask_beyond_is_lost(plant: Plant) -> None:
+    bounded = replace(plant, demands=tuple(replace(d, most=3 if d.id == "south_s" else None) for d in plant.demands))
+    w = begin(bounded)
+    w.data(1, export_s__on_hand=0)
+    w.data(2, south_s__count=2)
+    w.data(3, south_s__count=7)
+    state = state_of(w)
+    customer = state.demands[compile_plant(bounded).demand_index["south_s"]]
+    assert (customer.demanded, customer.waiting, customer.lost) == (7, 3, 4)
+    assert facts_of(w).waiting["south_s"] == 3
+
+
 def test_customers_of_one_stock_are_served_by_priority(plant: Plant) -> None:
     w = begin(plant)
     w.data(1, export_s__on_hand=0)
@@ -182,3 +194,9 @@ def test_limits_of_supply_are_named() -> None:
     both = {"stocks": (replace(stock, policy="base_stock"),), "demands": demands, "sensors": (counter,)}
     with pytest.raises(TwinLimitError, match="demands that wait and demands that are lost behind one counter"):
         Tracker(small([], [], **both))
+    bounded = (Demand("a", "raw", const(3)), Demand("b", "raw", const(3), most=2))
+    with pytest.raises(TwinLimitError, match="several demands behind one counter, of which only so many units wait"):
+        Tracker(small([], [], **(both | {"demands": bounded})))
+    assert beyond(small([], [], **(both | {"demands": bounded[1:]}))) == []
+    made = product("p", [("m", 1)], conwip(1, base_stock=1, stops=True))
+    assert "surplus work that is scrapped" in " ".join(beyond(small([Station("m")], [made])))

@@ -1,0 +1,99 @@
+"""What policy.json must hold, checked before anything of it is used."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from agents.errors import BundleError
+
+FORMAT = 1
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Floats = Annotated[list[float], Meta(max_length=100_000)]
+
+
+class Control(Struct):
+    id: str
+    low: int
+    high: int
+    step: int
+    count: Count
+
+
+class Action(Struct):
+    hash: str
+    controls: Annotated[list[Control], Meta(min_length=1, max_length=1000)]
+
+
+class Scaling(Struct):
+    scale: Floats
+    shift: Floats
+
+
+class Observation(Struct):
+    fields: Annotated[list[str], Meta(min_length=1, max_length=100_000)]
+    hash: str
+    scaling: Scaling
+    seen: tuple[Floats, Floats]
+
+
+class Architecture(Struct):
+    kind: Literal["mlp"]
+    activation: Literal["tanh"]
+    widths: Annotated[list[Count], Meta(min_length=1, max_length=32)]
+
+
+class PolicySpec(Struct):
+    """policy.json; what else a later version writes into it is left to that version."""
+
+    plant: str
+    epoch_s: Annotated[float, Meta(gt=0)]
+    architecture: Architecture
+    observation: Observation
+    action: Action
+    decide: Literal["interval", "events"] = "interval"
+    decide_on: Annotated[list[str], Meta(max_length=100)] | None = None
+
+
+def check_spec(path: Path, value: dict[str, Any]) -> PolicySpec:
+    """The typed content of policy.json; `BundleError` names the file, the place in it, what was expected and found."""
+    if value.get("format") != FORMAT:
+        raise BundleError(
+            f"{path}: expected format {FORMAT}, found {value.get('format')!r:.40}; update plantwin or train again"
+        )
+    try:
+        spec = msgspec.convert(value, PolicySpec)
+    except msgspec.ValidationError as e:
+        raise BundleError(f"{path}: {e}; take the bundle afresh") from e
+    seen, scaling, size = spec.observation.seen, spec.observation.scaling, len(spec.observation.fields)
+    if not len(seen[0]) == len(seen[1]) == size:
+        raise BundleError(
+            f"{path}: expected a range for each of {size} fields, found {len(seen[0])} and {len(seen[1])}"
+        )
+    if len(scaling.scale) != len(scaling.shift) or len(scaling.scale) > size:
+        raise BundleError(
+            f"{path}: expected as many scales as shifts, at most {size}, found {len(scaling.scale)} and "
+            f"{len(scaling.shift)}"
+        )
+    numbers = (spec.epoch_s, *seen[0], *seen[1], *scaling.scale, *scaling.shift)
+    if not all(math.isfinite(x) for x in numbers):
+        raise BundleError(f"{path}: expected finite numbers, found some that are not; take the bundle afresh")
+    return spec
+
+
+def check_shapes(path: Path, spec: PolicySpec, widths: list[int], inputs: int) -> None:
+    """Whether the tensors are those of the architecture: layer widths, and one input for each field."""
+    if widths != spec.architecture.widths:
+        raise BundleError(
+            f"{path}: expected layers of {spec.architecture.widths} as policy.json says, found {widths}; the file is "
+            f"malformed"
+        )
+    if inputs != len(spec.observation.fields):
+        raise BundleError(
+            f"{path}: expected {len(spec.observation.fields)} inputs, one for each field in policy.json, found "
+            f"{inputs}; the file is malformed"
+        )
