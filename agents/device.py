@@ -208,6 +208,8 @@ class _Device:
         self.resident.gather(self._seen, frames.array[at])
         observer, seen, n = self.env.observer, frames.tensor[at], self._shift.shape[0]
         seen[:, :n].sub_(self._shift).clamp_(-CLIP, CLIP)
+        if not observer.clock:
+            return
         day = (observer.start_s + self.now.double() * observer.tick_s) * (2.0 * np.pi / 86_400.0)
         seen[:, n:] = torch.stack([day.sin(), day.cos(), (day / 7.0).sin(), (day / 7.0).cos()], dim=1)
 

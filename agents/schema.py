@@ -66,6 +66,7 @@ def columns(plant: Plant) -> list[Column]:
 
     out: list[Column] = []
     wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
+    first_unit = 0
     for i, station in enumerate(plant.stations):
         states = ["work", "blocked", "starved"]
         states += ["setup"] if station.setups else []
@@ -73,6 +74,12 @@ def columns(plant: Plant) -> list[Column]:
         states += ["off"] if station.calendar else []
         for state in states:
             out.append(Column(f"{station.id}.{state}", "n_state", (i, STATES.index(state)), 1.0 / station.units))
+        if station.condition is not None:
+            levels = float(len(station.condition.wear))
+            for u in range(station.units):
+                name = f"{station.id}.condition" if station.units == 1 else f"{station.id}.{u + 1}.condition"
+                out.append(Column(name, "unit_level", (first_unit + u,), 1.0 / levels))
+        first_unit += station.units
         room = float(station.capacity) if station.capacity not in {UNLIMITED, 0} else wip_scale
         out.append(Column(f"{station.id}.queue", "q_len", (i,), 1.0 / room))
     for i, stock in enumerate(plant.stocks):
@@ -87,6 +94,8 @@ def columns(plant: Plant) -> list[Column]:
         if product.release.policy in {"push", "orders"}:
             out.append(Column(f"{product.id}.pending", "pending", (i,), 0.1))
     for control in plant.controls:
+        if control.every * plant.tick_s < FREE_S:
+            continue
         name, index = control_field(plant, control.sets)
         span = max(control.high - control.low, 1)
         out.append(Column(f"control.{control.id}", name, index, 1.0 / span, float(control.low)))
@@ -95,6 +104,8 @@ def columns(plant: Plant) -> list[Column]:
     return out
 
 
+FREE_S = 60.0
+"""A control that may move again sooner than this is free: where it stands says nothing about what is to come."""
 CLOCK = ("time.day_sin", "time.day_cos", "time.week_sin", "time.week_cos")
 """Local time of tick 0 plus elapsed time, as angles; an hour's shift at a daylight-saving change is ignored."""
 
@@ -117,26 +128,32 @@ def angle(turns: Doubles) -> tuple[Doubles, Doubles]:
     return a * cosine + b * rest, b * cosine - a * rest
 
 
+def keeps_hours(plant: Plant) -> bool:
+    """Does anything in this plant depend on the time of day or week?"""
+    return bool(plant.calendars) or plant.tariff is not None or any(d.season for d in plant.demands)
+
+
 class Observer:
     """Turns rows [R, W] into observations [R, D], float32 in [-10, 10], whose columns are `fields`."""
 
     def __init__(self, compiled: Compiled) -> None:
         layout = compiled.layout
         cols = columns(compiled.plant)
-        self.fields: tuple[str, ...] = tuple(c.name for c in cols) + CLOCK
+        self.clock = CLOCK if keeps_hours(compiled.plant) else ()
+        self.fields: tuple[str, ...] = tuple(c.name for c in cols) + self.clock
         self.size = len(self.fields)
         self.offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
         self.scale = np.array([c.scale for c in cols], dtype=np.float32)
         self.shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
         self._now = layout.at("now")
         self._shifts = np.zeros((0, self.size), dtype=np.float32)
-        self.positions = np.concatenate([self.offsets, np.full(len(CLOCK), self._now)])
+        self.positions = np.concatenate([self.offsets, np.full(len(self.clock), self._now)])
         """Where the columns stand in a row, int64 [D]; those of the clock are made by `finish`."""
         start = compiled.start
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self.tick_s = compiled.plant.tick_s
         self.start_s = float(since_monday)
-        self.hash = digest({"observation": [(c.name, c.field, c.index) for c in cols], "clock": CLOCK, "clip": CLIP})
+        self.hash = digest({"observation": [(c.name, c.field, c.index) for c in cols], "clock": self.clock, "clip": CLIP})
 
     def scaling(self) -> dict[str, list[float]]:
         """What a policy file keeps so that the scales of its training are used, not those of a changed plant file."""
@@ -155,7 +172,7 @@ class Observer:
     @property
     def factors(self) -> NDArray[np.float64]:
         """What the kernel multiplies the numbers at `positions` with, float64 [D]."""
-        return np.concatenate([self.scale.astype(np.float64), np.zeros(len(CLOCK))])
+        return np.concatenate([self.scale.astype(np.float64), np.zeros(len(self.clock))])
 
     def finish(self, now: NDArray[np.int64], out: Floats) -> None:
         """From rows' numbers at `positions` times `factors`, in `out` [R, D], to observations; `now` [R] in ticks."""
@@ -166,6 +183,8 @@ class Observer:
             self._shifts = shifts
         out -= shifts
         np.clip(out, -CLIP, CLIP, out=out)
+        if not self.clock:
+            return
         day = (self.start_s + now * self.tick_s) / 86_400.0
         sines, cosines = angle(np.array([day, day / 7.0]))
         n = self.offsets.size
