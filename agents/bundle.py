@@ -146,7 +146,7 @@ def _read_back(folder: Path, files: dict[str, bytes], signature: signing.Signed 
     _check_hashes(folder, files, evidence)
     typed = check_spec(folder / "policy.json", spec)
     path, weights = folder / "policy.safetensors", files["policy.safetensors"]
-    made = network(unpack(path, weights), tuple(c.count for c in typed.action.controls))
+    made = network(unpack(path, weights), tuple(c.count for c in typed.action.controls), typed.decode)
     check_shapes(path, typed, [w.shape[0] for w in made.weights], made.weights[0].shape[1])
     return Bundle(name_of(weights, files["policy.json"]), made, spec, evidence, folder, signature)
 

@@ -190,6 +190,12 @@ def train(
     rule: Annotated[Path | None, typer.Option(help="Rule to start from; without one, one is tuned.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
     lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1024,
+    trainer: Annotated[
+        str, typer.Option(help="resident (PPO whose buffer stays on the device) or stock (Stable-Baselines3's PPO)")
+    ] = "resident",
+    decide: Annotated[
+        str, typer.Option(help="Decisions at equal intervals (interval) or at events, or as the controls ask (auto).")
+    ] = "auto",
     posterior: Annotated[
         Path | None,
         typer.Option(help="Draw each episode's parameters from what a twin believes: its data folder, or a file."),
@@ -221,7 +227,7 @@ def train(
         )
         job = Job(
             compiled, start, out, seconds(budget), steps, device, threads,
-            command=command, config=Config(lanes=lanes), posterior=believed,
+            command=command, config=Config(lanes=lanes, trainer=trainer, decide=decide), posterior=believed,
         )  # fmt: skip
         with bar(compiled, quiet=json_) as show:
             done = learn(job, seeds, show)

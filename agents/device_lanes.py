@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from agents.resident import Played
 
 
 class DeviceLanes(Lanes):
-    """Adapter of a `PlantDeviceEnv`; the reward is `(centre - cost of the interval) / scale`, as in `Lanes`.
+    """Adapter of a `PlantDeviceEnv`; the reward is that of `Lanes`.
 
     As any `VecEnv` it copies to the host and back; by `frames`, `look` and `play` nothing is copied.
     """
@@ -22,7 +23,7 @@ class DeviceLanes(Lanes):
     def __init__(self, env: PlantDeviceEnv, centre: float = 0.0, scale: float = 1.0) -> None:
         super().__init__(env, centre, scale)
         self._frames: Frames | None = None
-        self._cost: Tensor | None = None
+        self._told: Tensor | None = None
 
     def frames(self, count: int) -> Tensor:
         """Memory for `count` observations [count, N, D], which `look` and `play` write to."""
@@ -39,13 +40,17 @@ class DeviceLanes(Lanes):
         """Run one interval; the observation after it goes into frame `at`."""
         assert self._frames is not None, "frames() comes first"
         step = self.env.play(actions, self._frames, at)
-        self._cost = step.cost.sum() if self._cost is None else self._cost + step.cost.sum()
-        self.cost_n += self.num_envs
-        reward = ((self.centre - step.cost) / self.scale).float()
-        return Played(reward, None, step.ended, step.ended, step.final)
+        told = torch.stack([step.cost.sum(), step.elapsed.sum().double()])
+        self._told = told if self._told is None else self._told + told
+        gain, discount = self.centre - step.cost, None
+        if self.env.pace.by_events:
+            gain = (self.centre * (step.elapsed / self.env.epoch) - step.cost) * step.accrual
+            discount = step.discount.float()
+        return Played((gain / self.scale).float(), discount, step.ended, step.ended, step.final)
 
-    def take_cost(self) -> None:
-        """Add the cost of what was played since the last call to `cost_sum`; waits for the device."""
-        if self._cost is not None:
-            self.cost_sum += float(self._cost)
-            self._cost = None
+    def take(self) -> tuple[float, int]:
+        """As `Lanes.take`; waits for the device."""
+        if self._told is not None:
+            cost, ticks = self._told.tolist()
+            self.cost_sum, self.ticks, self._told = self.cost_sum + cost, self.ticks + int(ticks), None
+        return super().take()

@@ -15,10 +15,13 @@ from agents.env import PlantVectorEnv
 class Lanes(VecEnv):
     """Adapter of a `PlantVectorEnv` in autoreset SAME_STEP, which is SB3's own meaning.
 
-    The reward is `(centre - cost of the interval) / scale`. One list of infos is shared by all steps, and only the
-    dictionaries of environments that ended are filled: building thousands of dictionaries a step would cost more than
-    the simulation. SB3 keeps the last observation by reference while it steps, so the environment must hand out at
-    least two arrays in turn (`copy=False` does just that).
+    The reward is `(centre - cost of the interval) / scale`; at events `centre` is still the money of a whole interval,
+    each step gets its share by the time it took, money is worth its mean inside the step, and `discount` [N] is what
+    the step discounts (for `ResidentPPO`; stock PPO has one gamma for all steps).
+
+    One list of infos is shared by all steps, and only the dictionaries of environments that ended are filled: building
+    thousands of dictionaries a step would cost more than the simulation. SB3 keeps the last observation by reference
+    while it steps, so the environment must hand out at least two arrays in turn (`copy=False` does just that).
     """
 
     def __init__(self, env: PlantVectorEnv, centre: float = 0.0, scale: float = 1.0) -> None:
@@ -26,7 +29,8 @@ class Lanes(VecEnv):
         self._infos: list[dict[str, Any]] = [{} for _ in range(env.num_envs)]
         self._filled: list[int] = []
         self._actions: NDArray[np.int64] | None = None
-        self.cost_sum, self.cost_n = 0.0, 0
+        self.discount: NDArray[np.float64] | None = None
+        self.cost_sum, self.ticks = 0.0, 0
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> NDArray[np.float32]:
@@ -55,9 +59,19 @@ class Lanes(VecEnv):
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
         self.cost_sum += float(info["cost"].sum())
-        self.cost_n += self.num_envs
-        reward = ((self.centre - info["cost"]) / self.scale).astype(np.float32)
+        self.ticks += int(info["elapsed"].sum())
+        gain = self.centre - info["cost"]
+        if self.env.pace.by_events:
+            gain = (self.centre * (info["elapsed"] / self.env.epoch) - info["cost"]) * info["accrual"]
+            self.discount = info["discount"]
+        reward = (gain / self.scale).astype(np.float32)
         return observation, reward, truncated | terminated, self._infos
+
+    def take(self) -> tuple[float, int]:
+        """(operating cost, ticks) of all environments since the last call."""
+        found = self.cost_sum, self.ticks
+        self.cost_sum, self.ticks = 0.0, 0
+        return found
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.controllers import RuleController
+from agents.controllers import Controller, RuleController
 from agents.env import PlantVectorEnv
+from agents.epochs import EVENTS, HORIZONS, INTERVAL, decision_kinds
 from agents.errors import TrainingError
-from agents.grid import Grid
+from agents.grid import Grid, Values
 from agents.horizon import scale_s
 from agents.policy import Network
-from agents.rollout import Span
+from agents.rollout import Span, cost_over
 from agents.rules import Rule
-from agents.schema import Observer
+from agents.schema import FREE_S, Observer, Rows
 from agents.seeds import SELECT, block_seed, draw_parameters
 from agents.tune import judge_span
-from sim.value import operating_cost, operating_terms
+from sim.value import operating_terms
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -35,7 +36,9 @@ class Config:
     `lanes` environments x `steps` decisions make an update, in minibatches of `minibatch`, `epochs` times.
     `horizons`: the discount reaches `horizons` times the plant's slowest time scale. `explore`: standard deviation
     of the first policy about the rule, as a share of a control's range. `select`: replicas for choosing a
-    checkpoint, of which there are `checks`.
+    checkpoint, of which there are `checks`. `decide`: at equal intervals, at events, or auto: at events where all
+    controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
+    `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
     """
 
     lanes: int = 1024
@@ -47,18 +50,34 @@ class Config:
     clip: float = 0.2
     entropy: float = 0.0
     hidden: tuple[int, ...] = (64, 64)
-    horizons: float = 1.5
+    horizons: float = HORIZONS
     explore: float = 0.06
     episode_weeks: float = 4.0
     select: int = 64
     checks: int = 12
     epoch_s: float | None = None
+    decide: str = "auto"
+    trainer: str = "resident"
+
+    def decides(self, compiled: Compiled) -> str:
+        """`interval` or `events` on this plant. Raises TrainingError for what cannot be."""
+        for what, known in (("decide", ("auto", INTERVAL, EVENTS)), ("trainer", ("resident", "stock"))):
+            if getattr(self, what) not in known:
+                raise TrainingError(f"{what} {getattr(self, what)!r}: expected one of {', '.join(known)}")
+        free = all(c.every * compiled.plant.tick_s < FREE_S for c in compiled.plant.controls)
+        chosen = self.decide if self.decide != "auto" else EVENTS if free and self.trainer == "resident" else INTERVAL
+        if chosen == EVENTS and self.trainer == "stock":
+            raise TrainingError(
+                "stock PPO discounts every step alike, and steps between events last differently long: use "
+                "--trainer resident, or --decide interval"
+            )
+        return chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Numbers measured or derived before training: discount, and the centre and scale of the reward (money an
-    interval).
+    """Numbers measured or derived before training: discount of an interval, and the centre and scale of the reward
+    (money an interval).
     """
 
     gamma: float
@@ -82,71 +101,95 @@ def check_learnable(compiled: Compiled) -> None:
 
 
 def measure(env: PlantVectorEnv, rule: Rule, config: Config) -> Scales:
-    """Reward scales from two weeks of the rule, after one week, in the environment's own lanes (which are left as
-    they stand).
+    """Reward scales from the rule in the environment's own lanes (which are left as they stand): two thirds of three
+    weeks, or of 1,200 decisions where that is shorter.
+
+    The scale is about the standard deviation of the discounted cost to come, so that a critic's targets are of order
+    one: money that accrues with variance v a time unit and is discounted with time constant T has variance v T / 2.
     """
     compiled = env.compiled
     epoch_s = env.epoch * compiled.plant.tick_s
-    gamma = 1.0 - min(epoch_s / (config.horizons * scale_s(compiled.plant)), 0.2)
+    horizon = config.horizons * scale_s(compiled.plant) / epoch_s
+    if env.pace.by_events:
+        horizon = env.pace.constant / env.epoch
+    gamma = 1.0 - min(1.0 / horizon, 0.2)
     action = np.repeat(env.grid.encode(env.grid.vector(rule.values))[None, :], env.num_envs, axis=0)
     env.reset(seed=0)
-    week = max(round(7 * 86_400 / epoch_s), 1)
-    week = min(week, 400)
-    costs = []
+    week = min(max(round(7 * 86_400 / epoch_s), 1), 400)
+    costs, intervals = [], []
     for k in range(3 * week):
         *_, info = env.step(action)
         if k >= week:
             costs.append(info["cost"].copy())
-    cost = np.array(costs)
-    spread = float(cost.std())
+            intervals.append(info["elapsed"] / env.epoch)
+    cost, took = np.array(costs), np.array(intervals)
     if not np.isfinite(cost).all():
         raise TrainingError(
             f"plant {compiled.plant.id}: the cost of an interval is not finite; check the prices in the plant file"
         )
-    if spread == 0.0:
+    centre = float(cost.sum() / took.sum())
+    away = cost - centre * took
+    if not away.any():
         raise TrainingError(
-            f"plant {compiled.plant.id}: every interval costs {cost.mean():g}; nothing the controls do changes the cost"
+            f"plant {compiled.plant.id}: every interval costs {centre:g}; nothing the controls do changes the cost"
         )
-    return Scales(gamma, float(cost.mean()), spread * float(np.sqrt(1.0 / (1.0 - gamma))), env.epoch)
+    rate = float((away.sum(axis=0) ** 2 / took.sum(axis=0)).mean())
+    return Scales(gamma, centre, float(np.sqrt(rate / (1.0 - gamma) / 2.0)), env.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A network that no bundle holds yet as a controller, deciding without exploration."""
+
+    network: Network
+    observer: Observer
+    grid: Grid
+    kinds: int
+    name: str = "candidate"
+    static: bool = False
+    epoch_s: float | None = None
+
+    def act(self, rows: Rows) -> Values | None:
+        """Setpoints [R, C]."""
+        return self.grid.decode(self.network.decide(self.observer(rows)))
 
 
 class Judge:
     """Mean operating cost an hour of policies and rules on the seeds for choices; the same luck for all, and with a
-    `posterior` the same parameters drawn from it.
+    `posterior` the same parameters drawn from it. `kinds`: of events at which a policy decides (0: at intervals).
     """
 
     def __init__(
-        self, compiled: Compiled, replicas: int, epoch: int, threads: int = 1, posterior: FilePosterior | None = None
+        self,
+        compiled: Compiled,
+        config: Config,
+        epoch: int,
+        threads: int = 1,
+        posterior: FilePosterior | None = None,
     ) -> None:
-        self.compiled, self.threads, self.replicas, self.posterior = compiled, threads, replicas, posterior
+        self.compiled, self.threads, self.replicas, self.posterior = compiled, threads, config.select, posterior
         usual = judge_span(compiled)
         self.span = Span(epoch, usual.warmup, usual.length)
+        self.kinds = decision_kinds(config.decides(compiled), None)
         self.grid, self.observer = Grid(compiled.plant), Observer(compiled)
         self.hours = self.span.length * compiled.plant.tick_s / 3600.0
 
     def network(self, network: Network) -> float:
         """Cost an hour of a network, deciding without exploration."""
-        return self._run(lambda rows: self.grid.decode(network.decide(self.observer(rows))))
+        return self._cost(Untold(network, self.observer, self.grid, self.kinds))
 
     def rule(self, rule: Rule) -> float:
-        """Cost an hour of a rule, deciding as often as the policy does."""
-        return self._run(RuleController(rule, self.compiled, self.grid).act)
+        """Cost an hour of a rule."""
+        return self._cost(RuleController(rule, self.compiled, self.grid))
 
-    def _run(self, act: Any) -> float:
-        from sim.engine import new_rows, run, set_controls
+    def _cost(self, who: Controller) -> float:
+        from sim.engine import new_rows
 
         seed, drawn = block_seed(SELECT, 1), None
         if self.posterior is not None:
             drawn = draw_parameters(self.posterior, self.compiled, (seed, 0), self.replicas)
         rows = new_rows(self.compiled, seed, self.replicas, scales=drawn)
-        before = rows
-        end = self.span.warmup + self.span.length
-        for now in range(0, end, self.span.epoch):
-            if now >= self.span.warmup and before is rows:
-                before = rows.copy()
-            set_controls(rows, self.compiled, self.grid.limit(act(rows), rows, self.compiled.layout))
-            run(rows, self.compiled, min(now + self.span.epoch, end), self.threads)
-        return float(operating_cost(before, rows, self.compiled).mean()) / self.hours
+        return float(cost_over(rows, self.compiled, who, self.span, self.threads).mean()) / self.hours
 
 
 def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.float32]:
@@ -162,7 +205,9 @@ def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.flo
     return np.concatenate(parts).astype(np.float32)
 
 
-def spec(compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.float32]) -> dict[str, Any]:
+def spec(
+    compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.float32], decide: str = INTERVAL
+) -> dict[str, Any]:
     """policy.json of a network: what it looks at, what it sets, and the range of observations it has learned from."""
     observer, grid = Observer(compiled), Grid(compiled.plant)
     low, high = np.quantile(seen, [0.001, 0.999], axis=0).astype(np.float32)
@@ -170,6 +215,8 @@ def spec(compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.floa
         "plant": compiled.plant.id,
         "plant_hash": compiled.hash,
         "epoch_s": epoch * compiled.plant.tick_s,
+        "decide": decide,
+        "decode": network.decode,
         "architecture": {"kind": "mlp", "activation": "tanh", "widths": [w.shape[0] for w in network.weights]},
         "observation": {
             "fields": list(observer.fields),

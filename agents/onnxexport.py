@@ -1,7 +1,8 @@
 """A policy as ONNX, for those who run it elsewhere: scaled observations in, logits and grid indices out.
 
 The graph is written node by node with the `onnx` package (no torch): Gemm and Tanh for each layer, then Split and
-ArgMax for each control. What the numbers mean is in `metadata_props`: schema hashes, fields, scaling, controls.
+ArgMax (or the middle of the probability) for each control. What the numbers mean is in `metadata_props`: schema
+hashes, fields, scaling, controls.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def model(loaded: Bundle) -> onnx.ModelProto:
     network = loaded.network
     inputs, outputs = network.weights[0].shape[1], sum(network.counts)
     nodes, constants = _layers(loaded)
-    chosen, sizes = _choice(network.counts)
+    chosen, sizes = _choice(network.counts, network.decode)
     graph = helper.make_graph(
         [*nodes, *chosen],
         "policy",
@@ -103,13 +104,32 @@ def _layers(loaded: Bundle) -> tuple[list[Any], list[Any]]:
     return nodes, constants
 
 
-def _choice(counts: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
-    """Nodes from LOGITS to INDICES: the most probable value of every control, the lowest where two are."""
-    from onnx import helper, numpy_helper
+def _choice(counts: tuple[int, ...], decode: str) -> tuple[list[Any], list[Any]]:
+    """Nodes from LOGITS to INDICES: the most probable value of every control, the lowest where two are, or the one in
+    the middle of the probability (`agents.policy.Network.decode`).
+    """
+    from onnx import TensorProto, helper, numpy_helper
 
     parts = [f"logits{c}" for c in range(len(counts))]
     nodes = [helper.make_node("Split", [LOGITS, "counts"], parts, axis=1)]
+    constants = [numpy_helper.from_array(np.array(counts, dtype=np.int64), "counts")]
+    if decode == "median":
+        constants += [
+            numpy_helper.from_array(np.array(0.5, dtype=np.float32), "half"),
+            numpy_helper.from_array(np.array([1], dtype=np.int64), "along"),
+        ]
+        constants += [numpy_helper.from_array(np.array([n - 1]), f"last{c}") for c, n in enumerate(counts)]
     for c, part in enumerate(parts):
-        nodes.append(helper.make_node("ArgMax", [part], [f"index{c}"], axis=1, keepdims=1))
+        if decode == "mode":
+            nodes.append(helper.make_node("ArgMax", [part], [f"index{c}"], axis=1, keepdims=1))
+            continue
+        nodes += [
+            helper.make_node("Softmax", [part], [f"share{c}"], axis=1),
+            helper.make_node("CumSum", [f"share{c}", "along"], [f"sum{c}"]),
+            helper.make_node("Less", [f"sum{c}", "half"], [f"below{c}"]),
+            helper.make_node("Cast", [f"below{c}"], [f"ones{c}"], to=TensorProto.INT64),
+            helper.make_node("ReduceSum", [f"ones{c}", "along"], [f"middle{c}"], keepdims=1),
+            helper.make_node("Min", [f"middle{c}", f"last{c}"], [f"index{c}"]),
+        ]
     nodes.append(helper.make_node("Concat", [f"index{c}" for c in range(len(counts))], [INDICES], axis=1))
-    return nodes, [numpy_helper.from_array(np.array(counts, dtype=np.int64), "counts")]
+    return nodes, constants

@@ -12,6 +12,7 @@ from agents.errors import BundleError
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+DECODE = ("mode", "median")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,15 @@ class Network:
     """A multilayer perceptron with tanh between layers: weights[k] [out, in], biases[k] [out].
 
     The last layer's outputs are the logits of all controls, one after the other; `counts` says how many belong to each.
+    `decode`: what is decided is the most probable grid index of a control (mode), or the one in the middle of the
+    probability (median): a grid is in order, and what matters is often only on which side of a number a setpoint lies
+    (of the stock, of the condition), which is what more than half of the probability says.
     """
 
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
     counts: tuple[int, ...]
+    decode: str = "mode"
     starts: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,6 +46,8 @@ class Network:
             width = w.shape[0]
         if width != sum(self.counts):
             raise BundleError(f"{width} outputs for grids of {self.counts} values; the file is malformed")
+        if self.decode not in DECODE:
+            raise BundleError(f"decode {self.decode!r}: expected {' or '.join(DECODE)}")
         object.__setattr__(self, "starts", tuple(np.cumsum([0, *self.counts[:-1]]).tolist()))
 
     def logits(self, observation: Floats) -> Floats:
@@ -54,7 +61,11 @@ class Network:
         return x
 
     def decide(self, observation: Floats) -> Indices:
-        """Most probable grid index of every control [..., C] (no exploration)."""
+        """Grid index of every control [..., C], by `decode` (no exploration)."""
+        if self.decode == "median":
+            half = [np.cumsum(p, axis=-1) < 0.5 for p in self.probabilities(observation)]
+            middle = [np.minimum(h.sum(axis=-1), h.shape[-1] - 1) for h in half]  # sums may end just below 1
+            return np.stack(middle, axis=-1)
         z = self.logits(observation)
         return np.stack(
             [z[..., s : s + n].argmax(axis=-1) for s, n in zip(self.starts, self.counts, strict=True)], axis=-1
@@ -79,7 +90,7 @@ def tensors(network: Network) -> dict[str, Floats]:
     return out
 
 
-def network(arrays: dict[str, Any], counts: tuple[int, ...]) -> Network:
+def network(arrays: dict[str, Any], counts: tuple[int, ...], decode: str = "mode") -> Network:
     """The network in a file's named arrays; `BundleError` when a layer is missing."""
     depth = len(arrays) // 2
     try:
@@ -91,4 +102,4 @@ def network(arrays: dict[str, Any], counts: tuple[int, ...]) -> Network:
         ) from e
     if depth == 0 or len(arrays) != 2 * depth:
         raise BundleError(f"expected pairs of layerN.weight and layerN.bias, found {sorted(arrays)}")
-    return Network(weights, biases, counts)
+    return Network(weights, biases, counts, decode)

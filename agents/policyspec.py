@@ -56,6 +56,7 @@ class PolicySpec(Struct):
     observation: Observation
     action: Action
     decide: Literal["interval", "events"] = "interval"
+    decode: Literal["mode", "median"] = "mode"
     decide_on: Annotated[list[str], Meta(max_length=100)] | None = None
 
 

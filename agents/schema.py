@@ -153,7 +153,9 @@ class Observer:
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self.tick_s = compiled.plant.tick_s
         self.start_s = float(since_monday)
-        self.hash = digest({"observation": [(c.name, c.field, c.index) for c in cols], "clock": self.clock, "clip": CLIP})
+        self.hash = digest(
+            {"observation": [(c.name, c.field, c.index) for c in cols], "clock": self.clock, "clip": CLIP}
+        )
 
     def scaling(self) -> dict[str, list[float]]:
         """What a policy file keeps so that the scales of its training are used, not those of a changed plant file."""

@@ -1,6 +1,4 @@
-"""Train a policy with PPO from Stable-Baselines3 and write it as a bundle. The only module, with `lanes`, that needs
-torch.
-"""
+"""Train a policy with PPO, Stable-Baselines3's own or `ResidentPPO`, and write it as a bundle."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from agents.grid import Grid
 from agents.lanes import Lanes
 from agents.learning import Config, Judge, Scales, card, check_learnable, measure, spec, start_bias
 from agents.policy import Network
+from agents.resident import ResidentPPO
 from agents.rules import Rule
 from agents.schema import Observer
 from sim.compile import Compiled
@@ -58,6 +58,13 @@ class Job:
     command: str = "plantwin train"
     config: Config = field(default_factory=Config)
     posterior: FilePosterior | None = None
+
+    @property
+    def on_device(self) -> bool:
+        """Does the simulation, too, run on a CUDA device?"""
+        if self.config.trainer == "stock" or self.device == "cpu" or self.compiled.own is not None:
+            return False
+        return self.device == "cuda" or torch.cuda.is_available()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +109,26 @@ def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _
 
 def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
     config, compiled = job.config, job.compiled
-    week_s = 7 * 86_400.0
-    probe = PlantVectorEnv(1, compiled, epoch_s=config.epoch_s, reward_unit=1.0)
-    limit = max(round(config.episode_weeks * week_s / (probe.epoch * compiled.plant.tick_s)), 1)
-    env = PlantVectorEnv(
-        config.lanes,
-        compiled,
-        epoch_s=config.epoch_s,
-        reward_unit=1.0,
-        max_episode_steps=limit,
-        stagger=True,
-        threads=job.threads,
-        copy=False,
-        posterior=job.posterior,
-    )
+    decide = config.decides(compiled)
+    settings: dict[str, Any] = {
+        "epoch_s": config.epoch_s,
+        "reward_unit": 1.0,
+        "max_episode_s": config.episode_weeks * 7 * 86_400.0,
+        "stagger": True,
+        "posterior": job.posterior,
+        "decide": decide,
+    }
+    env = PlantVectorEnv(config.lanes, compiled, threads=job.threads, copy=False, **settings)
     scales = measure(env, job.rule, config)
     lanes = Lanes(env, scales.centre, scales.scale)
+    if job.on_device:
+        from agents.device import PlantDeviceEnv
+        from agents.device_lanes import DeviceLanes
+
+        lanes = DeviceLanes(PlantDeviceEnv(config.lanes, compiled, **settings), scales.centre, scales.scale)
     began = time.monotonic()
     model = _model(job, lanes, seed, scales, began)
-    judge = Judge(compiled, config.select, scales.epoch, job.threads, job.posterior)
+    judge = Judge(compiled, config, scales.epoch, job.threads, job.posterior)
     watch = _Watch(job, judge, lanes, began, show)
     lanes.seed(seed)
     model.learn(job.steps or 10**12, callback=watch, log_interval=10**9)
@@ -139,7 +147,8 @@ def _model(job: Job, lanes: Lanes, seed: int, scales: Scales, began: float) -> P
 
     torch.manual_seed(seed)
     batch = min(config.minibatch, config.lanes * config.steps)
-    model = PPO(
+    kind = PPO if config.trainer == "stock" else partial(ResidentPPO, graphs=job.on_device)
+    model = kind(
         "MlpPolicy",
         lanes,
         learning_rate=rate,
@@ -173,7 +182,7 @@ def extract(model: Any, grid: Grid) -> Network:
             "costs in the plant file"
         )
     biases = tuple(layer.bias.detach().cpu().numpy().astype(np.float32).copy() for layer in layers)
-    return Network(weights, biases, tuple(int(n) for n in grid.counts))
+    return Network(weights, biases, tuple(int(n) for n in grid.counts), "median")
 
 
 class _Watch(BaseCallback):
@@ -203,12 +212,14 @@ class _Watch(BaseCallback):
     def _on_rollout_end(self) -> None:
         model: Any = self.model
         buffer = model.rollout_buffer
-        if not np.isfinite(buffer.rewards).all():
+        rewards, seen = (torch.as_tensor(x) for x in (buffer.rewards, buffer.observations))
+        if not bool(torch.isfinite(rewards).all()):
             raise TrainingError("a reward is not finite; check the costs in the plant file")
-        flat = buffer.observations.reshape(-1, buffer.observations.shape[-1])
-        self.seen.append(flat[self.rng.integers(0, len(flat), SAMPLE)].copy())
-        hours = self.lanes.cost_n * self.judge.span.epoch * self.judge.compiled.plant.tick_s / 3600.0
-        self.cost, self.lanes.cost_sum, self.lanes.cost_n = self.lanes.cost_sum / hours, 0.0, 0
+        flat = seen.reshape(-1, seen.shape[-1])
+        which = torch.as_tensor(self.rng.integers(0, len(flat), SAMPLE), device=flat.device)
+        self.seen.append(flat[which].cpu().numpy().copy())
+        cost, ticks = self.lanes.take()
+        self.cost = cost / (ticks * self.judge.compiled.plant.tick_s / 3600.0)
 
     def _on_rollout_start(self) -> None:
         if self.done() * self.job.config.checks >= self.checked:
@@ -239,6 +250,7 @@ def _write(job: Job, seed: int, watch: _Watch, scales: Scales, seconds: float) -
         network,
         scales.epoch,
         np.concatenate(watch.seen or [np.zeros((1, Observer(compiled).size), np.float32)]),
+        job.config.decides(compiled),
     )
     loaded = bundle.Bundle("candidate", network, json.loads(json.dumps(about)), {})
     policy = PolicyController(loaded, Observer(compiled), watch.judge.grid)
