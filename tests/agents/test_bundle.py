@@ -56,6 +56,17 @@ def by_torch(made: Network, x: np.ndarray) -> np.ndarray:
     return found
 
 
+def test_the_median_is_where_half_of_the_probability_is_reached() -> None:
+    p = np.array([0.3, 0.15, 0.1, 0.45])  # most probable: 3; in the middle: 2
+    bias = np.log(np.concatenate([p, [0.6, 0.4]])).astype(np.float32)
+    weight = np.zeros((6, 2), dtype=np.float32)
+    x = np.zeros((5, 2), dtype=np.float32)
+    assert Network((weight,), (bias,), (4, 2)).decide(x).tolist() == [[3, 0]] * 5
+    assert Network((weight,), (bias,), (4, 2), "median").decide(x).tolist() == [[2, 0]] * 5
+    with pytest.raises(BundleError, match="decode 'mean': expected mode or median"):
+        Network((weight,), (bias,), (4, 2), "mean")
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -124,7 +124,7 @@ def test_without_the_option_nothing_changes(line3: Compiled) -> None:
     env.reset(seed=9)
     seed = block_seed(TRAIN, 9)
     assert np.array_equal(env.rows, np.concatenate([new_rows(line3, seed, 1, i) for i in range(5)]))
-    judge = Judge(line3, 4, env.epoch)
+    judge = Judge(line3, Config(select=4), env.epoch)
     assert judge.posterior is None
     assert np.array_equal(
         new_rows(line3, block_seed(SELECT, 1), 4), new_rows(line3, block_seed(SELECT, 1), 4, scales={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from stable_baselines3.common.env_checker import check_env
 
 from agents import bundle
 from agents.controllers import PolicyController, controller
-from agents.env import PlantEnv, PlantVectorEnv
+from agents.env import PlantEnv, PlantVectorEnv, compiled_plant
 from agents.errors import TrainingError
 from agents.lanes import Lanes
 from agents.learning import Config, Judge, check_learnable, start_bias
 from agents.rules import Rule
+from agents.table import table_of
 from agents.train import Job, train
 from sim.compile import Compiled
 from sim.kernel import new_rows
@@ -82,7 +84,7 @@ def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: C
     values = policy.act(new_rows(line3, 1, 3))
     assert values is not None
     assert ((values >= 2) & (values <= 11)).all()
-    judge = Judge(line3, SMALL.select, line3.ticks(policy.bundle.epoch_s))
+    judge = Judge(line3, SMALL, line3.ticks(policy.bundle.epoch_s))
     assert judge.network(policy.bundle.network) == pytest.approx(best.evidence["selected_cost_per_hour"])
     card = (tmp_path / "a" / "card.md").read_text()
     assert best.name in card
@@ -101,9 +103,52 @@ def test_ppo_learns_to_open_a_line_that_the_rule_starves(tmp_path: Path, line3: 
     assert done.verdicts["rule"].hi < 0.0, done.verdicts["rule"].sentence
 
 
-def test_what_cannot_be_learned_is_said(tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agents.env import compiled_plant
+def test_lanes_at_events_pay_by_the_time_a_step_took() -> None:
+    settings: dict[str, Any] = {"decide": "events", "max_episode_s": 30 * 3600.0}
+    lanes = Lanes(PlantVectorEnv(4, "make_to_stock", copy=False, **settings), centre=9.0, scale=5.0)
+    twin = PlantVectorEnv(4, "make_to_stock", **settings)
+    lanes.seed(3)
+    lanes.reset()
+    twin.reset(seed=3)
+    took = 0
+    for _ in range(40):
+        action = twin.action_space.sample()
+        _, reward, _, _ = lanes.step(action)
+        *_, info = twin.step(action)
+        expected = (9.0 * info["elapsed"] / twin.epoch - info["cost"]) * info["accrual"] / 5.0
+        assert reward == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        assert lanes.discount == pytest.approx(info["discount"])
+        took += int(info["elapsed"].sum())
+    assert lanes.take()[1] == took
+    assert lanes.take() == (0.0, 0)
 
+
+def test_a_policy_for_free_controls_is_trained_and_played_at_events(tmp_path: Path) -> None:
+    plant = compiled_plant("make_to_stock")
+    job = Job(plant, Rule({"base": 9, "care": 3}), tmp_path, steps=512, device="cpu", pairs=2, config=SMALL)
+    train(job, 1)
+    policy = controller(str(tmp_path), plant)
+    assert isinstance(policy, PolicyController)
+    assert policy.bundle.decide == "events"
+    assert policy.bundle.network.decode == "median"
+    assert policy.kinds != 0
+    table = table_of(policy, plant).policy
+    assert len(table) == 38 * 5
+    assert set(table.values()) <= {"idle", "produce", "pm"}
+
+
+def test_stock_ppo_trains_at_intervals_and_refuses_events(tmp_path: Path, line3: Compiled) -> None:
+    config = replace(SMALL, trainer="stock")
+    train(Job(line3, Rule({"cap": 6}), tmp_path, steps=512, device="cpu", pairs=2, config=config), 1)
+    assert bundle.load(tmp_path).decide == "interval"
+    assert config.decides(compiled_plant("make_to_stock")) == "interval"
+    with pytest.raises(TrainingError, match="stock PPO discounts every step alike"):
+        replace(config, decide="events").decides(line3)
+    with pytest.raises(TrainingError, match="decide 'never': expected one of auto, interval, events"):
+        replace(config, decide="never").decides(line3)
+
+
+def test_what_cannot_be_learned_is_said(tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrainingError, match="no controls"):
         check_learnable(compiled_plant("mm1"))
     job = Job(line3, Rule({"cap": 6}), tmp_path, steps=512, device="cpu", pairs=4, config=SMALL)
