@@ -71,6 +71,8 @@ def test_the_certificate_says_where_it_holds_and_colours_only_what_is_wrong(
         expect(first).to_contain_text("+31 %")
         expect(tab.page.locator("#tab-trust")).to_have_attribute("data-level", "warn")
         expect(tab.page.locator('#lines [data-key="waiting"]')).to_contain_text("1 not judged yet")
+        tab.page.locator('#lines [data-key="waiting"] summary').click()
+        expect(tab.page.locator('#lines [data-key="waiting"] tbody tr')).to_contain_text("4 of 10 forecasts")
 
 
 def test_this_shift_stands_beside_what_the_model_alone_says(browser: Browser, served: Page, twin: FakeTwin) -> None:
