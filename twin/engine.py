@@ -162,7 +162,13 @@ class Engine:
             return self.ingest + policy + tags + missing.of_errors(self._erred, time.monotonic())
 
     def save_if_due(self) -> None:
-        if time.monotonic() - self._saved >= SNAPSHOT_EVERY_S:
+        """Every ten seconds; what is being settled then is waited for twice as long at most."""
+        due = time.monotonic() - self._saved - SNAPSHOT_EVERY_S
+        if due < 0:
+            return
+        with self.lock:
+            settled = self.tracker.settle(LOOK_S)
+        if settled or due >= SNAPSHOT_EVERY_S:
             self.save()
 
     def save(self) -> None:
