@@ -3,8 +3,8 @@
 Ingest (journal on disk with full sync) and the twin's fold are processes of their own, the broker is the embedded one;
 a publisher sends messages of ten counters of a line of ten machines, each of which moves a part, with the time at which
 they were made. Row 15 first finds the greatest rate at which the twin keeps up, then sends half of it. Row 16 sends 20
-live messages a second, without and with ten minutes of backlog on `/hist` at the gateway's default rate beside them; the
-first run waits (up to 150 s) until the twin settles what has left the lateness window while the backlog comes.
+live messages a second, without and with ten minutes of backlog on `/hist` at the gateway's default rate beside them.
+The first run waits (up to 150 s) until the twin settles what has left the lateness window while the backlog comes.
 """
 
 from __future__ import annotations
