@@ -78,12 +78,21 @@ class Birth(Payload, frozen=True, kw_only=True):
     plant_time: PlantTime | None = None
 
 
+class Trouble(Payload, frozen=True, kw_only=True):
+    """What is wrong with a source that is online, since when (plant time), and in words."""
+
+    what: Id
+    since: Millis
+    text: Text = ""
+
+
 class Status(Payload, frozen=True, kw_only=True):
-    """Connection state of a source (its last will says `online` false)."""
+    """Connection state of a source (its last will says `online` false), and what is `degraded` while it is online."""
 
     online: bool
     e: Id
     ts: Millis
+    degraded: Annotated[tuple[Trouble, ...], Meta(max_length=32)] = ()
 
 
 class Data(Payload, frozen=True, kw_only=True):

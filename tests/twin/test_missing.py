@@ -125,6 +125,8 @@ def test_tags_nobody_has_told_are_named_after_a_while(rig: Rig) -> None:
 
 def test_words() -> None:
     assert of_ingest({}) == of_ingest({"journal": "ok", "broker": "connected", "degraded": ""}) == []
+    (told,) = of_ingest({"sources": ["cell1: the outbox is 61% full"]})
+    assert told == "Gateway cell1: the outbox is 61% full. Twin health, Sources, says since when."
     assert of_policy(None) == of_policy({"ok": True, "why": "", "late": 3, "failed": 0}) == []
     assert of_policy({"ok": False, "why": "x", "late": 1, "failed": 0})[0].startswith("X (1 time):")
     assert of_errors({"fold: KeyError": 100.0, "ingest: ConnectError": 159.0}, 170.0) == []
