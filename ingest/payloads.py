@@ -207,6 +207,7 @@ class Supply(Payload, frozen=True, kw_only=True):
     """A document of ERP, MES or WMS, idempotent by (`doc`, `version`); the highest version holds.
 
     `stock` names the stock point counted or received at, `ref` the document it answers, `by` its system.
+    `production_performance` (ISA-95) books good parts of `item` (a product, or the line) for the shift that ended.
     """
 
     doc: Name
@@ -219,6 +220,7 @@ class Supply(Payload, frozen=True, kw_only=True):
         "stock_count",
         "customer_order",
         "bom_change",
+        "production_performance",
     ]
     issued: Millis
     item: Name | None = None

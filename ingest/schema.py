@@ -58,7 +58,7 @@ BEYOND: dict[str, str] = {
     "req": "not retained; void after expires",
     "cmd": "never retained; not_before < expires; the signature covers every field but sig",
     "cmdack": "QoS 1, never retained; id as in the topic; executed carries read_back, rejected and lease_ended reason",
-    "supply": "not retained; known by doc and version, the highest version holds; bom_change names the product in ref",
+    "supply": "not retained; known by doc and version, the highest version holds; bom_change: ref is the product",
     "rec": "retained, advisory: only a command may be acted on",
     "state": "retained, also the twin's last will with online false",
 }

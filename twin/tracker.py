@@ -52,7 +52,7 @@ SETTLE_S = 0.01
 QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
 """A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""

@@ -284,14 +284,8 @@ MISSING = (
 
 
 LONG = (
-    (
-        "Gateway cell1: the outbox is 61% full: less is confirmed than comes; the oldest goes first; the device's clock is "
-        "3.4 s ahead: times are corrected, and uncertain. Twin health, Sources, says since when."
-    ),
-    (
-        "7 of 190 tags have never been heard (heat/level, wind/out, test/state and 4 more): what they would tell is "
-        "estimated. plantwin gateway --check FILE --connect reads each once."
-    ),
+    "Gateway cell1: the outbox is 61% full: less is confirmed than comes; the oldest goes first. Twin health says.",
+    "7 of 190 tags have never been heard (heat/level, wind/out and 5 more): what they would tell is estimated.",
 )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from ingest.wire import Supply, encode
 from sim.compile import compile_plant
 from sim.plant import Plant
 from sim.plantfile import load
@@ -250,6 +252,40 @@ def test_what_a_person_books_holds_against_what_was_counted(running: Running) ->
     running.work(t + 120, t + 240, IDLE)
     assert running.tracker.state.counts["manual_unknown"] == 1
     assert kept.out == 131
+
+
+def test_documents_of_finished_output_are_booked_and_a_person_overrules_them(running: Running) -> None:
+    running.work(0, 6 * HOUR + 900, 100)
+    (kept,) = running.book.rows.values()
+    end, t = T0 + 6 * HOUR * 1000, 6 * HOUR + 900
+
+    def tell(doc: str, quantity: float, issued: int, version: int = 1, **more: Any) -> tuple[float | None, str]:
+        nonlocal t
+        paper = Supply(
+            doc=doc, version=version, kind="production_performance", issued=issued, quantity=quantity, **more
+        )
+        body = encode(paper)
+        running.w.rows[-1] = msgspec.structs.replace(running.w.put("supply", t, body), t=issued)  # as ingest writes it
+        running.work(t, t + 60, IDLE)
+        t += 60
+        return kept.out, kept.by
+
+    assert tell("PP-0", 60, end - 3 * HOUR * 1000, item="a") == (144, "counted"), "of the shift before"
+    assert tell("PP-1", 100, end + 60_000, item="a") == (100, "booked by PP-1")
+    assert tell("PP-2", 41, end + 600_000, item="a") == (141, "booked by PP-2"), "two production orders in one shift"
+    assert tell("PP-2", 40, end + 600_000, 2, item="a") == (140, "booked by PP-2")
+    assert tell("PP-2", 41, end + 600_000, 1, item="a") == (140, "booked by PP-2"), "the highest version holds"
+    assert tell("PP-3", 139, end + 700_000) == (139, "booked by PP-3"), (
+        "no item: the line's, which holds before products'"
+    )
+    assert tell("PP-4", 7, end + 700_000, item="nothing") == (139, "booked by PP-3")
+    state = running.tracker.state
+    assert (state.counts["booked_unknown"], state.meters.finished, sorted(state.booked)) == (
+        1, [running.n], ["PP-0", "PP-1", "PP-2", "PP-3"]
+    ), "no part moves by it"  # fmt: skip
+    running.w.json("manual", t, t=T0 + t * 1000, thing="test", property="output", value=131, sd=0, role="shift lead")
+    running.work(t, t + 60, IDLE)
+    assert (kept.out, kept.by) == (131, "booked by shift lead")
 
 
 def test_a_change_of_shift_that_was_not_heard_counts_for_nothing(running: Running) -> None:
