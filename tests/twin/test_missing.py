@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +9,7 @@ import pytest
 
 from sim.plant import Plant
 from tests.twin.journals import SENSORS, line
-from tests.twin.test_service import Rig
+from tests.twin.rig import Rig
 from twin.missing import HEARD_WITHIN_MS, of_errors, of_ingest, of_policy
 
 SIGNALS = """
@@ -23,14 +21,6 @@ signals:
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
     return line(tmp_path_factory.mktemp("plant"), SENSORS + SIGNALS)
-
-
-@pytest.fixture
-def rig(plant: Plant, tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(plant, tmp_path)
-    yield made
-    made.engine.log.close()
-    made.courier.client.close()
 
 
 def missing(rig: Rig) -> list[str]:

@@ -11,8 +11,7 @@ import pytest
 from ingest.wire import Supply, encode
 from sim.compile import compile_plant
 from sim.plant import Plant
-from sim.plantfile import load
-from tests.twin.journals import T0, Writer, write_journal
+from tests.twin.journals import T0, Writer, write_journal, written
 from twin.engine import Engine, Settings
 from twin.experience import Experience
 from twin.forecast import Options
@@ -40,12 +39,6 @@ HOUR = 3600
 IDLE = 1e9
 TEN = 2 * HOUR
 """10:00, the change of shift, in the writer's seconds after 08:00."""
-
-
-def plant(folder: Path, name: str = "shifts", text: str = FILE) -> Plant:
-    path = folder / f"{name}.yaml"
-    path.write_text(text.strip() + "\n")
-    return load(str(path))
 
 
 class Running:
@@ -103,7 +96,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Running:
-    made = Running(plant(tmp_path), tmp_path)
+    made = Running(written(tmp_path, FILE), tmp_path)
     made.w.data(0, cut__a=0)
     made.w.tick(1)
     return made
@@ -205,7 +198,7 @@ def test_experience_begins_on_the_second_day_and_puts_the_next_forecast_right(ru
 def test_a_restart_in_the_middle_changes_nothing(running: Running, tmp_path: Path) -> None:
     """Restarts in a shift, at its end before it was counted, and with the whole journal: the same rows."""
     (tmp_path / "other").mkdir()
-    other = Running(plant(tmp_path / "other"), tmp_path / "other")
+    other = Running(written(tmp_path / "other", FILE), tmp_path / "other")
     other.w.data(0, cut__a=0)
     other.w.tick(1)
     for one in (running, other):
@@ -323,7 +316,7 @@ def test_new_hours_and_the_first_weeks_end_make_the_past_anew(running: Running, 
     running.shift(1, False, 100)
     running.forecast()
     old = {a: list(k.values) for a, k in running.book.rows.items()}
-    other = plant(tmp_path, "other", FILE.replace('-14:00"', '-14:00", breaks: "Mon-Fri 11:00-12:00"'))
+    other = written(tmp_path, FILE.replace('-14:00"', '-14:00", breaks: "Mon-Fri 11:00-12:00"'), "other")
     running.restart(other)
     running.feed()
     assert running.book.experience(running.book.now).past == []
@@ -344,7 +337,7 @@ def test_shifts_that_are_no_more_give_way_to_those_of_the_new_plan(running: Runn
     running.shift(0, False, 100)
     running.shift(1, True, 100)
     running.shift(1, False, 100)
-    running.restart(plant(tmp_path, "other", FILE.replace("10:00, 10:00-14:00", "10:00, 10:40-14:00")))
+    running.restart(written(tmp_path, FILE.replace("10:00, 10:00-14:00", "10:00, 10:40-14:00"), "other"))
     running.feed()
     (kept,) = running.book.rows.values()
     assert (kept.a, kept.b, kept.out) == (T0 + 22 * HOUR * 1000, T0 + 30 * HOUR * 1000, 288)
@@ -354,13 +347,13 @@ def test_states_of_another_line_are_of_no_use(running: Running, tmp_path: Path) 
     running.shift(0, False, 100)
     running.shift(1, True, 100)
     units = FILE.replace("cut: {work: 120 s}", "cut: {work: 240 s, units: 2}")
-    running.restart(plant(tmp_path, "other", units))
+    running.restart(written(tmp_path, units, "other"))
     assert running.book.wanting(running.tracker.state) is None
     assert running.book.experience(T0 * 2).past == []
 
 
 def test_the_engine_shows_the_shift_and_takes_it_up_again(tmp_path: Path) -> None:
-    where = plant(tmp_path)
+    where = written(tmp_path, FILE)
     data, w = tmp_path / "data", Writer(where)
     data.mkdir()
     w.data(0, cut__a=0)
