@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 PIECE = 16
 """Observations between two looks at the clock (some milliseconds)."""
+SHARE = 0.4
+"""Part of the time between two looks at the present that goes into settling, where there is something to settle: the
+faster readings come the more there is of it, and a batch must be done before the next one."""
+LEAST_S, MOST_S = 0.01, 0.05
+"""Bounds (wall) of what one look gives to it."""
 
 
 class Settling:
@@ -27,6 +32,7 @@ class Settling:
     def __init__(self) -> None:
         self._batch: list[Obs] = []
         self._at = 0
+        self._looked = 0.0
 
     @property
     def t(self) -> int:
@@ -54,6 +60,12 @@ class Settling:
             elif until is not None and time.monotonic() > until:
                 return False
         return True
+
+    def look(self, learner: Learner, base: TwinState) -> None:
+        """What a look at the present gives to it."""
+        now = time.monotonic()
+        self.go_on(learner, base, now + min(max(SHARE * (now - self._looked), LEAST_S), MOST_S))
+        self._looked = now
 
 
 def step_back(base: TwinState, t: int) -> None:

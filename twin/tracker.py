@@ -47,8 +47,7 @@ SETTLE_MS = WINDOW_MS // 2
 NEAR, FAR = 64, 4096
 """Least and most observations between the newest and the copy at which most rewinds begin (64 cost about a copy)."""
 LOOK_S = 0.02
-SETTLE_S = 0.01
-"""Longest time that a glance gives to a rewind, and to what has left the window."""
+"""Longest time that a glance gives to a rewind."""
 QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
 """A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
@@ -203,7 +202,7 @@ class Tracker:
             quiet = now - self._late >= QUIET_S or now - self._late_since >= MOST_BEHIND_S
             if quiet or self._near is not None:
                 self._rewind(now + LOOK_S)
-        self._settle(time.monotonic() + SETTLE_S)
+        self._settling.look(self._learner, self._base)
         self._head.learned = self._learner.learned
         return self._head
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sim.plant import Plant
 from tests.twin.journals import Writer, line
-from twin import settling, tracker
+from twin import settling
 from twin.learn import Learner
 from twin.model import TwinState
 from twin.observe import Obs
@@ -39,7 +39,7 @@ def story(plant: Plant, seed: int) -> Writer:
 def test_pieces_between_glances_come_to_the_same(plant: Plant, seed: int, every: int) -> None:
     w, straight, looked = story(plant, seed), Tracker(plant), Tracker(plant)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracker, "SETTLE_S", -1.0)  # one piece a look
+        patch.setattr(settling, "MOST_S", -1.0)  # one piece a look
         patch.setattr(settling, "PIECE", 2)
         for i, row in enumerate(w.rows):
             straight.apply(row)
@@ -61,7 +61,7 @@ def test_a_tick_settles_nothing_and_a_look_a_piece(plant: Plant, monkeypatch: py
         take(self, state, obs)
 
     monkeypatch.setattr(Learner, "take", counted)
-    monkeypatch.setattr(tracker, "SETTLE_S", -1.0)
+    monkeypatch.setattr(settling, "MOST_S", -1.0)
     w, one = Writer(plant), Tracker(plant)
     for k in range(1, 200):
         w.data(k, in__a=k)
@@ -78,6 +78,31 @@ def test_a_tick_settles_nothing_and_a_look_a_piece(plant: Plant, monkeypatch: py
     gone = [row for row in w.rows if row.kind in ("data", "tick") and row.t < w.rows[-1].t]
     assert len(taken) == len(gone) > 199, "whoever needs what is settled has all of it"
     assert one.settle(0.0) is True
+
+
+def test_a_look_gives_a_share_of_the_time_since_the_last(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 10 ms, at most 50 ms of a clock that goes on by 1 ms for each observation."""
+    clock = [100.0]
+    take = Learner.take
+
+    def slow(self: Learner, state: TwinState, obs: Obs) -> None:
+        clock[0] += 0.001
+        take(self, state, obs)
+
+    monkeypatch.setattr(Learner, "take", slow)
+    monkeypatch.setattr(settling, "PIECE", 1)
+    monkeypatch.setattr("twin.settling.time.monotonic", lambda: clock[0])
+    w, one = Writer(plant), Tracker(plant)
+    for k in range(1, 280):
+        w.data(k, in__a=k)
+    w.tick(600)
+    for row in w.rows:
+        one.apply(row)
+    assert one.glance.t  # the first look
+    for since, wanted in ((0.02, 0.01), (0.05, 0.02), (0.1, 0.04), (1.0, 0.05)):
+        before = clock[0] = one._settling._looked + since
+        assert one.glance.t
+        assert clock[0] - before == pytest.approx(wanted, abs=0.0015)
 
 
 def test_late_readings_are_late_before_the_work_is_done(plant: Plant) -> None:
