@@ -8,6 +8,7 @@ is given to torch's current stream, so nobody waits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,14 +38,12 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What one interval gave, on the device: operating cost and cash cost float64 [N] in money, controls that a limit
-    moved and that were kept by their `every`, int64 [N]; ticks that the step took, int64 [N], and what it discounts,
-    float64 [N] (`agents.epochs.Pace.discount`); which environments ended (on the host), and the last observations
-    [K, D] of those.
+    """What one step gave, on the device: operating cost float64 [N] in money, controls that a limit moved and that
+    were kept by their `every`, int64 [N]; ticks that the step took, int64 [N], and what it discounts, float64 [N]
+    (`agents.epochs.Pace.discount`); which environments ended (on the host), and the last observations [K, D] of those.
     """
 
     cost: Tensor
-    cash: Tensor
     clipped: Tensor
     held: Tensor
     elapsed: Tensor
@@ -81,10 +80,10 @@ class PlantDeviceEnv(PlantVectorEnv):
         """Write the present observation into frame `at`."""
         self._device.observe(frames, at)
 
-    def play(self, actions: Tensor, frames: Frames, at: int) -> Interval:
+    def play(self, actions: Tensor, frames: Frames, at: int, between: Callable[[], None] = lambda: None) -> Interval:
         """Apply grid indices int64 [N, C] (on the device) and run to the next decision; the observation after it, of a
-        new episode where one ended, goes into frame `at`. Where events ask for decisions the host waits for the device,
-        to see which episodes are over.
+        new episode where one ended, goes into frame `at`. `between` is called before episodes that ended begin anew.
+        Where events ask for decisions the host waits for the device, to see which episodes are over.
         """
         device = self._device
         clipped, held = device.steer(actions)
@@ -93,6 +92,7 @@ class PlantDeviceEnv(PlantVectorEnv):
         gained = money - device.money
         device.money.copy_(money)
         self._elapsed += 1
+        between()
         truncated = self._elapsed >= self.limit_steps
         if self.pace.by_events:
             truncated |= (device.now >= device.ends).cpu().numpy()
@@ -102,8 +102,8 @@ class PlantDeviceEnv(PlantVectorEnv):
             final = frames.tensor[at].index_select(0, torch.as_tensor(ended, device=self.device))
             self._begin(ended)
             device.observe(frames, at)
-        discount, accrual = discounting(self.pace, elapsed)
-        return Interval(gained[0], gained[1], clipped, held, elapsed, discount, accrual, ended, final)
+        discount, accrual = device.discount(elapsed)
+        return Interval(gained, clipped, held, elapsed, discount, accrual, ended, final)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -111,15 +111,20 @@ class PlantDeviceEnv(PlantVectorEnv):
         """As `PlantVectorEnv.step`, through the host."""
         device = self._device
         given = torch.as_tensor(np.ascontiguousarray(actions), device=self.device)
-        played = self.play(given, device.own, 0)
+        before, paid = device.cash(), np.zeros(0)
+
+        def pay() -> None:
+            nonlocal paid
+            paid = device.cash()
+
+        played = self.play(given, device.own, 0, pay)
         device.resident.check()
         truncated = np.zeros(self.num_envs, dtype=np.bool_)
         truncated[played.ended] = True
         observation = device.own.tensor[0].cpu().numpy().copy()
-        cost = played.cost.cpu().numpy().copy()
         info = {
-            "cost": cost,
-            "cash": played.cash.cpu().numpy().copy(),
+            "cost": played.cost.cpu().numpy().copy(),
+            "cash": paid - before,
             "clipped": played.clipped.cpu().numpy().copy(),
             "held": played.held.cpu().numpy().copy(),
             "elapsed": played.elapsed.cpu().numpy().copy(),
@@ -131,7 +136,7 @@ class PlantDeviceEnv(PlantVectorEnv):
             final[played.ended] = played.final.cpu().numpy()
             info |= {"final_obs": final, "_final_obs": truncated.copy()}
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
-        return observation, cost / -self.reward_unit, terminated, truncated, self._info(info)
+        return observation, info["cost"] / -self.reward_unit, terminated, truncated, self._info(info)
 
     def to_host(self) -> Rows:
         """The rows [N, W] as they stand, copied to the host."""
@@ -175,10 +180,11 @@ class _Device:
             np.concatenate([observer.scale.astype(np.float64), np.zeros(clock)]),
         )
         self._shift = torch.as_tensor(observer.shift, device=env.device)
-        self._linear = [self.resident.selection(where, weights) for where, weights in env.money_weights]
-        self._sums = [cuda.device_array((n,), np.float64) for _ in self._linear]
-        self._sum_tensors = [self._tensor(array) for array in self._sums]
-        self.money = torch.zeros((len(self._linear), n), dtype=torch.float64, device=env.device)
+        operating, cash = (self.resident.selection(where, weights) for where, weights in env.money_weights)
+        self._operating, self._cash = operating, cash
+        self._sum = cuda.device_array((n,), np.float64)
+        self._sum_tensor = self._tensor(self._sum)
+        self.money = torch.zeros(n, dtype=torch.float64, device=env.device)
         self._until = cuda.device_array((n,), np.int64)
         self._ticks = self._tensor(self._until)
         self._values = cuda.device_array((n, env.grid.size), np.int64)
@@ -187,6 +193,10 @@ class _Device:
         self.ends = torch.zeros(n, dtype=torch.int64, device=env.device)
         self._moved = torch.full((n, env.grid.size), LONG_AGO, dtype=torch.int64, device=env.device)
         self._every = torch.as_tensor(env._moves.every, device=env.device)
+        self._same: tuple[Tensor, ...] | None = None  # of all steps: ticks and what they discount
+        if not env.pace.by_events:
+            ticks = np.full(n, env.epoch, dtype=np.int64)
+            self._same = tuple(torch.as_tensor(x, device=env.device) for x in (ticks, *env.pace.discount(ticks)))
         self.own = self.frames(1)
 
     def _tensor(self, array: Any) -> Tensor:
@@ -223,33 +233,39 @@ class _Device:
 
     def advance(self, pace: Pace) -> Tensor:
         """Run to the next decision; the ticks int64 [N] that it took."""
-        before = self.now.clone()
-        torch.add(before, pace.epoch, out=self._ticks)
-        if pace.by_events:
-            self._ticks.copy_(torch.where(self.ends > before, self._ticks.minimum(self.ends), self._ticks))
-            self.resident.advance_events(self._until, pace.kinds)
-        else:
+        torch.add(self.now, pace.epoch, out=self._ticks)
+        if self._same is not None:
             self.resident.advance(self._until)
+            return self._same[0]
+        before = self.now.clone()
+        self._ticks.copy_(torch.where(self.ends > before, self._ticks.minimum(self.ends), self._ticks))
+        self.resident.advance_events(self._until, pace.kinds)
         return self.now - before
 
     def price(self) -> Tensor:
-        """Operating cost and cash since the beginning, float64 [2, N]."""
-        for what, out in zip(self._linear, self._sums, strict=True):
-            self.resident.linear(what, out)
-        return torch.stack(self._sum_tensors)
+        """Operating cost since the beginning, float64 [N]; overwritten by the next call."""
+        self.resident.linear(self._operating, self._sum)
+        return self._sum_tensor
+
+    def cash(self) -> NDArray[np.float64]:
+        """Cash cost since the beginning, float64 [N], on the host."""
+        found: NDArray[np.float64] = self.resident.linear(self._cash).copy_to_host(stream=self.resident.stream)
+        self.resident.synchronize()
+        return found
 
     def put(self, who: NDArray[np.intp], rows: Rows) -> None:
         self.resident.put(who, rows)
         at = torch.as_tensor(who, device=self.env.device)
-        self.money[:, at] = self.price()[:, at]
+        self.money[at] = self.price()[at]
         self._moved[at] = LONG_AGO
 
-
-def discounting(pace: Pace, elapsed: Tensor) -> tuple[Tensor, Tensor]:
-    """As `agents.epochs.Pace.discount`, of a tensor."""
-    x = elapsed.double() / pace.constant
-    lost = -torch.expm1(-x)
-    return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
+    def discount(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+        """As `agents.epochs.Pace.discount`, of a tensor."""
+        if self._same is not None:
+            return self._same[1], self._same[2]
+        x = elapsed.double() / self.env.pace.constant
+        lost = -torch.expm1(-x)
+        return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
 
 
 class DeviceGrid:

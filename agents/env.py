@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from twin.posterior_file import FilePosterior
 
 WEEK_S = 7 * 86_400.0
+STAGGERED = 32
+"""Groups of environments whose episodes end together when they are staggered: enough that a batch holds all ages, few
+enough that most steps end none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +225,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         return self._observe(), self._info({})
 
     def _stagger(self) -> None:
-        """Spread the ends of the episodes evenly over the first one."""
-        share = np.arange(self.num_envs)
+        """Spread the ends of the episodes evenly over the first one, in groups that end together."""
+        groups = min(STAGGERED, self.num_envs, self.limit_steps)
+        group = np.arange(self.num_envs) * groups // self.num_envs
         if self.limit_steps < ENDLESS:
-            self._elapsed[:] = share * self.limit_steps // self.num_envs
-        self._ends -= share * self.pace.limit // self.num_envs
+            self._elapsed[:] = group * self.limit_steps // groups
+        self._ends -= group * self.pace.limit // groups
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""
