@@ -38,7 +38,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What one interval gave, on the device: operating cost float64 [N] in money, controls that a limit moved and that
+    """What one step gave, on the device: operating cost float64 [N] in money, controls that a limit moved and that
     were kept by their `every`, int64 [N]; ticks that the step took, int64 [N], and what it discounts, float64 [N]
     (`agents.epochs.Pace.discount`); which environments ended (on the host), and the last observations [K, D] of those.
     """
@@ -82,8 +82,8 @@ class PlantDeviceEnv(PlantVectorEnv):
 
     def play(self, actions: Tensor, frames: Frames, at: int, between: Callable[[], None] = lambda: None) -> Interval:
         """Apply grid indices int64 [N, C] (on the device) and run to the next decision; the observation after it, of a
-        new episode where one ended, goes into frame `at`. Where events ask for decisions the host waits for the device,
-        to see which episodes are over. `between` is called before episodes that ended begin anew.
+        new episode where one ended, goes into frame `at`. `between` is called before episodes that ended begin anew.
+        Where events ask for decisions the host waits for the device, to see which episodes are over.
         """
         device = self._device
         clipped, held = device.steer(actions)
@@ -102,7 +102,7 @@ class PlantDeviceEnv(PlantVectorEnv):
             final = frames.tensor[at].index_select(0, torch.as_tensor(ended, device=self.device))
             self._begin(ended)
             device.observe(frames, at)
-        discount, accrual = discounting(self.pace, elapsed)
+        discount, accrual = device.discount(elapsed)
         return Interval(gained, clipped, held, elapsed, discount, accrual, ended, final)
 
     def step(
@@ -193,6 +193,10 @@ class _Device:
         self.ends = torch.zeros(n, dtype=torch.int64, device=env.device)
         self._moved = torch.full((n, env.grid.size), LONG_AGO, dtype=torch.int64, device=env.device)
         self._every = torch.as_tensor(env._moves.every, device=env.device)
+        self._same: tuple[Tensor, ...] | None = None  # of all steps: ticks and what they discount
+        if not env.pace.by_events:
+            ticks = np.full(n, env.epoch, dtype=np.int64)
+            self._same = tuple(torch.as_tensor(x, device=env.device) for x in (ticks, *env.pace.discount(ticks)))
         self.own = self.frames(1)
 
     def _tensor(self, array: Any) -> Tensor:
@@ -231,13 +235,13 @@ class _Device:
 
     def advance(self, pace: Pace) -> Tensor:
         """Run to the next decision; the ticks int64 [N] that it took."""
-        before = self.now.clone()
-        torch.add(before, pace.epoch, out=self._ticks)
-        if pace.by_events:
-            self._ticks.copy_(torch.where(self.ends > before, self._ticks.minimum(self.ends), self._ticks))
-            self.resident.advance_events(self._until, pace.kinds)
-        else:
+        torch.add(self.now, pace.epoch, out=self._ticks)
+        if self._same is not None:
             self.resident.advance(self._until)
+            return self._same[0]
+        before = self.now.clone()
+        self._ticks.copy_(torch.where(self.ends > before, self._ticks.minimum(self.ends), self._ticks))
+        self.resident.advance_events(self._until, pace.kinds)
         return self.now - before
 
     def price(self) -> Tensor:
@@ -257,12 +261,13 @@ class _Device:
         self.money[at] = self.price()[at]
         self._moved[at] = LONG_AGO
 
-
-def discounting(pace: Pace, elapsed: Tensor) -> tuple[Tensor, Tensor]:
-    """As `agents.epochs.Pace.discount`, of a tensor."""
-    x = elapsed.double() / pace.constant
-    lost = -torch.expm1(-x)
-    return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
+    def discount(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+        """As `agents.epochs.Pace.discount`, of a tensor."""
+        if self._same is not None:
+            return self._same[1], self._same[2]
+        x = elapsed.double() / self.env.pace.constant
+        lost = -torch.expm1(-x)
+        return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
 
 
 class DeviceGrid:

@@ -225,12 +225,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         return self._observe(), self._info({})
 
     def _stagger(self) -> None:
-        """Spread the ends of the episodes over the first one, in groups."""
+        """Spread the ends of the episodes evenly over the first one, in groups that end together."""
         groups = min(STAGGERED, self.num_envs, self.limit_steps)
-        share = np.arange(self.num_envs) * groups // self.num_envs
+        group = np.arange(self.num_envs) * groups // self.num_envs
         if self.limit_steps < ENDLESS:
-            self._elapsed[:] = share * self.limit_steps // groups
-        self._ends -= share * self.pace.limit // groups
+            self._elapsed[:] = group * self.limit_steps // groups
+        self._ends -= group * self.pace.limit // groups
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""

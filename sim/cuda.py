@@ -110,14 +110,16 @@ class Resident:
 
         A replica that stands past its tick stays where it is, and `check` raises.
         """
-        self._launch(ck.advance, self.rows, self.params, self._ticks(until), self._behind, together=self.together)
+        self._launch(
+            ck.advance, self.rows, self.params, self._ticks(until), np.int64(0), self._behind, together=self.together
+        )
 
     def advance_events(self, last: int | np.integer[Any] | Any, kinds: int = EVERY_KIND) -> None:
         """Advance each replica to its next decision, as `sim.batch.play` with `kinds`: to the next tick with an event
         of these kinds, at most to tick `last` (one for all, or int64[R], host or device), with all events of that tick.
         """
         self._launch(
-            ck.step, self.rows, self.params, self._ticks(last), np.int64(kinds), self._behind, together=self.together
+            ck.advance, self.rows, self.params, self._ticks(last), np.int64(kinds), self._behind, together=self.together
         )
 
     def set_controls(self, values: Any, always: bool = True) -> None:
