@@ -23,6 +23,7 @@ from agents.errors import BundleError, SchemaError
 from agents.grid import Grid
 from agents.onnxexport import PREFIX
 from agents.own import OwnController
+from agents.policyspec import LARGEST, check_interval
 from agents.schema import Observer
 from agents.zipguard import read_limited
 
@@ -69,6 +70,8 @@ def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
     _check_input(path, parsed, observer.size)
     output, is_logits = _output(path, parsed, grid)
     told = _told(path, parsed, observer, grid)
+    if told.epoch_s is not None:
+        check_interval(f"{path}, metadata_props", told.epoch_s, compiled)
     if told.scaling is not None:
         observer.use_scaling(told.scaling)
     _check_sizes(path, parsed)
@@ -195,11 +198,9 @@ def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -
     try:
         epoch_s = float(props[f"{PREFIX}epoch_s"]) if f"{PREFIX}epoch_s" in props else None
         scaling = json.loads(props[f"{PREFIX}scaling"]) if f"{PREFIX}scaling" in props else None
-        if epoch_s is not None and not 0 < epoch_s < float("inf"):
-            raise ValueError(f"epoch_s {epoch_s}")
         if scaling is not None:
-            numbers = [np.array(scaling[key], dtype=np.float32) for key in ("scale", "shift")]
-            if any(n.ndim != 1 or not np.isfinite(n).all() for n in numbers):
+            numbers = [np.array(scaling[key], dtype=np.float64) for key in ("scale", "shift")]
+            if any(n.ndim != 1 or not (np.abs(n) <= LARGEST).all() for n in numbers):
                 raise ValueError("scaling is no list of finite numbers")
         decide_on = json.loads(props.get(f"{PREFIX}decide_on", "null"))
         if decide_on is not None and not (isinstance(decide_on, list) and all(isinstance(k, str) for k in decide_on)):

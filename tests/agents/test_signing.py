@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from agents import bundle, bundlefiles
 from agents.bundlefiles import SIGNATURE, sha256
 from agents.commands_policy import policy
-from agents.errors import BundleError
+from agents.controllers import controller
+from agents.errors import BundleError, SchemaError
 from agents.tensorfile import unpack
 from ingest.keys import KeyFileError, make_keys, read_private, read_public
 from sim.compile import Compiled
@@ -276,6 +277,9 @@ SPECS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "text": (lambda s: s.update(epoch_s="3600"), "got `str`"),
     "no interval": (lambda s: s.update(epoch_s=0), "> 0.0"),
     "infinite": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, float("nan")), "NaN"),
+    "too large": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, 1e300), "numbers of float32"),
+    "larger": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, 10**400), "out of range"),
+    "decide": (lambda s: s.update(decide="sometimes"), "'sometimes'"),
     "activation": (lambda s: s["architecture"].update(activation="relu"), "'relu'"),
     "widths": (lambda s: s["architecture"].update(widths=[8, 10]), "expected layers of [8, 10] as policy.json says"),
     "fields": (lambda s: s["observation"]["fields"].pop(), "expected a range for each of 24 fields, found 25"),
@@ -293,6 +297,25 @@ def test_a_policy_json_that_lies_is_refused(plain: Path, tmp_path: Path, what: s
     with pytest.raises(BundleError) as caught:
         bundle.load(folder)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epoch_s": 1e-9}, r"expected decisions every 0\.001 s .*found 1e-09"),
+        ({"epoch_s": 1e12}, "a year"),
+        ({"decide": "events", "decide_on": ["never"]}, "never"),
+        ({"decide": "interval", "decide_on": ["failure"]}, "expected decide='events'"),
+    ],
+)
+def test_an_interval_that_would_never_end_is_refused(
+    plain: Path, line3: Compiled, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(plain, folder)
+    respecified(folder, lambda spec: spec.update(change))
+    with pytest.raises(SchemaError, match=told):
+        controller(str(folder), line3)
 
 
 def test_evidence_that_is_no_object_is_refused(plain: Path, tmp_path: Path) -> None:
