@@ -45,6 +45,10 @@ tall, halves, beyond = (lambda o, f=f: f(o) for f in (short, fractions, outside)
 def raises(observations):
     raise RuntimeError("no such layer")
 
+def often(observations):
+    return six(observations)
+
+often.decide = "events"
 six.epoch_s = 7200
 lists.epoch_s = -1.0
 short.epoch_s = 1e-9
@@ -70,6 +74,14 @@ def test_it_is_judged_on_the_same_random_numbers(own: Path, line3: Compiled) -> 
     verdict = compare(found, controller("cap=6", line3), line3, trial)
     assert (verdict.difference, verdict.lo, verdict.hi) == (0.0, 0.0, 0.0), "grid index 4 is a cap of 6"
     assert (own / "imported").exists()
+
+
+@pytest.mark.usefixtures("own")
+def test_it_decides_at_events_where_it_says_so(line3: Compiled) -> None:
+    found = controller("own_policy_of_a_test:often", line3, allow_code=True)
+    assert getattr(found, "kinds", 0) > 0
+    verdict = compare(found, controller("cap=6", line3), line3, Trial(2, warmup_s=3600.0, length_s=4 * 3600.0))
+    assert verdict.difference == 0.0
 
 
 def test_nothing_is_imported_without_leave(own: Path, line3: Compiled) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -12,17 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents import bundle, bundlefiles
+from agents import bundle, bundlefiles, onnxexport, onnxpolicy, torchfile
 from agents.bundlefiles import SIGNATURE, sha256
+from agents.commands import advise
 from agents.commands_policy import policy
 from agents.controllers import controller
 from agents.errors import BundleError, SchemaError
-from agents.tensorfile import unpack
+from agents.tensorfile import MOST_TENSORS, unpack
 from ingest.keys import KeyFileError, make_keys, read_private, read_public
 from sim.compile import Compiled
 from tests.agents.test_bundle import write
@@ -378,6 +381,35 @@ def test_keys_of_other_kinds_get_a_sentence(tmp_path: Path) -> None:
     for read, path in ((read_public, private), (read_private, public), (read_public, tmp_path / "none")):
         with pytest.raises(KeyFileError, match=str(path)):
             read(path)
+
+
+def test_advise_wants_a_key_that_is_one(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(advise)
+    words = ["line3", "--twin", "http://127.0.0.1:9", "--require-signature", str(tmp_path / "none.pub")]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 1
+    assert "no public key can be read" in told.output
+
+
+def test_the_limits_on_the_page_are_those_in_force() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    page = page[page.index("## Policy bundles") :]
+    mib = 1024 * 1024
+    for said in (
+        f"more than {bundlefiles.MOST_FILES} files, {bundlefiles.MOST_BYTES // mib} MiB of weights, ",
+        f", {bundlefiles.MOST_TEXT // mib} MiB of any other file",
+        f"more than {MOST_TENSORS} tensors",
+        f"more than {torchfile.MOST_BYTES // mib} MiB unpacked",
+        f"most\n  {onnxpolicy.MOST_BYTES // mib} MiB and {onnxpolicy.MOST_NODES:,} nodes",
+        f"{onnxpolicy.MOST_NUMBERS / 1e6:.1f} million numbers for {onnxpolicy.BATCH} rows",
+        f"opset {onnxexport.OPSET}",
+    ):
+        assert said in page, said
+    listed = page[page.index("`metadata_props` carry") : page.index("The graph is written")]
+    written = onnxexport.metadata(bundle.load(bundle.BUNDLED / "gearmotor"))
+    named = [name.removeprefix("plantwin.") for name in re.findall(r"`([a-z_.]+)`", listed)[1:]]
+    assert {f"plantwin.{name}" for name in named} | {"plantwin.format"} == set(written)
 
 
 def test_the_shipped_bundle_is_loadable() -> None:
