@@ -97,8 +97,9 @@ def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
 
 def _check_contents(path: Path, parsed: onnx.ModelProto) -> None:
     """Counts, operators, domains, subgraphs, external data."""
-    from onnx import AttributeProto
+    from onnx import AttributeProto as Kind
 
+    nested = {Kind.GRAPH, Kind.GRAPHS, Kind.SPARSE_TENSOR, Kind.SPARSE_TENSORS}
     graph = parsed.graph
     if len(graph.node) > MOST_NODES or len(graph.initializer) > MOST_CONSTANTS:
         raise BundleError(
@@ -123,8 +124,11 @@ def _check_contents(path: Path, parsed: onnx.ModelProto) -> None:
                 f"{node.domain!r:.60}"
             )
         for attribute in node.attribute:
-            if attribute.type in {AttributeProto.GRAPH, AttributeProto.GRAPHS} or attribute.ref_attr_name:
-                raise BundleError(f"{where}: expected plain attributes, found a graph in {attribute.name!r:.60}")
+            if attribute.type in nested or attribute.ref_attr_name:
+                raise BundleError(
+                    f"{where}: expected plain attributes, found {Kind.AttributeType.Name(attribute.type)} in "
+                    f"{attribute.name!r:.60}"
+                )
             for tensor in (attribute.t, *attribute.tensors):
                 _check_tensor(where, tensor)
 
@@ -136,7 +140,7 @@ def _check_tensor(where: str, tensor: onnx.TensorProto) -> None:
         pairs = {entry.key: entry.value for entry in tensor.external_data}
         raise BundleError(
             f"{where}: expected its numbers in the file, found them in another ({pairs.get('location', '')!r:.120}); "
-            f"save the model as one file"
+            f"save the model as one file (torch.onnx.export: external_data=False)"
         )
     if any(n < 0 for n in tensor.dims) or math.prod(tensor.dims) > MOST_NUMBERS:
         raise BundleError(f"{where}: expected at most {MOST_NUMBERS} numbers, found shape {list(tensor.dims)!r:.80}")

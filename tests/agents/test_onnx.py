@@ -181,6 +181,26 @@ def test_a_file_without_our_metadata_is_judged_with_a_warning(exported: Path, tw
     assert "action" in told[1]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter that needs no further library
+def test_a_network_that_torch_wrote_is_judged(line3: Compiled, tmp_path: Path) -> None:
+    import torch
+
+    inputs, outputs = Observer(line3).size, int(Grid(line3.plant).counts.sum())
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(inputs, 8), torch.nn.ReLU(), torch.nn.LayerNorm(8), torch.nn.Linear(8, outputs)
+    )
+    path, example = tmp_path / "own.onnx", (torch.zeros(2, inputs),)
+    torch.onnx.export(net, example, path, input_names=["obs"], dynamic_axes={"obs": {0: "n"}}, dynamo=False)
+    found = controller(str(path), line3)
+    rows = rows_of(line3)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(Observer(line3)(rows))).argmax(-1, keepdim=True).numpy()
+    acted = found.act(rows)
+    assert acted is not None
+    assert np.array_equal(acted, Grid(line3.plant).decode(expected))
+
+
 def prop(key: str, value: str) -> Callable[[Any], None]:
     def change(loaded: Any) -> None:
         for entry in loaded.metadata_props:
@@ -245,6 +265,11 @@ def with_loop(loaded: Any) -> None:
     loaded.graph.node.append(onnx.helper.make_node("Identity", ["logits"], ["x"], body=body))
 
 
+def sparse(loaded: Any) -> None:
+    value = onnx.SparseTensorProto(dims=[1 << 20])
+    loaded.graph.node.append(onnx.helper.make_node("Constant", [], ["t"], sparse_value=value))
+
+
 def function(loaded: Any) -> None:
     loaded.functions.add(name="f", domain="own")
 
@@ -272,7 +297,8 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "random": (node("RandomNormalLike", "logits", "x"), "found 'RandomNormalLike'"),
     "expand": (node("Expand", "logits", "counts", "x"), "found 'Expand'"),
     "own domain": (node("Gelu", "logits", "x", domain="own"), "found 'Gelu' of domain 'own'"),
-    "subgraph": (with_loop, "found a graph in 'body'"),
+    "subgraph": (with_loop, "expected plain attributes, found GRAPH in 'body'"),
+    "sparse": (sparse, "found SPARSE_TENSOR in 'sparse_value'"),
     "functions": (function, "found functions"),
     "microsoft": (domain, "found domain 'com.microsoft' version 1"),
     "bomb": (doubled, "numbers for 256 rows"),
