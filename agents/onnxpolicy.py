@@ -90,9 +90,23 @@ def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
         parsed.ParseFromString(content)
     except (DecodeError, RecursionError, ValueError) as e:
         raise BundleError(f"{path}: expected an ONNX file, found something else ({e})") from e
+    _check_texts(path, parsed)
     if not parsed.graph.node:
         raise BundleError(f"{path}: expected an ONNX file with a graph, found no node in it")
     return parsed
+
+
+def _check_texts(path: Path, message: Any) -> None:
+    """Every text must be UTF-8: protobuf hands others out as bytes, and neither onnx nor the runtime expects them."""
+    for field, value in message.ListFields():
+        parts = (value,) if isinstance(value, str | bytes) or hasattr(value, "ListFields") else value
+        if field.message_type is not None:
+            for part in parts:
+                _check_texts(path, part)
+        elif field.type == field.TYPE_STRING:
+            for part in parts:
+                if isinstance(part, bytes):
+                    raise BundleError(f"{path}: expected {field.name} in UTF-8, found {part!r:.60}")
 
 
 def _check_contents(path: Path, parsed: onnx.ModelProto) -> None:
@@ -255,9 +269,11 @@ def _session(path: Path, content: bytes, name: str, output: str) -> Callable[[ND
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as e:  # the runtime has exceptions of its own for each cause
-        raise BundleError(f"{path}: onnxruntime does not take it: {type(e).__name__}: {e!s:.300}") from e
+        raise BundleError(
+            f"{path}: expected a model that onnxruntime takes, found {type(e).__name__}: {e!s:.300}"
+        ) from e
 
     def ask(observations: NDArray[np.float32]) -> Any:
         parts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -335,6 +336,14 @@ def test_a_hostile_or_false_file_is_refused(
     assert told in str(caught.value), str(caught.value)
 
 
+def test_text_that_is_none_is_refused(exported: Path, two_motors: Compiled, tmp_path: Path) -> None:
+    content = exported.read_bytes()
+    assert content.count(b"\x06logits") > 2
+    (tmp_path / "x.onnx").write_bytes(content.replace(b"\x06logits", b"\x06log\xfdts"))
+    with pytest.raises(BundleError, match=r"expected (input|output|name) in UTF-8, found b'log"):
+        controller(str(tmp_path / "x.onnx"), two_motors)
+
+
 def fixed_rows(inputs: int) -> Callable[[Any], None]:
     return input_type(1, 1, inputs)
 
@@ -350,6 +359,25 @@ def test_what_is_no_onnx_is_refused(two_motors: Compiled, tmp_path: Path, conten
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(BundleError, match="expected an ONNX file"):
         controller(str(tmp_path / "x.onnx"), two_motors)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_gets_past_as_anything_but_a_sentence(
+    exported: Path, two_motors: Compiled, data: st.DataObject
+) -> None:
+    content = bytearray(exported.read_bytes())
+    # the weights in the middle may be any numbers; what can be false is before and after them
+    places = st.one_of(st.integers(0, 200), st.integers(len(content) - 4000, len(content) - 1))
+    for place, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=5)):
+        content[place] = byte
+    path = exported.with_name("damaged.onnx")
+    path.write_bytes(content)
+    with suppress(AgentError):  # whatever else is raised fails the test, and so does a setpoint outside its range
+        values = controller(str(path), two_motors).act(new_rows(two_motors, 1, 2))
+        grid = Grid(two_motors.plant)
+        assert values is not None
+        assert ((grid.low <= values) & (values <= grid.high)).all()
 
 
 def test_sizes_and_counts_have_limits(exported: Path, two_motors: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
