@@ -149,13 +149,13 @@ def _cut(m: M, find: Callable[[M], R], cost: Callable[[R], float], effort: Effor
         m = replace(m, low=2 * m.low)
         found = find(m)
         moved = abs(cost(found) - cost(before)) / max(abs(cost(found)), 1e-12)
-        says = f"any number of customers waits; cut at {-m.low} of them: half as many move the cost by a share of {moved:.0e}"
         if moved < STILL or time.monotonic() - began > effort.limit_s:
-            return m, found, says
+            says = f"cut at {-m.low} of them, where half as many move the cost by a share of {moved:.0e}"
+            return m, found, f"any number of customers waits; {says}"
         before = found
     raise NotExactError(
-        f"the cost still grows by a share of {moved:.0e} when {-m.low} customers may wait instead of half as many: the plant "
-        f"hardly keeps up with the demand; expected more capacity (or `most`, the number of customers that wait)"
+        f"the cost still grows by a share of {moved:.0e} when {-m.low} customers may wait instead of half as many: the "
+        f"plant hardly keeps up with the demand; expected more capacity (or `most`, the number of customers that wait)"
     )
 
 
@@ -232,9 +232,9 @@ def _periodic(plant: Plant, effort: Effort) -> Optimum:
     chain = optimum_periodic.Chain(m)
     found = _solution(chain, effort)
     name = "lost sales" if m.lost_sales else "dual sourcing" if m.express is not None else "periodic review"
+    when = "every review, after its demand," if m.late else "every review"
     about = (
-        f"orders at every review{', after its demand' * m.late}, up to {max(m.levels)} in all, as the controls allow; "
-        f"nothing is cut",
+        f"orders at {when} up to {max(m.levels)} in all, as the controls allow; nothing is cut",
         _within(found, effort),
     )
     return Optimum(

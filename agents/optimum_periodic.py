@@ -30,10 +30,11 @@ Block = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Money a unit left or owed at the end of a period, lost, ordered, bought at once; an order of each kind. `lead` is
-    in periods, counted to the demand the order is to serve. `late`: the review follows the demand of its tick; `early`: then stock is counted before
-    the next demand where orders come at once.
-    `levels`, `express`: the levels that may be set, rising (`express` None: there is no second source).
+    """Money a unit left or owed at the end of a period, lost, ordered, bought at once; an order of each kind.
+
+    `lead` is in periods, counted to the demand the order is to serve. `late`: the review follows the demand of its
+    tick; `early`: then stock is counted before the next demand where orders come at once. `levels`, `express`: the
+    levels that may be set, rising (`express` None: there is no second source).
     """
 
     demand: tuple[tuple[int, float], ...]

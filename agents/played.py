@@ -53,8 +53,8 @@ class TableController:
         if self._act == "periodic review":
             if plant.conventions.get("review_order") == AFTER:
                 raise NotExactError(
-                    f"plant {plant.id}: reviews follow the demand of their tick, and setpoints are set before it: expected "
-                    f"another review_order than {AFTER}, or fixed levels"
+                    f"plant {plant.id}: reviews follow the demand of their tick, and setpoints are set before it: "
+                    f"expected another review_order than {AFTER}, or fixed levels"
                 )
             self.epoch_s = (plant.stocks[0].review or 0) * plant.tick_s
         else:

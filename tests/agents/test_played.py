@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,19 +93,13 @@ def test_releases_of_the_optimum_cost_what_is_exact(tmp_path: Path) -> None:
 
 def test_a_machine_to_stock_with_other_parameters(tmp_path: Path) -> None:
     """Three conditions and parts that are scrapped; the bundled parameters are played in tests/theory."""
-    text = text_of("make_to_stock")
-    for old, new in (
-        ("levels: 5", "levels: 3"), ("most: 12", "most: 5"), ("every: 1 s", "every: 100 ms"),
-        ("wear: [exponential(12.5 h), exponential(10 h), exponential(8.333333333333334 h), exponential(6.666666666666667 h),\n"
-         "             exponential(4.545454545454546 h)]", "wear: [exponential(12 h), exponential(8 h), exponential(5 h)]"),
-        ("fails: [never, exponential(333.3333333333333 h), exponential(100 h), exponential(33.33333333333333 h),\n"
-         "              exponential(11.11111111111111 h)]", "fails: [never, exponential(90 h), exponential(20 h)]"),
-        ("speed: [1, 1, 0.9090909090909091, 0.8181818181818182, 0.6363636363636364]", "speed: [1, 0.9, 0.7]\n"
-         "      scrap: [0 %, 5 %, 20 %]"),
-        ("at_level: 3", "at_level: 2"), ("to: 5, every", "to: 3, every"),
-    ):  # fmt: skip
-        assert old in text, old
-        text = text.replace(old, new)
+    text = re.sub(
+        r"wear: \[[^]]*\]", "wear: [exponential(12 h), exponential(8 h), exponential(5 h)]", text_of("make_to_stock")
+    )
+    text = re.sub(r"fails: \[[^]]*\]", "fails: [never, exponential(90 h), exponential(20 h)]", text)
+    text = re.sub(r"speed: \[[^]]*\]", "speed: [1, 0.9, 0.7]\n      scrap: [0 %, 5 %, 20 %]", text)
+    text = text.replace("levels: 5", "levels: 3").replace("most: 12", "most: 5").replace("every: 1 s", "every: 100 ms")
+    text = text.replace("at_level: 3", "at_level: 2").replace("to: 5, every", "to: 3, every")
     compiled = written(tmp_path, text)
     best = optimum(compiled.plant)
     assert policy_cost(compiled.plant, best.policy)[1] == pytest.approx(best.cost, rel=1e-7)
