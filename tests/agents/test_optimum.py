@@ -128,16 +128,32 @@ def test_the_rules_gaps_are_the_oracles() -> None:
     assert policy_cost(plant, best.policy)[1] == pytest.approx(best.cost, rel=1e-8)
 
 
-def test_parts_that_are_finished_cost_more(tmp_path: Path) -> None:
-    """Without `surplus: scrapped` and `finish: no` a part once begun is finished: another optimum stands beside."""
-    plant = written(
-        tmp_path, "make_to_stock", (", surplus: scrapped", ""), ("      finish: no\n      part: scrapped\n", "")
-    )
-    found = optimum(plant)
+NO_SURPLUS = (", surplus: scrapped", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "at_once", "resumes"),
+    [
+        (("      finish: no\n      part: scrapped\n", ""), False, True),
+        (("      part: scrapped\n", ""), True, True),
+        (("part: scrapped", "part: scrapped"), True, False),
+    ],
+)
+def test_parts_that_are_finished_cost_more(
+    change: tuple[str, str], at_once: bool, resumes: bool, tmp_path: Path
+) -> None:
+    """Without `surplus: scrapped` or without `finish: no` another optimum stands beside: an oracle of its own has it."""
+    found = optimum(written(tmp_path, "make_to_stock", NO_SURPLUS, change))
     assert found.cost == pytest.approx(8.628, abs=5e-4)
     [(name, cost)] = found.also
     assert "finished" in name
-    assert cost == pytest.approx(parts.best(parts.Shop(oracle.MakeToStock(), at_once=False, resumes=True))[0], rel=1e-6)
+    assert cost == pytest.approx(parts.best(parts.Shop(oracle.MakeToStock(), at_once, resumes))[0], rel=1e-6)
+
+
+def test_demand_that_is_lost_at_once(tmp_path: Path) -> None:
+    lost = ("most: 12, backlog: 5 EUR/h, lost_cost", "unmet: lost, lost_cost")
+    found = optimum(written(tmp_path, "make_to_stock", lost))
+    assert found.cost == pytest.approx(oracle.best(oracle.MakeToStock(low=0))[0], rel=1e-7)
 
 
 def test_customers_without_a_limit(tmp_path: Path) -> None:
@@ -152,6 +168,12 @@ def test_customers_without_a_limit(tmp_path: Path) -> None:
 
 
 # --- the others
+
+
+def test_a_longer_lead_time_has_zipkins_cost(tmp_path: Path) -> None:
+    """Table 1 of Zipkin 2008: lead time 3, p = 4."""
+    plant = written(tmp_path, "lost_sales", ("constant(2 d)", "constant(3 d)"), ("from: 0, to: 40", "from: 0, to: 32"))
+    assert optimum(plant).cost == pytest.approx(4.60, abs=0.0051)
 
 
 def test_lost_sales_has_zipkins_optimum() -> None:
