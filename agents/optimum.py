@@ -150,7 +150,7 @@ def _cut(m: M, find: Callable[[M], R], cost: Callable[[R], float], effort: Effor
         found = find(m)
         moved = abs(cost(found) - cost(before)) / max(abs(cost(found)), 1e-12)
         if moved < STILL or time.monotonic() - began > effort.limit_s:
-            says = f"cut at {-m.low} of them (the bounds are those of the cut chain): half as many move the cost by {moved:.0e}"
+            says = f"cut at {-m.low} of them (so are the bounds): half as many move the cost by a share of {moved:.0e}"
             return m, found, f"any number of customers waits; {says}"
         before = found
     raise NotExactError(

@@ -142,7 +142,7 @@ NO_SURPLUS = (", surplus: scrapped", "")
 def test_parts_that_are_finished_cost_more(
     change: tuple[str, str], at_once: bool, resumes: bool, tmp_path: Path
 ) -> None:
-    """Without `surplus: scrapped` or without `finish: no` another optimum stands beside: an oracle of its own has it."""
+    """Without `surplus: scrapped` or without `finish: no` another optimum stands beside; an oracle has it."""
     found = optimum(written(tmp_path, "make_to_stock", NO_SURPLUS, change))
     assert found.cost == pytest.approx(8.628, abs=5e-4)
     [(name, cost)] = found.also
