@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from agents.epochs import ENDLESS, EVENTS, INTERVAL, Moves, Pace, decision_kinds, discount_s
+from agents.epochs import ENDLESS, INTERVAL, Moves, Pace, decision_kinds, discount_s
 from agents.errors import SchemaError
 from agents.grid import Grid
 from agents.rollout import default_epoch, ticks
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from twin.posterior_file import FilePosterior
 
 WEEK_S = 7 * 86_400.0
+STAGGERED = 32
+"""Groups of environments whose episodes end together when they are staggered: enough that a batch holds all ages, few
+enough that most steps end none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.epoch = (
             ticks(self.compiled, self.settings.epoch_s) if self.settings.epoch_s else default_epoch(self.compiled)
         )
-        self.pace = self._pace(device)
+        self.pace = self._pace()
         self.limit_steps = self.pace.most
         self.reward_unit = self.settings.reward_unit or typical_cost(self.compiled, self.epoch)
         self.single_observation_space = gymnasium.spaces.Box(-CLIP, CLIP, (self.observer.size,), np.float32)
@@ -159,11 +163,9 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._make_buffers()
 
-    def _pace(self, device: str) -> Pace:
+    def _pace(self) -> Pace:
         """The settings that say when decisions fall and episodes end, in ticks."""
         given, compiled = self.settings, self.compiled
-        if given.decide == EVENTS and device != "cpu":
-            raise ValueError(f"decide {EVENTS!r} on device {device!r}: expected cpu, or decide={INTERVAL!r} there")
         kinds = decision_kinds(given.decide, given.decide_on)
         limit = max(ticks(compiled, given.max_episode_s or 4 * WEEK_S), 1)
         steps = given.max_episode_steps or ENDLESS
@@ -223,11 +225,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         return self._observe(), self._info({})
 
     def _stagger(self) -> None:
-        """Spread the ends of the episodes evenly over the first one."""
-        share = np.arange(self.num_envs)
+        """Spread the ends of the episodes evenly over the first one, in groups that end together."""
+        groups = min(STAGGERED, self.num_envs, self.limit_steps)
+        group = np.arange(self.num_envs) * groups // self.num_envs
         if self.limit_steps < ENDLESS:
-            self._elapsed[:] = share * self.limit_steps // self.num_envs
-        self._ends -= share * self.pace.limit // self.num_envs
+            self._elapsed[:] = group * self.limit_steps // groups
+        self._ends -= group * self.pace.limit // groups
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""

@@ -26,6 +26,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from agents.errors import TrainingError
+from agents.graphed import GraphedUpdate
 from agents.heads import Heads, through
 
 
@@ -121,12 +122,13 @@ class Played:
 class ResidentPPO(PPO):
     """`stable_baselines3.PPO` with a `ResidentBuffer`; arguments and meaning are PPO's own.
 
-    `compiled=True` runs the loss through torch.compile. The environment is any SB3 `VecEnv`; one with a method
-    `play` (`agents.device_lanes.DeviceLanes`) hands out tensors and nothing passes through the host.
+    `compiled=True` runs the loss through torch.compile; `graphs=True` replays minibatches as a CUDA graph where that
+    is possible (a device, equal minibatches, no `target_kl`, no value clipping). The environment is any SB3 `VecEnv`;
+    one with a method `play` (`agents.device_lanes.DeviceLanes`) hands out tensors and nothing passes through the host.
     """
 
-    def __init__(self, *arguments: Any, compiled: bool = False, **settings: Any) -> None:
-        self.compiled = compiled
+    def __init__(self, *arguments: Any, compiled: bool = False, graphs: bool = False, **settings: Any) -> None:
+        self.compiled, self.graphs = compiled, graphs
         super().__init__(*arguments, **{"rollout_buffer_class": ResidentBuffer, **settings})
 
     def _setup_model(self) -> None:
@@ -139,9 +141,10 @@ class ResidentPPO(PPO):
             self._heads = Heads(counts, self.device)
         self._loss: Any = torch.compile(self.loss) if self.compiled else self.loss
         self._fresh = True
+        self._graphed: GraphedUpdate | None = None
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_heads", "_loss"]
+        return [*super()._excluded_save_params(), "_heads", "_loss", "_graphed"]
 
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         """Nothing: with the simulation beside it, a small network belongs on the device."""
@@ -218,7 +221,7 @@ class ResidentPPO(PPO):
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
-    def loss(self, batch: Batch, clip: float, clip_value: float | None) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Batch, clip: float | Tensor, clip_value: float | None) -> tuple[Tensor, Tensor]:
         """The loss of a minibatch as in SB3's PPO, and [policy loss, value loss, entropy loss, KL, share clipped]."""
         if self._heads is None:
             actions = batch.actions.flatten() if isinstance(self.action_space, spaces.Discrete) else batch.actions
@@ -234,7 +237,8 @@ class ResidentPPO(PPO):
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         log_ratio = log_prob - batch.old_log_prob
         ratio = log_ratio.exp()
-        policy_loss = -torch.min(advantages * ratio, advantages * ratio.clamp(1.0 - clip, 1.0 + clip)).mean()
+        low, high = 1.0 - clip, 1.0 + clip
+        policy_loss = -torch.min(advantages * ratio, advantages * ratio.clamp(low, high)).mean()  # type: ignore[arg-type]
         if clip_value is not None:
             values = batch.old_values + (values - batch.old_values).clamp(-clip_value, clip_value)
         value_loss = torch.nn.functional.mse_loss(batch.returns, values)
@@ -249,10 +253,27 @@ class ResidentPPO(PPO):
         minibatch).
         """
         self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
+        if self._graphed is None:
+            self._update_learning_rate(self.policy.optimizer)
         left, ranges = self._current_progress_remaining, (self.clip_range, self.clip_range_vf)
         clip, clip_value = (None if scheduled is None else float(scheduled(left)) for scheduled in ranges)  # type: ignore[operator]
         assert clip is not None
+        if self._can_replay():
+            self._graphed = self._graphed or GraphedUpdate(self)
+            told = self._graphed.epochs(float(self.lr_schedule(left)), clip)
+            self._n_updates += self.n_epochs
+        else:
+            told = self._epochs(clip, clip_value)
+        self._record(told.tolist(), clip)
+
+    def _can_replay(self) -> bool:
+        """May minibatches be replayed as a graph?"""
+        even = self.rollout_buffer.buffer_size * self.n_envs % self.batch_size == 0
+        plain = self.target_kl is None and self.clip_range_vf is None and self._heads is not None
+        return self.graphs and self.device.type == "cuda" and even and plain
+
+    def _epochs(self, clip: float, clip_value: float | None) -> Tensor:
+        """All epochs over the buffer; the mean of what the minibatches told."""
         told = []
         for _ in range(self.n_epochs):
             stop = False
@@ -269,7 +290,7 @@ class ResidentPPO(PPO):
             self._n_updates += 1
             if stop:
                 break
-        self._record(torch.stack(told).mean(dim=0).tolist(), clip)
+        return torch.stack(told).mean(dim=0)
 
     def _record(self, numbers: list[float], clip: float) -> None:
         if not np.isfinite(numbers).all():

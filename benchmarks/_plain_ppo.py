@@ -11,7 +11,6 @@ from torch.distributions import Categorical as _Categorical
 
 from agents.env import PlantVectorEnv
 
-
 Categorical: Any = _Categorical  # torch's distributions carry no types
 
 

@@ -30,12 +30,13 @@ from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
 from sim.traits import end_products
 from twin.estimate import ensemble, to_tick
-from twin.fidelity import uniform, wilson
+from twin.fidelity import uniform
 from twin.forecast import measure as series_of
 from twin.forecast import series_names
 from twin.scores import HIGH, LOW, RANKED, crps, share_below
 from twin.track import Truth, read_rows, read_truth
 from twin.tracker import Tracker
+from twin.verdict import wilson
 
 EPOCH_S = 3600
 LEARN = 24

@@ -52,7 +52,8 @@ def table(found: Sequence[Result]) -> str:
     for figure, result in _ordered(found):
         spread = figure["spread"]
         span = f" ({_ratio(spread[0])} to {_ratio(spread[1])}, n = {figure['n']})" if spread else ""
-        machine = f"{result['date']}, {result['cpu']}, {result['cores']} cores, load {result['load_1min']}"
+        where = f"{result['device']} beside a CPU {result['cpu']}" if "device" in result else result["cpu"]
+        machine = f"{result['date']}, {where}, {result['cores']} cores, load {result['load_1min']}"
         lines.append(
             f"| {figure['row']} | {figure['what']} | {figure['peer']} | {_ratio(figure['ratio'])}{span} | "
             f"{figure['target']} | `{result['command']}`; {machine} |"

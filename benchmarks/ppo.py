@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +36,8 @@ SETTINGS: dict[str, Any] = {
     "gae_lambda": 0.97,
     "learning_rate": 3e-4,
 }
+GRAPHS = True
+"""Does the resident PPO replay its minibatches as a CUDA graph on a device?"""
 LIBRARIES = ("numba", "numba-cuda", "numpy", "gymnasium", "stable-baselines3", "torch")
 Seconds = tuple[float, float]
 """Of a rollout, and of an update."""
@@ -65,7 +68,7 @@ class Bench:
         return b - a, self.clock() - b
 
 
-def of_sb3(bench: Bench, kind: type[PPO], env: Any) -> Callable[[], Seconds]:
+def of_sb3(bench: Bench, kind: Callable[..., PPO], env: Any) -> Callable[[], Seconds]:
     """One rollout and one update of a PPO of SB3's kind."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # SB3 advises against a CUDA device for a small network
@@ -145,7 +148,7 @@ def on_device(bench: Bench, pairs: int) -> tuple[list[Figure], dict[str, Any]]:
     cores = os.cpu_count() or 1
     device = PlantDeviceEnv(bench.lanes, bench.plant, stagger=True)
     sides = {
-        "resident": of_sb3(bench, ResidentPPO, DeviceLanes(device, 0.0, device.reward_unit)),
+        "resident": of_sb3(bench, partial(ResidentPPO, graphs=GRAPHS), DeviceLanes(device, 0.0, device.reward_unit)),
         "stock": of_sb3(bench, PPO, lanes_of(bench.host())),
         f"stock, {cores} threads": of_sb3(bench, PPO, lanes_of(bench.host(cores))),
     }

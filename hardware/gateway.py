@@ -29,6 +29,7 @@ from hardware.readout import Readout
 from hardware.service import say
 from hardware.store import Store
 from hardware.tagbus import CLOCK_TAGS, TagBus
+from hardware.troubles import Troubles, of_gateway
 from hardware.uplink import Uplink, load_news, make_link
 from ingest.keys import KeyFileError, load_public
 from ingest.wire import (
@@ -38,14 +39,11 @@ from ingest.wire import (
     PlantClock,
     PlantTime,
     Req,
-    Status,
     Tag,
     TwinState,
     WireError,
-    encode,
     parse,
     root,
-    topic,
     twin_state_topic,
     wall_ms,
 )
@@ -96,6 +94,7 @@ class Gateway:
         self._watched = False
         self._disk_says = ""
         self._degraded: set[str] = set()
+        self._troubles = Troubles()
         self._next = dict.fromkeys(("beat", "snapshot", "lease", "mapped"), 0.0)
         self._beat = 0
         known = store.get("plant_time")
@@ -309,8 +308,7 @@ class Gateway:
             uplink.announce(self.now())
             uplink.snapshot(self._settled())
         elif wanted == "time":
-            status = Status(online=True, e=uplink.outbox.epoch, ts=self.now())
-            uplink.link.publish(topic(uplink.root, "status"), encode(status), retain=True)
+            uplink.tell(self.now())
 
     async def _command(self, arrival: Arrival, source: str) -> None:
         if self.commander.key is None:
@@ -385,6 +383,8 @@ class Gateway:
             self.bus.heartbeat(self._beat)
             for news in load_news(self.uplinks.values(), self._degraded):
                 say("gateway", news)
+            common = of_gateway(self.bus, self._watched, self._disk_says)
+            self._troubles.look(self.uplinks.values() if self._linked else (), common, self.now())
         if now >= self._next["lease"] and self._watched:
             self._next["lease"] = now + 0.2
             self._later(self.commander.end_leases())

@@ -18,7 +18,7 @@ from typing import Any
 from hardware.link import Hooks, Link, Will
 from hardware.outbox import Message, Outbox, Pending
 from ingest.tls import Tls
-from ingest.wire import UNCERTAIN, Ack, Birth, PlantTime, Req, Status, Tag, encode, topic
+from ingest.wire import UNCERTAIN, Ack, Birth, PlantTime, Req, Status, Tag, Trouble, encode, topic
 
 WINDOW = 200
 """Messages handed to the connection and not yet acknowledged by the broker; more wait in the outbox."""
@@ -56,6 +56,7 @@ class Uplink:
         self.counts = Counts()
         self.plant_time: PlantTime | None = None
         self.online = False  # the twin's
+        self.troubles: tuple[Trouble, ...] = ()
         self._columns: list[tuple[int, int, float, int]] = []
         self._place: dict[int, int] = {}  # alias -> its place in the columns, while degraded
         self._degraded_until = 0.0
@@ -182,9 +183,12 @@ class Uplink:
     def announce(self, ts: int) -> None:
         """Birth and status, retained; ValueError (WireError) where the birth is too big for a message."""
         self.link.publish(topic(self.root, "birth"), encode(self.birth()), retain=True)
-        self.link.publish(
-            topic(self.root, "status"), encode(Status(online=True, e=self.outbox.epoch, ts=ts)), retain=True
-        )
+        self.tell(ts)
+
+    def tell(self, ts: int) -> None:
+        """The status, retained, with what is wrong."""
+        status = Status(online=True, e=self.outbox.epoch, ts=ts, degraded=self.troubles)
+        self.link.publish(topic(self.root, "status"), encode(status), retain=True)
 
     def farewell(self, ts: int) -> None:
         self.link.publish(

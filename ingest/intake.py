@@ -246,7 +246,7 @@ class Intake:
             entry.duplicate += 1
             return
         entry.accepted += 1
-        entry.online = status.online
+        entry.online, entry.degraded = status.online, status.degraded if status.online else ()
         self._last[message.topic] = message.body
         self._row(message.recv, self.now(message.recv), "status", topic.root, status.e, None, message.body)
         self._keep("status", topic.root)

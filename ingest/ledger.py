@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ingest import watermark
+from ingest.payloads import Trouble
 from ingest.watermark import Mark
 
 MAX_SAMPLES = 100
@@ -22,7 +23,7 @@ class SourceLedger(msgspec.Struct):
     received: messages that came under this root; accepted: of these, now in the journal; duplicate: there
     already; late: accepted below the newest number seen; replayed: of those, asked for by us or history;
     rejected: by reason; dropped: numbers the source itself gave up, by its rule. hole is how many
-    numbers are missing now between hw and newest.
+    numbers are missing now between hw and newest. degraded: what the online source says is wrong with it.
     """
 
     received: int = 0
@@ -39,6 +40,7 @@ class SourceLedger(msgspec.Struct):
     last_recv: int = 0
     online: bool = False
     at_most_once: bool = False
+    degraded: tuple[Trouble, ...] = ()
 
     def reject(self, reason: str) -> None:
         """Count a rejected message."""
@@ -105,6 +107,11 @@ class Ledger:
         kept = {root: msgspec.json.encode(self.sources[root]) for root in roots if root in self.sources}
         kept[""] = msgspec.json.encode(self.rejected)
         return kept
+
+    def degraded(self) -> list[str]:
+        """What is wrong with sources that are online, a sentence for each of them."""
+        found = [(root.rsplit("/", 1)[-1], entry.degraded) for root, entry in list(self.sources.items())]
+        return [f"{cell}: {'; '.join(t.text or t.what.replace('_', ' ') for t in of)}" for cell, of in found if of]
 
     def view(self) -> dict[str, Any]:
         """What `GET /ledger` answers, but for the sinks."""

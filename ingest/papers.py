@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.payloads import Supply
 
-NOT_ORDERS = frozenset({"stock_count", "bom_change"})
+NOT_ORDERS = frozenset({"stock_count", "bom_change", "production_performance"})
 """Kinds that say nothing about orders."""
 
 

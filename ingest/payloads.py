@@ -78,12 +78,21 @@ class Birth(Payload, frozen=True, kw_only=True):
     plant_time: PlantTime | None = None
 
 
+class Trouble(Payload, frozen=True, kw_only=True):
+    """What is wrong with a source that is online, since when (plant time), and in words."""
+
+    what: Id
+    since: Millis
+    text: Text = ""
+
+
 class Status(Payload, frozen=True, kw_only=True):
-    """Connection state of a source (its last will says `online` false)."""
+    """Connection state of a source (its last will says `online` false), and what is `degraded` while it is online."""
 
     online: bool
     e: Id
     ts: Millis
+    degraded: Annotated[tuple[Trouble, ...], Meta(max_length=32)] = ()
 
 
 class Data(Payload, frozen=True, kw_only=True):
@@ -198,6 +207,7 @@ class Supply(Payload, frozen=True, kw_only=True):
     """A document of ERP, MES or WMS, idempotent by (`doc`, `version`); the highest version holds.
 
     `stock` names the stock point counted or received at, `ref` the document it answers, `by` its system.
+    `production_performance` (ISA-95) books good parts of `item` (a product, or the line) for the shift that ended.
     """
 
     doc: Name
@@ -210,6 +220,7 @@ class Supply(Payload, frozen=True, kw_only=True):
         "stock_count",
         "customer_order",
         "bom_change",
+        "production_performance",
     ]
     issued: Millis
     item: Name | None = None

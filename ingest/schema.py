@@ -24,7 +24,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ],
         "plant_time": {"origin": 1767592800000, "speed": 60, "wall": 1767592800000},
     },
-    "status": {"online": True, "e": _E, "ts": 1767592800000},
+    "status": {"online": True, "e": _E, "ts": 1767592800000,
+               "degraded": [{"what": "outbox_filling", "since": 1767592500000, "text": "the outbox is 61% full"}]},
     "data": {"e": _E, "s": 1841, "t0": 1767600000000, "i": [1, 2, 1], "dt": [0, 0, 60000], "v": [5120, 3, 5121],
              "q": [0, 0, 0]},
     "event": {"e": _E, "s": 1842, "t": 1767600060000, "kind": "work_end", "thing": "turn", "product": "housing",
@@ -48,7 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 BEYOND: dict[str, str] = {
     "birth": "retained, QoS 1; no two tags share i or name; s is the epoch's first number, the birth takes none",
-    "status": "retained, QoS 1, also the last will with online false (then ts may be 0)",
+    "status": "retained, QoS 1, also the last will with online false (then ts may be 0), and when degraded changes",
     "data": "QoS 1, never retained; i, dt, v and q have one length; every i is a tag of the epoch's birth",
     "event": "QoS 1, never retained; carries the count or the state it leads to",
     "gap": "QoS 1, never retained; from <= to < s",
@@ -57,7 +58,7 @@ BEYOND: dict[str, str] = {
     "req": "not retained; void after expires",
     "cmd": "never retained; not_before < expires; the signature covers every field but sig",
     "cmdack": "QoS 1, never retained; id as in the topic; executed carries read_back, rejected and lease_ended reason",
-    "supply": "not retained; known by doc and version, the highest version holds; bom_change names the product in ref",
+    "supply": "not retained; known by doc and version, the highest version holds; bom_change: ref is the product",
     "rec": "retained, advisory: only a command may be acted on",
     "state": "retained, also the twin's last will with online false",
 }

@@ -181,6 +181,7 @@ class Service:
             "queue": self._queue.qsize(),
             "overflow": self.overflow,
             "degraded": self._degraded(),
+            "sources": self.intake.ledger.degraded(),
             **({"sparkplug": self.sparkplug.connected()} if self.sparkplug is not None else {}),
             "t": self.intake.now(wall_ms()),
         }

@@ -31,6 +31,7 @@ from ingest.payloads import (
     Status,
     Supply,
     Tag,
+    Trouble,
     TwinState,
     WireError,
     encode,
@@ -55,6 +56,7 @@ __all__ = [
     "BAD", "CMD_STEPS", "DOWN", "ESTIMATED", "GOOD", "MANUAL", "MAX_BYTES", "NUMBERED", "PACKML_STATES", "PREFIX",
     "QUALITIES", "REASONS", "ROW_KINDS", "STALE", "TWIN_CELL", "TYPES", "UNCERTAIN", "UNIT_STATES", "UP", "Ack",
     "Aliases", "Birth", "Cmd", "CmdAck", "Data", "Event", "Gain", "Gap", "Manual", "Payload", "Plain", "PlantClock",
-    "PlantTime", "Reading", "Rec", "Req", "Row", "Status", "Supply", "Tag", "Tick", "Topic", "TwinState", "WireError",
-    "check_tags", "decode", "encode", "parse", "parse_topic", "root", "topic", "twin_state_topic", "wall_ms",
+    "PlantTime", "Reading", "Rec", "Req", "Row", "Status", "Supply", "Tag", "Tick", "Topic", "Trouble", "TwinState",
+    "WireError", "check_tags", "decode", "encode", "parse", "parse_topic", "root", "topic", "twin_state_topic",
+    "wall_ms",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import numba
 import numba.cuda
 
 from sim.kernel import flush, gather_rows, steer_row
-from sim.kernel_row import run_row, step_row, trace_row
+from sim.kernel_row import run_row, trace_row
 from sim.rules_event import settle
 from sim.state import NOW
 
@@ -43,26 +43,16 @@ def fill_replica(out: Any, value: int) -> None:
         out[replica] = value
 
 
-def advance_replica(rows: Any, params: Any, until: Any, behind: Any) -> None:
-    """Advance to tick until[R]; a replica that stands past its tick stays and is marked in behind[R]."""
+def advance_replica(rows: Any, params: Any, until: Any, kinds: int, behind: Any) -> None:
+    """Advance to tick until[R], or to the next decision (`sim.kernel_row.run_row`); a replica that stands past its tick
+    stays and is marked in behind[R].
+    """
     replica = cuda.grid(1)
     if replica < rows.shape[1]:
         if rows[NOW, replica] > until[replica]:
             behind[replica] = 1
         else:
-            run_row(rows[:, replica], params, until[replica])
-
-
-def step_replica(rows: Any, params: Any, last: Any, kinds: int, behind: Any) -> None:
-    """Advance to the next decision, at most to tick last[R] with its events (`sim.kernel_row.step_row`); a replica that
-    stands past its tick stays and is marked in behind[R].
-    """
-    replica = cuda.grid(1)
-    if replica < rows.shape[1]:
-        if rows[NOW, replica] > last[replica]:
-            behind[replica] = 1
-        else:
-            step_row(rows[:, replica], params, last[replica], kinds)
+            run_row(rows[:, replica], params, until[replica], kinds)
 
 
 def record_replica(rows: Any, params: Any, until: int, events: Any) -> None:
@@ -74,14 +64,18 @@ def record_replica(rows: Any, params: Any, until: int, events: Any) -> None:
             events[replica, n, 0] = -1
 
 
-def steer_replica(rows: Any, params: Any, positions: Any, values: Any) -> None:
-    """Set the controls at positions[C] to values[R, C]; the plant reacts."""
+def steer_replica(rows: Any, params: Any, positions: Any, values: Any, always: int) -> None:
+    """Set the controls at positions[C] to values[R, C]; the plant reacts, if one of them moves or always (1)."""
     replica = cuda.grid(1)
     if replica < rows.shape[1]:
         row = rows[:, replica]
-        steer_row(row, params, positions, values[replica])
-        settle(row, params)
-        flush(row, params)
+        moved = always == 1
+        for c in range(positions.shape[0]):
+            moved = moved or row[positions[c]] != values[replica, c]
+        if moved:
+            steer_row(row, params, positions, values[replica])
+            settle(row, params)
+            flush(row, params)
 
 
 def gather_replica(rows: Any, positions: Any, scales: Any, out: Any) -> None:
@@ -143,7 +137,6 @@ def take_replica(rows: Any, which: Any, out: Any) -> None:
 
 fill = cuda.jit(fill_replica)
 advance = cuda.jit(advance_replica)
-step = cuda.jit(step_replica)
 record = cuda.jit(record_replica)
 steer = cuda.jit(steer_replica)
 gather = cuda.jit(gather_replica)

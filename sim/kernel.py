@@ -131,7 +131,7 @@ def steer_row(row: Array, p: Array, positions: Array, values: Array) -> None:
 
 @rare
 def move_controls(row: Array, p: Array, positions: Array, values: Array) -> None:
-    """As `steer_row`, with all that follows at once; where no control moves nothing would follow."""
+    """As `steer_row`, with all that follows at once; where no control moves nobody looks."""
     moved = False
     for c in range(values.shape[0]):
         moved = moved or row[positions[c]] != values[c]

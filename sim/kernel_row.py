@@ -6,29 +6,19 @@ from sim import state as st
 from sim.jit import rule
 from sim.kernel import asks, flush, next_slot, note
 from sim.rules_event import fire
-from sim.state import ERROR, NOW, Array
+from sim.state import ERROR, INFINITY, NOW, Array
 
 
 @rule
-def run_row(row: Array, p: Array, until: int) -> None:
-    """Execute the events with t < until; then the clock stands at `until`."""
-    while row[ERROR] == 0:
-        slot = next_slot(row, p)
-        if row[p[st.AT_SLOTS] + slot] >= until:
-            break
-        fire(row, p, slot)
-    if row[ERROR] == 0:
-        row[NOW] = until
-    flush(row, p)
-
-
-@rule
-def step_row(row: Array, p: Array, last: int, kinds: int) -> None:
-    """Execute all events up to that of the first tick, later than now, with an event of `kinds`, or up to tick `last`;
-    the clock stands there.
+def run_row(row: Array, p: Array, until: int, kinds: int) -> None:
+    """Execute the events with t < until; then the clock stands at `until`. With `kinds`, run to the next decision: all
+    events up to those of the first tick, later than now, with an event of these kinds, or to tick `until` with its own.
     """
-    began = row[NOW]
-    end = last + 1
+    began = INFINITY  # an event after which a decision is due comes later than this
+    end = until
+    if kinds != 0:
+        began = row[NOW]
+        end += 1
     while row[ERROR] == 0:
         slot = next_slot(row, p)
         if row[p[st.AT_SLOTS] + slot] >= end:
@@ -37,7 +27,7 @@ def step_row(row: Array, p: Array, last: int, kinds: int) -> None:
         if row[NOW] > began and asks(p, slot, kinds):
             end = row[NOW] + 1
     if row[ERROR] == 0:
-        row[NOW] = end - 1
+        row[NOW] = end - 1 if kinds != 0 else end
     flush(row, p)
 
 

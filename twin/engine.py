@@ -28,9 +28,9 @@ from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, 
 from twin.forecast import Options, forecast, series_names
 from twin.inforce import encode, values_of
 from twin.log import Entry, EvidenceLog
+from twin.lookahead import PosteriorKeeper, look_at_shifts
 from twin.machines import rows
 from twin.model import TwinState
-from twin.posterior_file import NAME, write_posterior
 from twin.refits import Refits
 from twin.scores import Scores
 from twin.shiftbook import ShiftBook
@@ -44,8 +44,6 @@ SNAPSHOT_EVERY_S = 10.0
 BATCH = 2000
 HOURS_EVERY_MS = 1_800_000
 """Plant ms between two comparisons of the calendar with the hours that are worked."""
-SHIFTS_AT_ONCE = 2
-"""Forecasts of shifts made (or made again) at one look ahead."""
 IN_PIECES_S = 5.0
 """For so long (wall) a look that must see everything lets the present go on between the pieces of a rewind."""
 
@@ -83,7 +81,7 @@ class Engine:
         self._erred: dict[str, float] = {}  # when (monotonic) each was last met
         self.ingest: list[str] = []  # what ingest has to do without, as the courier has last seen it
         self.rows = 0
-        self._seq, self._posterior = 0, ("", "")
+        self._seq, self._posterior = 0, PosteriorKeeper(self.compiled, settings.data)
         self._hours: tuple[int, dict[str, Any]] = (-1, {"hours": [], "open": {}})
         self._reader: JournalReader | None = None
         self._recv, self._heard = 0, 0.0
@@ -162,7 +160,13 @@ class Engine:
             return self.ingest + policy + tags + missing.of_errors(self._erred, time.monotonic())
 
     def save_if_due(self) -> None:
-        if time.monotonic() - self._saved >= SNAPSHOT_EVERY_S:
+        """Every ten seconds; what is being settled then is waited for twice as long at most."""
+        due = time.monotonic() - self._saved - SNAPSHOT_EVERY_S
+        if due < 0:
+            return
+        with self.lock:
+            settled = self.tracker.settle(LOOK_S)
+        if settled or due >= SNAPSHOT_EVERY_S:
             self.save()
 
     def save(self) -> None:
@@ -322,7 +326,7 @@ class Engine:
         state, pos = self.copy_state()
         if state.t == 0 or state.t == self.forecast.get("t"):
             return
-        self.look_at_shifts(state, pos)
+        look_at_shifts(self.shifts, self.lock, state, pos)
         base = self.settings.forecast
         options = Options(base.replicas, base.horizon_s, base.seed + state.t // 1000 % 1_000_000)
         made = forecast(self.compiled, state, options)
@@ -342,30 +346,11 @@ class Engine:
             self.fc_v += 1
             shown = {k: v for k, v in self.watch.adjusted(made).items() if k != "checks"}
             self.forecast = {"v": self.fc_v, **shown, "shift": self.shifts.view(state)}
-        self._keep_posterior(state, made["posterior"])
-        self.look_at_parameters(state, pos)
-
-    def _keep_posterior(self, state: TwinState, name: str) -> None:
-        """Write the posterior for training, where it is another than the one written last."""
-        key = (name, encode(values_of(self.plant, state.refits)))
-        if key == self._posterior:
-            return
         try:
-            write_posterior(self.compiled, state, self.settings.data / NAME)
-            self._posterior = key
+            self._posterior.keep(state, made["posterior"])
         except OSError as error:  # the twin itself does not need it
             self.note_error("posterior", error)
-
-    def look_at_shifts(self, state: TwinState, pos: int) -> None:
-        """Forecast the shift that has begun, and again those that are over when the model is another now."""
-        for _ in range(SHIFTS_AT_ONCE):
-            with self.lock:
-                kept = self.shifts.wanting(state)
-            if kept is None:
-                return
-            values = self.shifts.make(kept, state)
-            with self.lock:
-                self.shifts.take(kept, values, state, pos)
+        self.look_at_parameters(state, pos)
 
     def look_at_parameters(self, state: TwinState, pos: int) -> None:
         """Propose refits where the readings contradict the plant file."""
@@ -390,8 +375,8 @@ class Engine:
                 for body in bodies:
                     self.log.buffer(Entry(state.t, kind, "service:twin", body, journal=self.tracker.pos))
             self.log.flush()
-            if rows or drifted or self.watch.last["n"] == 0:
-                self.certificate()
+        if rows or drifted or self.watch.last["n"] == 0:
+            self.certificate()  # in pieces, so not under the lock
 
     # recommendations -------------------------------------------------------------------------
 

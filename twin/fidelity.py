@@ -5,27 +5,25 @@ against a declared tolerance in the series' own unit, whether the ranks are unif
 those that need no model. Uniform ranks are necessary, not sufficient (a forecast of "as it ever was" passes), hence the
 last.
 
-Lights: **red** where the record rules the promise out, **amber** where it speaks against it, **green** where ten epochs
-or more speak for it, else **unknown**. Red on a KPI of the whole plant switches advice off.
+Lights: **red** where the record rules the promise out, **amber** where it speaks against it, **green** where as many
+epochs as a verdict needs (`twin.verdict`) speak for it, else **unknown**. Red on a KPI of the whole plant switches
+advice off; those are judged each alone, all other lines as so many of one page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from scipy.special import gammaincc, stdtrit
+from scipy.special import gammaincc
 
 from twin.scores import DAY_MS, Group, Scores
+from twin.verdict import ALONE, biased, inside, interval, needed, wilson, worse
 
-ENOUGH = 10
-"""Epochs below which nothing is said."""
 LIGHTS = ("green", "amber", "red", "unknown")
 PLANT_WIDE = ("wip", "output", "backlog")
-RED_COVER, AMBER_COVER = 0.75, 0.85
-"""Coverage of the 90 % bands which the record must not rule out (at 99 and 95 %)."""
 WIDENED = 2.0
 """A band that had to be doubled says that the model is wrong."""
 VALID_MS = DAY_MS
@@ -44,12 +42,18 @@ class Tolerance:
         return max(self.share * fmean(found), self.least)
 
 
-def wilson(hits: int, n: int, level: float) -> tuple[float, float]:
-    """Two-sided interval of a share at confidence `level` (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    middle, room = hits / n + z * z / (2 * n), z * (hits / n * (1 - hits / n) / n + z * z / (4 * n * n)) ** 0.5
-    scale = 1 + z * z / n
-    return max((middle - room) / scale, 0.0), min((middle + room) / scale, 1.0)
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How many lines are looked at: with a score (`all`), and those that are judged as so many (`many`)."""
+
+    all: int
+    many: int
+
+    @classmethod
+    def of(cls, scores: Scores) -> Lines:
+        """Those count that wait for their first score: else each horizon that comes due would move the limits."""
+        known = set(scores.groups) | {(check["name"], check["ahead_s"]) for check in scores.waiting}
+        return cls(len(scores.groups), max(sum(name not in PLANT_WIDE for name, _ in known), 1))
 
 
 def uniform(shares: list[float]) -> float | None:
@@ -65,25 +69,18 @@ def uniform(shares: list[float]) -> float | None:
     return float(gammaincc((bins - 1) / 2, found / 2))
 
 
-def interval(values: list[float], level: float) -> tuple[float, float]:
-    """Student's interval of a mean at confidence `level`."""
-    n = len(values)
-    mean, room = fmean(values), stdev(values) / n**0.5 * float(stdtrit(n - 1, (1 + level) / 2))
-    return mean - room, mean + room
-
-
-def line(name: str, ahead_s: int, group: Group, lines: int, tolerance: Tolerance) -> dict[str, Any]:
-    """One line of the certificate; `lines` is how many there are (the test of ranks allows for them)."""
-    rows = list(group.rows)
-    found: dict[str, Any] = {"name": name, "ahead_s": ahead_s, "n": len(rows), "light": "unknown", "why": []}
-    if len(rows) < ENOUGH:
-        return found | {"why": [f"{len(rows)} of {ENOUGH} epochs"]}
+def line(name: str, ahead_s: int, group: Group, lines: Lines, tolerance: Tolerance) -> dict[str, Any]:
+    """One line of the certificate. `need`: forecasts from which on it may be green."""
+    rows, many = list(group.rows), None if name in PLANT_WIDE else lines.many
+    need = ALONE if many is None else needed(many)
+    found: dict[str, Any] = {"name": name, "ahead_s": ahead_s, "n": len(rows), "need": need, "light": "unknown"}
+    early = [f"too early: {len(rows)} of {need} forecasts"]
+    if len(rows) < ALONE:
+        return found | {"why": early}
     hits = sum(row["covered"] for row in rows)
     errors = [row["mean"] - row["value"] for row in rows]
-    allowed = tolerance.of(row["value"] for row in rows)
     low, high = interval(errors, 0.9)
     p = uniform([row["share"] for row in rows if "share" in row])
-    skill = {what: _skill(rows, key) for what, key in _RIVALS.items()}
     found |= {
         "coverage90": round(hits / len(rows), 4),
         "coverage_lo": round(wilson(hits, len(rows), 0.9)[0], 4),
@@ -91,18 +88,20 @@ def line(name: str, ahead_s: int, group: Group, lines: int, tolerance: Tolerance
         "bias": round(fmean(errors), 4),
         "bias_lo": round(low, 4),
         "bias_hi": round(high, 4),
-        "tolerance": round(allowed, 4),
+        "tolerance": round(tolerance.of(row["value"] for row in rows), 4),
         "p_uniform": None if p is None else round(p, 5),
         "crps": round(fmean(row["crps"] for row in rows), 4),
-        "skill": skill,
+        "skill": {what: _skill(rows, key) for what, key in _RIVALS.items()},
         "widen": round(group.widen, 3),
         "seen": [min(row["value"] for row in rows), max(row["value"] for row in rows)],
         "newest": rows[-1]["t"],
     }
-    red, amber = _against(rows, hits, errors, allowed), _doubts(found, p, lines)
-    found["light"] = "red" if red else "amber" if amber else "green"
-    found["why"] = red or amber
-    return found
+    cover = inside(hits, len(rows), many)
+    misses = [f"{hits} of {len(rows)} inside the 90 % band"]
+    red = (misses if cover == "red" else []) + _bias(rows, errors, tolerance, many)
+    amber = (misses if cover == "amber" else []) + _doubts(rows, found, p, lines.all, many)
+    found["light"] = "red" if red else "amber" if amber else "green" if len(rows) >= need else "unknown"
+    return found | {"why": red or amber or (early if len(rows) < need else [])}
 
 
 _RIVALS = {"persistence": "still", "season": "season", "ever": "ever"}
@@ -113,31 +112,26 @@ def _skill(rows: list[dict[str, Any]], rival: str) -> float | None:
     """1 less CRPS / CRPS of the rival, over the epochs that have both."""
     pairs = [(row["crps"], row[rival]) for row in rows if row.get(rival) is not None]
     other = sum(b for _, b in pairs)
-    return round(1 - sum(a for a, _ in pairs) / other, 4) if len(pairs) >= ENOUGH and other > 0 else None
+    return round(1 - sum(a for a, _ in pairs) / other, 4) if len(pairs) >= ALONE and other > 0 else None
 
 
-def _against(rows: list[dict[str, Any]], hits: int, errors: list[float], allowed: float) -> list[str]:
+def _bias(rows: list[dict[str, Any]], errors: list[float], tolerance: Tolerance, many: int | None) -> list[str]:
+    allowed, mean = tolerance.of(row["value"] for row in rows), fmean(errors)
+    if not biased(errors, [row["share"] for row in rows if "share" in row], allowed, many):
+        return []
+    return [f"forecasts {abs(mean):.3g} too {'high' if mean > 0 else 'low'} on the mean, {allowed:.3g} allowed"]
+
+
+def _doubts(
+    rows: list[dict[str, Any]], found: dict[str, Any], p: float | None, lines: int, many: int | None
+) -> list[str]:
     why = []
-    if wilson(hits, len(rows), 0.99)[1] < RED_COVER:
-        why.append(f"{hits} of {len(rows)} inside the 90 % band")
-    low, high = interval(errors, 0.999)
-    if low > allowed or high < -allowed:
-        side = "high" if low > 0 else "low"
-        why.append(f"forecasts {abs(fmean(errors)):.3g} too {side} on the mean, {allowed:.3g} allowed")
-    return why
-
-
-def _doubts(found: dict[str, Any], p: float | None, lines: int) -> list[str]:
-    why = []
-    n, hits = found["n"], round(found["coverage90"] * found["n"])
-    if wilson(hits, n, 0.95)[1] < AMBER_COVER:
-        why.append(f"{hits} of {n} inside the 90 % band")
     if p is not None and p < 0.01 / max(lines, 1):
         why.append(f"ranks are not uniform (p = {p:.1g})")
     if found["widen"] > WIDENED:
         why.append(f"the band had to be widened {found['widen']:.1f} times")
-    skill = found["skill"]["persistence"]
-    if skill is not None and skill < 0:
+    pairs = [(row["crps"], row["still"]) for row in rows if row.get("still") is not None]
+    if worse([a for a, _ in pairs], [b for _, b in pairs], many):
         why.append("no better than 'it stays as it is'")
     return why
 
@@ -157,8 +151,8 @@ def certify(
     `{t, light, why, expires, lines, stations: {id: light}, outside: [series beyond what has been seen], n}`.
     """
     drifting = set(notices)
-    groups = sorted(scores.groups.items())
-    lines = [line(name, ahead, group, len(groups), tolerance or Tolerance()) for (name, ahead), group in groups]
+    groups, counted = sorted(scores.groups.items()), Lines.of(scores)
+    lines = [line(name, ahead, group, counted, tolerance or Tolerance()) for (name, ahead), group in groups]
     for one in lines:
         if one["name"].partition("/")[2] in drifting and one["light"] == "green":
             one["light"], one["why"] = "amber", ["an open notice of drift"]

@@ -58,32 +58,32 @@ class Learner:
         self.learned.sources.clear()
         self.learned.t = 0
 
-    def settle(self, state: TwinState, settled: Iterable[Obs], later: Iterable[Obs]) -> None:
-        """Apply observations to the settled `state`; `later` are those known that come after them."""
-        settled = list(settled)
+    def begin(self, settled: Iterable[Obs], later: Iterable[Obs]) -> None:
+        """Observations will be settled, one `take` each and then `end`; `later` are those known that come after."""
         self._came = {}
         for obs in [*settled, *later]:
             if obs.source and obs.rank != SUPPLY:
                 self._came.setdefault(_source(obs), set()).add(obs.s)
-        for obs in settled:
-            self._account(state, obs)
-            self._silence(state, obs)
-            event = msgspec.convert(obs.body, Event) if obs.rank in EVENTS else None
-            at = self._unit(event) if event is not None else None
-            repair = state.stations[at[0]].units[at[1]].repair if at else 0
-            if obs.rank == SUPPLY:
-                self._receipt(state, msgspec.convert(obs.body, Supply))
-            stood = stops.stood(self.topology, state, obs) if obs.rank in (VALUE, COUNTER) else -1
-            apply_observation(self.topology, state, obs)
-            if obs.rank == VALUE and obs.quality == GOOD:
-                stated.said(self, obs, max(obs.t, 1), max(stood, 0))
-            elif obs.rank == COUNTER and obs.quality == GOOD:
-                stops.counted(self, state, obs, stood)
-            if event is not None and at is not None:
-                self.learned.units[at[0]][at[1]].source = obs.source
-                self.learned.told[f"{event.thing}/{_kind(event)}"] = True
-                self._event(state, at, event, max(obs.t, 1), repair)
-        self._count(state)
+
+    def take(self, state: TwinState, obs: Obs) -> None:
+        """Apply an observation to the settled `state`, and learn from it."""
+        self._account(state, obs)
+        self._silence(state, obs)
+        event = msgspec.convert(obs.body, Event) if obs.rank in EVENTS else None
+        at = self._unit(event) if event is not None else None
+        repair = state.stations[at[0]].units[at[1]].repair if at else 0
+        if obs.rank == SUPPLY:
+            self._receipt(state, msgspec.convert(obs.body, Supply))
+        stood = stops.stood(self.topology, state, obs) if obs.rank in (VALUE, COUNTER) else -1
+        apply_observation(self.topology, state, obs)
+        if obs.rank == VALUE and obs.quality == GOOD:
+            stated.said(self, obs, max(obs.t, 1), max(stood, 0))
+        elif obs.rank == COUNTER and obs.quality == GOOD:
+            stops.counted(self, state, obs, stood)
+        if event is not None and at is not None:
+            self.learned.units[at[0]][at[1]].source = obs.source
+            self.learned.told[f"{event.thing}/{_kind(event)}"] = True
+            self._event(state, at, event, max(obs.t, 1), repair)
 
     def _silence(self, state: TwinState, obs: Obs) -> None:
         """After a long silence nothing that only states and counts have told is certain."""
@@ -342,7 +342,7 @@ class Learner:
         supplier = next((x for x in self.topology.plant.suppliers if x.id == source), None)
         return supplier is None or not supplier.unit_ticks
 
-    def _count(self, state: TwinState) -> None:
+    def end(self, state: TwinState) -> None:
         """Counts and exposures since the last time, and the orders that are open now."""
         learned, plant, t = self.learned, self.topology.plant, state.t
         asked = [d.demanded for d in state.demands]

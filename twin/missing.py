@@ -32,6 +32,7 @@ def of_ingest(health: Mapping[str, Any] | None) -> list[str]:
         )
     if health.get("degraded"):
         found.append(f"Ingest cannot keep up ({health['degraded']}). Send less, or give it a faster disk.")
+    found += [f"Gateway {told}. Twin health, Sources, says since when." for told in health.get("sources") or ()]
     return found
 
 

@@ -297,6 +297,15 @@ class Refit(msgspec.Struct):
         return found if isinstance(found, dict) else {}
 
 
+class Booking(msgspec.Struct):
+    """Good parts of a product (or of the line) as a document `production_performance` has them, issued at plant ms."""
+
+    item: str
+    quantity: float
+    issued: int
+    version: int
+
+
 class TwinState(msgspec.Struct):
     """Everything believed at plant time `t`, after all readings up to then in event-time order."""
 
@@ -322,6 +331,7 @@ class TwinState(msgspec.Struct):
     papers: dict[str, int] = {}  # kind of supply document -> when the newest was issued
     differs: dict[str, str] = {}  # product/component -> how a bill of material differs from the plant file
     bom_versions: dict[str, tuple[int, int]] = {}
+    booked: dict[str, Booking] = {}  # finished output by its document, the newest
     refits: dict[str, Refit] = {}  # approved, by the parameter's name
     learned: Learned = msgspec.field(default_factory=Learned)  # of what has left the lateness window; the tracker's own
 

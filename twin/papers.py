@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.papers import NOT_ORDERS
 from ingest.payloads import Supply
-from twin.model import TwinState, count
+from twin.model import Booking, TwinState, count
 
 if TYPE_CHECKING:
     from twin.topology import Topology
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 OLD_MS = 86_400_000
 """An order book is old when its newest document was issued a day of plant time ago."""
 MOST = 200
-"""Differences kept; more than these are only counted."""
+"""Differences kept; more than these are only counted. As many bookings, the newest."""
+ONLY = ("bom_change", "production_performance")
+"""Kinds that move nothing: what they say is kept beside the state."""
 
 
 def note(topology: Topology, state: TwinState, doc: Supply) -> None:
@@ -26,6 +28,24 @@ def note(topology: Topology, state: TwinState, doc: Supply) -> None:
     state.papers[doc.kind] = max(doc.issued, state.papers.get(doc.kind, 0))
     if doc.kind == "bom_change":
         _bom(topology, state, doc)
+    elif doc.kind == "production_performance":
+        _book(topology, state, doc)
+
+
+def _book(topology: Topology, state: TwinState, doc: Supply) -> None:
+    """Finished output of `item`, the line where it names none; taken by `twin/shiftbook.py`. Parts move by their
+    counters, never by a document.
+    """
+    item = doc.item or topology.plant.line
+    if doc.quantity is None or (item not in topology.product and item != topology.plant.line):
+        count(state, "booked_unknown")
+        return
+    known = state.booked.get(doc.doc)
+    if known is not None and doc.version <= known.version:
+        return
+    state.booked[doc.doc] = Booking(item, doc.quantity, doc.issued, doc.version)
+    while len(state.booked) > MOST:
+        del state.booked[min(state.booked, key=lambda key: (state.booked[key].issued, key))]
 
 
 def _bom(topology: Topology, state: TwinState, doc: Supply) -> None:

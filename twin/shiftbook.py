@@ -38,6 +38,7 @@ made up then."""
 WEEK_MS = 7 * 86_400_000
 BOOKED_MS = 1_800_000
 """A booking made up to this long before the end of a shift belongs to it already."""
+BOOKS = b"production_performance"
 KEPT = 60
 """Newest shifts that the correction rests on: four weeks of fifteen."""
 
@@ -103,7 +104,7 @@ class ShiftBook:
 
     def before(self, tracker: Tracker, row: Row) -> None:
         """Look at a journal row just before the tracker takes it."""
-        if row.kind == "manual":
+        if row.kind == "manual" or (row.kind == "supply" and BOOKS in row.body):
             self.due = 0  # it may book an output
         if row.kind != "tick":
             return
@@ -176,22 +177,33 @@ class ShiftBook:
         self._write(kept, state.t, pos)
 
     def _bookings(self, state: TwinState, row: Row) -> None:
-        """A person's booked output (`manual`, property "output") of the line, or of each of its products."""
-        plant = self.compiled.plant
-        whole = state.manual.get(f"{plant.line}/output")
-        named = [f"{plant.products[p].id}/output" for p in self._ends]
-        given = [[whole]] if whole is not None else []
-        given += [[state.manual[name] for name in named]] if all(name in state.manual for name in named) else []
+        """What a person or a document has booked of the line, or of each of its products, holds against the count."""
         for kept in [k for k in list(self.rows.values())[-3:] if k.out is not None and not k.void]:
             following = self.shifts.after(kept.a)
             until = following.b - BOOKED_MS if following is not None else kept.b + FIRST_MS
-            for found in given:
-                told = [m for m in found if kept.b - BOOKED_MS <= m.t < until]
-                by = f"booked by {told[0].role}" if told else ""
-                if len(told) == len(found) and (kept.out, kept.by) != (sum(m.value for m in told), by):
-                    self._over(kept, sum(m.value for m in told), by, state, row.pos)
-                if told:
-                    break
+            found = self._booked(state, kept.b - BOOKED_MS, until)
+            if found is not None and (kept.out, kept.by) != found:
+                self._over(kept, *found, state, row.pos)
+
+    def _booked(self, state: TwinState, a: int, b: int) -> tuple[float, str] | None:
+        """(good parts, by whom) as booked from plant ms `a` on and before `b`: a person before documents, the line
+        before its products, of which each must be told. Documents of one thing add up.
+        """
+        plant = self.compiled.plant
+        things = [[plant.line], [plant.products[p].id for p in self._ends]]
+        people = {
+            name.removesuffix("/output"): (m.value, m.role)
+            for name, m in state.manual.items() if name.endswith("/output") and a <= m.t < b
+        }  # fmt: skip
+        papers: dict[str, tuple[float, str]] = {}
+        for doc, one in state.booked.items():
+            if a <= one.issued < b:
+                papers[one.item] = (papers.get(one.item, (0.0, ""))[0] + one.quantity, doc)
+        for told in (people, papers):
+            for names in things:
+                if names and all(name in told for name in names):
+                    return sum(told[name][0] for name in names), f"booked by {told[names[0]][1]}"
+        return None
 
     def _void(self, kept: Kept, why: str, row: Row) -> None:
         kept.void = why

@@ -37,6 +37,7 @@ from twin.observe import (
     Obs,
     apply_observation,
 )
+from twin.settling import Settling, step_back
 from twin.topology import Topology, build, empty_state
 
 WINDOW_MS = 300_000
@@ -50,7 +51,7 @@ LOOK_S = 0.02
 QUIET_S = 0.5
 MOST_BEHIND_S = 30.0
 """A glance begins a whole rewind when nothing late has come for so long, or at the latest so long after the first."""
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 READINGS = (RELEASE, COUNTER, VALUE)
 RANKS = {"work_start": START, "setup": START, "setup_end": START, "scrap": SCRAPPED}
 """What happens at one moment: a setup follows the start it is made for, the rest is an end or like one."""
@@ -130,16 +131,18 @@ class Tracker:
         self._late = self._late_since = 0.0  # monotonic: when the newest and the first of what is not in its place came
         self._learner = Learner(self.topology)
         self._learner.learned.forget_ms = forget_ms
-        self.machines, self._settled = Machines(plant), 0
+        self.machines, self._settled, self._settling = Machines(plant), 0, Settling()
 
     @property
     def learned(self) -> Learned:
         """What calibration rests on; not to be changed by the caller."""
+        self._settle()
         return self._learner.learned
 
     @property
     def state(self) -> TwinState:
         """What is believed now; not to be changed by the caller."""
+        self._settle()
         if self._dirty:
             self._rewind()
         self._head.learned = self._learner.learned  # one object, so that a rewind need not copy it
@@ -154,6 +157,8 @@ class Tracker:
         """
         if self._redone is None:
             near = self._near
+            if near is None and not self._settle(until):
+                return
             self._redone, self._redone_at = (_copy(near), self._near_at) if near else (_copy(self._base), 0)
         last = len(self._recent)
         mark = last - min(self._depth + NEAR, FAR)
@@ -168,10 +173,19 @@ class Tracker:
         self._head, self._redone, self._dirty = self._redone, None, False
 
     def catch_up(self, seconds: float) -> bool:
-        """Give so long (wall) to what came late; is everything in its place?"""
+        """Give so long (wall) to what came late and to what is to be settled; is everything in its place?"""
+        until = time.monotonic() + seconds
         if self._dirty:
-            self._rewind(time.monotonic() + seconds)
-        return not self._dirty
+            self._rewind(until)
+        return not self._dirty and self._settle(until)
+
+    def _settle(self, until: float | None = None) -> bool:
+        """Go on with what has left the window, at most until `until` (monotonic); is all of it settled?"""
+        return self._settling.go_on(self._learner, self._base, until)
+
+    def settle(self, seconds: float) -> bool:
+        """Give so long (wall) to what has left the window; is all of it settled? `snapshot` needs that."""
+        return self._settle(time.monotonic() + seconds)
 
     @property
     def behind(self) -> bool:
@@ -187,7 +201,8 @@ class Tracker:
             now = time.monotonic()
             quiet = now - self._late >= QUIET_S or now - self._late_since >= MOST_BEHIND_S
             if quiet or self._near is not None:
-                self.catch_up(LOOK_S)
+                self._rewind(now + LOOK_S)
+        self._settling.look(self._learner, self._base)
         self._head.learned = self._learner.learned
         return self._head
 
@@ -217,6 +232,7 @@ class Tracker:
 
     def _begin_anew(self) -> None:
         """Nothing that was believed is true any more; only the counters of the journal go on."""
+        self._settle()
         self._base, self._recent, self.now, self._newest = empty_state(self.topology), [], 0, {}
         self._head, self._dirty, self._settled = _copy(self._base), False, 0
         self._near, self._redone, self.machines = None, None, Machines(self.topology.plant)
@@ -224,21 +240,13 @@ class Tracker:
 
     def _step_back(self, t: int) -> None:
         """The clock went back to `t`: what is believed stays, the order of time begins again there."""
-        self._learner.settle(self._base, self._recent, ())
+        self._settling.begin(self._learner, self._base, self._recent, [])
+        self._settle()
         self._learner.step_back()
         self.machines.step_back()
         self._recent, self.now, self._newest, self._settled = [], t, {}, 0
-        self._base.t, self._near, self._redone = t - 1, None, None
-        for tag in self._base.tags.values():
-            tag.t, tag.changed = min(tag.t, t), min(tag.changed, t)
-        for station in self._base.stations:
-            for unit in station.units:
-                unit.since, unit.started, unit.seen = min(unit.since, t), min(unit.started, t), min(unit.seen, t)
-        for hidden in self._base.hidden.values():
-            hidden.t, hidden.since = min(hidden.t, t), min(hidden.since, t)
-            hidden.marks, hidden.since_mark = [], []
-        self._base.history.clear()
-        count(self._base, "clock_stepped_back")
+        self._near, self._redone = None, None
+        step_back(self._base, t)
         self._rewind()
 
     def _source(self, row: Row) -> None:
@@ -277,7 +285,7 @@ class Tracker:
         if row.kind == "tick":
             return [Obs(t=row.t, rank=TICK, source="", s=0, k=0, stamped=row.t)]
         if row.kind in ("data", "hist", "plain", "spb"):
-            rest = self.machines.sieve(decode(row, self._aliases), self.now, self.learned)
+            rest = self.machines.sieve(decode(row, self._aliases), self.now, self._learner.learned)
             return [self._reading(k, reading) for k, reading in rest]
         if row.kind == "event":
             body = msgspec.to_builtins(parse("event", row.body))
@@ -311,31 +319,22 @@ class Tracker:
         if codes is not None and 0 <= int(value) < len(codes):
             value = float(codes[int(value)])
         s = reading.s if reading.kind not in ("plain", "spb") else reading.pos
-        return Obs(
-            t=reading.t,
-            rank=rank,
-            source=reading.source,
-            s=s,
-            k=k,
-            stamped=reading.t,
-            name=reading.name,
-            value=value,
-            quality=reading.quality,
-            e=reading.e,
-        )
+        name, quality = reading.name, reading.quality
+        return Obs(reading.t, rank, reading.source, s, k, reading.t, name, value, quality, e=reading.e)
 
     def _insert(self, obs: Obs) -> None:
         """Put an observation in its place; behind the window it takes the first moment that is still open."""
         if self.now and obs.t > self.now + 60_000 and obs.rank != TICK:
             obs.t = self.now  # a clock that runs ahead: the check flags it by its stamp
-        if obs.t <= self._base.t:
+        settled = max(self._base.t, self._settling.t)
+        if obs.t <= settled:
             self._counted("late")
             if obs.rank in EVENTS or obs.rank == TICK:
                 return  # what it counted is asserted by the next counter
             if obs.rank in READINGS and obs.stamped < self._newest.get(obs.name, 0):
                 self._counted("history_only")
                 return  # the newest value of the tag has come before it, as after an outage: live before history
-            obs.t = self._base.t + 1
+            obs.t = settled + 1
         if obs.rank in READINGS:
             self._newest[obs.name] = max(self._newest.get(obs.name, 0), obs.stamped)
         if not self._recent or obs.key > self._recent[-1].key:
@@ -370,7 +369,7 @@ class Tracker:
             return
         self._settled = until
         cut = next((i for i, obs in enumerate(self._recent) if obs.t > until), len(self._recent))
-        self._learner.settle(self._base, self._recent[:cut], self._recent[cut:])
+        self._settling.begin(self._learner, self._base, self._recent[:cut], self._recent[cut:])
         del self._recent[:cut]
         self._near_at, self._redone_at = self._near_at - cut, self._redone_at - cut
         self._near = self._near if self._near_at >= 0 else None
@@ -378,6 +377,7 @@ class Tracker:
 
     def snapshot(self) -> bytes:
         """Everything needed to go on, as bytes (msgpack)."""
+        self._settle()
         return msgspec.msgpack.encode(
             Snapshot(
                 SNAPSHOT_VERSION,

@@ -26,7 +26,7 @@ EXPRESS_NUMBERS = ("PX-", "TX-")
 def document(topology: Topology, state: TwinState, doc: Supply, t: int) -> None:
     """Apply a supply document; the highest version of a document holds, an unknown item is counted."""
     papers.note(topology, state, doc)
-    if doc.kind == "bom_change":
+    if doc.kind in papers.ONLY:
         return
     k = find_stock(topology, doc)
     if k < 0:

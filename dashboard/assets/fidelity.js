@@ -32,9 +32,9 @@ function certificate(c) {
   const head = kit.make("div", {class: "verdict", "data-key": "verdict"});
   head.append(light(c.light, {green: "Forecasts hold what they promise", amber: "Forecasts are doubtful", red: "Forecasts are not to be trusted: advice is off", unknown: "Not enough evidence yet"}[c.light] || c.light));
   nodes.push(head);
-  const counting = c.light === "unknown" && (c.why || []).every((text) => /\d+ of \d+ epochs$/.test(text));
+  const counting = c.light === "unknown" && (c.why || []).every((text) => /too early: \d+ of \d+ forecasts$/.test(text));
   if (!counting) for (const text of (c.why || []).slice(0, 4)) nodes.push(tools.p(`${named(text)}.`, ""));
-  else nodes.push(tools.p("Ten forecasts of a series must have come due, without overlap, before anything is said of it. Until then believe bands with care."));
+  else nodes.push(tools.p(`${named((c.why || [])[0] || "too early")}. Forecasts of a series must have come due, without overlap, before anything is said of it. Until then believe bands with care.`));
   const left = c.expires ? (c.expires - now) / 1000 : null;
   nodes.push(tools.p(c.expires ? `From ${tools.plural(c.n, "scored forecast")}; ${left > 0 ? `valid until ${kit.clock(c.expires)} (${kit.span(left)} of plant time)` : `expired ${kit.clock(c.expires)}`}.` : `From ${tools.plural(c.n || 0, "scored forecast")} so far.`));
   nodes.push(...shift(page.data.forecast));
@@ -107,16 +107,16 @@ function skill(l) { const s = (l.skill || {}).persistence; return s === null || 
 function lines(c) {
   if (!c) return tools.show("lines", [tools.gone("The certificate")]);
   const all = c.lines || [];
-  if (!all.length) return tools.show("lines", [tools.p("No forecast has come due yet. The first ones do a quarter of an hour of plant time after the twin has started; a series is judged from its tenth on.")]);
+  if (!all.length) return tools.show("lines", [tools.p("No forecast has come due yet. The first ones do a quarter of an hour of plant time after the twin has started; WIP, output and backlog are judged from their tenth on, a station's series once a verdict can be told from chance.")]);
   const rank = (l) => ["red", "amber"].indexOf(l.light) + 1 || (WIDE.includes(l.name) ? 3 : 4);
   const judged = all.filter((l) => l.light !== "unknown").sort((a, b) => rank(a) - rank(b) || WIDE.indexOf(a.name) - WIDE.indexOf(b.name) || a.name.localeCompare(b.name) || a.ahead_s - b.ahead_s);
   const first = judged.filter((l) => l.light !== "green" || WIDE.includes(l.name)), rest = judged.filter((l) => !first.includes(l)), waiting = all.filter((l) => l.light === "unknown");
   const head = ["Series", "Ahead", "Record", "Forecasts", "In the 90 % band", "Bias (forecast less measured)", "Better than “it stays”", "Why"];
   const row = (l) => [seriesName(l.name), kit.span(l.ahead_s), light(l.light), l.n, coverage(l), bias(l), skill(l), [...(l.why || []), l.widen > 1.05 ? `band widened ${kit.num(l.widen, 2)} times` : ""].filter(Boolean).join("; ")];
-  const nodes = [first.length ? kit.table(head, first.map(row), "Series with something to say") : tools.p("No series has come to ten scored forecasts yet.")];
+  const nodes = [first.length ? kit.table(head, first.map(row), "Series with something to say") : tools.p("It is too early for a word about any series.")];
   const fold = (key, title, inside) => { const d = kit.make("details", {class: "fold", "data-key": key}); kit.make("summary", {}, d, title); d.append(inside); nodes.push(d); };
   if (rest.length) fold("rest", `${rest.length} more within their promise`, kit.table(head, rest.map(row), "Series within their promise"));
-  if (waiting.length) fold("waiting", `${waiting.length} not judged yet (fewer than ten forecasts have come due)`, kit.table(["Series", "Ahead", "Forecasts"], waiting.map((l) => [seriesName(l.name), kit.span(l.ahead_s), `${l.n} of 10`]), "Series not judged yet"));
+  if (waiting.length) fold("waiting", `${waiting.length} not judged yet: too few forecasts have come due to tell a verdict from chance`, kit.table(["Series", "Ahead", "Too early", "In the 90 % band so far"], waiting.map((l) => [seriesName(l.name), kit.span(l.ahead_s), `${l.n} of ${l.need} forecasts`, l.seen ? percent(l.coverage90) : "–"]), "Series not judged yet"));
   tools.show("lines", nodes);
 }
 

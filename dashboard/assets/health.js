@@ -82,8 +82,8 @@ function summaries(d) {
     level("sensors", parts.length ? `${parts.join(", ")}, of ${plural(all.length, "tag")}` : all.length ? `all ${all.length} tags heard and believed` : "no tags in the plant file", bad + c > 0);
   } else level("sensors", "cannot be read now", false);
   if (d.ledger && d.ledger.sources) {
-    const all = Object.values(d.ledger.sources), off = all.filter((s) => !s.online && s.e !== "").length, on = all.filter((s) => s.online).length, holes = all.reduce((a, s) => a + s.hole, 0), out = (d.cable || {}).out;
-    level("sources", out ? "the cable is out" : !all.length ? "no source has been heard yet" : `${off ? `${off} of ${all.length} offline` : `${plural(on, "source")} online`}, ${holes ? plural(holes, "open hole") : "nothing missing"}`, Boolean(out) || off > 0 || holes > 0);
+    const all = Object.values(d.ledger.sources), off = all.filter((s) => !s.online && s.e !== "").length, on = all.filter((s) => s.online).length, holes = all.reduce((a, s) => a + s.hole, 0), out = (d.cable || {}).out, sick = all.filter((s) => ill(s).length).length;
+    level("sources", out ? "the cable is out" : !all.length ? "no source has been heard yet" : `${off ? `${off} of ${all.length} offline` : `${plural(on, "source")} online`}${sick ? `, ${sick} degraded` : ""}, ${holes ? plural(holes, "open hole") : "nothing missing"}`, Boolean(out) || off + sick + holes > 0);
   } else level("sources", "cannot be read now", false);
 }
 
@@ -257,11 +257,14 @@ async function tell(form) {
 /* ---- sources ---- */
 const reasons = (o) => Object.entries(o || {}).map(([k, v]) => `${words(k)} ${kit.num(v)}`).join(", ");
 function counted(o) { const n = total(o), box = kit.make("span", {}, null, kit.num(n)); if (n) kit.make("span", {class: "small"}, box, ` ${reasons(o)}`); return box; }
+/* What a source that is online says is wrong with it: its gateway goes on, but not as it should. */
+const ill = (s) => (s.online && s.degraded) || [];
 function ledger(l) {
   if (!l || !l.sources) return show("ledger", [gone("The ledger")]);
-  const rows = Object.entries(l.sources).map(([root, s]) => [root, s.online ? "online" : s.e === "" ? "no status sent" : kit.sign("bad", "offline"), s.received, s.duplicate, s.late, s.hole ? kit.sign("bad", kit.num(s.hole)) : 0, s.replayed, counted(s.rejected), counted(s.dropped),
+  const rows = Object.entries(l.sources).map(([root, s]) => [root, s.online ? (ill(s).length ? kit.sign("bad", "degraded") : "online") : s.e === "" ? "no status sent" : kit.sign("bad", "offline"), s.received, s.duplicate, s.late, s.hole ? kit.sign("bad", kit.num(s.hole)) : 0, s.replayed, counted(s.rejected), counted(s.dropped),
     s.last_recv ? `${kit.span((Date.now() - s.last_recv) / 1000)} ago` : "never"]);
   show("ledger", [rows.length ? kit.table(["Source", "Line", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped by rule", "Last heard"], rows, "Sources") : p("No source has been heard yet: start a gateway (docs/gateway.md), or look at its own output."),
+    ...Object.entries(l.sources).flatMap(([root, s]) => ill(s).map((t) => { const line = p(""); line.append(kit.sign("bad", `${root.split("/").pop()}, since ${kit.clock(t.since)}: ${t.text || words(t.what)}.`)); return line; })),
     total(l.rejected) ? p(`Rejected before a source was known: ${reasons(l.rejected)}.`) : null,
     p("Messages since ingest's journal began. An open hole is a message that is known to be missing and is being asked for again.")]);
 }

@@ -182,8 +182,14 @@ function header() {
   put(byId("pause"), f.paused ? "Resume optimiser" : "Pause optimiser");
   attr(byId("pause"), {"aria-pressed": f.paused ? "true" : "false"});
 }
-/* What the twin has to do without although it goes on: one line, whole in its title (on narrow screens it wraps). */
-function degraded(f) {
+/* What the twin has to do without although it goes on: as many lines as it takes, whose height the pages that fill the
+   screen leave free. */
+function room() {
+  const el = byId("missing"), root = document.documentElement, high = el && el.firstChild ? `${Math.ceil(el.getBoundingClientRect().height)}px` : "";
+  if (root.style.getPropertyValue("--strip") !== high) root.style.setProperty("--strip", high);
+}
+function degraded(f) { lacks(f); room(); }
+function lacks(f) {
   const el = byId("missing"), told = (f && (f.sync || {}).missing) || [];
   if (!el || !changed("missing", JSON.stringify(told)) && (el.firstChild || !told.length)) return;
   if (!told.length) return fill(el, []);
@@ -545,7 +551,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else connect(); });
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", connect);
-addEventListener("resize", () => { if (live.frame) draw(); });
+addEventListener("resize", () => { room(); if (live.frame) draw(); });
 /* A page that has just been put in place is drawn at once, not at the next frame. */
 new MutationObserver((changes) => {
   if (changes.some((c) => c.target.id === "page" || c.target.id === "cards")) { if (live.frame) draw(); beat(); }

@@ -58,3 +58,28 @@ def test_limits_move_the_same_setpoints_as_on_the_host() -> None:
     assert np.array_equal(clipped.numpy(), (expected != wanted).sum(axis=1))
     assert np.array_equal(held.numpy(), kept.sum(axis=1))
     assert clipped.sum() > 10, "no limit was met: nothing was tested"
+
+
+@pytest.mark.gpu
+def test_a_graph_learns_what_single_launches_learn() -> None:
+    from sim.cuda import available, simulated
+
+    if not available() or simulated() or not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    from agents.device import PlantDeviceEnv
+    from agents.device_lanes import DeviceLanes
+    from agents.resident import ResidentPPO
+
+    weights = []
+    for graphs in (False, True):
+        lanes = DeviceLanes(PlantDeviceEnv(64, "make_to_stock", stagger=True, reward_unit=10.0), 0.0, 10.0)
+        lanes.seed(5)
+        model = ResidentPPO(
+            "MlpPolicy", lanes, n_steps=8, batch_size=128, n_epochs=2, device="cuda", seed=3, graphs=graphs,
+            learning_rate=lambda left: 1e-3 * left,
+        )  # fmt: skip
+        model.learn(64 * 8 * 3)
+        assert (model._graphed is not None) == graphs
+        weights.append({name: value.cpu() for name, value in model.policy.state_dict().items()})
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, atol=2e-5, rtol=1e-4, msg=name)

@@ -18,6 +18,7 @@ def line(name: str, light: str = "green", **changes: Any) -> dict[str, Any]:
         "name": name,
         "ahead_s": 900,
         "n": 48,
+        "need": 28,
         "light": light,
         "why": [],
         "coverage90": 0.9167,
@@ -132,7 +133,16 @@ class Belief:
             "n": 312,
             "lines": [line(name) for name in SERIES]
             + [line(f"{kind}/{s}") for s in stations for kind in ("at", "out")]
-            + [{"name": "wip", "ahead_s": 28800, "n": 4, "light": "unknown", "why": ["4 of 10 epochs"]}],
+            + [
+                {
+                    "name": "wip",
+                    "ahead_s": 28800,
+                    "n": 4,
+                    "need": 10,
+                    "light": "unknown",
+                    "why": ["too early: 4 of 10 forecasts"],
+                }
+            ],
             "stations": dict.fromkeys(stations, "green"),
             "outside": [],
         }

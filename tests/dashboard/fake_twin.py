@@ -181,6 +181,7 @@ class FakeTwin:
         self.belief = Belief(self.t, STATIONS)
         self.slow_s = 0.0
         self.broken = False
+        self.troubles: list[dict[str, Any]] = []
         self.asked = 0
         for text in ("service", "forecast", "advice"):
             self.note(text, "twin", {"why": "started"})
@@ -381,6 +382,7 @@ def app(twin: FakeTwin) -> FastAPI:
             "newest": 18422,
             "last_recv": int(time.time() * 1000),
             "online": True,
+            "degraded": twin.troubles,
         }
         return {
             "sources": {"ptw/v1/demo/drives/gearmotor/cell1": source},

@@ -71,6 +71,8 @@ def test_the_certificate_says_where_it_holds_and_colours_only_what_is_wrong(
         expect(first).to_contain_text("+31 %")
         expect(tab.page.locator("#tab-trust")).to_have_attribute("data-level", "warn")
         expect(tab.page.locator('#lines [data-key="waiting"]')).to_contain_text("1 not judged yet")
+        tab.page.locator('#lines [data-key="waiting"] summary').click()
+        expect(tab.page.locator('#lines [data-key="waiting"] tbody tr')).to_contain_text("4 of 10 forecasts")
 
 
 def test_this_shift_stands_beside_what_the_model_alone_says(browser: Browser, served: Page, twin: FakeTwin) -> None:
@@ -376,6 +378,23 @@ def test_where_there_is_no_demo_there_is_no_cable(browser: Browser, served: Page
         expect(tab.page.locator("#ledger tbody")).to_contain_text("unknown tag 2")
         expect(tab.page.locator("#sinks")).to_contain_text("11 rows behind")
         expect(tab.page.locator(".cable-panel")).to_be_hidden()
+
+
+def test_a_degraded_gateway_is_told_with_since_when(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    text = "the outbox is 61% full: less is confirmed than comes; the oldest goes first"
+    twin.troubles = [{"what": "outbox_filling", "since": twin.t, "text": text}, {"what": "clock_skew", "since": twin.t}]
+    with screen(browser) as tab, Beat(twin):
+        open_view(tab, served, twin, "sources")
+        expect(tab.page.locator("#ledger tbody tr").first).to_contain_text("degraded")
+        expect(tab.page.locator("#ledger")).to_contain_text(f": {text}.")
+        expect(tab.page.locator("#ledger")).to_contain_text("cell1, since Mon 05 Jan")
+        expect(tab.page.locator("#ledger")).to_contain_text("clock skew.")
+        expect(tab.page.locator("#sum-sources")).to_have_text("▲ 1 source online, 1 degraded, nothing missing")
+        expect(tab.page.locator("#tab-sources")).to_have_attribute("data-level", "warn")
+        tab.page.screenshot(path=ROOT / "build" / "screens" / "health-degraded.png")
+        twin.troubles = []
+        expect(tab.page.locator("#sum-sources")).to_have_text("1 source online, nothing missing")
+        expect(tab.page.locator("#ledger tbody tr").first).to_contain_text("online")
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,41 @@ MISSING = (
 )
 
 
+LONG = (
+    "Gateway cell1: the outbox is 61% full: less is confirmed than comes; the oldest goes first. Twin health says.",
+    "7 of 190 tags have never been heard (heat/level, wind/out and 5 more): what they would tell is estimated.",
+)
+
+
+@pytest.mark.parametrize("size", ["desk", "laptop"])
+def test_what_is_longer_than_a_line_is_whole_and_the_pages_make_room(
+    browser: Browser, served: Page, twin: FakeTwin, size: str
+) -> None:
+    twin.sync = twin.sync | {"missing": [*MISSING, *LONG]}
+    with Beat(twin):
+        for theme in ("dark", "light"):
+            with screen(browser, size, theme) as tab:
+                for name in PATHS:
+                    go(tab, served, twin, name)
+                    text = tab.page.locator(".missing-text")
+                    expect(text).to_have_text(" ".join([*MISSING, *LONG]))
+                    cut = "e => [e.scrollWidth - e.clientWidth, e.scrollHeight - e.clientHeight, e.clientHeight]"
+                    wide, tall, high = text.evaluate(cut)
+                    assert (wide, tall) == (0, 0), (name, theme, "nothing is hidden")
+                    assert high > 30, "several lines"
+                    box = tab.page.locator("#missing").bounding_box()
+                    main = tab.page.locator(f".{name}").bounding_box()
+                    assert box is not None
+                    assert main is not None
+                    assert main["y"] >= box["y"] + box["height"], (name, theme, "the page begins below")
+                    found, (width, height) = tab.page.evaluate(SIZE_CHECK), SIZES[size]
+                    assert found["wide"] <= width, (name, theme)
+                    assert (found["clash"], found["cut"]) == ([], []), (name, theme)
+                    if size == "desk":
+                        assert found["tall"] <= height, "the pages that fill the screen still do"
+                    tab.page.screenshot(path=ROOT / "build" / "screens" / f"degraded-long-{name}-{theme}-{size}.png")
+
+
 @pytest.mark.parametrize("size", list(SIZES))
 def test_degraded_is_one_line_in_words_that_fits(browser: Browser, served: Page, twin: FakeTwin, size: str) -> None:
     shots = ROOT / "build" / "screens"

@@ -60,6 +60,7 @@ class FakeTwin:
     births: list[dict[str, Any]] = field(default_factory=list)
     acks: list[dict[str, Any]] = field(default_factory=list)
     supply: list[dict[str, Any]] = field(default_factory=list)
+    status: list[dict[str, Any]] = field(default_factory=list)
     state: str = STATE
     duplicates: int = 0
     conflicts: int = 0
@@ -93,6 +94,8 @@ class FakeTwin:
             with self.lock:
                 self.births.append({"root": root, **birth})
                 self.first[(root, birth["e"])] = birth["s"]
+        elif kind == "status":
+            self.status.append(json.loads(m.payload))
         elif kind == "supply":
             self.supply.append(json.loads(m.payload))
         elif kind in ("data", "event", "gap", "hist", "cmdack"):

@@ -180,6 +180,19 @@ def test_readings_arrive_as_the_plant_has_them_and_a_clean_stop_leaves_nothing(
     assert all(shown[event["t"]] == event["count"] for event in ends)  # events lead to what the counter says
 
 
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+@pytest.mark.usefixtures("gateway")
+def test_a_fieldbus_that_goes_away_is_in_the_retained_status(floor: Floor, twin: FakeTwin) -> None:
+    wait_until(lambda: bool(twin.status) and twin.status[-1]["online"], "the gateway is online", 30)
+    assert "degraded" not in twin.status[-1]
+    floor.stop()
+    wait_until(lambda: "degraded" in twin.status[-1], "it tells that it is degraded", 20)
+    (told,) = twin.status[-1]["degraded"]
+    assert (told["what"], told["text"]) == ("fieldbus_down", "the fieldbus does not answer: every value is stale")
+    lasted = (twin.status[-1]["ts"] - told["since"]) / 120
+    assert 2_500 < lasted < 20_000, "since the moment it went, in plant time"
+
+
 def test_kill_9_at_seeded_moments_loses_no_number(gateway: GatewayProcess, twin: FakeTwin) -> None:
     rng = random.Random(11)
     for _ in range(4):

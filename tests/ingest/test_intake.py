@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from ingest.asking import Asking
 from ingest.intake import Intake
 from ingest.journal import Batch, Journal
+from ingest.ledger import Ledger
 from ingest.message import Message
 from ingest.topicmap import Rule, TopicMap
-from ingest.wire import CmdAck, Data, Event, Gap, Status, Supply, encode, topic
+from ingest.wire import CmdAck, Data, Event, Gap, Status, Supply, Trouble, encode, topic
 from tests.ingest.kit import CELL1, CELL2, LINE, birth, data, said
 
 D = topic(CELL1, "data")
@@ -213,6 +214,23 @@ def test_retained_repeats_of_birth_and_status_are_journaled_once() -> None:
         keep.take(said(B, body, retain=True), said(topic(CELL1, "status"), online, retain=True))
     assert [row[2] for row in keep.rows] == ["birth", "status"]
     assert keep.intake.ledger.source(CELL1).online
+
+
+def test_what_a_source_says_is_wrong_with_it_is_kept_until_it_is_over() -> None:
+    keep = born()
+    full = Trouble(what="outbox_filling", since=3, text="the outbox is 61% full")
+    for troubles, online, expected in (
+        ((full,), True, ["cell1: the outbox is 61% full"]),
+        ((full, Trouble(what="clock_skew", since=4)), True, ["cell1: the outbox is 61% full; clock skew"]),
+        ((), False, []),
+    ):
+        status = Status(online=online, e="e1", ts=5, degraded=troubles)
+        keep.take(said(topic(CELL1, "status"), encode(status), retain=True))
+        assert keep.intake.ledger.degraded() == expected
+        again = Ledger()
+        again.load(keep.intake.ledger.stored({CELL1}))
+        assert again.source(CELL1).degraded == troubles
+    assert keep.intake.ledger.view()["sources"][CELL1]["degraded"] == ()
 
 
 def test_a_new_epoch_starts_its_own_numbers() -> None:

@@ -11,6 +11,7 @@ from ingest.journal import Batch, Journal
 from ingest.wire import Birth, Row, Tag, encode
 from sim.plant import Plant
 from sim.plantfile import load
+from twin.tracker import Tracker
 
 T0 = 1_767_600_000_000
 """Monday 2026-01-05 08:00 UTC."""
@@ -71,11 +72,24 @@ SENSORS = """
 """
 
 
+def written(folder: Path, text: str, name: str = "test") -> Plant:
+    """The plant of a file with this text, which is put into `folder`."""
+    path = folder / f"{name}.yaml"
+    path.write_text("\n".join(row for row in text.splitlines() if row) + "\n")
+    return load(str(path))
+
+
 def line(folder: Path, sensors: str = SENSORS) -> Plant:
     """A line of three stations with two products; `sensors` says which tags it has."""
-    path = folder / "test.yaml"
-    path.write_text("\n".join(row for row in (LINE + sensors).splitlines() if row))
-    return load(str(path))
+    return written(folder, LINE + sensors)
+
+
+def fold(plant: Plant, rows: list[Row]) -> Tracker:
+    """A tracker that has taken these rows."""
+    tracker = Tracker(plant)
+    for row in rows:
+        tracker.apply(row)
+    return tracker
 
 
 @dataclass

@@ -22,7 +22,7 @@ from twin.topology import capacity
 from twin.tracker import Tracker
 
 KINDS = ("work_start", "work_end", "work_start", "work_end", "scrap", "down", "up", "setup", "setup_end")
-PAPERS = ("purchase_order", "shipment_notice", "goods_receipt", "order_change", "stock_count")
+PAPERS = ("purchase_order", "shipment_notice", "goods_receipt", "order_change", "stock_count", "production_performance")
 
 
 @pytest.fixture(scope="module")

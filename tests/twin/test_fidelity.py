@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twin.fidelity import certify, interval, uniform, wilson, worst
+from twin.fidelity import certify, uniform, worst
 from twin.scores import DAY_MS, Scores, share_below, widened
+from twin.verdict import interval, wilson
 from twin.watch import Watch
 
 NAMES = ["wip", "output", "backlog", "at/cut", "out/cut"]

@@ -11,7 +11,7 @@ import pytest
 from ingest.wire import Reading, Row
 from sim.plant import Plant
 from sim.plantfile import PlantError, load
-from tests.twin.journals import LINE, SENSORS, T0, Writer, line
+from tests.twin.journals import LINE, SENSORS, T0, Writer, fold, line
 from tests.twin.test_onestep import machine
 from twin.drift import BUDGET, divided
 from twin.machines import machines_of, rows
@@ -45,13 +45,6 @@ def told(plant: Plant, n: int, *, step: float = 0.0, since: int = 10**9, signals
         if t % 5 == 4:
             w.tick(t + 1)
     return w.rows
-
-
-def fold(plant: Plant, rows_: list[Row]) -> Tracker:
-    tracker = Tracker(plant)
-    for row in rows_:
-        tracker.apply(row)
-    return tracker
 
 
 def test_the_plant_file_says_whose_signals_they_are(plant: Plant) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +9,7 @@ import pytest
 
 from sim.plant import Plant
 from tests.twin.journals import SENSORS, line
-from tests.twin.test_service import Rig
+from tests.twin.rig import Rig
 from twin.missing import HEARD_WITHIN_MS, of_errors, of_ingest, of_policy
 
 SIGNALS = """
@@ -23,14 +21,6 @@ signals:
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
     return line(tmp_path_factory.mktemp("plant"), SENSORS + SIGNALS)
-
-
-@pytest.fixture
-def rig(plant: Plant, tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(plant, tmp_path)
-    yield made
-    made.engine.log.close()
-    made.courier.client.close()
 
 
 def missing(rig: Rig) -> list[str]:
@@ -125,6 +115,8 @@ def test_tags_nobody_has_told_are_named_after_a_while(rig: Rig) -> None:
 
 def test_words() -> None:
     assert of_ingest({}) == of_ingest({"journal": "ok", "broker": "connected", "degraded": ""}) == []
+    (told,) = of_ingest({"sources": ["cell1: the outbox is 61% full"]})
+    assert told == "Gateway cell1: the outbox is 61% full. Twin health, Sources, says since when."
     assert of_policy(None) == of_policy({"ok": True, "why": "", "late": 3, "failed": 0}) == []
     assert of_policy({"ok": False, "why": "x", "late": 1, "failed": 0})[0].startswith("X (1 time):")
     assert of_errors({"fold: KeyError": 100.0, "ingest: ConnectError": 159.0}, 170.0) == []

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.papers import Papers
 from ingest.payloads import Supply
 from sim.plantfile import load
 from tests.twin.journals import T0, Writer, line
@@ -95,6 +96,17 @@ def test_a_count_does_not_stop_deliveries_from_counting_and_an_old_one_is_no_new
     tell(state, doc("SC-0", "stock_count", 5, issued=T0 - 900_000))
     assert state.stocks[BLANKS].on_hand == 127
     assert state.counts["stock_count_old"] == 1
+
+
+def test_a_booking_says_nothing_of_orders_and_the_oldest_are_let_go() -> None:
+    state = tell(fresh(), doc("PP", "production_performance", 3, item="gm40", stock=None, issued=T0 + DAY))
+    assert state.booked["PP"].quantity == 3
+    assert (state.papers, state.counts) == ({"production_performance": T0 + DAY}, {})
+    assert Papers(newest=dict(state.papers)).view(T0 + DAY)["age_s"] is None, "the order book is no younger"
+    tell(state, *(doc(f"P{k}", "production_performance", 1, item=None, stock=None, issued=T0 + k) for k in range(250)))
+    assert len(state.booked) == papers.MOST
+    assert "PP" in state.booked
+    assert min(one.issued for one in state.booked.values()) == T0 + 51
 
 
 documents = st.lists(

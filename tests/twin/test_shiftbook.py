@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from ingest.wire import Supply, encode
 from sim.compile import compile_plant
 from sim.plant import Plant
-from sim.plantfile import load
-from tests.twin.journals import T0, Writer, write_journal
+from tests.twin.journals import T0, Writer, write_journal, written
 from twin.engine import Engine, Settings
 from twin.experience import Experience
 from twin.forecast import Options
@@ -38,12 +39,6 @@ HOUR = 3600
 IDLE = 1e9
 TEN = 2 * HOUR
 """10:00, the change of shift, in the writer's seconds after 08:00."""
-
-
-def plant(folder: Path, name: str = "shifts", text: str = FILE) -> Plant:
-    path = folder / f"{name}.yaml"
-    path.write_text(text.strip() + "\n")
-    return load(str(path))
 
 
 class Running:
@@ -101,7 +96,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Running:
-    made = Running(plant(tmp_path), tmp_path)
+    made = Running(written(tmp_path, FILE), tmp_path)
     made.w.data(0, cut__a=0)
     made.w.tick(1)
     return made
@@ -203,7 +198,7 @@ def test_experience_begins_on_the_second_day_and_puts_the_next_forecast_right(ru
 def test_a_restart_in_the_middle_changes_nothing(running: Running, tmp_path: Path) -> None:
     """Restarts in a shift, at its end before it was counted, and with the whole journal: the same rows."""
     (tmp_path / "other").mkdir()
-    other = Running(plant(tmp_path / "other"), tmp_path / "other")
+    other = Running(written(tmp_path / "other", FILE), tmp_path / "other")
     other.w.data(0, cut__a=0)
     other.w.tick(1)
     for one in (running, other):
@@ -252,6 +247,40 @@ def test_what_a_person_books_holds_against_what_was_counted(running: Running) ->
     assert kept.out == 131
 
 
+def test_documents_of_finished_output_are_booked_and_a_person_overrules_them(running: Running) -> None:
+    running.work(0, 6 * HOUR + 900, 100)
+    (kept,) = running.book.rows.values()
+    end, t = T0 + 6 * HOUR * 1000, 6 * HOUR + 900
+
+    def tell(doc: str, quantity: float, issued: int, version: int = 1, **more: Any) -> tuple[float | None, str]:
+        nonlocal t
+        paper = Supply(
+            doc=doc, version=version, kind="production_performance", issued=issued, quantity=quantity, **more
+        )
+        body = encode(paper)
+        running.w.rows[-1] = msgspec.structs.replace(running.w.put("supply", t, body), t=issued)  # as ingest writes it
+        running.work(t, t + 60, IDLE)
+        t += 60
+        return kept.out, kept.by
+
+    assert tell("PP-0", 60, end - 3 * HOUR * 1000, item="a") == (144, "counted"), "of the shift before"
+    assert tell("PP-1", 100, end + 60_000, item="a") == (100, "booked by PP-1")
+    assert tell("PP-2", 41, end + 600_000, item="a") == (141, "booked by PP-2"), "two production orders in one shift"
+    assert tell("PP-2", 40, end + 600_000, 2, item="a") == (140, "booked by PP-2")
+    assert tell("PP-2", 41, end + 600_000, 1, item="a") == (140, "booked by PP-2"), "the highest version holds"
+    assert tell("PP-3", 139, end + 700_000) == (139, "booked by PP-3"), (
+        "no item: the line's, which holds before products'"
+    )
+    assert tell("PP-4", 7, end + 700_000, item="nothing") == (139, "booked by PP-3")
+    state = running.tracker.state
+    assert (state.counts["booked_unknown"], state.meters.finished, sorted(state.booked)) == (
+        1, [running.n], ["PP-0", "PP-1", "PP-2", "PP-3"]
+    ), "no part moves by it"  # fmt: skip
+    running.w.json("manual", t, t=T0 + t * 1000, thing="test", property="output", value=131, sd=0, role="shift lead")
+    running.work(t, t + 60, IDLE)
+    assert (kept.out, kept.by) == (131, "booked by shift lead")
+
+
 def test_a_change_of_shift_that_was_not_heard_counts_for_nothing(running: Running) -> None:
     running.work(0, TEN + 120, 100)
     running.w.json("status", TEN + 180, online=False, e="e1", ts=T0)
@@ -287,7 +316,7 @@ def test_new_hours_and_the_first_weeks_end_make_the_past_anew(running: Running, 
     running.shift(1, False, 100)
     running.forecast()
     old = {a: list(k.values) for a, k in running.book.rows.items()}
-    other = plant(tmp_path, "other", FILE.replace('-14:00"', '-14:00", breaks: "Mon-Fri 11:00-12:00"'))
+    other = written(tmp_path, FILE.replace('-14:00"', '-14:00", breaks: "Mon-Fri 11:00-12:00"'), "other")
     running.restart(other)
     running.feed()
     assert running.book.experience(running.book.now).past == []
@@ -308,7 +337,7 @@ def test_shifts_that_are_no_more_give_way_to_those_of_the_new_plan(running: Runn
     running.shift(0, False, 100)
     running.shift(1, True, 100)
     running.shift(1, False, 100)
-    running.restart(plant(tmp_path, "other", FILE.replace("10:00, 10:00-14:00", "10:00, 10:40-14:00")))
+    running.restart(written(tmp_path, FILE.replace("10:00, 10:00-14:00", "10:00, 10:40-14:00"), "other"))
     running.feed()
     (kept,) = running.book.rows.values()
     assert (kept.a, kept.b, kept.out) == (T0 + 22 * HOUR * 1000, T0 + 30 * HOUR * 1000, 288)
@@ -318,13 +347,13 @@ def test_states_of_another_line_are_of_no_use(running: Running, tmp_path: Path) 
     running.shift(0, False, 100)
     running.shift(1, True, 100)
     units = FILE.replace("cut: {work: 120 s}", "cut: {work: 240 s, units: 2}")
-    running.restart(plant(tmp_path, "other", units))
+    running.restart(written(tmp_path, units, "other"))
     assert running.book.wanting(running.tracker.state) is None
     assert running.book.experience(T0 * 2).past == []
 
 
 def test_the_engine_shows_the_shift_and_takes_it_up_again(tmp_path: Path) -> None:
-    where = plant(tmp_path)
+    where = written(tmp_path, FILE)
     data, w = tmp_path / "data", Writer(where)
     data.mkdir()
     w.data(0, cut__a=0)

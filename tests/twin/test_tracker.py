@@ -15,7 +15,7 @@ from sim.compile import compile_plant
 from sim.kernel import run
 from sim.plant import Plant
 from sim.state import ERROR
-from tests.twin.journals import ROOT, T0, Writer, line, renumber
+from tests.twin.journals import ROOT, T0, Writer, fold, line, renumber
 from twin.estimate import ensemble
 from twin.model import STARVED, WORK, TwinState
 from twin.tracker import WINDOW_MS, Tracker
@@ -24,13 +24,6 @@ from twin.tracker import WINDOW_MS, Tracker
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
     return line(tmp_path_factory.mktemp("plant"))
-
-
-def fold(plant: Plant, rows: list[Row]) -> Tracker:
-    tracker = Tracker(plant)
-    for row in rows:
-        tracker.apply(row)
-    return tracker
 
 
 def begin(plant: Plant) -> Writer:
