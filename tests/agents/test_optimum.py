@@ -233,7 +233,7 @@ def test_any_work_time_and_revenue_in_the_c_mu_plant(tmp_path: Path) -> None:
 
 # --- what cannot be solved
 
-CARE = "  care: {sets: stations.machine.at_level, from: 1, to: 5, every: 1 s, worth: 1 EUR}\n"
+CARE = next(line + "\n" for line in text_of("make_to_stock").splitlines() if line.startswith("  care:"))
 LATE = "{lead: constant(2 d), reliability: 90 %, late: 1 d}"
 REFUSED = [
     ("make_to_stock", ("arrivals: poisson(0.7/h)", "arrivals: constant(1 h)"), "arrivals of customers.*exponential"),
