@@ -14,6 +14,7 @@ from agents import bundle
 from agents.epochs import decision_kinds
 from agents.errors import AgentError, SchemaError
 from agents.grid import Grid
+from agents.policyspec import check_interval
 from agents.rules import Rule, load_rule
 from agents.schema import Observer
 
@@ -128,6 +129,7 @@ def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = N
     grid, observer = Grid(compiled.plant), Observer(compiled)
     loaded = bundle.load(folder, observer.hash, grid.hash, signer)
     observer.use_scaling(loaded.spec["observation"]["scaling"])
+    check_interval(f"{folder}, policy.json", loaded.epoch_s, compiled)
     decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here
     return PolicyController(loaded, observer, grid)
 

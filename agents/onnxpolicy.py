@@ -23,6 +23,7 @@ from agents.errors import BundleError, SchemaError
 from agents.grid import Grid
 from agents.onnxexport import PREFIX
 from agents.own import OwnController
+from agents.policyspec import LARGEST, check_interval
 from agents.schema import Observer
 from agents.zipguard import read_limited
 
@@ -69,6 +70,8 @@ def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
     _check_input(path, parsed, observer.size)
     output, is_logits = _output(path, parsed, grid)
     told = _told(path, parsed, observer, grid)
+    if told.epoch_s is not None:
+        check_interval(f"{path}, metadata_props", told.epoch_s, compiled)
     if told.scaling is not None:
         observer.use_scaling(told.scaling)
     _check_sizes(path, parsed)
@@ -87,15 +90,30 @@ def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
         parsed.ParseFromString(content)
     except (DecodeError, RecursionError, ValueError) as e:
         raise BundleError(f"{path}: expected an ONNX file, found something else ({e})") from e
+    _check_texts(path, parsed)
     if not parsed.graph.node:
         raise BundleError(f"{path}: expected an ONNX file with a graph, found no node in it")
     return parsed
 
 
+def _check_texts(path: Path, message: Any) -> None:
+    """Every text must be UTF-8: protobuf hands others out as bytes, and neither onnx nor the runtime expects them."""
+    for field, value in message.ListFields():
+        parts = (value,) if isinstance(value, str | bytes) or hasattr(value, "ListFields") else value
+        if field.message_type is not None:
+            for part in parts:
+                _check_texts(path, part)
+        elif field.type == field.TYPE_STRING:
+            for part in parts:
+                if isinstance(part, bytes):
+                    raise BundleError(f"{path}: expected {field.name} in UTF-8, found {part!r:.60}")
+
+
 def _check_contents(path: Path, parsed: onnx.ModelProto) -> None:
     """Counts, operators, domains, subgraphs, external data."""
-    from onnx import AttributeProto
+    from onnx import AttributeProto as Kind
 
+    nested = {Kind.GRAPH, Kind.GRAPHS, Kind.SPARSE_TENSOR, Kind.SPARSE_TENSORS}
     graph = parsed.graph
     if len(graph.node) > MOST_NODES or len(graph.initializer) > MOST_CONSTANTS:
         raise BundleError(
@@ -120,8 +138,11 @@ def _check_contents(path: Path, parsed: onnx.ModelProto) -> None:
                 f"{node.domain!r:.60}"
             )
         for attribute in node.attribute:
-            if attribute.type in {AttributeProto.GRAPH, AttributeProto.GRAPHS} or attribute.ref_attr_name:
-                raise BundleError(f"{where}: expected plain attributes, found a graph in {attribute.name!r:.60}")
+            if attribute.type in nested or attribute.ref_attr_name:
+                raise BundleError(
+                    f"{where}: expected plain attributes, found {Kind.AttributeType.Name(attribute.type)} in "
+                    f"{attribute.name!r:.60}"
+                )
             for tensor in (attribute.t, *attribute.tensors):
                 _check_tensor(where, tensor)
 
@@ -133,7 +154,7 @@ def _check_tensor(where: str, tensor: onnx.TensorProto) -> None:
         pairs = {entry.key: entry.value for entry in tensor.external_data}
         raise BundleError(
             f"{where}: expected its numbers in the file, found them in another ({pairs.get('location', '')!r:.120}); "
-            f"save the model as one file"
+            f"save the model as one file (torch.onnx.export: external_data=False)"
         )
     if any(n < 0 for n in tensor.dims) or math.prod(tensor.dims) > MOST_NUMBERS:
         raise BundleError(f"{where}: expected at most {MOST_NUMBERS} numbers, found shape {list(tensor.dims)!r:.80}")
@@ -195,11 +216,9 @@ def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -
     try:
         epoch_s = float(props[f"{PREFIX}epoch_s"]) if f"{PREFIX}epoch_s" in props else None
         scaling = json.loads(props[f"{PREFIX}scaling"]) if f"{PREFIX}scaling" in props else None
-        if epoch_s is not None and not 0 < epoch_s < float("inf"):
-            raise ValueError(f"epoch_s {epoch_s}")
         if scaling is not None:
-            numbers = [np.array(scaling[key], dtype=np.float32) for key in ("scale", "shift")]
-            if any(n.ndim != 1 or not np.isfinite(n).all() for n in numbers):
+            numbers = [np.array(scaling[key], dtype=np.float64) for key in ("scale", "shift")]
+            if any(n.ndim != 1 or not (np.abs(n) <= LARGEST).all() for n in numbers):
                 raise ValueError("scaling is no list of finite numbers")
         decide_on = json.loads(props.get(f"{PREFIX}decide_on", "null"))
         if decide_on is not None and not (isinstance(decide_on, list) and all(isinstance(k, str) for k in decide_on)):
@@ -250,9 +269,11 @@ def _session(path: Path, content: bytes, name: str, output: str) -> Callable[[ND
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as e:  # the runtime has exceptions of its own for each cause
-        raise BundleError(f"{path}: onnxruntime does not take it: {type(e).__name__}: {e!s:.300}") from e
+        raise BundleError(
+            f"{path}: expected a model that onnxruntime takes, found {type(e).__name__}: {e!s:.300}"
+        ) from e
 
     def ask(observations: NDArray[np.float32]) -> Any:
         parts = [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agents.epochs import INTERVAL, decision_kinds
 from agents.errors import AgentError
 from agents.grid import Grid
+from agents.policyspec import check_interval
 from agents.schema import Observer
 
 if TYPE_CHECKING:
@@ -94,8 +95,10 @@ def python_policy(what: str, compiled: Compiled, allow_code: bool) -> OwnControl
     if not callable(found):
         raise AgentError(f"{what}: expected a callable {name!r} in {module_name}, found {type(found).__name__}")
     epoch = getattr(found, "epoch_s", None)
-    if epoch is not None and not (isinstance(epoch, int | float) and 0 < epoch < float("inf")):
-        raise AgentError(f"{what}: expected epoch_s in seconds, greater than 0, found {epoch!r:.60}")
+    if epoch is not None and not isinstance(epoch, int | float):
+        raise AgentError(f"{what}: expected epoch_s in seconds, found {epoch!r:.60}")
+    if epoch is not None:
+        check_interval(what, float(epoch), compiled)
     warning = "its observations and actions are taken on trust: a callable carries no schema hash"
     grid, observer = Grid(compiled.plant), Observer(compiled)
     kinds = decision_kinds(str(getattr(found, "decide", INTERVAL)), None)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from agents.errors import BundleError
+from agents.errors import BundleError, SchemaError
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
 
 FORMAT = 1
+LARGEST = 3.4e38
+"""Of float32, in which observations are scaled; not a number is not below it either."""
+LONGEST_S = 366 * 86_400.0
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Floats = Annotated[list[float], Meta(max_length=100_000)]
 
@@ -80,8 +85,8 @@ def check_spec(path: Path, value: dict[str, Any]) -> PolicySpec:
             f"{len(scaling.shift)}"
         )
     numbers = (spec.epoch_s, *seen[0], *seen[1], *scaling.scale, *scaling.shift)
-    if not all(math.isfinite(x) for x in numbers):
-        raise BundleError(f"{path}: expected finite numbers, found some that are not; take the bundle afresh")
+    if not all(abs(x) <= LARGEST for x in numbers):
+        raise BundleError(f"{path}: expected finite numbers of float32, found others; take the bundle afresh")
     return spec
 
 
@@ -96,4 +101,16 @@ def check_shapes(path: Path, spec: PolicySpec, widths: list[int], inputs: int) -
         raise BundleError(
             f"{path}: expected {len(spec.observation.fields)} inputs, one for each field in policy.json, found "
             f"{inputs}; the file is malformed"
+        )
+
+
+def check_interval(where: str, epoch_s: float, compiled: Compiled) -> None:
+    """Whether a plant can be run in intervals of `epoch_s` seconds: a tick of it at least (an interval that rounds to
+    none would never end), a year at most. `SchemaError` otherwise.
+    """
+    tick_s = compiled.plant.tick_s
+    if not tick_s <= epoch_s <= LONGEST_S:
+        raise SchemaError(
+            f"{where}: expected decisions every {tick_s:g} s (a tick of this plant) to {LONGEST_S:g} s (a year), found "
+            f"{epoch_s!r:.40} s"
         )

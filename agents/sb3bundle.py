@@ -13,6 +13,7 @@ from agents import bundle
 from agents.controllers import PolicyController
 from agents.grid import Grid
 from agents.learning import spec
+from agents.policyspec import check_interval
 from agents.rollout import default_epoch, ticks
 from agents.sb3zip import Read, read_zip
 from agents.schema import Observer
@@ -43,6 +44,8 @@ def import_zip(zip_path: Path, compiled: Compiled, out: Path, epoch_s: float | N
     """
     grid, observer = Grid(compiled.plant), Observer(compiled)
     read = read_zip(zip_path, observer.size, tuple(int(n) for n in grid.counts))
+    if epoch_s is not None:
+        check_interval("--epoch", epoch_s, compiled)
     epoch = default_epoch(compiled) if epoch_s is None else ticks(compiled, epoch_s)
     draft = spec(compiled, read.network, epoch, np.zeros((1, observer.size), dtype=np.float32))
     seen = _seen(PolicyController(bundle.Bundle("imported", read.network, draft, {}), observer, grid), compiled, epoch)

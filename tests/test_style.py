@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,7 @@ FORBIDDEN_NAMES = {
     "stable_baselines3.common.save_util.json_to_data", "stable_baselines3.common.save_util.open_path",
 }  # fmt: skip
 """What could run code from data, called or handed on."""
+SUSPECT = {name.rpartition(".")[2] for name in FORBIDDEN_NAMES} | {"load", "load_replay_buffer"}
 FORBIDDEN_LOADS = re.compile(r"(PPO|A2C|DQN|DDPG|SAC|TD3|Algorithm|VecNormalize|Policy)\.load(_replay_buffer)?$")
 """Class methods of Stable-Baselines3, of its classes and of ours that inherit from them: they unpickle."""
 ALLOWED: dict[tuple[str, str], tuple[int, str]] = {
@@ -44,17 +46,18 @@ ALLOWED: dict[tuple[str, str], tuple[int, str]] = {
 """(file, what) -> how often, and why it may."""
 
 
-def product() -> Iterator[tuple[str, ast.Module, str]]:
+@cache
+def product() -> list[tuple[str, ast.Module, str]]:
     """(path from the root, syntax tree, text) of every product file."""
-    for path in (ROOT / "plantwin.py", *sorted(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))):
-        text = path.read_text()
-        yield str(path.relative_to(ROOT)), ast.parse(text), text
+    files = (ROOT / "plantwin.py", *sorted(file for name in PACKAGES for file in (ROOT / name).rglob("*.py")))
+    texts = [(str(path.relative_to(ROOT)), path.read_text()) for path in files]
+    return [(path, ast.parse(text), text) for path, text in texts]
 
 
-def aliases(tree: ast.AST) -> dict[str, str]:
+def aliases(nodes: list[ast.AST]) -> dict[str, str]:
     """Name in a file -> what it was imported as, such as `np` -> `numpy`, `load` -> `torch.load`."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.asname: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom):
@@ -105,30 +108,29 @@ def wrong_call(node: ast.Call, name: str) -> Iterator[str]:
 
 def violations(tree: ast.AST) -> Iterator[str]:
     """Whatever could run code from data, with its line."""
-    names = aliases(tree)
-    fine = {
-        id(node.func)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and dotted(node.func, names) == "torch.load"
-    }
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    names = aliases(nodes)
+    calls = [(node, dotted(node.func, names)) for node in nodes if isinstance(node, ast.Call)]
+    fine = {id(node.func) for node, name in calls if name == "torch.load"}  # its arguments are looked at below
+    for call, name in calls:
+        yield from (f"{call.lineno}: {what}" for what in wrong_call(call, name))
+    for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             if isinstance(node, ast.ImportFrom) and node.level:
                 yield f"{node.lineno}: relative import"
             yield from (f"{node.lineno}: import {name}" for name in modules if name.split(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.Name) and node.id in FORBIDDEN_BUILTINS:
+            yield f"{node.lineno}: {node.id}"
         elif isinstance(node, ast.Name | ast.Attribute):
             name = dotted(node, names)
-            if isinstance(node, ast.Name) and node.id in FORBIDDEN_BUILTINS:
-                yield f"{node.lineno}: {node.id}"
-            elif (
-                name in FORBIDDEN_NAMES
-                or FORBIDDEN_LOADS.search(name)
-                or (name == "torch.load" and id(node) not in fine)
-            ):
+            if name.rpartition(".")[2] in SUSPECT and forbidden(name) and id(node) not in fine:
                 yield f"{node.lineno}: {name}"
-        elif isinstance(node, ast.Call):
-            yield from (f"{node.lineno}: {what}" for what in wrong_call(node, dotted(node.func, names)))
+
+
+def forbidden(name: str) -> bool:
+    """Whether a full name is of something that could run code from data."""
+    return name in FORBIDDEN_NAMES or name == "torch.load" or FORBIDDEN_LOADS.search(name) is not None
 
 
 BAD = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,26 @@ def test_a_file_without_our_metadata_is_judged_with_a_warning(exported: Path, tw
     assert "action" in told[1]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter that needs no further library
+def test_a_network_that_torch_wrote_is_judged(line3: Compiled, tmp_path: Path) -> None:
+    import torch
+
+    inputs, outputs = Observer(line3).size, int(Grid(line3.plant).counts.sum())
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(inputs, 8), torch.nn.ReLU(), torch.nn.LayerNorm(8), torch.nn.Linear(8, outputs)
+    )
+    path, example = tmp_path / "own.onnx", (torch.zeros(2, inputs),)
+    torch.onnx.export(net, example, path, input_names=["obs"], dynamic_axes={"obs": {0: "n"}}, dynamo=False)
+    found = controller(str(path), line3)
+    rows = rows_of(line3)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(Observer(line3)(rows))).argmax(-1, keepdim=True).numpy()
+    acted = found.act(rows)
+    assert acted is not None
+    assert np.array_equal(acted, Grid(line3.plant).decode(expected))
+
+
 def prop(key: str, value: str) -> Callable[[Any], None]:
     def change(loaded: Any) -> None:
         for entry in loaded.metadata_props:
@@ -245,6 +266,11 @@ def with_loop(loaded: Any) -> None:
     loaded.graph.node.append(onnx.helper.make_node("Identity", ["logits"], ["x"], body=body))
 
 
+def sparse(loaded: Any) -> None:
+    value = onnx.SparseTensorProto(dims=[1 << 20])
+    loaded.graph.node.append(onnx.helper.make_node("Constant", [], ["t"], sparse_value=value))
+
+
 def function(loaded: Any) -> None:
     loaded.functions.add(name="f", domain="own")
 
@@ -272,7 +298,8 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "random": (node("RandomNormalLike", "logits", "x"), "found 'RandomNormalLike'"),
     "expand": (node("Expand", "logits", "counts", "x"), "found 'Expand'"),
     "own domain": (node("Gelu", "logits", "x", domain="own"), "found 'Gelu' of domain 'own'"),
-    "subgraph": (with_loop, "found a graph in 'body'"),
+    "subgraph": (with_loop, "expected plain attributes, found GRAPH in 'body'"),
+    "sparse": (sparse, "found SPARSE_TENSOR in 'sparse_value'"),
     "functions": (function, "found functions"),
     "microsoft": (domain, "found domain 'com.microsoft' version 1"),
     "bomb": (doubled, "numbers for 256 rows"),
@@ -283,7 +310,11 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "three lengths": (input_type(1, "N", 3, 3), "found float [?, 3, 3]"),
     "no output": (keep(), "(logits of all their values), found none"),
     "malformed scaling": (prop("scaling", '{"scale": [1e999], "shift": []}'), "found them malformed"),
-    "malformed interval": (prop("epoch_s", "-1"), "found them malformed"),
+    "malformed interval": (prop("epoch_s", "soon"), "found them malformed"),
+    "negative interval": (prop("epoch_s", "-1"), "a tick of this plant"),
+    "endless interval": (prop("epoch_s", "1e-9"), "a tick of this plant"),
+    "no interval": (prop("epoch_s", "nan"), "a tick of this plant"),
+    "large scaling": (prop("scaling", '{"scale": [1e300], "shift": []}'), "found them malformed"),
     "scaling of others": (prop("scaling", '{"scale": [1], "shift": [1]}'), "scaling for 1 observed columns"),
     "false shape": (false_shape, "expected shapes that follow from each other, found others"),
     "no nodes": (clear_graph, "found no node in it"),
@@ -305,6 +336,14 @@ def test_a_hostile_or_false_file_is_refused(
     assert told in str(caught.value), str(caught.value)
 
 
+def test_text_that_is_none_is_refused(exported: Path, two_motors: Compiled, tmp_path: Path) -> None:
+    content = exported.read_bytes()
+    assert content.count(b"\x06logits") > 2
+    (tmp_path / "x.onnx").write_bytes(content.replace(b"\x06logits", b"\x06log\xfdts"))
+    with pytest.raises(BundleError, match=r"expected (input|output|name) in UTF-8, found b'log"):
+        controller(str(tmp_path / "x.onnx"), two_motors)
+
+
 def fixed_rows(inputs: int) -> Callable[[Any], None]:
     return input_type(1, 1, inputs)
 
@@ -320,6 +359,25 @@ def test_what_is_no_onnx_is_refused(two_motors: Compiled, tmp_path: Path, conten
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(BundleError, match="expected an ONNX file"):
         controller(str(tmp_path / "x.onnx"), two_motors)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_gets_past_as_anything_but_a_sentence(
+    exported: Path, two_motors: Compiled, data: st.DataObject
+) -> None:
+    content = bytearray(exported.read_bytes())
+    # the weights in the middle may be any numbers; what can be false is before and after them
+    places = st.one_of(st.integers(0, 200), st.integers(len(content) - 4000, len(content) - 1))
+    for place, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=5)):
+        content[place] = byte
+    path = exported.with_name("damaged.onnx")
+    path.write_bytes(content)
+    with suppress(AgentError):  # whatever else is raised fails the test, and so does a setpoint outside its range
+        values = controller(str(path), two_motors).act(new_rows(two_motors, 1, 2))
+        grid = Grid(two_motors.plant)
+        assert values is not None
+        assert ((grid.low <= values) & (values <= grid.high)).all()
 
 
 def test_sizes_and_counts_have_limits(exported: Path, two_motors: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,11 +40,20 @@ def fractions(observations):
 def outside(observations):
     return np.full((len(observations), 1), 10)
 
+tall, halves, beyond = (lambda o, f=f: f(o) for f in (short, fractions, outside))
+
 def raises(observations):
     raise RuntimeError("no such layer")
 
+def often(observations):
+    return six(observations)
+
+often.decide = "events"
 six.epoch_s = 7200
 lists.epoch_s = -1.0
+short.epoch_s = 1e-9
+fractions.epoch_s = "soon"
+outside.decide = "sometimes"
 number = 5
 """
 
@@ -67,6 +76,14 @@ def test_it_is_judged_on_the_same_random_numbers(own: Path, line3: Compiled) -> 
     assert (own / "imported").exists()
 
 
+@pytest.mark.usefixtures("own")
+def test_it_decides_at_events_where_it_says_so(line3: Compiled) -> None:
+    found = controller("own_policy_of_a_test:often", line3, allow_code=True)
+    assert getattr(found, "kinds", 0) > 0
+    verdict = compare(found, controller("cap=6", line3), line3, Trial(2, warmup_s=3600.0, length_s=4 * 3600.0))
+    assert verdict.difference == 0.0
+
+
 def test_nothing_is_imported_without_leave(own: Path, line3: Compiled) -> None:
     with pytest.raises(AgentError, match=r"expected leave to run this code, found none.*--allow-code"):
         controller("own_policy_of_a_test:six", line3)
@@ -76,9 +93,9 @@ def test_nothing_is_imported_without_leave(own: Path, line3: Compiled) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("short", r"expected whole numbers of shape \(3, 1\).*found int64 of shape \(1, 1\)"),
-        ("fractions", r"expected whole numbers of shape \(3, 1\).*found float64"),
-        ("outside", r"expected grid indices 0 to 9 for control cap, found 10"),
+        ("tall", r"expected whole numbers of shape \(3, 1\).*found int64 of shape \(1, 1\)"),
+        ("halves", r"expected whole numbers of shape \(3, 1\).*found float64"),
+        ("beyond", r"expected grid indices 0 to 9 for control cap, found 10"),
         ("raises", r"it raised RuntimeError: no such layer"),
     ],
 )
@@ -93,7 +110,10 @@ def test_answers_that_are_no_setpoints_are_refused(line3: Compiled, name: str, t
     [
         ("own_policy_of_a_test:none", "expected a callable 'none' in own_policy_of_a_test, found NoneType"),
         ("own_policy_of_a_test:number", "found int"),
-        ("own_policy_of_a_test:lists", "expected epoch_s in seconds, greater than 0, found -1.0"),
+        ("own_policy_of_a_test:lists", "found -1.0 s"),
+        ("own_policy_of_a_test:short", "a tick of this plant"),
+        ("own_policy_of_a_test:fractions", "expected epoch_s in seconds, found 'soon'"),
+        ("own_policy_of_a_test:outside", "decide 'sometimes': expected interval or events"),
         ("no_such_module_anywhere:act", "expected a module 'no_such_module_anywhere'"),
         ("own_policy_of_a_test:", "expected nothing, rule, policy"),
         ("a b:c", "expected nothing, rule, policy"),

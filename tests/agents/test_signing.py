@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -12,16 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents import bundle, bundlefiles
+from agents import bundle, bundlefiles, onnxexport, onnxpolicy, torchfile
 from agents.bundlefiles import SIGNATURE, sha256
+from agents.commands import advise
 from agents.commands_policy import policy
-from agents.errors import BundleError
-from agents.tensorfile import unpack
+from agents.controllers import controller
+from agents.errors import BundleError, SchemaError
+from agents.tensorfile import MOST_TENSORS, unpack
 from ingest.keys import KeyFileError, make_keys, read_private, read_public
 from sim.compile import Compiled
 from tests.agents.test_bundle import write
@@ -276,6 +280,9 @@ SPECS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "text": (lambda s: s.update(epoch_s="3600"), "got `str`"),
     "no interval": (lambda s: s.update(epoch_s=0), "> 0.0"),
     "infinite": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, float("nan")), "NaN"),
+    "too large": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, 1e300), "numbers of float32"),
+    "larger": (lambda s: s["observation"]["scaling"]["scale"].__setitem__(0, 10**400), "out of range"),
+    "decide": (lambda s: s.update(decide="sometimes"), "'sometimes'"),
     "activation": (lambda s: s["architecture"].update(activation="relu"), "'relu'"),
     "widths": (lambda s: s["architecture"].update(widths=[8, 10]), "expected layers of [8, 10] as policy.json says"),
     "fields": (lambda s: s["observation"]["fields"].pop(), "expected a range for each of 24 fields, found 25"),
@@ -293,6 +300,25 @@ def test_a_policy_json_that_lies_is_refused(plain: Path, tmp_path: Path, what: s
     with pytest.raises(BundleError) as caught:
         bundle.load(folder)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epoch_s": 1e-9}, r"expected decisions every 0\.001 s .*found 1e-09"),
+        ({"epoch_s": 1e12}, "a year"),
+        ({"decide": "events", "decide_on": ["never"]}, "never"),
+        ({"decide": "interval", "decide_on": ["failure"]}, "expected decide='events'"),
+    ],
+)
+def test_an_interval_that_would_never_end_is_refused(
+    plain: Path, line3: Compiled, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(plain, folder)
+    respecified(folder, lambda spec: spec.update(change))
+    with pytest.raises(SchemaError, match=told):
+        controller(str(folder), line3)
 
 
 def test_evidence_that_is_no_object_is_refused(plain: Path, tmp_path: Path) -> None:
@@ -355,6 +381,35 @@ def test_keys_of_other_kinds_get_a_sentence(tmp_path: Path) -> None:
     for read, path in ((read_public, private), (read_private, public), (read_public, tmp_path / "none")):
         with pytest.raises(KeyFileError, match=str(path)):
             read(path)
+
+
+def test_advise_wants_a_key_that_is_one(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(advise)
+    words = ["line3", "--twin", "http://127.0.0.1:9", "--require-signature", str(tmp_path / "none.pub")]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 1
+    assert "no public key can be read" in told.output
+
+
+def test_the_limits_on_the_page_are_those_in_force() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    page = page[page.index("## Policy bundles") :]
+    mib = 1024 * 1024
+    for said in (
+        f"more than {bundlefiles.MOST_FILES} files, {bundlefiles.MOST_BYTES // mib} MiB of weights, ",
+        f", {bundlefiles.MOST_TEXT // mib} MiB of any other file",
+        f"more than {MOST_TENSORS} tensors",
+        f"more than {torchfile.MOST_BYTES // mib} MiB unpacked",
+        f"most\n  {onnxpolicy.MOST_BYTES // mib} MiB and {onnxpolicy.MOST_NODES:,} nodes",
+        f"{onnxpolicy.MOST_NUMBERS / 1e6:.1f} million numbers for {onnxpolicy.BATCH} rows",
+        f"opset {onnxexport.OPSET}",
+    ):
+        assert said in page, said
+    listed = page[page.index("`metadata_props` carry") : page.index("The graph is written")]
+    written = onnxexport.metadata(bundle.load(bundle.BUNDLED / "gearmotor"))
+    named = [name.removeprefix("plantwin.") for name in re.findall(r"`([a-z_.]+)`", listed)[1:]]
+    assert {f"plantwin.{name}" for name in named} | {"plantwin.format"} == set(written)
 
 
 def test_the_shipped_bundle_is_loadable() -> None:
