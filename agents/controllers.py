@@ -148,7 +148,8 @@ def controller(
     """The controller that a word or path means.
 
     `nothing`: the plant file's setpoints; `rule`, `policy`: those shipped for this plant; a folder: a policy bundle
-    (signed with the key `signer`, where one is asked for); a file `*.json`: a rule, `*.onnx`: a policy from elsewhere;
+    (signed with the key `signer`, where one is asked for); a file `*.json`: a rule, or a table of `plantwin policy
+    table`; `*.onnx`: a policy from elsewhere;
     `cap=8,level=30`: fixed setpoints (every control once); `module:name`: a Python callable, with `allow_code` only.
     """
     shipped = bundle.BUNDLED / compiled.plant.id
@@ -162,7 +163,9 @@ def controller(
     if path.is_dir():
         return policy(path, compiled, signer)
     if path.suffix == ".json":
-        return rule(path, compiled)
+        from agents.played import is_table, played
+
+        return played(path, compiled) if is_table(path) else rule(path, compiled)
     if "=" in what:
         grid = Grid(compiled.plant)
         fixed = Rule(_pairs(what))

@@ -7,6 +7,7 @@ is bought and sold again in any case is left out.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ M = TypeVar("M", optimum_stock.MakeToStock, optimum_tandem.Tandem)
 R = TypeVar("R")
 STATES = 2_000_000
 """Most states of a chain in continuous time."""
-STILL = 1e-8
+DEEPEST = 5000
+"""Backorders at which doubling them is given up."""
+STILL = 1e-6
 """A chain whose backorders are cut is cut low enough when twice as many move the cost by less than this share."""
 
 
@@ -137,22 +140,23 @@ def _refuse(states: float) -> None:
         )
 
 
-def _cut(m: M, find: Callable[[M], R], cost: Callable[[R], float]) -> tuple[M, R, str]:
+def _cut(m: M, find: Callable[[M], R], cost: Callable[[R], float], effort: Effort) -> tuple[M, R, str]:
     """The model cut at so many backorders that twice as many change nothing, what `find` says of it, and a sentence."""
     if m.most is not None:
         return m, find(m), f"at most {m.most} customers wait, as the plant file says"
-    before = find(m)
-    while True:
+    began, before = time.monotonic(), find(m)
+    while -m.low <= DEEPEST:
         m = replace(m, low=2 * m.low)
         found = find(m)
         moved = abs(cost(found) - cost(before)) / max(abs(cost(found)), 1e-12)
-        if moved < STILL:
-            return (
-                m,
-                found,
-                f"any number of customers waits; cut at {-m.low} of them: half as many move the cost by {moved:.0e}",
-            )
+        if moved < STILL or time.monotonic() - began > effort.limit_s:
+            says = f"cut at {-m.low} of them (so are the bounds): half as many move the cost by a share of {moved:.0e}"
+            return m, found, f"any number of customers waits; {says}"
         before = found
+    raise NotExactError(
+        f"the cost still grows by a share of {moved:.0e} when {-m.low} customers may wait instead of half as many: the "
+        f"plant hardly keeps up with the demand; expected more capacity (or `most`, the number of customers that wait)"
+    )
 
 
 def _solution(chain: Chain, effort: Effort) -> Solution:
@@ -172,7 +176,7 @@ def _stock(plant: Plant, effort: Effort) -> Optimum:
         chain = optimum_stock.Chain(model, free=True)
         return chain, _solution(chain, effort)
 
-    m, (chain, found), cut = _cut(m, find, lambda pair: pair[1].cost)
+    m, (chain, found), cut = _cut(m, find, lambda pair: pair[1].cost, effort)
     also: tuple[tuple[str, float], ...] = ()
     if not m.free:
         also = (
@@ -195,7 +199,7 @@ def _stock_cost(plant: Plant, policy: Table, effort: Effort) -> tuple[float, flo
         chain = optimum_stock.Chain(model, free=True)
         return gain(chain.problem, chain.chosen(policy), chain.start, effort.limit_s)
 
-    return _cut(optimum_stock.read(plant), find, lambda pair: pair[0])[1]
+    return _cut(optimum_stock.read(plant), find, lambda pair: pair[0], effort)[1]
 
 
 def _tandem(plant: Plant, effort: Effort) -> Optimum:
@@ -206,7 +210,7 @@ def _tandem(plant: Plant, effort: Effort) -> Optimum:
         chain = optimum_tandem.Chain(model)
         return chain, _solution(chain, effort)
 
-    _, (chain, found), cut = _cut(m, find, lambda pair: pair[1].cost)
+    _, (chain, found), cut = _cut(m, find, lambda pair: pair[1].cost, effort)
     policy = chain.table(found.chosen)
     about = ("the first machine, when free, may start or wait at every event", cut, _within(found, effort))
     return Optimum(
@@ -220,7 +224,7 @@ def _tandem_cost(plant: Plant, policy: Table, effort: Effort) -> tuple[float, fl
         chain = optimum_tandem.Chain(model)
         return gain(chain.problem, chain.chosen(policy), chain.start, effort.limit_s)
 
-    return _cut(optimum_tandem.read(plant), find, lambda pair: pair[0])[1]
+    return _cut(optimum_tandem.read(plant), find, lambda pair: pair[0], effort)[1]
 
 
 def _periodic(plant: Plant, effort: Effort) -> Optimum:
@@ -228,8 +232,9 @@ def _periodic(plant: Plant, effort: Effort) -> Optimum:
     chain = optimum_periodic.Chain(m)
     found = _solution(chain, effort)
     name = "lost sales" if m.lost_sales else "dual sourcing" if m.express is not None else "periodic review"
+    when = "every review, after its demand," if m.late else "every review"
     about = (
-        f"orders at every review, up to {max(m.levels)} in all, as the controls allow; nothing is cut",
+        f"orders at {when} up to {max(m.levels)} in all, as the controls allow; nothing is cut",
         _within(found, effort),
     )
     return Optimum(

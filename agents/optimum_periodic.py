@@ -30,9 +30,11 @@ Block = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Money a unit left or owed at the end of a period, lost, ordered, bought at once; an order of each kind. `lead` is
-    in periods, counted to the demand the order is to serve. `early`: stock is counted before the demand, not after it.
-    `levels`, `express`: the levels that may be set, rising (`express` None: there is no second source).
+    """Money a unit left or owed at the end of a period, lost, ordered, bought at once; an order of each kind.
+
+    `lead` is in periods, counted to the demand the order is to serve. `late`: the review follows the demand of its
+    tick; `early`: then stock is counted before the next demand where orders come at once. `levels`, `express`: the
+    levels that may be set, rising (`express` None: there is no second source).
     """
 
     demand: tuple[tuple[int, float], ...]
@@ -44,6 +46,7 @@ class Periodic:
     order_cost: float
     dearer: float
     express_cost: float
+    late: bool
     early: bool
     levels: tuple[int, ...]
     express: tuple[int, ...] | None
@@ -93,6 +96,7 @@ def read(plant: Plant) -> Periodic:
         dearer=scale.money("ordered", 1),
         express_cost=scale.money("orders", 1),
         # what is ordered after the demand and comes at once lies there until the next one
+        late=late,
         early=late and lead == 0,
         levels=_levels(control(plant, f"stocks.{stock.id}.level"), stock.review),
         express=express,

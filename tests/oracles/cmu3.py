@@ -1,8 +1,9 @@
 """Classes of parts at one machine, served without interruption: the least holding cost by value iteration on arrays.
 
 Poisson arrivals, exponential service, `cost` a part and time unit in the system. When a service ends, any class that
-waits may be served next, or none. State: (numbers waiting of each class, class in service or none). At most `most` parts
-of a class wait; one that finds no place is turned away at no cost, so `most` is to be so large that it does not matter.
+waits may be served next, or none. State: (numbers waiting of each class, class in service or none). At most `most`
+parts of a class wait; one that finds no place is turned away at no cost, so `most` is to be so large that it does not
+matter.
 
 Method: value iteration of the chain made uniform, all states at once by shifted arrays; nothing here knows a formula.
 """
