@@ -181,6 +181,22 @@ def evaluate(
     )
 
 
+def _told_of(plant: str, done: Trained, as_json: bool) -> str:
+    """What came of training, for people or machines."""
+    told = {
+        "plant": plant,
+        "bundle": str(done.path),
+        "seed": done.seed,
+        "cost": done.cost,
+        "rule_cost": done.rule_cost,
+        "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
+    }
+    if as_json:
+        return json.dumps(told)
+    lines = [f"written to {done.path} (seed {done.seed})"]
+    return "\n".join(lines + [f"A = policy, B = {name}: {v.sentence}" for name, v in done.verdicts.items()])
+
+
 def train(
     plant: PlantArg,
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
@@ -231,20 +247,7 @@ def train(
         )  # fmt: skip
         with bar(compiled, quiet=json_) as show:
             done = learn(job, seeds, show)
-    told = {
-        "plant": compiled.plant.id,
-        "bundle": str(done.path),
-        "seed": done.seed,
-        "cost": done.cost,
-        "rule_cost": done.rule_cost,
-        "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
-    }
-    if json_:
-        typer.echo(json.dumps(told))
-        return
-    typer.echo(f"written to {done.path} (seed {done.seed})")
-    for name, verdict in done.verdicts.items():
-        typer.echo(f"A = policy, B = {name}: {verdict.sentence}")
+    typer.echo(_told_of(compiled.plant.id, done, json_))
 
 
 def advise(

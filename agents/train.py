@@ -104,6 +104,7 @@ def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _
     best = min(results, key=lambda r: r.cost)
     for name in ("policy.safetensors", "policy.json", "evidence.json", "card.md"):
         shutil.copyfile(best.path / name, job.out / name)
+    (job.out / "SIGNATURE").unlink(missing_ok=True)  # of what lay here before
     return Trained(job.out, best.seed, best.cost, best.rule_cost, best.verdicts)
 
 
