@@ -165,7 +165,7 @@ def _solution(chain: Chain, effort: Effort) -> Solution:
 
 def _within(found: Solution, effort: Effort) -> str:
     late = "; stopped at the time limit" if found.wall_s > effort.limit_s else ""
-    return f"{found.sweeps} sweeps of value iteration; the bounds are the least and largest Bellman residual{late}"
+    return f"policy iteration, {found.sweeps} sweeps; the bounds are the least and largest Bellman residual{late}"
 
 
 def _stock(plant: Plant, effort: Effort) -> Optimum:

@@ -1,7 +1,8 @@
 """Average-cost Markov decision processes: the least cost a time unit of all policies, between two proved bounds.
 
-Method: modified policy iteration (Puterman 1994, Markov Decision Processes, 8.7), that is value iteration whose
-sweeps mostly follow the policy of the last improvement. Bounds: for any values h with Bellman residual d = Th - h, the
+Method: policy iteration (Howard; Puterman 1994, Markov Decision Processes, 8.6) where the chain is narrow enough for
+elimination, else modified policy iteration (8.7), that is value iteration whose sweeps mostly follow the policy of the
+last improvement. Bounds: for any values h with Bellman residual d = Th - h, the
 least long-run cost a step lies between min d and max d, and the policy that attains Th costs at most max d (Odoni 1969;
 Puterman, theorem 8.5.5). So the interval holds wherever the iteration is stopped.
 """
@@ -26,8 +27,12 @@ SWEEPS = 60
 """Sweeps that follow one policy between two improvements."""
 DAMPING = 0.95
 """Share of a step that is taken: without it a chain that is periodic (a constant demand) would swing for ever."""
-SOLVED_DIRECTLY = 6000
-"""Largest chain of a fixed policy that is solved by elimination instead of iteration."""
+SOLVED_DIRECTLY = 3000
+"""Largest chain that is solved by elimination instead of iteration, where it may be dense."""
+NARROW = 200_000
+"""The same where its states lie in a narrow band, as those of clocks do: elimination is linear in them."""
+BEFORE = 5
+"""Rounds of sweeps before the first elimination: the first policies may never come back from somewhere."""
 Move = tuple[float, int, float]
 """Rate or probability, next state, cost of the jump."""
 
@@ -35,13 +40,20 @@ Move = tuple[float, int, float]
 @dataclass(frozen=True, slots=True)
 class Problem:
     """State-action pairs, sorted by state. `first` [S]: a state's first pair; `moves` [K, S]: probabilities (sparse,
-    by rows); `cost` [K]: expected cost of a step; `step`: time units a step takes.
+    by rows); `cost` [K]: expected cost of a step; `step`: time units a step takes. `narrow`: do the states lie in a
+    narrow band?
     """
 
     first: Indices
     moves: Any
     cost: Floats
     step: float
+    narrow: bool = False
+
+    @property
+    def direct(self) -> bool:
+        """Is elimination quicker than iteration?"""
+        return self.states <= (NARROW if self.narrow else SOLVED_DIRECTLY)
 
     @property
     def states(self) -> int:
@@ -86,7 +98,7 @@ def solve(problem: Problem, precision: float = 1e-9, limit_s: float = 600.0, say
     """Least cost a time unit: until the bounds are within `precision` of the cost (or of 1), or `limit_s` seconds have
     passed (then the bounds are simply wider). `say` gets a line every few seconds.
     """
-    began, told, sweeps, stuck = time.monotonic(), time.monotonic(), 0, 0
+    began, told, sweeps, stuck, rounds = time.monotonic(), time.monotonic(), 0, 0, 0
     values, width = np.zeros(problem.states), np.inf
     while True:
         best, chosen = problem.improve(values)
@@ -94,19 +106,39 @@ def solve(problem: Problem, precision: float = 1e-9, limit_s: float = 600.0, say
         low, high = float(residual.min()) / problem.step, float(residual.max()) / problem.step
         # rounding bounds what can be reached: give up when the width has stopped shrinking
         stuck = 0 if high - low < 0.999 * width else stuck + 1
-        width = min(width, high - low)
+        width, rounds = min(width, high - low), rounds + 1
         now = time.monotonic()
-        if high - low <= precision * max(1.0, abs(low)) or now - began > limit_s or stuck > 200:
+        if high - low <= precision * max(1.0, abs(low)) or now - began > limit_s or stuck > 50:
             return Solution(low, high, chosen, values, sweeps, now - began)
         if say is not None and now - told > 3.0:
             say(f"{sweeps} sweeps: between {low:.6g} and {high:.6g}")
             told = now
-        values = values + DAMPING * residual
         moves, cost = problem.moves[chosen], problem.cost[chosen]
-        for _ in range(SWEEPS):
-            values = values + DAMPING * (cost + moves @ values - values)
-        values -= values[0]
-        sweeps += SWEEPS + 1
+        solved = _eliminate(moves, cost) if problem.direct and rounds > BEFORE and stuck == 0 else None
+        if solved is None:
+            values = values + DAMPING * residual
+            for _ in range(SWEEPS):
+                values = values + DAMPING * (cost + moves @ values - values)
+            solved = values - values[0]
+            sweeps += SWEEPS + 1
+        values = solved
+
+
+def _eliminate(moves: Any, cost: Floats) -> Floats | None:
+    """Relative values [S] of a policy's chain; None where it has several sets of states that it never leaves."""
+    from scipy.sparse import csc_matrix, eye, hstack
+    from scipy.sparse.linalg import splu
+
+    # h + g = cost + moves h with h = 0 in the first state, whose column therefore stands for g
+    size = len(cost)
+    system = (eye(size, format="csc") - moves.tocsc())[:, 1:]
+    ones = csc_matrix(np.ones((size, 1)))
+    try:
+        solution = splu(hstack([ones, system], format="csc")).solve(cost)
+    except RuntimeError:  # exactly singular
+        return None
+    values = np.append(0.0, solution[1:])
+    return values if np.isfinite(values).all() else None
 
 
 def gain(problem: Problem, chosen: Indices, start: int, limit_s: float = 600.0) -> tuple[float, float]:
@@ -118,17 +150,11 @@ def gain(problem: Problem, chosen: Indices, start: int, limit_s: float = 600.0) 
     moves, cost = problem.moves[chosen], problem.cost[chosen]
     inside = _recurrent(moves, start)
     moves, cost = moves[inside][:, inside], cost[inside]
-    if len(inside) > SOLVED_DIRECTLY:
-        found = solve(Problem(np.arange(len(inside)), moves, cost, problem.step), 1e-9, limit_s)
+    alone = Problem(np.arange(len(inside)), moves, cost, problem.step, problem.narrow)
+    values = _eliminate(moves, cost) if alone.direct else None
+    if values is None:
+        found = solve(alone, 1e-9, limit_s)
         return found.low, found.high
-    from scipy.sparse import csc_matrix, eye, hstack
-    from scipy.sparse.linalg import spsolve
-
-    # h + g = cost + moves h with h = 0 in the first state, whose column therefore stands for g
-    system = (eye(len(inside), format="csc") - moves.tocsc())[:, 1:]
-    ones = csc_matrix(np.ones((len(inside), 1)))
-    solution = np.atleast_1d(spsolve(hstack([ones, system], format="csc"), cost))
-    values = np.append(0.0, solution[1:])
     residual = (cost + moves @ values - values) / problem.step
     return float(residual.min()), float(residual.max())
 
@@ -199,4 +225,4 @@ class Clocks:
         states = [state for state, _ in self.labels]
         first = np.searchsorted(states, np.arange(states[-1] + 1))
         size = (len(states), states[-1] + 1)
-        return Problem(first, csr_matrix((chance, (row, column)), shape=size), costs, 1.0 / top)
+        return Problem(first, csr_matrix((chance, (row, column)), shape=size), costs, 1.0 / top, narrow=True)
