@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from agents.train import Trained
     from sim.compile import Compiled
 
 PlantArg = Annotated[str, typer.Argument(help="A bundled plant's name or the path of a plant file.")]
