@@ -19,15 +19,16 @@ Limit = Annotated[str, typer.Option(help="Wall time: 90s, 10m, 2h. Bounds found 
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """A plant that cannot be solved exactly is a wrong input: one sentence and exit code 2."""
-    from agents.errors import NotExactError, TooLargeError
+    """A plant that cannot be solved exactly is a wrong input: one sentence and exit code 2; other errors of agents end
+    with 1. (`_told` knows the kernel's too, but imports it.)
+    """
+    from agents.errors import AgentError, NotExactError, TooLargeError
 
-    with _told():
-        try:
-            yield
-        except (NotExactError, TooLargeError) as e:
-            typer.echo(f"plantwin: {e}", err=True)
-            raise typer.Exit(2) from e
+    try:
+        yield
+    except AgentError as e:
+        typer.echo(f"plantwin: {e}", err=True)
+        raise typer.Exit(2 if isinstance(e, NotExactError | TooLargeError) else 1) from e
 
 
 def _say(text: str) -> None:
@@ -71,7 +72,7 @@ def table(
     json_: JsonFlag = False,
 ) -> None:
     """Write what a policy or rule does in every state of a small plant: {"x,k": "idle|produce|pm"} to stock."""
-    with _exact():
+    with _told(), _exact():
         from agents.controllers import controller
         from agents.optimum import write_policy
         from agents.table import table_of
