@@ -13,6 +13,7 @@ from agents.why import money_words
 from sim.compile import compile_plant
 from sim.kernel import get_controls, new_rows, run, set_controls
 from sim.plant import Control, Plant
+from sim.plantfile import load
 from sim.settings import action_class, settings
 from sim.value import operating_terms
 from tests.sim.rich_plants import floor, supply
@@ -25,7 +26,7 @@ FLOOR = (
 SUPPLY = ("stocks.depot.reorder", "stocks.shop.express", "stocks.shop.level")
 
 
-def controlled(plant: Plant, paths: tuple[str, ...]) -> Plant:
+def controlled(plant: Plant, paths: tuple[str, ...], every: int = 10**6) -> Plant:
     """The plant with a control of each path, one step below and above its value."""
     stations = tuple(replace(s, buffer=s.id) for s in plant.stations)
     plant = replace(plant, stations=stations)
@@ -33,7 +34,7 @@ def controlled(plant: Plant, paths: tuple[str, ...]) -> Plant:
     return replace(
         plant,
         controls=tuple(
-            Control(f"c{i}", path, present[path] - 1, present[path] + 1, 1, 0, action_class(path), 1.0, "operator")
+            Control(f"c{i}", path, present[path] - 1, present[path] + 1, 1, every, action_class(path), 1.0, "operator")
             for i, path in enumerate(paths)
         ),
     )
@@ -54,6 +55,13 @@ def test_controls_of_every_kind_are_seen_and_set() -> None:
         for control in plant.controls:
             reached = reach(control, compiled, 0)
             assert 0 < reached.lease <= reached.horizon
+
+
+def test_a_control_that_may_move_at_any_time_is_not_seen() -> None:
+    minute = round(60.0 / floor().tick_s)
+    for every, seen in ((minute, True), (minute - 1, False)):
+        fields = Observer(compile_plant(controlled(floor(), FLOOR, every))).fields
+        assert any(name.startswith("control.") for name in fields) == seen
 
 
 def test_columns_know_setups_and_all_that_takes_a_unit_down() -> None:
@@ -84,3 +92,13 @@ def test_every_kind_of_money_has_words() -> None:
         assert len(said) == 1
         assert term.thing in said[0]
     assert money_words(compiled, 0 * after, after - before, 400)
+
+
+def test_the_condition_of_a_machine_is_seen_and_a_clock_only_where_something_keeps_hours() -> None:
+    compiled = compile_plant(load("make_to_stock"))
+    observer = Observer(compiled)
+    assert not any(name.startswith("time.") for name in observer.fields)
+    rows = new_rows(compiled, 1, 2)
+    rows[1, compiled.layout.at("unit_level", 0)] = 3
+    assert np.allclose(observer(rows)[:, observer.fields.index("machine.condition")], [0.0, 3 / 5])
+    assert sum(name.startswith("time.") for name in Observer(compile_plant(load("gearmotor"))).fields) == 4
