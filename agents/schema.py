@@ -160,11 +160,11 @@ class Observer:
     def finish(self, now: NDArray[np.int64], out: Floats) -> None:
         """From rows' numbers at `positions` times `factors`, in `out` [R, D], to observations; `now` [R] in ticks."""
         shifts = self._shifts
-        if shifts.shape != out.shape:  # numpy is several times as fast on two arrays that are alike
+        if len(shifts) < len(out):  # numpy is several times as fast on two arrays that are alike
             shifts = np.zeros(out.shape, dtype=np.float32)
             shifts[:, : self.offsets.size] = self.shift
             self._shifts = shifts
-        out -= shifts
+        out -= shifts[: len(out)]
         np.clip(out, -CLIP, CLIP, out=out)
         day = (self.start_s + now * self.tick_s) / 86_400.0
         sines, cosines = angle(np.array([day, day / 7.0]))

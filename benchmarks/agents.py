@@ -3,7 +3,7 @@
 `plantwin bench agents [--json] [--pairs N]`. CPU times, single-threaded, both sides in turn. Row 8:
 `PlantVectorEnv.step` at 1,024 replicas against setting the same controls and running the same rows with no
 environment around. Row 21: one decision of a policy in numpy against `predict` of the same network in
-Stable-Baselines3.
+Stable-Baselines3. Beside them, without a target: what a decision at an event costs on `make_to_stock`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from agents.env import PlantVectorEnv
 from agents.policy import Network
 from benchmarks import _record
 from benchmarks._record import Figure
-from sim.kernel import run, set_controls
+from sim.kernel import get_controls, run, set_controls
+from sim.state import EVENTS, NOW
 
 LANES = 1024
 STEPS = 40
@@ -58,6 +59,29 @@ def env_pair(pairs: int) -> tuple[list[float], list[float]]:
 
     bare(), ours()
     return _record.interleave(ours, bare, pairs)
+
+
+def at_events(pairs: int, lanes: int = 2 * LANES, steps: int = 200) -> dict[str, float]:
+    """Decisions at events on `make_to_stock` whose setpoints stay: nanoseconds of CPU a decision, and of the bare
+    kernel over the same plant time from the same rows; events a second of CPU of both (medians of `pairs`).
+    """
+    env = PlantVectorEnv(lanes, "make_to_stock", decide="events", copy=False, stagger=True)
+    env.reset(seed=0)
+    action = env.grid.encode(get_controls(env.rows, env.compiled))
+    found: list[tuple[float, ...]] = []
+    for _ in range(pairs + 1):
+        rows, until, events = env.rows.copy(), env.rows[:, NOW].copy(), int(env.rows[:, EVENTS].sum())
+        began = time.process_time()
+        for _ in range(steps):
+            until += env.step(action)[4]["elapsed"]
+        ours = time.process_time() - began
+        began = time.process_time()
+        run(rows, env.compiled, until)
+        bare = time.process_time() - began
+        happened = int(rows[:, EVENTS].sum()) - events
+        found.append((1e9 * ours / (steps * lanes), 1e9 * bare / (steps * lanes), happened / ours, happened / bare))
+    names = ("ns_a_decision", "ns_bare", "events_per_s", "events_per_s_bare")
+    return dict(zip(names, np.median(found[1:], axis=0).tolist(), strict=True))
 
 
 def decide_pair(pairs: int) -> tuple[list[float], list[float], float]:
@@ -111,17 +135,25 @@ def main(argv: list[str]) -> int:
     ratio, spread = _record.ratios(predict, decide)
     figures.append(Figure(21, "policy at batch 1 in numpy", "SB3 predict", ratio, ">= 10x", options.pairs, spread))
     assert apart <= 1e-6, f"numpy and torch differ by {apart}"
-    detail = {
+    detail: dict[str, Any] = {
         "step_s": step,
         "bare_s": bare,
         "decide_s": decide,
         "predict_s": predict,
         "largest_difference_of_logits": apart,
+        "at_events": at_events(options.pairs),
     }
     if options.pairs >= 5:
         names = ("numba", "numpy", "gymnasium", "stable-baselines3", "torch")
         _record.keep("agents", figures, _record.versions(*names), detail)
     print(json.dumps([f.__dict__ for f in figures], default=list) if options.json else _record.show(figures))
+    if not options.json:
+        told = detail["at_events"]
+        print(
+            f"     a decision at an event, make_to_stock, {2 * LANES} lanes: {told['ns_a_decision']:.0f} ns "
+            f"({told['events_per_s']:,.0f} events/s); bare kernel over the same time: {told['ns_bare']:.0f} ns "
+            f"({told['events_per_s_bare']:,.0f} events/s)"
+        )
     return 0
 
 
