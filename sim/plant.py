@@ -343,8 +343,7 @@ class Supplier:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Customer orders on a stock point: `quantity` units at a time; what cannot be met waits (`unmet` "backorder") or
-    is "lost". `most`: units that wait at most; of an order that finds less room the part that fits waits, the rest is
-    lost (None: any number waits).
+    is "lost". `most`: units that wait at most; of an order that finds less room what fits waits, the rest is lost.
 
     `arrivals`: time between orders, at the factors `season` of the 168 hours of the local week (1 is the stated rate);
     or `book`: a trace of orders. `due`: ticks from order to promised date; `tardiness`: money per unit and tick late.

@@ -142,6 +142,38 @@ def settle_dates(row: Array, p: Array, d: int, shipped: int) -> None:
 
 
 @rare
+def promise(row: Array, p: Array, d: int, quantity: int, due: int) -> None:
+    """Note an order that waits and has a date."""
+    a = demand_at(p, d)
+    n = row[a + st.RING_LEN]
+    if n == p[st.N_RING]:
+        row[st.ERROR] = 4
+    else:
+        row[p[st.AT_RING_DUE] + p[st.N_RING] * d + n] = due
+        row[p[st.AT_RING_QTY] + p[st.N_RING] * d + n] = quantity
+        row[a + st.RING_LEN] = n + 1
+
+
+@rare
+def leave_unmet(row: Array, p: Array, d: int, rest: int, due: int) -> None:
+    """Of `rest` units that are not there those wait that may (partial backordering), the others are lost."""
+    b = of_demand(p, d)
+    a = demand_at(p, d)
+    z = stock_at(p, p[b + st.DEMAND_STOCK])
+    owed = p[b + st.MOST_OWED] - row[a + st.WAITING]
+    if owed > rest:  # noqa: PLR1730
+        owed = rest
+    if owed > 0:
+        row[z + st.BACKORDERS] += owed
+        row[a + st.WAITING] += owed
+        if p[b + st.PROMISE] >= 0:
+            promise(row, p, d, owed, due)
+        rest -= owed
+    row[z + st.LOST] += rest
+    row[a + st.LOST_UNITS] += rest
+
+
+@rare
 def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
     """Ship what waits for demand `d`, as far as stock `k` has it."""
     a = stock_at(p, k)

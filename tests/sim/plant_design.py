@@ -81,7 +81,7 @@ IMPLIED = {
     "dates of book": ("book",),
     "promises": ("backorder",),
     "limited": ("backorder",),
-    "surplus": ("base stock",),
+    "surplus": ("control release.PRODUCT.base_stock",),
     "overtime": ("finish at close",),
     "breaks": ("finish at close",),
     "planned stop": ("finish at close",),

@@ -130,7 +130,7 @@ class Maker(Choices):
         for i in range(self.random.randint(2 if self.has("mix") else 1, 3)):
             name = f"item{i}"
             parts = [*supplied, *(k.id for k in goods)]
-            if self.rather("base stock") or self.has("stock from goods") or self.maybe(0.5):
+            if self.has("surplus") or self.rather("base stock") or self.has("stock from goods") or self.maybe(0.5):
                 goods.append(Stock(f"goods{i}", name, "line", initial=self.pick(0, 1, 4)))
             transfer = self.pick(1, 2, 3) if self.has("transfer") else 1
             lot = transfer * (self.pick(1, 2, 2) if self.has("lots") else 1)
@@ -191,7 +191,7 @@ class Maker(Choices):
             return Release(**common, orders=lines(self.random, 25, 1200, self.has("dates of orders"), (1, 1, 2, 3)))
         if policy == "saturated":
             return Release(**common)
-        base = self.random.randint(1, 8) if has_goods and self.rather("base stock") else None
+        base = self.random.randint(1, 8) if has_goods and (self.has("surplus") or self.rather("base stock")) else None
         free = (base is not None or self.has("group")) and self.rather("no cap")
         return Release(
             **common,
