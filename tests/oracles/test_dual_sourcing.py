@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.oracles.dual_sourcing import DualSourcing, best, figures
+from tests.oracles.dual_sourcing import DualSourcing, best, figures, optimum
 
 
 def test_a_demand_known_beforehand_needs_no_dear_unit_and_no_stock() -> None:
@@ -46,3 +46,12 @@ def test_a_dearer_express_is_used_less() -> None:
     )
     assert dear[0] < cheap[0]
     assert dear[2] > cheap[2]
+
+
+def test_the_best_policy_of_all() -> None:
+    """Where the second source costs nothing more it is a newsvendor; elsewhere no pair of levels is better."""
+    free = DualSourcing((0.2,) * 5, 5.0, 45.0, 0.0)
+    assert optimum(free, 10) == pytest.approx(min(figures(free, s, s).cost for s in range(6)))
+    dear = DualSourcing((0.3, 0.3, 0.2, 0.1, 0.1), 2.0, 20.0, 4.0)
+    levels = best(dear, range(5), range(3, 10))[2]
+    assert 0.9 * levels < optimum(dear, 10) <= levels
