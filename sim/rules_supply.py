@@ -167,7 +167,7 @@ def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
     sent = row[b + st.OWED]
     if sent > row[a + st.ON_HAND]:  # noqa: PLR1730
         sent = row[a + st.ON_HAND]
-    if sent > 0:
+    if sent > 0 and p[of_lane(p, lane) + st.VEHICLE] == 0:
         count_stock(row, p, p[of_lane(p, lane) + st.LANE_STOCK])
         row[b + st.OWED] -= sent
         row[a + st.ON_HAND] -= sent
@@ -245,6 +245,8 @@ def wanted(row: Array, p: Array, k: int) -> int:
         if now <= row[a + st.REORDER]:
             n = p[b + st.ORDER_QUANTITY]
             quantity = ((row[a + st.REORDER] - now) // n + 1) * n
+    elif policy == st.CONSTANT_ORDER:
+        quantity = row[a + st.LEVEL]
     elif policy != st.S_S or now <= row[a + st.REORDER]:
         quantity = row[a + st.LEVEL] - now
     return quantity
@@ -266,7 +268,9 @@ def order(row: Array, p: Array, lane: int, quantity: int) -> None:
     row[a + st.LANE_ORDER] += quantity
     row[stock_at(p, k) + st.ON_ORDER] += quantity
     source = p[b + st.LANE_SOURCE]
-    if source >= 0:
+    if p[b + st.VEHICLE] > 0:
+        row[a + st.OWED] += quantity
+    elif source >= 0:
         count_stock(row, p, source)
         sent = row[stock_at(p, source) + st.ON_HAND]
         if sent > quantity:  # noqa: PLR1730
@@ -295,9 +299,33 @@ def made_ready(row: Array, p: Array, supplier: int, quantity: int) -> int:
 
 
 @rare
+def load_vehicle(row: Array, p: Array, lane: int) -> int:
+    """The vehicle of a lane leaves with what is owed, as far as it has room and the source units; how many."""
+    a = lane_at(p, lane)
+    b = of_lane(p, lane)
+    sent = row[a + st.OWED]
+    if sent > p[b + st.VEHICLE]:  # noqa: PLR1730
+        sent = p[b + st.VEHICLE]
+    source = p[b + st.LANE_SOURCE]
+    if source >= 0 and sent > row[stock_at(p, source) + st.ON_HAND]:
+        sent = row[stock_at(p, source) + st.ON_HAND]
+    if sent > 0:
+        count_stock(row, p, p[b + st.LANE_STOCK])
+        row[a + st.OWED] -= sent
+        ready = row[st.NOW]
+        if source >= 0:
+            count_stock(row, p, source)
+            row[stock_at(p, source) + st.ON_HAND] -= sent
+        else:
+            ready = made_ready(row, p, p[b + st.LANE_SUPPLIER], sent)
+        send(row, p, lane, ready, sent)
+    return sent
+
+
+@rare
 def decide(row: Array, p: Array, k: int) -> int:
-    """Order what the policies of stock `k` ask for, express first; from which lanes' source stocks (1 regular, 2
-    express) something was ordered.
+    """Order what the policies of stock `k` ask for, express first, and let its vehicle leave; from which lanes' source
+    stocks (1 regular, 2 express) something was ordered or taken.
     """
     b = of_stock(p, k)
     express = p[b + st.LANE_EXPRESS]
@@ -308,11 +336,16 @@ def decide(row: Array, p: Array, k: int) -> int:
             order(row, p, express, quantity)
             if p[of_lane(p, express) + st.LANE_SOURCE] >= 0:
                 asked = 2
+    lane = p[b + st.LANE_REGULAR]
     quantity = wanted(row, p, k)
+    moved = 0
     if quantity > 0:
-        order(row, p, p[b + st.LANE_REGULAR], quantity)
-        if p[b + st.SOURCE_STOCK] >= 0:
-            asked += 1
+        order(row, p, lane, quantity)
+        moved = 1
+    if p[of_lane(p, lane) + st.VEHICLE] > 0 and load_vehicle(row, p, lane) > 0:
+        moved = 1
+    if moved == 1 and p[b + st.SOURCE_STOCK] >= 0:
+        asked += 1
     return asked
 
 

@@ -34,6 +34,8 @@ def _of_product(p: Product) -> Iterator[str]:
 def _of_stock(plant: Plant, k: Stock) -> Iterator[str]:
     if k.policy == "forecast":
         yield f"stock {k.id}: policy forecast (the demand of past periods is not kept)"
+    if k.vehicle:
+        yield f"stock {k.id}: a vehicle (no reading tells what was ordered and waits for it)"
     unmet = {d.unmet for d in plant.demands if d.stock == k.id}
     if len(unmet) > 1:
         counted = {s.thing for s in plant.sensors if s.property == "demand"}
