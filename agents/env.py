@@ -99,13 +99,17 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own shape
+    devices: tuple[str, ...] = ("cpu",)
 
     def __init__(
         self, num_envs: int = 1, plant: str | Plant | Compiled = "gearmotor", device: str = "cpu", **settings: Any
     ) -> None:
         """Arguments beside the plant are the fields of `Settings`."""
-        if device != "cpu":
-            raise ValueError(f"device {device!r}: expected cpu; the environment on an accelerator is not built yet")
+        if device not in self.devices:
+            raise ValueError(
+                f"device {device!r}: expected {' or '.join(self.devices)}; gymnasium.make_vec(..., device='cuda') and "
+                f"agents.device.PlantDeviceEnv give the environment on a CUDA device"
+            )
         self.settings = Settings(**settings)
         if self.settings.autoreset not in {"same_step", "disabled"}:
             raise ValueError(f"autoreset {self.settings.autoreset!r}: expected same_step or disabled")
@@ -144,7 +148,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         from sim.value import operating_weights
 
         n = self.num_envs
-        self._weights = [operating_weights(self.compiled), cost_weights(self.compiled)]
+        self.money_weights = [operating_weights(self.compiled), cost_weights(self.compiled)]
         self.rows: Rows = np.zeros((n, self.compiled.layout.width), dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._episode = np.zeros(n, dtype=np.int64)
@@ -153,7 +157,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._all = np.ones(n, dtype=np.bool_)
         self._fields = np.broadcast_to(np.array(self.observer.fields), (n, self.observer.size))
         every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
-        self._ratio = np.maximum(-(-every // self.epoch), 1)
+        self.ratio = np.maximum(-(-every // self.epoch), 1)
         self._now = self.compiled.layout.at("now")
         self._kernel_seed: int | None = None
         self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
@@ -183,30 +187,33 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""
-        from sim.engine import new_rows
-
-        assert self._kernel_seed is not None, "call reset() before step()"
-        if state is not None:
-            given = np.asarray(state, dtype=np.int64)
-            if given.shape[-1] != self.rows.shape[1]:
-                raise SchemaError(
-                    f"state of width {given.shape[-1]}: rows of this plant have {self.rows.shape[1]}; take it "
-                    f"from the same plant"
-                )
-            self.rows[who] = given if given.ndim == 1 else given[who]
-        else:
-            for i in who.tolist():
-                address = (int(self._episode[i]) << 32) + self.settings.first + i
-                drawn = self._drawn(address)
-                self.rows[i : i + 1] = new_rows(self.compiled, self._kernel_seed, 1, address, drawn)
-                if self.settings.spread is not None:
-                    spread_parameters(
-                        self.rows[i : i + 1], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address
-                    )
+        self.rows[who] = self._new(who, state)
         self._episode[who] += 1
         self._elapsed[who] = 0
         self._price(self._after)
         self._money[:, who] = self._after[:, who]
+
+    def _new(self, who: NDArray[np.intp], state: Rows | None) -> Rows:
+        """Rows [K, W] of the next episodes of the environments `who` [K]."""
+        from sim.engine import new_rows
+
+        assert self._kernel_seed is not None, "call reset() before step()"
+        width = self.compiled.layout.width
+        if state is not None:
+            given = np.asarray(state, dtype=np.int64)
+            if given.shape[-1] != width:
+                raise SchemaError(
+                    f"state of width {given.shape[-1]}: rows of this plant have {width}; take it from the same plant"
+                )
+            return np.broadcast_to(given, (len(who), width)) if given.ndim == 1 else given[who]
+        rows = np.empty((len(who), width), dtype=np.int64)
+        for k, i in enumerate(who.tolist()):
+            address = (int(self._episode[i]) << 32) + self.settings.first + i
+            one = rows[k : k + 1]
+            one[...] = new_rows(self.compiled, self._kernel_seed, 1, address, self._drawn(address))
+            if self.settings.spread is not None:
+                spread_parameters(one, self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address)
+        return rows
 
     def _drawn(self, address: int) -> dict[str, Rows] | None:
         """Factors of the episode at an address, from its seed and address alone; None without a posterior."""
@@ -217,7 +224,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     def _price(self, out: NDArray[np.float64]) -> None:
         from sim.kernel import linear_rows
 
-        for k, (offsets, coefficients) in enumerate(self._weights):
+        for k, (offsets, coefficients) in enumerate(self.money_weights):
             linear_rows(self.rows, offsets, coefficients, out[k])
 
     def _steer(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -229,7 +236,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
 
         present = get_controls(self.rows, self.compiled)
         wanted = self.grid.decode(np.asarray(actions, dtype=np.int64))
-        kept = (self.rows[:, self._now, None] // self.epoch % self._ratio != 0) & (wanted != present)
+        kept = (self.rows[:, self._now, None] // self.epoch % self.ratio != 0) & (wanted != present)
         wanted = np.where(kept, present, wanted)
         admitted = self.grid.limit(wanted, self.rows, self.compiled.layout)
         set_controls(self.rows, self.compiled, admitted)

@@ -72,6 +72,18 @@ class Grid:
                 out[:, c] = np.where(active, nearest, column)
         return out
 
+    def nearest(self) -> list[tuple[int, tuple[int, int] | None, NDArray[np.int64]]]:
+        """The limits as tables: control, (station, state) that switches the limit on or None for always, and by grid
+        index the nearest index that it admits.
+        """
+        found = []
+        for limit, c, watched in self._limits:
+            allowed = np.flatnonzero(_holds(self.low[c] + np.arange(self.counts[c]) * self.step[c], limit))
+            if allowed.size:
+                away = np.abs(allowed[None, :] - np.arange(self.counts[c])[:, None])
+                found.append((c, watched, allowed[away.argmin(axis=1)]))
+        return found
+
     def broken(self, values: Values, rows: Rows, layout: Layout) -> list[str]:
         """Limits of the plant file that setpoints [C] would break in any of the rows' states, as text."""
         found = []

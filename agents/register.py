@@ -4,7 +4,23 @@ loaded.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents.env import PlantVectorEnv
+
 ID = "Plant-v0"
+
+
+def vector_env(num_envs: int = 1, device: str = "cpu", **settings: Any) -> PlantVectorEnv:
+    """The vector environment on the host, or on a CUDA device (which needs torch)."""
+    if device == "cuda":
+        from agents.device import PlantDeviceEnv
+
+        return PlantDeviceEnv(num_envs, device=device, **settings)
+    from agents.env import PlantVectorEnv
+
+    return PlantVectorEnv(num_envs, device=device, **settings)
 
 
 def register() -> None:
@@ -12,4 +28,4 @@ def register() -> None:
     import gymnasium
 
     if ID not in gymnasium.registry:
-        gymnasium.register(ID, entry_point="agents.env:PlantEnv", vector_entry_point="agents.env:PlantVectorEnv")
+        gymnasium.register(ID, entry_point="agents.env:PlantEnv", vector_entry_point="agents.register:vector_env")

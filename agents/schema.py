@@ -106,38 +106,38 @@ class Observer:
         cols = columns(compiled.plant)
         self.fields: tuple[str, ...] = tuple(c.name for c in cols) + CLOCK
         self.size = len(self.fields)
-        self._offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
-        self._scale = np.array([c.scale for c in cols], dtype=np.float32)
-        self._shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
+        self.offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
+        self.scale = np.array([c.scale for c in cols], dtype=np.float32)
+        self.shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
         self._now = layout.at("now")
         start = compiled.start
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
-        self._tick_s = compiled.plant.tick_s
-        self._start_s = float(since_monday)
+        self.tick_s = compiled.plant.tick_s
+        self.start_s = float(since_monday)
         self.hash = digest({"observation": [(c.name, c.field, c.index) for c in cols], "clock": CLOCK, "clip": CLIP})
 
     def scaling(self) -> dict[str, list[float]]:
         """What a policy file keeps so that the scales of its training are used, not those of a changed plant file."""
-        return {"scale": [float(x) for x in self._scale], "shift": [float(x) for x in self._shift]}
+        return {"scale": [float(x) for x in self.scale], "shift": [float(x) for x in self.shift]}
 
     def use_scaling(self, scaling: dict[str, list[float]]) -> None:
         """Take the scales a policy was trained with."""
         scale, shift = (np.array(scaling[k], dtype=np.float32) for k in ("scale", "shift"))
-        if scale.shape != self._scale.shape or shift.shape != self._shift.shape:
+        if scale.shape != self.scale.shape or shift.shape != self.shift.shape:
             raise SchemaError(
-                f"scaling for {scale.size} observed columns, this plant has {self._scale.size}; train for this plant"
+                f"scaling for {scale.size} observed columns, this plant has {self.scale.size}; train for this plant"
             )
-        self._scale, self._shift = scale, shift
+        self.scale, self.shift = scale, shift
 
     def __call__(self, rows: Rows, out: Floats | None = None) -> Floats:
         """Observations of rows [R, W]; written into `out` [R, D] where given."""
         if out is None:
             out = np.empty((rows.shape[0], self.size), dtype=np.float32)
-        n = self._offsets.size
-        np.multiply(rows[:, self._offsets], self._scale, out=out[:, :n], casting="same_kind")
-        out[:, :n] -= self._shift
+        n = self.offsets.size
+        np.multiply(rows[:, self.offsets], self.scale, out=out[:, :n], casting="same_kind")
+        out[:, :n] -= self.shift
         np.clip(out[:, :n], -CLIP, CLIP, out=out[:, :n])
-        second = self._start_s + rows[:, self._now] * self._tick_s
+        second = self.start_s + rows[:, self._now] * self.tick_s
         day = second * (2.0 * np.pi / 86_400.0)
         out[:, n] = np.sin(day)
         out[:, n + 1] = np.cos(day)

@@ -20,7 +20,7 @@ from sim.compile import Compiled
 from sim.cuda_kernels import SIMULATED, cuda
 from sim.dlpack import CPU, CUDA, MemoryView
 from sim.kernel import KernelError
-from sim.state import ERROR, NOW, REPLICA, SEED, Array
+from sim.state import ERROR, EVERY_KIND, NOW, REPLICA, SEED, Array
 
 THREADS = 32
 """Threads in a block: a warp. Replicas differ in what they do next, so bigger blocks gain nothing."""
@@ -106,12 +106,13 @@ class Resident:
 
         A replica that stands past its tick stays where it is, and `check` raises.
         """
-        if isinstance(until, (int, np.integer)):
-            self._launch(ck.fill, self._until, np.int64(until))
-            ticks = self._until
-        else:
-            ticks = self._in(until, (self.replicas,), np.int64, "ticks", self._until)
-        self._launch(ck.advance, self.rows, self.params, ticks, self._behind)
+        self._launch(ck.advance, self.rows, self.params, self._ticks(until), self._behind)
+
+    def advance_events(self, last: int | np.integer[Any] | Any, kinds: int = EVERY_KIND) -> None:
+        """Advance each replica to its next decision, as `sim.batch.play` with `kinds`: to the next tick with an event
+        of these kinds, at most to tick `last` (one for all, or int64[R], host or device), with all events of that tick.
+        """
+        self._launch(ck.step, self.rows, self.params, self._ticks(last), np.int64(kinds), self._behind)
 
     def set_controls(self, values: Any) -> None:
         """Set all controls, values int64[R, C] (host or device) or [C] (host); the plant reacts at its present tick."""
@@ -214,6 +215,13 @@ class Resident:
     def synchronize(self) -> None:
         """Wait until all that was asked for is done."""
         wait(self.stream)
+
+    def _ticks(self, given: int | np.integer[Any] | Any) -> Any:
+        """A tick for all replicas, or one for each, on the device."""
+        if isinstance(given, (int, np.integer)):
+            self._launch(ck.fill, self._until, np.int64(given))
+            return self._until
+        return self._in(given, (self.replicas,), np.int64, "ticks", self._until)
 
     def _memory(self, array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> MemoryView:
         if SIMULATED:

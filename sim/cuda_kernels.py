@@ -12,7 +12,8 @@ from typing import Any
 import numba
 import numba.cuda
 
-from sim.kernel import flush, gather_rows, run_row, steer_row, trace_row
+from sim.kernel import flush, gather_rows, steer_row
+from sim.kernel_row import run_row, step_row, trace_row
 from sim.rules_event import settle
 from sim.state import NOW
 
@@ -50,6 +51,18 @@ def advance_replica(rows: Any, params: Any, until: Any, behind: Any) -> None:
             behind[replica] = 1
         else:
             run_row(rows[:, replica], params, until[replica])
+
+
+def step_replica(rows: Any, params: Any, last: Any, kinds: int, behind: Any) -> None:
+    """Advance to the next decision, at most to tick last[R] with its events (`sim.kernel_row.step_row`); a replica that
+    stands past its tick stays and is marked in behind[R].
+    """
+    replica = cuda.grid(1)
+    if replica < rows.shape[1]:
+        if rows[NOW, replica] > last[replica]:
+            behind[replica] = 1
+        else:
+            step_row(rows[:, replica], params, last[replica], kinds)
 
 
 def record_replica(rows: Any, params: Any, until: int, events: Any) -> None:
@@ -130,6 +143,7 @@ def take_replica(rows: Any, which: Any, out: Any) -> None:
 
 fill = cuda.jit(fill_replica)
 advance = cuda.jit(advance_replica)
+step = cuda.jit(step_replica)
 record = cuda.jit(record_replica)
 steer = cuda.jit(steer_replica)
 gather = cuda.jit(gather_replica)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from sim import kernel
+from sim import batch, kernel
 from sim import state as st
 from sim.compile import Compiled
 from sim.kernel import KernelError
@@ -69,6 +69,27 @@ def run(rows: Array, compiled: Compiled, until: int | Array, threads: int = 1) -
             model = own.model.from_row(compiled, row)
             model.run(end)
             row[:] = model.to_row()
+
+
+def play(rows: Array, compiled: Compiled, turn: batch.Turn) -> None:
+    """One turn of all replicas in place (see `sim.batch.play`): steer, run to a tick or to the next decision, look."""
+    own = compiled.own
+    if own is None:
+        batch.play(rows, compiled, turn)
+        return
+    if turn.values is not None:
+        set_controls(rows, compiled, turn.values)
+    ends = np.broadcast_to(np.asarray(turn.until, dtype=np.int64), len(rows))
+    kernel.forward(rows, np.atleast_1d(ends))
+    for row, end in zip(rows, ends.tolist(), strict=True):
+        with _row(own, compiled, row):
+            model = own.model.from_row(compiled, row)
+            if turn.kinds:
+                model.step(end, turn.kinds)
+            else:
+                model.run(end)
+            row[:] = model.to_row()
+    batch.look(rows, turn)
 
 
 def set_controls(rows: Array, compiled: Compiled, values: Array) -> None:

@@ -6,6 +6,7 @@ rows compares plants. `rows` is always int64[R, W], contiguous, changed in place
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, starmap
@@ -22,21 +23,15 @@ from sim.rules_base import (
     count_demand,
     count_queue,
     count_stock,
-    is_open,
-    of_product,
     of_unit,
-    product_at,
     set_state,
     station_at,
     stock_at,
-    timer,
     unit_at,
-    wake,
 )
-from sim.rules_clock import count_planned_down, draw_clock, draw_wear, run_calendar_clocks
-from sim.rules_event import fire, next_demand, pause, settle
-from sim.rules_release import first_arrival
-from sim.rules_supply import demand_at, of_demand
+from sim.rules_begin import begin_clocks, begin_streams, wake_everything
+from sim.rules_clock import count_planned_down
+from sim.rules_event import fire, settle
 from sim.state import ACCUMULATED, ERROR, ERRORS, INFINITY, NOBODY, NOW, SINCE, Array
 from sim.stuck import explain
 
@@ -127,89 +122,34 @@ def flush(row: Array, p: Array) -> None:
 
 
 @rule
-def run_row(row: Array, p: Array, until: int) -> None:
-    """Execute the events with t < until; then the clock stands at `until`."""
-    while row[ERROR] == 0:
-        slot = next_slot(row, p)
-        if row[p[st.AT_SLOTS] + slot] >= until:
-            break
-        fire(row, p, slot)
-    if row[ERROR] == 0:
-        row[NOW] = until
-    flush(row, p)
-
-
-@rule
-def trace_row(row: Array, p: Array, until: int, out: Array) -> int:
-    """As `run_row`, writing (tick, slot, kind) of each event into `out`; stops early when it is full."""
-    n = 0
-    while row[ERROR] == 0:
-        slot = next_slot(row, p)
-        if row[p[st.AT_SLOTS] + slot] >= until or n == out.shape[0]:
-            break
-        fire(row, p, slot)
-        note(row, p, slot, out, n)
-        n += 1
-    if n < out.shape[0] and row[ERROR] == 0:
-        row[NOW] = until
-        flush(row, p)
-    return n
-
-
-@rare
-def wake_everything(row: Array, p: Array) -> None:
-    for e in range(p[st.N_ENTITIES]):
-        wake(row, p, e)
-
-
-@rare
-def begin_clocks(row: Array, p: Array) -> None:
-    """First times to failure and wear; what runs without work runs."""
-    for u in range(p[st.N_UNITS]):
-        a = of_unit(p, u)
-        for c in range(p[a + st.FIRST_CLOCK], p[a + st.FIRST_CLOCK] + p[a + st.CLOCK_TOTAL]):
-            draw_clock(row, p, c)
-        if p[a + st.WEAR_SLOT] >= 0:
-            draw_wear(row, p, u)
-        else:
-            row[unit_at(p, u) + st.UNIT_WEAR] = INFINITY
-        run_calendar_clocks(row, p, u)
-
-
-@rare
-def begin_streams(row: Array, p: Array) -> None:
-    """First arrivals and demands; what is closed at tick 0 waits."""
-    for product in range(p[st.N_PRODUCTS]):
-        b = of_product(p, product)
-        if p[b + st.ARRIVAL_SLOT] >= 0:
-            slot = timer(p, p[b + st.ARRIVAL_SLOT])
-            row[slot] = first_arrival(row, p, product)
-            if p[b + st.POLICY] == st.PUSH and not is_open(row, p, p[b + st.PRODUCT_CALENDAR]):
-                pause(row, product_at(p, product) + st.ARRIVAL_LEFT, slot)
-    for d in range(p[st.N_DEMANDS]):
-        b = of_demand(p, d)
-        slot = timer(p, p[b + st.DEMAND_SLOT])
-        row[slot] = next_demand(row, p, d)
-        if p[b + st.BOOK_END] == p[b + st.BOOK_START] and not is_open(row, p, p[b + st.DEMAND_CALENDAR]):
-            pause(row, demand_at(p, d) + st.DEMAND_LEFT, slot)
-
-
-@rule
 def steer_row(row: Array, p: Array, positions: Array, values: Array) -> None:
-    """Write control values [C] at `positions` [C] of the row; everybody shall look."""
-    for c in range(positions.shape[0]):
+    """Write control values [C] at the first C `positions` of the row; everybody shall look."""
+    for c in range(values.shape[0]):
         row[positions[c]] = values[c]
     wake_everything(row, p)
 
 
-RUN, TRACE, BEGIN, STEER, SETTLE = range(5)
-"""What `drive` does with a row: run it to its tick; the same, noting events; begin it; set controls; let it react."""
+@rare
+def move_controls(row: Array, p: Array, positions: Array, values: Array) -> None:
+    """As `steer_row`, with all that follows at once; where no control moves nothing would follow."""
+    moved = False
+    for c in range(values.shape[0]):
+        moved = moved or row[positions[c]] != values[c]
+    if moved:
+        steer_row(row, p, positions, values)
+        settle(row, p)
+
+
+RUN, STEP, TRACE, BEGIN, STEER, SETTLE = range(6)
+"""What `drive` does with a row: run it to its tick; run it to its next decision; run it, noting events; begin it; set
+controls; let it react."""
 _NO_CONTROLS = np.zeros(0, dtype=np.int64)
 _NO_VALUES = np.zeros((1, 0), dtype=np.int64)
 _NO_EVENTS = np.zeros((0, 3), dtype=np.int64)
-_NO_SCALES = np.zeros(0, dtype=np.float64)
-NOT_SEEN = (_NO_SCALES, np.zeros((0, 0), dtype=np.float32))
-"""The last arguments of `drive` where nothing is observed."""
+NOT_SEEN = (
+    np.zeros(0, dtype=np.float64), np.zeros((0, 0), dtype=np.float32), _NO_CONTROLS, np.zeros((0, 0)), 0
+)  # fmt: skip
+"""The last arguments of `drive` where nothing is observed, nothing priced and no event asks for a decision."""
 LINE = 8
 """Numbers in a cache line."""
 AHEAD = 8
@@ -219,14 +159,19 @@ AHEAD = 8
 @entry
 def drive(
     rows: Array, p: Array, task: int, until: Array, positions: Array, values: Array, out: Array,
-    scales: NDArray[np.float64], seen: NDArray[np.float32],
+    scales: NDArray[np.float64], seen: NDArray[np.float32], ends: Array, money: NDArray[np.float64], kinds: int,
 ) -> int:  # fmt: skip
     """The one compiled entry to the rules, so that they are compiled once.
 
-    rows [R, W]; until [R] or [1] for all; positions [C] and values [R, C] of controls (`STEER`); out [N, 3] for the
-    events of one row (`TRACE`); positions [C] and scales [C] of what is written to seen [R, C] or [0, 0] (`RUN`).
-    Returns the number of events noted. A batch does not fit into the caches, so the next row is fetched while one
-    row runs, and a row is looked at while it is there.
+    rows [R, W]; until [R] or [1] for all; out [N, 3] for the events of one row (`TRACE`). Positions: of C controls,
+    set to values [R, C] (`STEER`; before a `RUN` or `STEP`, in the rows where one of them differs); then of J numbers
+    written, times scales[:J], to seen [R, J] or [0, 0] (`RUN`, `STEP`); then of what is priced by scales[J:], list k
+    of it up to ends[k] (counted from J), into money [R, K] or [0, 0]. kinds: a bit for each kind of event after which
+    a decision is due (`STEP`); `until` is then the last tick whose events may happen, and a row stands at the tick
+    of such an event, or at `until`, with all events of that tick behind it. Returns the number of events noted.
+
+    A batch does not fit into the caches, so the next row is fetched while one row runs, and a row is steered and looked
+    at while it is there.
     """
     noted = 0
     for i in range(rows.shape[0]):
@@ -234,12 +179,20 @@ def drive(
         ahead = 0
         last = p[st.AT_PARTS] + st.PART_W * row[st.PART_USED] if i + 1 < rows.shape[0] else 0  # the next is alike
         if task <= TRACE:
+            if values.shape[1] > 0:
+                move_controls(row, p, positions, values[i])
             end = until[i] if until.shape[0] > 1 else until[0]
+            began = INFINITY  # an event after which a decision is due comes later than this
+            if task == STEP:
+                end += 1
+                began = row[NOW]
             while row[ERROR] == 0:
                 slot = next_slot(row, p)
                 if row[p[st.AT_SLOTS] + slot] >= end or (task == TRACE and noted == out.shape[0]):
                     break
                 fire(row, p, slot)
+                if row[NOW] > began and asks(p, slot, kinds):
+                    end = row[NOW] + 1
                 if ahead < last:
                     for k in range(AHEAD):
                         prefetch(rows, i + 1, ahead + LINE * k)
@@ -247,30 +200,58 @@ def drive(
                 if task == TRACE:
                     note(row, p, slot, out, noted)
                     noted += 1
-            if row[ERROR] == 0 and (task == RUN or noted < out.shape[0]):
-                row[NOW] = end
+            if row[ERROR] == 0 and (task != TRACE or noted < out.shape[0]):
+                row[NOW] = end - 1 if task == STEP else end
             flush(row, p)
             if seen.shape[0] > 0:
-                gather_row(row, positions, scales, seen[i])
+                gather_row(row, positions, values.shape[1], scales, seen[i])
+            if money.shape[0] > 0:
+                price_row(row, positions, values.shape[1], seen.shape[1], scales, ends, money[i])
         else:
-            if task == BEGIN:
-                begin_clocks(row, p)
-                begin_streams(row, p)
-                wake_everything(row, p)
-            elif task == STEER:
-                steer_row(row, p, positions, values[i])
-            else:
-                wake_everything(row, p)
-            settle(row, p)
-            flush(row, p)
+            prompt_row(row, p, task, positions, values[i if task == STEER else 0])
     return noted
 
 
 @rule
-def gather_row(row: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """out[j] = row[positions[j]] * scales[j]."""
-    for j in range(positions.shape[0]):
-        out[j] = row[positions[j]] * scales[j]
+def prompt_row(row: Array, p: Array, task: int, positions: Array, values: Array) -> None:
+    """Begin the row, set its controls or only let everybody look, with all that follows at once."""
+    if task == STEER:
+        steer_row(row, p, positions, values)
+    else:
+        if task == BEGIN:
+            begin_clocks(row, p)
+            begin_streams(row, p)
+        wake_everything(row, p)
+    settle(row, p)
+    flush(row, p)
+
+
+@rule
+def asks(p: Array, slot: int, kinds: int) -> bool:
+    """Is a decision due after the event of this slot? `kinds` has a bit for each kind after which one is."""
+    return (kinds >> p[p[st.TO_SLOTS] + st.SLOT_PW * slot + st.SLOT_KIND]) & 1 == 1
+
+
+@rule
+def gather_row(row: Array, positions: Array, first: int, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """out[j] = row[positions[first + j]] * scales[j]."""
+    for j in range(out.shape[0]):
+        out[j] = row[positions[first + j]] * scales[j]
+
+
+@rule
+def price_row(
+    row: Array, positions: Array, first: int, skipped: int, scales: NDArray[np.float64], ends: Array,
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """out[k] = sum over the j of list k of row[positions[first + j]] * scales[j]; the lists begin at j = `skipped`."""
+    j = skipped
+    for k in range(ends.shape[0]):
+        total = 0.0
+        while j < skipped + ends[k]:
+            total += row[positions[first + j]] * scales[j]
+            j += 1
+        out[k] = total
 
 
 @rule
@@ -291,7 +272,7 @@ def react(rows: Array, compiled: Compiled) -> None:
 def gather_rows(rows: Array, positions: Array, scales: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """out[i, j] = rows[i, positions[j]] * scales[j]: observations."""
     for i in range(rows.shape[0]):
-        gather_row(rows[i], positions, scales, out[i])
+        gather_row(rows[i], positions, 0, scales, out[i])
 
 
 @entry
@@ -400,23 +381,30 @@ def run(
     only_known_rules(compiled)
     ends = np.require(np.atleast_1d(until), np.int64, ["C", "W"])
     forward(rows, ends)
-    positions, scales, out = _NO_CONTROLS, *NOT_SEEN
+    positions, scales, out = _NO_CONTROLS, *NOT_SEEN[:2]
     if observe is not None:
         positions, scales, out = observe.positions, observe.scales, observe.out
         if out.shape != (len(rows), len(positions)):
             raise ValueError(f"observations: expected shape {(len(rows), len(positions))}, found {out.shape}")
 
     def advance(part: slice) -> None:
-        own = np.ascontiguousarray(ends[part]) if len(ends) > 1 else ends
-        drive(rows[part], compiled.params, RUN, own, positions, _NO_VALUES, _NO_EVENTS, scales, out[part])
+        own = ends[part] if len(ends) > 1 else ends
+        drive(
+            rows[part], compiled.params, RUN, own, positions, _NO_VALUES, _NO_EVENTS, scales, out[part], *NOT_SEEN[2:]
+        )
 
-    if threads <= 1 or len(rows) < 2 * threads:
-        advance(slice(None))
-    else:
-        edges = np.linspace(0, len(rows), threads + 1).astype(int).tolist()
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(advance, starmap(slice, pairwise(edges))))
+    in_parts(advance, len(rows), threads)
     check(rows, compiled)
+
+
+def in_parts(advance: Callable[[slice], None], replicas: int, threads: int) -> None:
+    """`advance` all replicas in as many threads, each its part of them."""
+    if threads <= 1 or replicas < 2 * threads:
+        advance(slice(None))
+        return
+    edges = np.linspace(0, replicas, threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(advance, starmap(slice, pairwise(edges))))
 
 
 def forward(rows: Array, until: Array) -> None:

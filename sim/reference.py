@@ -80,6 +80,12 @@ class Reference(Rules):
         """Run the events before tick `until`. Raises OverflowError where the kernel ends in an error."""
         self.clock.run(until)
 
+    def step(self, last: int, kinds: int) -> None:
+        """Run to the next decision: to the first later tick with an event of `kinds` (bits), at most to tick `last`;
+        all events of the tick where it stops have happened. Raises as `run`.
+        """
+        self.clock.step(last, kinds)
+
     def to_row(self) -> Array:
         """The kernel's row of this state, int64[W]."""
         row = to_row(self)

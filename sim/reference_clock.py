@@ -112,6 +112,20 @@ class Clock:
         if until > self.now:
             self.env.run(until=until)
 
+    def step(self, last: int, kinds: int) -> None:
+        """Run to the first tick after this one with an event whose kind is a bit of `kinds`, at most to tick `last`,
+        and through all events of the tick it stops at.
+        """
+        began, looked, end = self.now, len(self.trace), last
+        while self.env.peek() <= end:
+            self.env.step()
+            for at, _, kind in self.trace[looked:]:
+                if at > began and kinds >> kind & 1:
+                    end = at
+            looked = len(self.trace)
+        if end > self.now:
+            self.env.run(until=end)
+
 
 class Countdown:
     """Something that takes a known time, but may be interrupted and go on later.

@@ -530,6 +530,8 @@ KINDS = (
 ) = range(11)  # fmt: skip
 K_OWN = len(KINDS)
 """Kind, in traces, of the timers of rules written in SimPy; they have no slot in the row."""
+EVERY_KIND = (1 << K_OWN + 1) - 1
+"""The set, as bits, of all kinds of events, those of such timers among them."""
 IDLE, WORKING, BLOCKED, STARVED, SETUP, DOWN, OFF = range(7)
 FREE, IN_SETUP, IN_WORK, HOLDS = range(4)
 PUSH, CONWIP, SATURATED, LISTED = range(4)

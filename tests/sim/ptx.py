@@ -41,6 +41,7 @@ def signatures() -> dict[str, Any]:
     rows, vector, factors = int64[:, ::1], int64[::1], float64[::1]
     return {
         "advance": (ck.advance_replica, void(rows, vector, vector, vector)),
+        "step": (ck.step_replica, void(rows, vector, vector, int64, vector)),
         "record": (ck.record_replica, void(rows, vector, int64, int64[:, :, ::1])),
         "steer": (ck.steer_replica, void(rows, vector, vector, rows)),
         "gather": (ck.gather_replica, void(rows, vector, factors, float32[:, ::1])),

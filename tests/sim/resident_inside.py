@@ -35,6 +35,8 @@ def time_and_errors() -> None:
     assert after[:, NOW].tolist() == [60, 60, 61, 80]
     resident.put([1], before[1])
     resident.check()
+    resident.advance_events(np.array([80, 59, 80, 80]))
+    refused(ValueError, "replica 1 was to advance to a tick before its own (1 of 4 replicas)", resident.check)
     refused(ValueError, "time never runs backwards", lambda: run_device(after, compiled, 10))
     rows[2, ERROR] = 1
     stopped = Resident(rows, compiled)

@@ -1,7 +1,8 @@
 """One story told on the CPU and on a device: `python -m tests.sim.resident_rows REPLICAS NAME=UNTIL ...` prints JSON.
 
 Advance together, read, steer, forget, advance each to its own tick, replace some replicas by new ones, put some back
-to an earlier moment, go on. The digest of every moment covers rows, observations and money of all replicas.
+to an earlier moment, go on from decision to decision, go on. The digest of every moment covers rows, observations and
+money of all replicas.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import kernel
+from sim.batch import Turn, play
 from sim.compile import Compiled
-from sim.state import Array
+from sim.state import EVERY_KIND, K_DEMAND, K_WORK_END, Array
 from tests.sim.engine_rows import find
 from tests.sim.engines import SEED
 
@@ -26,6 +28,7 @@ class Machine(Protocol):
     """What both machines can do."""
 
     def advance(self, until: Any) -> None: ...
+    def advance_events(self, last: Any, kinds: int) -> None: ...
     def set_controls(self, values: Array) -> None: ...
     def clear_stats(self) -> None: ...
     def put(self, which: Array, rows: Array) -> None: ...
@@ -50,6 +53,9 @@ class Host:
     def advance(self, until: Any) -> None:
         for i, tick in enumerate(np.broadcast_to(until, len(self.rows))):
             kernel.run(self.rows[i : i + 1], self.compiled, int(tick))
+
+    def advance_events(self, last: Any, kinds: int) -> None:
+        play(self.rows, self.compiled, Turn(last, kinds))
 
     def set_controls(self, values: Array) -> None:
         kernel.set_controls(self.rows, self.compiled, values)
@@ -88,6 +94,9 @@ class Device:
 
     def advance(self, until: Any) -> None:
         self.resident.advance(until)
+
+    def advance_events(self, last: Any, kinds: int) -> None:
+        self.resident.advance_events(last, kinds)
 
     def set_controls(self, values: Array) -> None:
         self.resident.set_controls(values)
@@ -138,6 +147,11 @@ def moments(machine: Machine, compiled: Compiled, replicas: int, until: int) -> 
     yield digest()
     machine.set_controls(np.maximum(first[None] + numbers[:, None] % 3, 1))
     machine.put_back(odd)
+    yield digest()
+    for _ in range(3):
+        machine.advance_events(2 * until - 1 - numbers, EVERY_KIND)
+    yield digest()
+    machine.advance_events(2 * until - 1, 1 << K_WORK_END | 1 << K_DEMAND)
     yield digest()
     machine.advance(2 * until)
     yield digest()

@@ -1,0 +1,249 @@
+"""The plant's environment with its replicas on a CUDA device (or in numba's simulator of one): `PlantDeviceEnv`.
+
+Same meaning and same numbers as `agents.env.PlantVectorEnv`; the rows never leave the device. Two ways to use it: as
+a Gymnasium `VectorEnv` (arrays are copied to the host), or by tensors (`frames`, `look`, `play`), as
+`agents.resident.ResidentPPO` does, where the kernel writes each observation straight into the rollout buffer. All work
+is given to torch's current stream, so nobody waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from agents.env import PlantVectorEnv
+from agents.grid import Grid
+from agents.schema import CLIP, Floats, Rows
+from sim.compile import Compiled
+from sim.cuda import Resident
+from sim.cuda_kernels import SIMULATED, cuda
+from sim.plant import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Observations float32 [T, N, D] on the device, as numba's array and as torch's tensor of the same memory."""
+
+    array: Any
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What one interval gave, on the device: operating cost and cash cost float64 [N] in money, controls that a limit
+    moved and that were kept by their `every`, int64 [N]; which environments ended (on the host), and the last
+    observations [K, D] of those.
+    """
+
+    cost: Tensor
+    cash: Tensor
+    clipped: Tensor
+    held: Tensor
+    ended: NDArray[np.intp]
+    final: Tensor | None
+
+
+class PlantDeviceEnv(PlantVectorEnv):
+    """`num_envs` replicas of a plant on the CUDA device; arguments are those of `PlantVectorEnv`.
+
+    Raises `sim.cuda.NoDeviceError` where there is no device, ValueError for what only the host can do.
+    """
+
+    devices = ("cuda",)
+
+    def __init__(
+        self, num_envs: int = 1, plant: str | Plant | Compiled = "gearmotor", device: str = "cuda", **settings: Any
+    ) -> None:
+        super().__init__(num_envs, plant, device, **settings)
+        if self.compiled.own is not None:
+            raise ValueError(
+                f"plant {self.compiled.plant.id} has rules of its own, which run on the host: use device='cpu'"
+            )
+        self.device = torch.device("cpu" if SIMULATED else "cuda")
+        self._device = _Device(self)
+
+    def frames(self, count: int) -> Frames:
+        """Memory for `count` observations of all environments."""
+        return self._device.frames(count)
+
+    def look(self, frames: Frames, at: int) -> None:
+        """Write the present observation into frame `at`."""
+        self._device.observe(frames, at)
+
+    def play(self, actions: Tensor, frames: Frames, at: int) -> Interval:
+        """Apply grid indices int64 [N, C] (on the device) and run one interval; the observation after it, of a new
+        episode where one ended, goes into frame `at`.
+        """
+        device = self._device
+        clipped, held = device.steer(actions)
+        device.advance(self.epoch)
+        money = device.price()
+        gained = money - device.money
+        device.money.copy_(money)
+        self._elapsed += 1
+        truncated = self._elapsed >= self.limit_steps
+        ended, final = np.flatnonzero(truncated), None
+        device.observe(frames, at)
+        if self.settings.autoreset == "same_step" and ended.size:
+            final = frames.tensor[at].index_select(0, torch.as_tensor(ended, device=self.device))
+            self._begin(ended)
+            device.observe(frames, at)
+        return Interval(gained[0], gained[1], clipped, held, ended, final)
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """As `PlantVectorEnv.step`, through the host."""
+        device = self._device
+        given = torch.as_tensor(np.ascontiguousarray(actions), device=self.device)
+        played = self.play(given, device.own, 0)
+        device.resident.check()
+        truncated = np.zeros(self.num_envs, dtype=np.bool_)
+        truncated[played.ended] = True
+        observation = device.own.tensor[0].cpu().numpy().copy()
+        cost = played.cost.cpu().numpy().copy()
+        info = {
+            "cost": cost,
+            "cash": played.cash.cpu().numpy().copy(),
+            "clipped": played.clipped.cpu().numpy().copy(),
+            "held": played.held.cpu().numpy().copy(),
+        }
+        if played.final is not None:
+            final = observation.copy()
+            final[played.ended] = played.final.cpu().numpy()
+            info |= {"final_obs": final, "_final_obs": truncated.copy()}
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        return observation, cost / -self.reward_unit, terminated, truncated, self._info(info)
+
+    def to_host(self) -> Rows:
+        """The rows [N, W] as they stand, copied to the host."""
+        return self._device.resident.to_host()
+
+    # what the environment on the host does with its rows, done with those on the device
+
+    def _make_buffers(self) -> None:
+        super()._make_buffers()
+        self.rows = np.zeros((0, self.compiled.layout.width), dtype=np.int64)  # those of the host are not used
+
+    def _observe(self) -> Floats:
+        self._device.observe(self._device.own, 0)
+        return self._device.own.tensor[0].cpu().numpy().copy()
+
+    def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
+        self._device.put(who, self._new(who, state))
+        self._episode[who] += 1
+        self._elapsed[who] = 0
+
+
+class _Device:
+    """The rows, and the small arrays that an environment works with, on the device."""
+
+    def __init__(self, env: PlantDeviceEnv) -> None:
+        compiled, observer, n = env.compiled, env.observer, env.num_envs
+        self.env = env
+        stream = None if SIMULATED else torch.cuda.current_stream().cuda_stream
+        self.resident = Resident(np.zeros((n, compiled.layout.width), dtype=np.int64), compiled, stream)
+        self.rows = self._tensor(self.resident.rows)  # [W, N]
+        clock = observer.size - observer.offsets.size  # columns that torch writes, not the kernel
+        self._seen = self.resident.selection(
+            np.concatenate([observer.offsets, np.full(clock, env.compiled.layout.at("now"))]),
+            np.concatenate([observer.scale.astype(np.float64), np.zeros(clock)]),
+        )
+        self._shift = torch.as_tensor(observer.shift, device=env.device)
+        self._linear = [self.resident.selection(where, weights) for where, weights in env.money_weights]
+        self._sums = [cuda.device_array((n,), np.float64) for _ in self._linear]
+        self._sum_tensors = [self._tensor(array) for array in self._sums]
+        self.money = torch.zeros((len(self._linear), n), dtype=torch.float64, device=env.device)
+        self._until = cuda.device_array((n,), np.int64)
+        self._ticks = self._tensor(self._until)
+        self._values = cuda.device_array((n, env.grid.size), np.int64)
+        self._setpoints = self._tensor(self._values)
+        self._grid = DeviceGrid(env.grid, compiled, env.device)
+        self.own = self.frames(1)
+
+    def _tensor(self, array: Any) -> Tensor:
+        found: Tensor = from_dlpack(self.resident.share(array))
+        return found
+
+    def frames(self, count: int) -> Frames:
+        array = cuda.device_array((count, self.env.num_envs, self.env.observer.size), np.float32)
+        return Frames(array, self._tensor(array))
+
+    def observe(self, frames: Frames, at: int) -> None:
+        """As `agents.schema.Observer`, into frame `at`."""
+        self.resident.gather(self._seen, frames.array[at])
+        observer, seen, n = self.env.observer, frames.tensor[at], self._shift.shape[0]
+        seen[:, :n].sub_(self._shift).clamp_(-CLIP, CLIP)
+        day = (observer.start_s + self.now.double() * observer.tick_s) * (2.0 * np.pi / 86_400.0)
+        seen[:, n:] = torch.stack([day.sin(), day.cos(), (day / 7.0).sin(), (day / 7.0).cos()], dim=1)
+
+    @property
+    def now(self) -> Tensor:
+        """Present ticks int64 [N]."""
+        return self.rows[self.env.compiled.layout.at("now")]
+
+    def steer(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """As `PlantVectorEnv._steer`."""
+        admitted, clipped, held = self._grid.admitted(actions, self.rows, self.now // self.env.epoch, self.env.ratio)
+        self._setpoints.copy_(admitted)
+        self.resident.set_controls(self._values)
+        return clipped, held
+
+    def advance(self, epoch: int) -> None:
+        torch.add(self.now, epoch, out=self._ticks)
+        self.resident.advance(self._until)
+
+    def price(self) -> Tensor:
+        """Operating cost and cash since the beginning, float64 [2, N]."""
+        for what, out in zip(self._linear, self._sums, strict=True):
+            self.resident.linear(what, out)
+        return torch.stack(self._sum_tensors)
+
+    def put(self, who: NDArray[np.intp], rows: Rows) -> None:
+        self.resident.put(who, rows)
+        at = torch.as_tensor(who, device=self.env.device)
+        self.money[:, at] = self.price()[:, at]
+
+
+class DeviceGrid:
+    """`agents.grid.Grid` in tensors: what an action means, and the nearest setpoints that no limit forbids."""
+
+    def __init__(self, grid: Grid, compiled: Compiled, device: torch.device) -> None:
+        self._low, self._step, self._counts, self._high = (
+            torch.as_tensor(x, device=device) for x in (grid.low, grid.step, grid.counts, grid.high)
+        )
+        self._where = torch.as_tensor(compiled.controls, device=device)
+        self._limits = [
+            (
+                c,
+                None if watched is None else compiled.layout.at("n_state", *watched),
+                torch.as_tensor(nearest, device=device),
+            )
+            for c, watched, nearest in grid.nearest()
+        ]
+
+    def admitted(
+        self, actions: Tensor, rows: Tensor, decision: Tensor, ratio: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Setpoints int64 [N, C] of grid indices [N, C] in rows int64 [W, N] at decision number int64 [N], and how many
+        of them a limit moved and their `every` kept, int64 [N].
+        """
+        present = rows.index_select(0, self._where).T
+        wanted = self._low + actions.clamp(min=0).minimum(self._counts - 1) * self._step
+        every = torch.as_tensor(ratio, device=rows.device)
+        kept = (decision[:, None] % every != 0) & (wanted != present)
+        wanted = torch.where(kept, present, wanted)
+        out = wanted.maximum(self._low).minimum(self._high)
+        if self._limits:
+            index = ((out - self._low + self._step // 2) // self._step).clamp(min=0).minimum(self._counts - 1)
+            for c, watched, nearest in self._limits:
+                moved = nearest[index[:, c]]
+                index[:, c] = moved if watched is None else torch.where(rows[watched] > 0, moved, index[:, c])
+            out = self._low + index * self._step
+        return out, (out != wanted).sum(dim=1), kept.sum(dim=1)

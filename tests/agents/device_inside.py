@@ -1,0 +1,114 @@
+"""The environment on a device beside the one on the host: `python -m tests.agents.device_inside [PLANT=LANES,STEPS]`.
+
+In numba's simulator of a device (NUMBA_ENABLE_CUDASIM=1, NUMBA_DISABLE_JIT=1) or on a real one. Prints "same".
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.device import PlantDeviceEnv
+from agents.device_lanes import DeviceLanes
+from agents.env import PlantVectorEnv
+from agents.lanes import Lanes
+from agents.resident import ResidentPPO
+from agents.seeds import Spread
+
+CASES = {"line3": (4, 12), "make_to_stock": (3, 10), "dual_sourcing": (3, 12)}
+
+
+def same_story(plant: str, lanes: int, steps: int, **settings: Any) -> None:
+    """Rows, money and everything else to the last bit; observations too, but for the clock's sines (1e-6)."""
+    common: dict[str, Any] = {"max_episode_steps": 5, "stagger": True, "reward_unit": 2.0, **settings}
+    host = PlantVectorEnv(lanes, plant, **common)
+    device = PlantDeviceEnv(lanes, plant, **common)
+    told = [env.reset(seed=11)[0] for env in (host, device)]
+    np.testing.assert_allclose(told[0], told[1], atol=1e-6)
+    rng = np.random.Generator(np.random.PCG64(4))
+    ended = 0
+    for _ in range(steps):
+        actions = rng.integers(0, host.grid.counts, size=(lanes, host.grid.size))
+        a: Any = host.step(actions)
+        b: Any = device.step(actions)
+        assert np.array_equal(device.to_host(), host.rows), f"{plant}: rows differ"
+        np.testing.assert_allclose(a[0], b[0], atol=1e-6)
+        clockless = host.observer.size - 4
+        assert np.array_equal(a[0][:, :clockless], b[0][:, :clockless]), f"{plant}: observations differ"
+        for k in (1, 2, 3):
+            assert np.array_equal(a[k], b[k])
+        for key in ("cost", "cash", "clipped", "held", "_final_obs"):
+            if key in a[4]:
+                assert np.array_equal(a[4][key], b[4][key]), f"{plant}: {key} differs"
+        if "final_obs" in a[4]:
+            np.testing.assert_allclose(a[4]["final_obs"], b[4]["final_obs"], atol=1e-6)
+        ended += int(a[3].sum())
+    assert ended > lanes, f"{plant}: too few episodes ended to have tested anything"
+
+
+def same_learning(plant: str, lanes: int) -> None:
+    """A rollout by tensors fills the buffer as one through the host does, from the same actions."""
+    common: dict[str, Any] = {"max_episode_steps": 3, "stagger": True, "reward_unit": 1.0}
+    models: list[ResidentPPO] = []
+    for kind in ("host", "device"):
+        env: Any
+        if kind == "host":
+            env = Lanes(PlantVectorEnv(lanes, plant, copy=False, **common), 1.0, 2.0)
+        else:
+            env = DeviceLanes(PlantDeviceEnv(lanes, plant, **common), 1.0, 2.0)
+        env.seed(3)
+        on = env.env.device if kind == "device" else torch.device("cpu")
+        model = ResidentPPO("MlpPolicy", env, n_steps=6, batch_size=6 * lanes, n_epochs=1, seed=2, device=on)
+        chosen = iter(
+            torch.randint(
+                0,
+                int(env.env.grid.counts.min()),
+                (6, lanes, env.env.grid.size),
+                generator=torch.Generator().manual_seed(1),
+            )
+        )
+
+        def act(seen: torch.Tensor, model: Any = model, chosen: Any = chosen) -> Any:
+            actions = next(chosen).to(seen.device)
+            values, log_prob, _ = model.policy.evaluate_actions(seen, actions)
+            return actions, values.flatten(), log_prob
+
+        model._act = act  # type: ignore[method-assign, assignment]
+        if models:
+            model.policy.load_state_dict(models[0].policy.state_dict())
+        models.append(model)
+    for model in models:
+        total, callback = model._setup_learn(10**6, None)
+        del total
+        model.collect_rollouts(model.env, callback, model.rollout_buffer, 6)
+    mine, theirs = (m.rollout_buffer for m in models)
+    for name in ("frames", "actions", "rewards", "values", "advantages", "returns", "episode_starts"):
+        a, b = (getattr(x, name).cpu().numpy() for x in (mine, theirs))
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4, err_msg=f"{plant}: {name}")
+    assert mine.episode_starts[1:].sum() > 0
+    for model in models:
+        model.train()
+    for name, value in models[0].policy.state_dict().items():
+        other = models[1].policy.state_dict()[name].cpu()
+        torch.testing.assert_close(other, value.cpu(), atol=2e-4, rtol=2e-4, msg=name)
+
+
+def main(argv: list[str]) -> None:
+    """Compare all cases."""
+    cases = dict(CASES)
+    for word in argv:
+        plant, _, numbers = word.partition("=")
+        first, second = numbers.split(",")
+        cases[plant] = (int(first), int(second))
+    for plant, (lanes, steps) in cases.items():
+        same_story(plant, lanes, steps)
+    same_story("line3", 3, 11, spread=Spread())
+    same_learning("make_to_stock", 4)
+    print("same")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
