@@ -23,6 +23,7 @@ from agents.errors import SchemaError
 from agents.schema import Floats, Rows
 from agents.seeds import TRAIN, block_seed
 from sim.compile import Compiled
+from sim.distributions import mean
 from sim.plant import Plant
 
 Money = NDArray[np.float64]
@@ -52,7 +53,8 @@ OR_GYM = Trade((2.0, 1.5, 1.0, 0.75), (1.5, 1.0, 0.75, 0.5), (0.075, 0.05, 0.025
 class Chain:
     """A serial chain as the kernel has it: its stages from the customers up, and what a period of it earns.
 
-    `stages`: indices of the stocks; `flows` and `standing`: (positions, money for each unit) such that the profit of a
+    `stages`: indices of the stocks; `leads`: their mean lead times in periods; `most`: what they may order at once;
+    `flows` and `standing`: (positions, money for each unit) such that the profit of a
     period is the change of `row[positions] @ money` of the flows, plus that of the standing ones at its end.
     """
 
@@ -75,13 +77,14 @@ class Chain:
             or [c.sets for c in plant.controls] != sets or any(c.low or c.step != 1 for c in plant.controls)
         ):  # fmt: skip
             raise SchemaError(
-                f"plant {plant.id}: expected a serial chain, which is one demand, stocks that supply each other, each with "
-                "a vehicle and a constant order in the same period, and a control from 0 in steps of 1 for each order, "
-                "customers' end first; see serial_backlog4"
+                f"plant {plant.id}: expected a serial chain, which is one demand, stocks that supply each other, each "
+                "with a vehicle and a constant order in the same period, and a control from 0 in steps of 1 for each "
+                "order, customers' end first; see serial_backlog4"
             )
         if not len(trade.prices) == len(trade.costs) == len(trade.owed) + 1 == len(stocks) + 1:
             raise SchemaError(f"trade of {len(trade.prices)} stages: expected {len(stocks) + 1}, with the supplier")
         self.period = int(stocks[0].review or 0)
+        self.leads = [mean(k.lead) / self.period for k in stocks if k.lead is not None]
         self.most = np.array([c.high for c in plant.controls], dtype=np.int64)
         self.flows, self.standing = self._flows(), self._standing()
 
@@ -130,8 +133,8 @@ class Chain:
         rows[:, [SEED, REPLICA]] = 0
         if not np.array_equal(rows[0], rows[1]):
             raise SchemaError(
-                f"plant {self.compiled.plant.id}: expected nothing to be drawn before the first customer comes after one "
-                "period; make the time between orders and the lead times constant"
+                f"plant {self.compiled.plant.id}: expected nothing to be drawn before the first customer comes after "
+                "one period; make the time between orders and the lead times constant"
             )
         return rows[0]
 
@@ -141,9 +144,10 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
 
     Actions int64 [N, S]: units that each stage orders, customers' end first, cut to 0 .. most. Observations float32
     [N, D]: `fields` names the columns (`Chain.columns`). Rewards float64 [N]: the discounted profit of the period, in
-    money; `info["profit"]` is the profit, `info["cost"]` minus that. An episode is truncated after `trade.periods`; in a
-    step that ends episodes `info` has `final_obs` with `_final_obs`, and new ones have begun (autoreset SAME_STEP).
-    The two arrays of observations are handed out in turn: the one before last is overwritten.
+    money; `info["profit"]` is the profit, `info["cost"]` minus that. An episode is truncated after `trade.periods`; in
+    a step that ends episodes `info` has `final_obs` with `_final_obs`, and new ones have begun (autoreset SAME_STEP).
+    `reset(options={"state": row or rows})` starts from any state between two periods. The two arrays of observations
+    are handed out in turn: the one before last is overwritten.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own shape
@@ -196,6 +200,10 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         elif self._seed is None:
             self._seed = block_seed(TRAIN, int(self.np_random.integers(1 << 31)))
         self._begin(np.arange(self.num_envs))
+        if options is not None and "state" in options:
+            self.rows[...] = options["state"]
+            self._elapsed[...] = self.rows[:, self.compiled.layout.at("now")] // self.chain.period - 1
+            self._booked[...] = self.rows[:, self.chain.flows[0]] @ self.chain.flows[1]
         return self._look(), {}
 
     @property

@@ -1,10 +1,10 @@
 """Plans for serial chains by linear programming: with all demand known, and re-made every period for the mean demand.
 
 Variables of period t: units R[t, i] that leave for stage i, stock I[t, i] of stage i at its end, sales S[t], what
-customers wait for W[t] at its end. Goods and what waits balance; a stage can send only what it had when the period began
-(the kernel's order of events). It is a flow in a network with whole-numbered bounds, so that the vertices which the
-simplex method ends at are whole too, and can be played. Orders that are never larger than what can leave leave nothing
-owed between the stages. The optimum with all demand known bounds every policy's profit from above.
+customers wait for W[t] at its end. Goods and what waits balance; a stage can send only what it had when the period
+began (the kernel's order of events). It is a flow in a network with whole-numbered bounds, so that the vertices that
+the simplex method ends at are whole too, and can be played. Orders that are never larger than what can leave leave
+nothing owed between the stages. The optimum with all demand known bounds every policy's profit from above.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.sparse import csc_matrix, lil_matrix
 from agents.errors import AgentError
 from agents.schema import Floats
 from agents.supply import Chain, SupplyVectorEnv
-from agents.supply_rules import Orders, Policy, _lead
+from agents.supply_rules import Orders, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Planner:
 
     def __init__(self, chain: Chain, periods: int) -> None:
         self.chain, self.periods, self.stages = chain, periods, len(chain.stages)
-        self.leads = [round(_lead(chain, i) / chain.period) for i in chain.stages]
+        self.leads = [round(lead) for lead in chain.leads]
         stocks = [chain.compiled.plant.stocks[i] for i in chain.stages]
         self.vehicles = np.array([k.vehicle for k in stocks])
         self.holding = np.array([k.holding for k in stocks]) * chain.period

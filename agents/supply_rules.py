@@ -37,7 +37,8 @@ def demand_paths(chain: Chain, seed: int, paths: int) -> NDArray[np.int64]:
     for t in range(chain.trade.periods + 1):
         run(rows, chain.compiled, (t + 1) * chain.period)
         seen.append(rows[:, asked].copy())
-    return np.diff(np.array(seen), axis=0).T
+    path = np.array(seen)
+    return (path[1:] - path[:-1]).T
 
 
 def echelon_positions(chain: Chain, rows: Rows) -> NDArray[np.int64]:
@@ -69,7 +70,7 @@ def tuned_base_stock(chain: Chain, seed: int, paths: int = 256, rounds: int = 8)
     env = SupplyVectorEnv(paths, chain.compiled, chain.trade)
     rng = np.random.Generator(np.random.PCG64(seed))
     mean = float(demand_paths(chain, seed, paths).mean())
-    leads = np.cumsum([round(_lead(chain, i) / chain.period) for i in chain.stages])
+    leads = np.cumsum(chain.leads)
     known: dict[tuple[int, ...], float] = {}
 
     def worth(levels: NDArray[np.int64]) -> float:
@@ -90,10 +91,3 @@ def tuned_base_stock(chain: Chain, seed: int, paths: int = 256, rounds: int = 8)
                 best = trial if worth(trial) > worth(best) else best
         step /= 2
     return best
-
-
-def _lead(chain: Chain, stock: int) -> float:
-    from sim.distributions import mean
-
-    lead = chain.compiled.plant.stocks[stock].lead
-    return 0.0 if lead is None else mean(lead)
