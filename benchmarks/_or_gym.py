@@ -26,6 +26,7 @@ from sim.compile import compile_plant
 from sim.plantfile import load
 
 ROOT = Path(__file__).parents[1]
+VERSION = "1.0.0"
 PEERS = ROOT / "build" / "peers"
 FIXTURE = ROOT / "tests" / "data" / "or_gym_supply.json"
 SHORT = {
