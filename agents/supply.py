@@ -190,6 +190,9 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             np.zeros((num_envs, 2)),
         )
         self._booked = np.zeros(num_envs)
+        # the same in every row: arrays of one shape are gone through at once, a short row again and again is not
+        self._most = np.tile(self.chain.most, (num_envs, 1))
+        self._quantities = np.zeros_like(self._most)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """New episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new luck."""
@@ -237,7 +240,9 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """Order the quantities [N, S] and play one period."""
         from sim.batch import Turn, play
 
-        quantities = np.clip(np.asarray(actions, dtype=np.int64), 0, self.chain.most)
+        quantities = self._quantities
+        np.minimum(actions, self._most, out=quantities, casting="same_kind")
+        np.maximum(quantities, 0, out=quantities)
         self._seen.reverse()
         seen, money = self._seen[0], self._prices.out
         until = (self._elapsed + 2) * self.chain.period

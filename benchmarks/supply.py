@@ -1,10 +1,11 @@
 """The serial chain: our environment against or-gym-inventory's (row 5), and what rules and plans earn of the optimum.
 
-`plantwin bench supply [--json] [--pairs N] [--paths N]`. Row 5: CPU seconds an environment step, one core, both sides in
-turn, orders drawn beforehand: `SupplyVectorEnv.step` at 4,096 replicas, with observation and reward, against the
-package's environment stepped in a Python loop; that both earn the same is `tests/agents/test_supply.py`. The package is
-put beside the environment by `benchmarks/install_peers.sh`. The yardsticks need no peer: on the same paths of demand, the
-optimum with all demand known, the plan re-made every period for the mean demand, and the best static echelon base stock.
+`plantwin bench supply [--json] [--pairs N] [--paths N]`. Row 5: CPU seconds a step of one environment, one core, both
+sides in turn, orders drawn beforehand: `SupplyVectorEnv.step` at 4,096 replicas, with observation and reward, against
+the package's environment stepped in a Python loop; that both earn the same is `tests/agents/test_supply.py`. The package
+is put beside the environment by `benchmarks/install_peers.sh`. The yardsticks need no peer: on the same paths of demand,
+the optimum with all demand known, the plan re-made every period for the mean demand, and the best static echelon base
+stock. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ TRADES = {
     "at the sale": OR_GYM,
     "at the purchase": replace(OR_GYM, prices=(2.0, 0.0, 0.0, 0.0), costs=(0.0, 0.0, 0.0, 0.5)),
 }
-"""When a stage books what a unit cost it: as or-gym-inventory does, or as or-gym 0.5.0 did. There what the stages pay each
-other cancels in the sum: customers pay 2 for a unit, raw material costs 0.5."""
+"""When a stage books what a unit cost it: as or-gym-inventory does, or as or-gym 0.5.0 did. There what the stages pay
+each other cancels in the sum: customers pay 2 for a unit, raw material costs 0.5."""
 CHOICES, VERDICT = 7, 1000
 """Seeds of the paths that base stock is tuned on, and of those that all are judged on."""
 
@@ -68,8 +69,8 @@ def speed(pairs: int) -> tuple[list[float], list[float]]:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a policy earned on the same paths: mean profit with its 95 % half-width, its share of the optimum's mean with
-    the half-width of a ratio of means, and CPU seconds a decision of one chain.
+    """What a policy earned on the same paths: mean profit with its 95 % half-width, its share of the optimum's mean
+    with the half-width of a ratio of means, and CPU seconds a decision of one chain.
     """
 
     name: str
@@ -100,8 +101,9 @@ def yardsticks(trade: Trade, paths: int, more: dict[str, Policy] | None = None) 
     best = np.array([plan.profit for plan in perfect_information(env, demand)])
     spent = (time.process_time() - began) / paths / trade.periods
     found = [yardstick("all demand known", best, best, spent)]
-    policies = {"plan for the mean, every period": shrinking_horizon(chain, mean), "echelon base stock": base_stock(levels)}
-    for name, policy in (policies | (more or {})).items():
+    plan, rule = shrinking_horizon(chain, mean), base_stock(levels)
+    policies = {"plan for the mean, every period": plan, "echelon base stock": rule} | (more or {})
+    for name, policy in policies.items():
         began = time.process_time()
         earned = played(env, policy, VERDICT).sum(axis=0)
         spent = (time.process_time() - began) / paths / trade.periods
