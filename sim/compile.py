@@ -209,6 +209,11 @@ def _transit(plant: Plant, stock: Stock) -> int:
     return TRANSIT_PIECES if any(k.id == stock.source for k in plant.stocks) else TRANSIT_PERIODIC
 
 
+def _scanned(slots: int) -> int:
+    """Places of the first block of timers that are looked at for the next event: as many as are used, in eights."""
+    return max(min(-(-slots // 8) * 8, st.SLOT_BLOCK_SIZE), 8)
+
+
 def _sizes(plant: Plant, index: Index) -> dict[str, int]:
     transit = max([_transit(plant, k) for k in plant.stocks if k.source != "line"], default=0)
     dated = any(d.due is not None or any(o.due is not None for o in d.book) for d in plant.demands)
@@ -375,7 +380,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     w.header |= {
         **{f"n_{name}": n for name, n in sizes.items() if name != "own"},
         **{f"at_{name}": at for name, at in layout.start.items() if name != "own"},
-        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE,
+        "n_timers": layout.timers, "slot_block": _scanned(layout.sizes["slots"]),
         "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
         "before_service": int(before_service(plant)),
         "powered": int(any(s.power or s.part_energy for s in plant.stations)),

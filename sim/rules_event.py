@@ -365,7 +365,7 @@ def promise(row: Array, p: Array, d: int, quantity: int, due: int) -> None:
         row[a + st.RING_LEN] = n + 1
 
 
-@rare
+@leaf
 def demand(row: Array, p: Array, d: int) -> None:
     b = of_demand(p, d)
     a = demand_at(p, d)

@@ -92,23 +92,21 @@ def is_late(row: Array, stream: int, entity: int, in_time: int) -> bool:
     return upper(from_word) >= in_time
 
 
-@rare
+@leaf
 def arrive(row: Array, p: Array, lane: int) -> int:
-    """Take the earliest order in transit out of the lane's table (ties: lowest place); its quantity."""
+    """Take the order that is due now out of the lane's table (ties: lowest place); its quantity."""
     places = p[st.N_TRANSIT]
     dues = p[st.AT_TRANSIT_DUE] + places * lane
     quantities = p[st.AT_TRANSIT_QTY] + places * lane
     first = 0
-    for i in range(1, places):
-        if row[dues + i] < row[dues + first]:
-            first = i
+    while first < places - 1 and row[dues + first] != row[st.NOW]:
+        first += 1
     quantity = row[quantities + first]
     row[quantities + first] = 0
     row[dues + first] = st.INFINITY
-    earliest = st.INFINITY
-    for i in range(places):
-        if row[dues + i] < earliest:  # noqa: PLR1730
-            earliest = row[dues + i]
+    earliest = row[dues]
+    for i in range(dues, dues + places):
+        earliest = row[i] if row[i] < earliest else earliest  # noqa: FURB136
     row[timer(p, p[of_lane(p, lane) + st.DELIVERY_SLOT])] = earliest
     return quantity
 
@@ -141,7 +139,7 @@ def settle_dates(row: Array, p: Array, d: int, shipped: int) -> None:
             row[a + st.RING_LEN] = n
 
 
-@rare
+@leaf
 def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
     """Ship what waits for demand `d`, as far as stock `k` has it."""
     a = stock_at(p, k)
@@ -159,7 +157,7 @@ def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
             settle_dates(row, p, d, shipped)
 
 
-@rare
+@leaf
 def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
     """Send what is owed to a lane from stock `k`, as far as it has it."""
     a = stock_at(p, k)
@@ -174,7 +172,7 @@ def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
         send(row, p, lane, row[st.NOW], sent)
 
 
-@rare
+@leaf
 def receive(row: Array, p: Array, k: int, quantity: int) -> None:
     """Stock `k` gets `quantity` units; claims are served first."""
     a = stock_at(p, k)
@@ -196,7 +194,7 @@ def receive(row: Array, p: Array, k: int, quantity: int) -> None:
 # --- deciding and ordering ----------------------------------------------------------------------------------------
 
 
-@rare
+@leaf
 def position(row: Array, p: Array, k: int) -> int:
     """Inventory position of stock `k`: its own, or its echelon's."""
     a = stock_at(p, k)
@@ -233,13 +231,13 @@ def express_position(row: Array, p: Array, k: int) -> int:
     return total
 
 
-@rare
+@leaf
 def wanted(row: Array, p: Array, k: int) -> int:
     """Units that the policy of stock `k` orders in its regular lane, before the source's smallest order."""
     a = stock_at(p, k)
     b = of_stock(p, k)
-    now = position(row, p, k)
     policy = p[b + st.ORDER_POLICY]
+    now = position(row, p, k) if policy != st.CONSTANT_ORDER else 0
     quantity = 0
     if policy == st.R_Q:
         if now <= row[a + st.REORDER]:
@@ -252,7 +250,7 @@ def wanted(row: Array, p: Array, k: int) -> int:
     return quantity
 
 
-@rare
+@leaf
 def order(row: Array, p: Array, lane: int, quantity: int) -> None:
     """Order at least `quantity` units in a lane (nothing when it is 0 or less)."""
     b = of_lane(p, lane)
@@ -298,7 +296,7 @@ def made_ready(row: Array, p: Array, supplier: int, quantity: int) -> int:
     return ready
 
 
-@rare
+@leaf
 def load_vehicle(row: Array, p: Array, lane: int) -> int:
     """The vehicle of a lane leaves with what is owed, as far as it has room and the source units; how many."""
     a = lane_at(p, lane)
@@ -421,7 +419,7 @@ def forecast(row: Array, p: Array, k: int) -> None:
     row[a + st.LEVEL] = ((total * p[b + st.COVER] // window + 32768) >> 16) + p[b + st.SAFETY]
 
 
-@rare
+@leaf
 def review(row: Array, p: Array, k: int) -> None:
     b = of_stock(p, k)
     row[timer(p, p[b + st.REVIEW_SLOT])] += p[b + st.REVIEW_TICKS]
@@ -437,7 +435,7 @@ def review(row: Array, p: Array, k: int) -> None:
         withdrawn(row, p, source)
 
 
-@rare
+@leaf
 def delivery(row: Array, p: Array, lane: int) -> None:
     k = p[of_lane(p, lane) + st.LANE_STOCK]
     quantity = arrive(row, p, lane)
