@@ -1,8 +1,8 @@
 """A policy bundle: a directory of a tensor file, two JSON files and a card; loading it runs nothing.
 
     policy.safetensors   the network's weights
-    policy.json          architecture, observation and action schema, scaling, decision interval, ranges seen in
-    training evidence.json        how it was made and judged, and the SHA-256 of the two files above
+    policy.json          architecture, observation and action schema, scaling, when it decides, ranges seen in training
+    evidence.json        how it was made and judged, and the SHA-256 of the two files above
     card.md              the same for people
 
 A bundle's name is the SHA-256 of policy.safetensors and policy.json together. A file that was changed is refused.
@@ -41,6 +41,17 @@ class Bundle:
     def epoch_s(self) -> float:
         """Seconds between two decisions the policy was trained for."""
         return float(self.spec["epoch_s"])
+
+    @property
+    def decide(self) -> str:
+        """At equal intervals of `epoch_s`, or at "events", `epoch_s` being the longest time between two decisions."""
+        return str(self.spec.get("decide", "interval"))
+
+    @property
+    def decide_on(self) -> tuple[str, ...] | None:
+        """Kinds of events (`sim.state.KINDS`) at which it decides; None: all, or none where it decides at intervals."""
+        found = self.spec.get("decide_on")
+        return None if found is None else tuple(str(name) for name in found)
 
     @property
     def ranges(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

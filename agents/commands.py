@@ -64,6 +64,7 @@ def env(
     plant: PlantArg,
     json_: JsonFlag = False,
     steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
+    decide: Annotated[str, typer.Option(help="When decisions fall: interval, or events.")] = "interval",
     allow_code: AllowCode = False,
 ) -> None:
     """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the
@@ -73,14 +74,19 @@ def env(
         from agents.check import check, describe
 
         compiled = _compiled(plant, allow_code)
-        about = describe(compiled)
-        about["check"] = check(compiled, steps)
+        about = describe(compiled, decide=decide)
+        about["check"] = check(compiled, steps, decide=decide)
     if json_:
         typer.echo(json.dumps(about))
         return
+    when = "at every event, and at the latest after" if decide == "events" else "every"
     typer.echo(
-        f"{about['plant']}: one decision every {about['epoch_s'] / 3600:g} h, reward in units of "
+        f"{about['plant']}: one decision {when} {about['epoch_s'] / 3600:g} h, reward in units of "
         f"{about['reward_unit']:.4g} {about['currency']}"
+    )
+    typer.echo(
+        f"an episode: {about['max_episode_s'] / 86_400:g} days; info['discount'] falls to 1/e in "
+        f"{about['discount_s'] / 3600:g} h"
     )
     typer.echo(f"observation ({len(about['fields'])}): {', '.join(about['fields'])}")
     for control in about["controls"]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import bundle
+from agents.epochs import decision_kinds
 from agents.errors import AgentError, SchemaError
 from agents.grid import Grid
 from agents.rules import Rule, load_rule
@@ -25,6 +26,9 @@ Values = NDArray[np.int64]
 class Controller(Protocol):
     """`name` identifies it in evidence; `static` says that it never changes its mind, so it is asked once; `epoch_s`
     is the time between two of its decisions (None: what is usual for the plant).
+
+    One that decides at events says so by a further attribute `kinds`, the kinds of events as bits
+    (`sim.batch.kinds_of`); `epoch_s` is then the longest time between two of its decisions.
     """
 
     @property
@@ -103,6 +107,11 @@ class PolicyController:
     def epoch_s(self) -> float | None:
         """The interval it was trained for."""
         return self.bundle.epoch_s
+
+    @property
+    def kinds(self) -> int:
+        """The kinds of events at which it decides, as bits; 0: at equal intervals."""
+        return decision_kinds(self.bundle.decide, self.bundle.decide_on)
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] of the policy in these states."""

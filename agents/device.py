@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from agents.env import PlantVectorEnv
+from agents.epochs import LONG_AGO, Pace
 from agents.grid import Grid
 from agents.schema import CLIP, Floats, Rows
 from sim.compile import Compiled
@@ -37,14 +38,18 @@ class Frames:
 @dataclass(frozen=True, slots=True)
 class Interval:
     """What one interval gave, on the device: operating cost and cash cost float64 [N] in money, controls that a limit
-    moved and that were kept by their `every`, int64 [N]; which environments ended (on the host), and the last
-    observations [K, D] of those.
+    moved and that were kept by their `every`, int64 [N]; ticks that the step took, int64 [N], and what it discounts,
+    float64 [N] (`agents.epochs.Pace.discount`); which environments ended (on the host), and the last observations
+    [K, D] of those.
     """
 
     cost: Tensor
     cash: Tensor
     clipped: Tensor
     held: Tensor
+    elapsed: Tensor
+    discount: Tensor
+    accrual: Tensor
     ended: NDArray[np.intp]
     final: Tensor | None
 
@@ -77,24 +82,28 @@ class PlantDeviceEnv(PlantVectorEnv):
         self._device.observe(frames, at)
 
     def play(self, actions: Tensor, frames: Frames, at: int) -> Interval:
-        """Apply grid indices int64 [N, C] (on the device) and run one interval; the observation after it, of a new
-        episode where one ended, goes into frame `at`.
+        """Apply grid indices int64 [N, C] (on the device) and run to the next decision; the observation after it, of a
+        new episode where one ended, goes into frame `at`. Where events ask for decisions the host waits for the device,
+        to see which episodes are over.
         """
         device = self._device
         clipped, held = device.steer(actions)
-        device.advance(self.epoch)
+        elapsed = device.advance(self.pace)
         money = device.price()
         gained = money - device.money
         device.money.copy_(money)
         self._elapsed += 1
         truncated = self._elapsed >= self.limit_steps
+        if self.pace.by_events:
+            truncated |= (device.now >= device.ends).cpu().numpy()
         ended, final = np.flatnonzero(truncated), None
         device.observe(frames, at)
         if self.settings.autoreset == "same_step" and ended.size:
             final = frames.tensor[at].index_select(0, torch.as_tensor(ended, device=self.device))
             self._begin(ended)
             device.observe(frames, at)
-        return Interval(gained[0], gained[1], clipped, held, ended, final)
+        discount, accrual = discounting(self.pace, elapsed)
+        return Interval(gained[0], gained[1], clipped, held, elapsed, discount, accrual, ended, final)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -113,6 +122,9 @@ class PlantDeviceEnv(PlantVectorEnv):
             "cash": played.cash.cpu().numpy().copy(),
             "clipped": played.clipped.cpu().numpy().copy(),
             "held": played.held.cpu().numpy().copy(),
+            "elapsed": played.elapsed.cpu().numpy().copy(),
+            "discount": played.discount.cpu().numpy().copy(),
+            "accrual": played.accrual.cpu().numpy().copy(),
         }
         if played.final is not None:
             final = observation.copy()
@@ -136,9 +148,16 @@ class PlantDeviceEnv(PlantVectorEnv):
         return self._device.own.tensor[0].cpu().numpy().copy()
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
-        self._device.put(who, self._new(who, state))
+        rows = self._new(who, state)
+        self._device.put(who, rows)
         self._episode[who] += 1
         self._elapsed[who] = 0
+        self._ends[who] = rows[:, self._now] + self.pace.limit
+        self._device.ends.copy_(torch.as_tensor(self._ends))
+
+    def _stagger(self) -> None:
+        super()._stagger()
+        self._device.ends.copy_(torch.as_tensor(self._ends))
 
 
 class _Device:
@@ -165,6 +184,9 @@ class _Device:
         self._values = cuda.device_array((n, env.grid.size), np.int64)
         self._setpoints = self._tensor(self._values)
         self._grid = DeviceGrid(env.grid, compiled, env.device)
+        self.ends = torch.zeros(n, dtype=torch.int64, device=env.device)
+        self._moved = torch.full((n, env.grid.size), LONG_AGO, dtype=torch.int64, device=env.device)
+        self._every = torch.as_tensor(env._moves.every, device=env.device)
         self.own = self.frames(1)
 
     def _tensor(self, array: Any) -> Tensor:
@@ -189,15 +211,26 @@ class _Device:
         return self.rows[self.env.compiled.layout.at("now")]
 
     def steer(self, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """As `PlantVectorEnv._steer`."""
-        admitted, clipped, held = self._grid.admitted(actions, self.rows, self.now // self.env.epoch, self.env.ratio)
+        """As `PlantVectorEnv._choose`, and set them."""
+        now, by_events = self.now, self.env.pace.by_events
+        early = now[:, None] - self._moved < self._every if by_events else None
+        admitted, clipped, held = self._grid.admitted(actions, self.rows, now // self.env.epoch, self.env.ratio, early)
+        if by_events:
+            torch.where(admitted != self._grid.present(self.rows), now[:, None], self._moved, out=self._moved)
         self._setpoints.copy_(admitted)
-        self.resident.set_controls(self._values)
+        self.resident.set_controls(self._values, always=False)
         return clipped, held
 
-    def advance(self, epoch: int) -> None:
-        torch.add(self.now, epoch, out=self._ticks)
-        self.resident.advance(self._until)
+    def advance(self, pace: Pace) -> Tensor:
+        """Run to the next decision; the ticks int64 [N] that it took."""
+        before = self.now.clone()
+        torch.add(before, pace.epoch, out=self._ticks)
+        if pace.by_events:
+            self._ticks.copy_(torch.where(self.ends > before, self._ticks.minimum(self.ends), self._ticks))
+            self.resident.advance_events(self._until, pace.kinds)
+        else:
+            self.resident.advance(self._until)
+        return self.now - before
 
     def price(self) -> Tensor:
         """Operating cost and cash since the beginning, float64 [2, N]."""
@@ -209,6 +242,14 @@ class _Device:
         self.resident.put(who, rows)
         at = torch.as_tensor(who, device=self.env.device)
         self.money[:, at] = self.price()[:, at]
+        self._moved[at] = LONG_AGO
+
+
+def discounting(pace: Pace, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+    """As `agents.epochs.Pace.discount`, of a tensor."""
+    x = elapsed.double() / pace.constant
+    lost = -torch.expm1(-x)
+    return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
 
 
 class DeviceGrid:
@@ -228,16 +269,22 @@ class DeviceGrid:
             for c, watched, nearest in grid.nearest()
         ]
 
+    def present(self, rows: Tensor) -> Tensor:
+        """Setpoints int64 [N, C] in rows int64 [W, N]."""
+        return rows.index_select(0, self._where).T
+
     def admitted(
-        self, actions: Tensor, rows: Tensor, decision: Tensor, ratio: NDArray[np.int64]
+        self, actions: Tensor, rows: Tensor, decision: Tensor, ratio: NDArray[np.int64], early: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Setpoints int64 [N, C] of grid indices [N, C] in rows int64 [W, N] at decision number int64 [N], and how many
-        of them a limit moved and their `every` kept, int64 [N].
+        of them a limit moved and their `every` kept, int64 [N]. `early` [N, C], in place of decision and ratio: which
+        may not move yet.
         """
-        present = rows.index_select(0, self._where).T
+        present = self.present(rows)
         wanted = self._low + actions.clamp(min=0).minimum(self._counts - 1) * self._step
-        every = torch.as_tensor(ratio, device=rows.device)
-        kept = (decision[:, None] % every != 0) & (wanted != present)
+        if early is None:
+            early = decision[:, None] % torch.as_tensor(ratio, device=rows.device) != 0
+        kept = early & (wanted != present)
         wanted = torch.where(kept, present, wanted)
         out = wanted.maximum(self._low).minimum(self._high)
         if self._limits:

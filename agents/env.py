@@ -1,9 +1,9 @@
 """The plant as a Gymnasium environment: many replicas of the compiled kernel stepped in one call.
 
-An observation is what `agents.schema` names, an action is one grid index a control, a step is one decision interval.
-The reward is minus the operating cost of the interval (`sim.value`) in units of `reward_unit`; real money stands in
-`info`. An episode never terminates (a factory does not end); it is truncated at its time limit, so learners must
-bootstrap.
+An observation is what `agents.schema` names, an action is one grid index a control, a step is one decision interval, or
+lasts until the next event (`agents.epochs`). The reward is minus the operating cost of the step (`sim.value`) in units
+of `reward_unit`; real money stands in `info`. An episode never terminates (a factory does not end); it is truncated at
+its time limit, so learners must bootstrap.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from agents.epochs import ENDLESS, INTERVAL, Moves, Pace, decision_kinds, discount_s
 from agents.errors import SchemaError
 from agents.grid import Grid
 from agents.rollout import default_epoch, ticks
@@ -27,6 +28,7 @@ from sim.ownrules import allow
 from sim.plant import Plant
 
 if TYPE_CHECKING:
+    from sim.batch import Prices
     from twin.posterior_file import FilePosterior
 
 WEEK_S = 7 * 86_400.0
@@ -36,9 +38,13 @@ WEEK_S = 7 * 86_400.0
 class Settings:
     """How a plant is played.
 
-    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `max_episode_steps` (default:
-    four weeks); `first`: replica number of environment 0; `stagger`: spread the episode clocks evenly, so that not all
-    environments reset together; `threads` of the kernel; `autoreset` same_step or disabled; `spread`: how far each
+    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `decide`: at equal intervals, or
+    at "events", `epoch_s` being the longest time between two decisions then; `decide_on`: at events of these kinds only
+    (`sim.state.KINDS`; default: all); `discount_s`: time constant of `info["discount"]` (default:
+    `agents.epochs.discount_s`). An episode ends after `max_episode_s` of plant time (default: four weeks) and, where
+    given, after `max_episode_steps`, in whole intervals where decisions fall so. `first`: replica number of environment
+    0; `stagger`: spread the episode clocks evenly, so that not all environments reset together; `threads` of the
+    kernel; `autoreset` same_step or disabled; `spread`: how far each
     episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
     observation arrays in turn, so that the one before last is overwritten;
     `allow_code`: rules of the plant's own (engine: simpy) may run. `posterior`: each episode's parameters are drawn
@@ -46,6 +52,10 @@ class Settings:
     """
 
     epoch_s: float | None = None
+    decide: str = INTERVAL
+    decide_on: tuple[str, ...] | None = None
+    discount_s: float | None = None
+    max_episode_s: float | None = None
     max_episode_steps: int | None = None
     first: int = 0
     stagger: bool = False
@@ -88,13 +98,19 @@ def typical_cost(compiled: Compiled, epoch: int) -> float:
     return mean if mean > 0.0 else 1.0
 
 
+def _count(found: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many of each row [N, C] are true, int64 [N]."""
+    return np.count_nonzero(found, axis=1) if found.any() else np.zeros(len(found), dtype=np.int64)
+
+
 class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     """`num_envs` replicas of a plant.
 
     Observations float32 [N, D] in [-10, 10]; actions int64 [N, C]; rewards float64 [N]. `info` holds `fields` (names
-    of the columns), `cost` (operating cost of the interval, money), `cash` (cash cost, money; revenue negative),
-    `clipped` and `held` (controls moved by a limit, or kept because their `every` had not passed) and, in a step
-    that ends episodes, `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state;
+    of the columns), `cost` (operating cost of the step, money), `cash` (cash cost, money; revenue negative),
+    `clipped` and `held` (controls moved by a limit, or kept because their `every` had not passed), `elapsed` (ticks
+    that the step took, int64), `discount` and `accrual` (see `agents.epochs.Pace.discount`) and, in a step that ends
+    episodes, `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state;
     in mode `disabled`, `options={"reset_mask": bool[N]}` says who is reset.
     """
 
@@ -134,8 +150,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.epoch = (
             ticks(self.compiled, self.settings.epoch_s) if self.settings.epoch_s else default_epoch(self.compiled)
         )
-        epoch_s = self.epoch * self.compiled.plant.tick_s
-        self.limit_steps = self.settings.max_episode_steps or max(1, round(4 * WEEK_S / epoch_s))
+        self.pace = self._pace()
+        self.limit_steps = self.pace.most
         self.reward_unit = self.settings.reward_unit or typical_cost(self.compiled, self.epoch)
         self.single_observation_space = gymnasium.spaces.Box(-CLIP, CLIP, (self.observer.size,), np.float32)
         self.single_action_space = gymnasium.spaces.MultiDiscrete(self.grid.counts)
@@ -143,30 +159,49 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._make_buffers()
 
+    def _pace(self) -> Pace:
+        """The settings that say when decisions fall and episodes end, in ticks."""
+        given, compiled = self.settings, self.compiled
+        kinds = decision_kinds(given.decide, given.decide_on)
+        limit = max(ticks(compiled, given.max_episode_s or 4 * WEEK_S), 1)
+        steps = given.max_episode_steps or ENDLESS
+        if not kinds and (given.max_episode_s or steps == ENDLESS):
+            steps = min(steps, max(1, round(limit / self.epoch)))
+        tick_s = compiled.plant.tick_s
+        constant = (given.discount_s or discount_s(compiled, self.epoch * tick_s)) / tick_s
+        return Pace(self.epoch, kinds, limit, steps, constant)
+
     def _make_buffers(self) -> None:
         from sim.kpi import cost_weights
         from sim.value import operating_weights
 
         n = self.num_envs
         self.money_weights = [operating_weights(self.compiled), cost_weights(self.compiled)]
+        where, weights = (np.concatenate(parts) for parts in zip(*self.money_weights, strict=True))
+        self._priced = where, weights, np.cumsum([len(at) for at, _ in self.money_weights])
         self.rows: Rows = np.zeros((n, self.compiled.layout.width), dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._episode = np.zeros(n, dtype=np.int64)
-        self._money = np.zeros((2, n), dtype=np.float64)
-        self._after = np.zeros((2, n), dtype=np.float64)
+        self._ends = np.zeros(n, dtype=np.int64)
+        self._moves = Moves(self.grid, n)
+        self._money, self._after = np.zeros((n, 2)), np.zeros((n, 2))
         self._all = np.ones(n, dtype=np.bool_)
         self._fields = np.broadcast_to(np.array(self.observer.fields), (n, self.observer.size))
-        every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
-        self.ratio = np.maximum(-(-every // self.epoch), 1)
+        self.ratio = np.maximum(-(-self._moves.every // self.epoch), 1)
         self._now = self.compiled.layout.at("now")
         self._kernel_seed: int | None = None
+        self._empty: Rows | None = None
         self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
 
-    def _observe(self) -> Floats:
+    def _place(self) -> Floats:
+        """Where the next observation goes, [N, D]."""
         if self.settings.copy:
-            return self.observer(self.rows)
+            return np.empty((self.num_envs, self.observer.size), dtype=np.float32)
         self._observations.reverse()
-        return self.observer(self.rows, out=self._observations[0])
+        return self._observations[0]
+
+    def _observe(self) -> Floats:
+        return self.observer(self.rows, out=self._place())
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Start new episodes. With a seed, environment i plays the addresses (seed, first + i); without one, new
@@ -182,20 +217,34 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             self._kernel_seed = block_seed(TRAIN, int(self.np_random.integers(1 << 31)))
         self._begin(np.flatnonzero(mask), options.get("state"))
         if self.settings.stagger and mask.all():
-            self._elapsed[:] = np.arange(self.num_envs) * self.limit_steps // self.num_envs
+            self._stagger()
         return self._observe(), self._info({})
+
+    def _stagger(self) -> None:
+        """Spread the ends of the episodes evenly over the first one."""
+        share = np.arange(self.num_envs)
+        if self.limit_steps < ENDLESS:
+            self._elapsed[:] = share * self.limit_steps // self.num_envs
+        self._ends -= share * self.pace.limit // self.num_envs
 
     def _begin(self, who: NDArray[np.intp], state: Rows | None = None) -> None:
         """New episodes for the environments `who`, each at an address of its own."""
-        self.rows[who] = self._new(who, state)
+        from sim.batch import Turn, look
+
+        rows = np.ascontiguousarray(self._new(who, state))
+        self.rows[who] = rows
         self._episode[who] += 1
         self._elapsed[who] = 0
-        self._price(self._after)
-        self._money[:, who] = self._after[:, who]
+        self._ends[who] = rows[:, self._now] + self.pace.limit
+        self._moves.forget(who)
+        money = np.empty((len(who), 2))
+        look(rows, Turn(0, price=self._prices(money)))
+        self._money[who] = money
 
     def _new(self, who: NDArray[np.intp], state: Rows | None) -> Rows:
         """Rows [K, W] of the next episodes of the environments `who` [K]."""
         from sim.engine import new_rows
+        from sim.kernel import begin
 
         assert self._kernel_seed is not None, "call reset() before step()"
         width = self.compiled.layout.width
@@ -206,13 +255,29 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
                     f"state of width {given.shape[-1]}: rows of this plant have {width}; take it from the same plant"
                 )
             return np.broadcast_to(given, (len(who), width)) if given.ndim == 1 else given[who]
-        rows = np.empty((len(who), width), dtype=np.int64)
-        for k, i in enumerate(who.tolist()):
-            address = (int(self._episode[i]) << 32) + self.settings.first + i
-            one = rows[k : k + 1]
-            one[...] = new_rows(self.compiled, self._kernel_seed, 1, address, self._drawn(address))
-            if self.settings.spread is not None:
-                spread_parameters(one, self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ address)
+        addresses = (self._episode[who] << 32) + self.settings.first + who
+        if self.compiled.own is None and self.settings.posterior is None:
+            rows = self._blank(addresses)
+            begin(rows, self.compiled)
+        else:
+            seed = self._kernel_seed
+            rows = np.concatenate(
+                [new_rows(self.compiled, seed, 1, at, self._drawn(at)) for at in addresses.tolist()] or [self.rows[:0]]
+            )
+        if self.settings.spread is not None:
+            for one, at in zip(rows, addresses.tolist(), strict=True):
+                spread_parameters(one[None], self.compiled, self.settings.spread, (self._kernel_seed << 20) ^ at)
+        return rows
+
+    def _blank(self, addresses: NDArray[np.int64]) -> Rows:
+        """Rows [K, W] of the empty plant before its first draw, at addresses [K]: copies of one that is kept."""
+        from sim.kernel import blank_rows
+        from sim.state import REPLICA, SEED
+
+        if self._empty is None:
+            self._empty = blank_rows(self.compiled, 0, 1)
+        rows = np.repeat(self._empty, len(addresses), axis=0)
+        rows[:, SEED], rows[:, REPLICA] = self._kernel_seed or 0, addresses
         return rows
 
     def _drawn(self, address: int) -> dict[str, Rows] | None:
@@ -221,48 +286,62 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             return None
         return draw_parameters(self.settings.posterior, self.compiled, (self._kernel_seed or 0, address))
 
-    def _price(self, out: NDArray[np.float64]) -> None:
-        from sim.kernel import linear_rows
+    def _prices(self, out: NDArray[np.float64]) -> Prices:
+        """Operating cost and cash since the beginning, into `out` [R, 2]."""
+        from sim.batch import Prices
 
-        for k, (offsets, coefficients) in enumerate(self.money_weights):
-            linear_rows(self.rows, offsets, coefficients, out[k])
+        return Prices(*self._priced, out)
 
-    def _steer(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Apply actions; how many controls a limit moved, and how many were kept by their `every`, for each
-        environment.
+    def _choose(self, actions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+        """Setpoints [N, C] of actions, and how many controls a limit moved (`clipped`) and how many were kept by their
+        `every` (`held`), for each environment.
         """
-        from sim.engine import set_controls
         from sim.kernel import get_controls
 
-        present = get_controls(self.rows, self.compiled)
+        now, present = self.rows[:, self._now], get_controls(self.rows, self.compiled)
         wanted = self.grid.decode(np.asarray(actions, dtype=np.int64))
-        kept = (self.rows[:, self._now, None] // self.epoch % self.ratio != 0) & (wanted != present)
+        if self.pace.by_events:
+            kept = self._moves.kept(now, wanted, present)
+        else:
+            kept = (now[:, None] // self.epoch % self.ratio != 0) & (wanted != present)
         wanted = np.where(kept, present, wanted)
         admitted = self.grid.limit(wanted, self.rows, self.compiled.layout)
-        set_controls(self.rows, self.compiled, admitted)
-        return (admitted != wanted).sum(axis=1), kept.sum(axis=1)
+        if self.pace.by_events:
+            self._moves.note(now, admitted, present)
+        return admitted, {"clipped": _count(admitted != wanted), "held": _count(kept)}
 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Apply grid indices [N, C] and run one interval."""
-        from sim.batch import advance
+        """Apply grid indices [N, C] and run to the next decision."""
+        from sim.batch import Turn
+        from sim.engine import play
+        from sim.kernel import Observation
 
-        clipped, held = self._steer(actions)
-        advance(self.rows, self.compiled, self.rows[:, self._now] + self.epoch, self.settings.threads)
-        self._price(self._after)
+        values, told = self._choose(actions)
+        before, observation = self.rows[:, self._now].copy(), self._place()
+        look = Observation(self.observer.positions, self.observer.factors, observation)
+        until, kinds = self.pace.last(before, self._ends), self.pace.kinds
+        turn = Turn(until, kinds, values, look, self._prices(self._after), self.settings.threads)
+        play(self.rows, self.compiled, turn)
+        now = self.rows[:, self._now].copy()
+        self.observer.finish(now, observation)
         cost = self._after - self._money
         self._money[...] = self._after
         self._elapsed += 1
         truncated = self._elapsed >= self.limit_steps
-        observation = self._observe()
-        info = {"cost": cost[0], "cash": cost[1], "clipped": clipped, "held": held}
+        if kinds:
+            truncated |= now >= self._ends
+        discount, accrual = self.pace.discount(now - before)
+        info = {"cost": cost[:, 0], "cash": cost[:, 1], **told}
+        info |= {"elapsed": now - before, "discount": discount, "accrual": accrual}
         if self.settings.autoreset == "same_step" and truncated.any():
             info |= {"final_obs": observation.copy(), "_final_obs": truncated.copy()}
-            self._begin(np.flatnonzero(truncated))
-            self.observer(self.rows, out=observation)
+            ended = np.flatnonzero(truncated)
+            self._begin(ended)
+            observation[ended] = self.observer(self.rows[ended])
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
-        return observation, cost[0] / -self.reward_unit, terminated, truncated, self._info(info)
+        return observation, cost[:, 0] / -self.reward_unit, terminated, truncated, self._info(info)
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         info["fields"] = self._fields
@@ -302,7 +381,7 @@ class PlantEnv(gymnasium.Env[Floats, NDArray[np.int64]]):
         return observation[0], {"fields": self.fields}
 
     def step(self, action: NDArray[np.int64]) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Apply grid indices [C] and run one interval."""
+        """Apply grid indices [C] and run to the next decision."""
         observation, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None, :])
-        own = {k: info[k][0].item() for k in ("cost", "cash", "clipped", "held")}
+        own = {k: info[k][0].item() for k in ("cost", "cash", "clipped", "held", "elapsed", "discount", "accrual")}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"fields": self.fields, **own}

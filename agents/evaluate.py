@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agents.controllers import Controller
-from agents.rollout import Span, operate, ticks
+from agents.rollout import Span, cost_over, ticks
 from agents.seeds import TEST, Spread, block_seed, spread_parameters
 from agents.tune import judge_span
-from sim.value import operating_cost
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -115,10 +114,7 @@ def _cost(who: Controller, compiled: Compiled, trial: Trial, span: Span, which: 
     rows = new_rows(compiled, block_seed(TEST, trial.seed), n, first)
     if trial.spread is not None:
         spread_parameters(rows, compiled, trial.spread, block_seed(TEST, trial.seed) + first)
-    operate(rows, compiled, who, span.warmup, span.epoch, trial.threads)
-    before = rows.copy()
-    operate(rows, compiled, who, span.warmup + span.length, span.epoch, trial.threads)
-    return operating_cost(before, rows, compiled)
+    return cost_over(rows, compiled, who, span, trial.threads)
 
 
 def _verdict(names: tuple[str, str], compiled: Compiled, trial: Trial, span: Span, costs: Costs) -> Verdict:

@@ -35,16 +35,30 @@ class Grid:
         )
         self.counts: Values = (self.high - self.low) // self.step + 1
         self.size = len(self.ids)
+        self._alike: tuple[Values, ...] = (self.low, self.step, self.high, self.counts - 1)
         self._limits = [(limit, self.ids.index(limit.control), _watched(plant, limit)) for limit in plant.limits]
+        self._nearest = self.nearest()
         self.hash = digest({"controls": [(c.id, c.sets, c.low, c.high, c.step) for c in plant.controls]})
 
     def decode(self, indices: NDArray[np.integer]) -> Values:
         """Setpoints [..., C] of grid indices [..., C]; indices outside the grid are cut to it."""
-        return self.low + np.clip(indices, 0, self.counts - 1) * self.step
+        low, step, _, last = self._spread(np.shape(indices))
+        return low + np.clip(indices, 0, last) * step
+
+    def _spread(self, shape: tuple[int, ...]) -> tuple[Values, ...]:
+        """Low, step, high and last index as arrays of this shape [..., C]: numpy is several times as fast on arrays
+        that are alike as on a short one spread over a long one.
+        """
+        alike = self._alike  # another thread may ask for another shape meanwhile
+        if alike[0].shape != shape:
+            each = (self.low, self.step, self.high, self.counts - 1)
+            self._alike = alike = tuple(np.array(np.broadcast_to(x, shape)) for x in each)
+        return alike
 
     def encode(self, values: Values) -> Values:
         """Nearest grid indices [..., C] of setpoints [..., C]."""
-        return np.clip((np.asarray(values) - self.low + self.step // 2) // self.step, 0, self.counts - 1)
+        low, step, _, last = self._spread(np.shape(values))
+        return np.clip((np.asarray(values) - low + step // 2) // step, 0, last)
 
     def vector(self, values: dict[str, int]) -> Values:
         """Setpoints [C] from a mapping that names every control once."""
@@ -56,21 +70,19 @@ class Grid:
 
     def limit(self, values: Values, rows: Rows, layout: Layout) -> Values:
         """Admissible setpoints [R, C] nearest to `values` [R, C] in the states of rows [R, W]."""
-        out = np.clip(values, self.low, self.high)
+        low, _, high, _ = self._spread(np.shape(values))
+        out = np.clip(values, low, high)
         if not self._limits:
             return out
-        out = self.decode(self.encode(out))
-        for limit, c, watched in self._limits:
+        index = self.encode(out)
+        for c, watched, nearest in self._nearest:
+            column = index[:, c]
             if watched is None:
-                active = np.ones(rows.shape[0], dtype=np.bool_)
+                index[:, c] = nearest[column]
             else:
-                active = layout.view(rows, "n_state")[:, watched[0], watched[1]] > 0
-            column = out[:, c]
-            wanted = self._admissible(c, limit)
-            if wanted.size:
-                nearest = wanted[np.abs(wanted[None, :] - column[:, None]).argmin(axis=1)]
-                out[:, c] = np.where(active, nearest, column)
-        return out
+                active = rows[:, layout.at("n_state", *watched)] > 0
+                index[:, c] = np.where(active, nearest[column], column)
+        return self.decode(index)
 
     def nearest(self) -> list[tuple[int, tuple[int, int] | None, NDArray[np.int64]]]:
         """The limits as tables: control, (station, state) that switches the limit on or None for always, and by grid
@@ -95,10 +107,6 @@ class Grid:
                     + (f" while {limit.condition}" if limit.condition else "")
                 )
         return found
-
-    def _admissible(self, c: int, limit: Limit) -> Values:
-        grid = self.low[c] + np.arange(self.counts[c]) * self.step[c]
-        return grid[_holds(grid, limit)]
 
 
 def _holds(values: Values, limit: Limit) -> NDArray[np.bool_]:

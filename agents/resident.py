@@ -26,7 +26,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from agents.errors import TrainingError
-from agents.heads import Heads
+from agents.heads import Heads, through
 
 
 class Batch(NamedTuple):
@@ -152,7 +152,8 @@ class ResidentPPO(PPO):
     def _outputs(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, sum(counts)] and values [N]."""
         policy: Any = self.policy
-        actor, critic = policy.mlp_extractor(policy.extract_features(observations))
+        features, nets = policy.extract_features(observations), policy.mlp_extractor
+        actor, critic = through(nets.policy_net, features), through(nets.value_net, features)
         return policy.action_net(actor), policy.value_net(critic).flatten()
 
     def _act(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,9 +162,8 @@ class ResidentPPO(PPO):
             actions, values, log_prob = self.policy(observations)
             return actions.reshape(len(actions), -1), values.flatten(), log_prob
         logits, values = self._outputs(observations)
-        log_p = self._heads.log_probabilities(logits)
-        actions = self._heads.sample(log_p)
-        return actions, values, self._heads.of(log_p, actions)
+        actions, log_prob = self._heads.draw(logits)
+        return actions, values, log_prob
 
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer; False where a callback stopped it."""
@@ -227,9 +227,8 @@ class ResidentPPO(PPO):
             entropy_loss = log_prob.mean() if entropy is None else -entropy.mean()
         else:
             logits, values = self._outputs(batch.observations)
-            log_p = self._heads.log_probabilities(logits)
-            log_prob = self._heads.of(log_p, batch.actions)
-            entropy_loss = -self._heads.entropy(log_p).mean()
+            log_prob = self._heads.log_prob(logits, batch.actions)
+            entropy_loss = -self._heads.entropy(logits).mean() if self.ent_coef else values.new_zeros(())
         advantages = batch.advantages
         if self.normalize_advantage and len(advantages) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
@@ -280,7 +279,8 @@ class ResidentPPO(PPO):
             )
         names = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
         for name, number in zip(names, numbers, strict=True):
-            self.logger.record(f"train/{name}", number)
+            if name != "entropy_loss" or self.ent_coef:  # where it counts for nothing it is not worked out
+                self.logger.record(f"train/{name}", number)
         buffer: Any = self.rollout_buffer
         spread = float(buffer.returns.var())
         unexplained = float((buffer.returns - buffer.values).var())

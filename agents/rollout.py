@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.controllers import Controller
+from agents.epochs import Moves
 from agents.grid import Grid
 from sim.value import operating_cost
 
@@ -21,8 +22,8 @@ Costs = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long to run: decisions every `epoch` ticks (unless the controller has its own interval), `warmup` ticks
-    that are not counted, then `length` ticks that are.
+    """How long to run: decisions every `epoch` ticks (unless the controller has its own interval, or decides at
+    events), `warmup` ticks that are not counted, then `length` ticks that are.
     """
 
     epoch: int
@@ -43,21 +44,70 @@ def default_epoch(compiled: Compiled) -> int:
     return max(ticks(compiled, 3600.0), min(every, default=0))
 
 
-def operate(rows: Rows, compiled: Compiled, who: Controller, until: int, epoch: int, threads: int = 1) -> None:
-    """Run rows [R, W], which stand at one common time, to tick `until` in place, asking `who` at the start and every
-    `epoch` ticks.
+@dataclass(slots=True)
+class Operation:
+    """A controller at work on the replicas of a plant: it is asked every `epoch` ticks (or its own interval), or, where
+    it decides at events, at each of them, and then at least so often.
     """
-    from sim.engine import run, set_controls
 
-    grid = Grid(compiled.plant)
-    now = int(rows[0, compiled.layout.at("now")])
-    step = until - now if who.static else epoch if who.epoch_s is None else ticks(compiled, who.epoch_s)
-    while now < until:
-        values = who.act(rows)
-        if values is not None:
-            set_controls(rows, compiled, grid.limit(values, rows, compiled.layout))
-        now = min(now + step, until)
-        run(rows, compiled, now, threads)
+    compiled: Compiled
+    who: Controller
+    epoch: int
+    threads: int = 1
+    grid: Grid = field(init=False)
+    kinds: int = field(init=False)
+    moves: Moves | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.grid = Grid(self.compiled.plant)
+        self.kinds = 0 if self.who.static else int(getattr(self.who, "kinds", 0))
+        if self.who.epoch_s is not None:
+            self.epoch = ticks(self.compiled, self.who.epoch_s)
+
+    def run(self, rows: Rows, until: int) -> None:
+        """Run rows [R, W], which stand at one common time, to tick `until` in place, asking at the start."""
+        from sim.engine import run, set_controls
+
+        if self.kinds:
+            self._at_events(rows, until - 1)
+            run(rows, self.compiled, until, self.threads)
+            return
+        now = int(rows[0, self.compiled.layout.at("now")])
+        step = until - now if self.who.static else self.epoch
+        while now < until:
+            values = self.who.act(rows)
+            if values is not None:
+                set_controls(rows, self.compiled, self.grid.limit(values, rows, self.compiled.layout))
+            now = min(now + step, until)
+            run(rows, self.compiled, now, self.threads)
+
+    def _at_events(self, rows: Rows, last: int) -> None:
+        """Run rows through tick `last`, asking at each event of theirs; one that has arrived is asked no more.
+
+        No control moves again before its `every` has passed.
+        """
+        from sim.batch import Turn
+        from sim.engine import play
+        from sim.kernel import get_controls
+
+        if self.moves is None:
+            self.moves = Moves(self.grid, len(rows))
+        clock = self.compiled.layout.at("now")
+        while True:
+            now = rows[:, clock].copy()
+            going = now < last
+            if not going.any():
+                return
+            present = get_controls(rows, self.compiled)
+            wanted = self.who.act(rows)
+            values = present
+            if wanted is not None:
+                wanted = np.where(self.moves.kept(now, wanted, present), present, wanted)
+                admitted = self.grid.limit(wanted, rows, self.compiled.layout)
+                values = np.where(going[:, None], admitted, present)
+                self.moves.note(now, values, present)
+            until = np.where(going, np.minimum(now + self.epoch, last), now)
+            play(rows, self.compiled, Turn(until, self.kinds, values, threads=self.threads))
 
 
 def cost_of(who: Controller, compiled: Compiled, span: Span, seed: int, replicas: int, threads: int = 1) -> Costs:
@@ -67,7 +117,13 @@ def cost_of(who: Controller, compiled: Compiled, span: Span, seed: int, replicas
     from sim.engine import new_rows
 
     rows = new_rows(compiled, seed, replicas)
-    operate(rows, compiled, who, span.warmup, span.epoch, threads)
+    return cost_over(rows, compiled, who, span, threads)
+
+
+def cost_over(rows: Rows, compiled: Compiled, who: Controller, span: Span, threads: int = 1) -> Costs:
+    """Operating cost [R] of `span.length` ticks after the warm-up; rows [R, W], which stand at tick 0, are advanced."""
+    operation = Operation(compiled, who, span.epoch, threads)
+    operation.run(rows, span.warmup)
     before = rows.copy()
-    operate(rows, compiled, who, span.warmup + span.length, span.epoch, threads)
+    operation.run(rows, span.warmup + span.length)
     return operating_cost(before, rows, compiled)

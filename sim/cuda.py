@@ -114,12 +114,15 @@ class Resident:
         """
         self._launch(ck.step, self.rows, self.params, self._ticks(last), np.int64(kinds), self._behind)
 
-    def set_controls(self, values: Any) -> None:
-        """Set all controls, values int64[R, C] (host or device) or [C] (host); the plant reacts at its present tick."""
+    def set_controls(self, values: Any, always: bool = True) -> None:
+        """Set all controls, values int64[R, C] (host or device) or [C] (host); the plant reacts at its present tick: in
+        every replica, or in those in which a control moves, as in a turn of `sim.batch`.
+        """
         shape = (self.replicas, len(self.compiled.controls))
         if not on_device(values):
             values = np.broadcast_to(np.asarray(values, dtype=np.int64), shape)
-        self._launch(ck.steer, self.rows, self.params, self._controls, self._in(values, shape, np.int64, "controls"))
+        given = self._in(values, shape, np.int64, "controls")
+        self._launch(ck.steer, self.rows, self.params, self._controls, given, np.int64(always))
 
     def selection(self, positions: ArrayLike, factors: ArrayLike) -> Selection:
         """Positions [J] of the row and factors [J], kept on the device for `gather` and `linear`."""

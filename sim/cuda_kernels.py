@@ -74,14 +74,18 @@ def record_replica(rows: Any, params: Any, until: int, events: Any) -> None:
             events[replica, n, 0] = -1
 
 
-def steer_replica(rows: Any, params: Any, positions: Any, values: Any) -> None:
-    """Set the controls at positions[C] to values[R, C]; the plant reacts."""
+def steer_replica(rows: Any, params: Any, positions: Any, values: Any, always: int) -> None:
+    """Set the controls at positions[C] to values[R, C]; the plant reacts, if one of them moves or always (1)."""
     replica = cuda.grid(1)
     if replica < rows.shape[1]:
         row = rows[:, replica]
-        steer_row(row, params, positions, values[replica])
-        settle(row, params)
-        flush(row, params)
+        moved = always == 1
+        for c in range(positions.shape[0]):
+            moved = moved or row[positions[c]] != values[replica, c]
+        if moved:
+            steer_row(row, params, positions, values[replica])
+            settle(row, params)
+            flush(row, params)
 
 
 def gather_replica(rows: Any, positions: Any, scales: Any, out: Any) -> None:

@@ -78,7 +78,11 @@ def play(rows: Array, compiled: Compiled, turn: batch.Turn) -> None:
         batch.play(rows, compiled, turn)
         return
     if turn.values is not None:
-        set_controls(rows, compiled, turn.values)
+        wanted = np.broadcast_to(np.asarray(turn.values, dtype=np.int64), (len(rows), len(compiled.controls)))
+        moved = np.flatnonzero((wanted != rows[:, compiled.controls]).any(axis=1))
+        steered = rows[moved]
+        set_controls(steered, compiled, wanted[moved])
+        rows[moved] = steered
     ends = np.broadcast_to(np.asarray(turn.until, dtype=np.int64), len(rows))
     kernel.forward(rows, np.atleast_1d(ends))
     for row, end in zip(rows, ends.tolist(), strict=True):

@@ -131,7 +131,7 @@ def steer_row(row: Array, p: Array, positions: Array, values: Array) -> None:
 
 @rare
 def move_controls(row: Array, p: Array, positions: Array, values: Array) -> None:
-    """As `steer_row`, with all that follows at once; where no control moves nothing would follow."""
+    """As `steer_row`, with all that follows at once; where no control moves nobody looks."""
     moved = False
     for c in range(values.shape[0]):
         moved = moved or row[positions[c]] != values[c]
@@ -154,6 +154,8 @@ LINE = 8
 """Numbers in a cache line."""
 AHEAD = 8
 """Lines of the next row that are asked for at every event of this one."""
+FIRST = 32
+"""Lines of it asked for at once where a row may have but one event."""
 
 
 @entry
@@ -186,6 +188,9 @@ def drive(
             if task == STEP:
                 end += 1
                 began = row[NOW]
+                while ahead < last and ahead < LINE * FIRST:
+                    prefetch(rows, i + 1, ahead)
+                    ahead += LINE
             while row[ERROR] == 0:
                 slot = next_slot(row, p)
                 if row[p[st.AT_SLOTS] + slot] >= end or (task == TRACE and noted == out.shape[0]):
@@ -329,9 +334,14 @@ def new_rows(
     rows = blank_rows(compiled, seed, replicas, first)
     for name, values in (scales or {}).items():
         compiled.layout.view(rows, name)[...] = values
+    begin(rows, compiled)
+    return rows
+
+
+def begin(rows: Array, compiled: Compiled) -> None:
+    """Make blank rows [R, W] ready to run: their first draws, and all that follows at once."""
     drive(rows, compiled.params, BEGIN, _NO_CONTROLS, _NO_CONTROLS, _NO_VALUES, _NO_EVENTS, *NOT_SEEN)
     check(rows, compiled)
-    return rows
 
 
 def only_known_rules(compiled: Compiled) -> None:

@@ -40,9 +40,11 @@ def same_story(plant: str, lanes: int, steps: int, **settings: Any) -> None:
         assert np.array_equal(a[0][:, :clockless], b[0][:, :clockless]), f"{plant}: observations differ"
         for k in (1, 2, 3):
             assert np.array_equal(a[k], b[k])
-        for key in ("cost", "cash", "clipped", "held", "_final_obs"):
+        for key in ("cost", "cash", "clipped", "held", "elapsed", "_final_obs"):
             if key in a[4]:
                 assert np.array_equal(a[4][key], b[4][key]), f"{plant}: {key} differs"
+        for key in ("discount", "accrual"):
+            np.testing.assert_allclose(a[4][key], b[4][key], rtol=1e-12)
         if "final_obs" in a[4]:
             np.testing.assert_allclose(a[4]["final_obs"], b[4]["final_obs"], atol=1e-6)
         ended += int(a[3].sum())
@@ -106,6 +108,9 @@ def main(argv: list[str]) -> None:
     for plant, (lanes, steps) in cases.items():
         same_story(plant, lanes, steps)
     same_story("line3", 3, 11, spread=Spread())
+    hours = {"decide": "events", "max_episode_steps": None, "max_episode_s": 6 * 3600.0, "epoch_s": 3000.0}
+    same_story("make_to_stock", 3, 40, **hours)
+    same_story("gearmotor", 2, 12, decide="events", max_episode_steps=4)
     same_learning("make_to_stock", 4)
     print("same")
 

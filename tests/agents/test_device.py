@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,9 @@ def test_rows_money_observations_and_learning_are_the_same_on_the_device() -> No
     if not available() or simulated():
         pytest.skip("no CUDA device here")
     main(["gearmotor=6,30"])
+    side: Any = torch.cuda.Stream  # without types of its own
+    with torch.cuda.stream(side()):  # handed over to another stream, nothing is read too early
+        main([])
 
 
 def test_limits_move_the_same_setpoints_as_on_the_host() -> None:

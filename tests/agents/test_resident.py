@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.env import PlantVectorEnv
-from agents.heads import Heads
+from agents.heads import Heads, tanh
 from agents.lanes import Lanes
 from agents.resident import ResidentBuffer, ResidentPPO
 
@@ -71,43 +71,64 @@ def pair(kind: str, **settings: Any) -> tuple[PPO, ResidentPPO]:
 
 
 @pytest.mark.parametrize("kind", ["discrete", "multi", "even"])
-def test_heads_are_the_distribution_of_stable_baselines(kind: str) -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_heads_are_the_distribution_of_stable_baselines(kind: str, padded: bool) -> None:
     _, ours = pair(kind)
     heads = ours._heads
     assert isinstance(heads, Heads)
+    heads.padded = padded and len(heads.counts) > 1
     seen = torch.randn(50, 3)
     logits, values = ours._outputs(seen)
-    actions = heads.sample(heads.log_probabilities(logits))
+    actions, told = heads.draw(logits)
     flat = actions.flatten() if kind == "discrete" else actions
-    expected = ours.policy.evaluate_actions(seen, flat)
-    log_p = heads.log_probabilities(logits)
+    expected: Any = ours.policy.evaluate_actions(seen, flat)
     torch.testing.assert_close(values, expected[0].flatten())
-    torch.testing.assert_close(heads.of(log_p, actions), expected[1])
-    torch.testing.assert_close(heads.entropy(log_p), expected[2])
+    torch.testing.assert_close(heads.log_prob(logits, actions), expected[1])
+    torch.testing.assert_close(told, expected[1])
+    torch.testing.assert_close(heads.entropy(logits), expected[2])
 
 
-def test_samples_come_as_often_as_their_probability() -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_samples_come_as_often_as_their_probability(padded: bool) -> None:
     heads = Heads((3, 5), torch.device("cpu"))
+    heads.padded = padded
     torch.manual_seed(0)
     logits = torch.randn(1, 8)
-    log_p = heads.log_probabilities(logits.expand(200_000, 8))
-    drawn = heads.sample(log_p)
-    for c, n in enumerate((3, 5)):
-        share = torch.bincount(drawn[:, c], minlength=5) / len(drawn)
+    drawn, _ = heads.draw(logits.expand(200_000, 8))
+    for c, part in enumerate(torch.split(logits[0], [3, 5])):
+        share = torch.bincount(drawn[:, c], minlength=len(part)) / len(drawn)
         # five standard deviations of a share of a half
-        torch.testing.assert_close(share, log_p[0, c].exp(), atol=5 * 0.5 / len(drawn) ** 0.5, rtol=0.0)
-        assert share[n:].sum() == 0.0
+        torch.testing.assert_close(share, torch.softmax(part, dim=0), atol=5 * 0.5 / len(drawn) ** 0.5, rtol=0.0)
 
 
-def test_a_masked_value_is_never_drawn_and_the_others_keep_their_ratio() -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_masked_value_is_never_drawn_and_the_others_keep_their_ratio(padded: bool) -> None:
     heads = Heads((3, 2), torch.device("cpu"))
-    mask = torch.tensor([[True, False, True, True, False]]).expand(1000, 5)
-    log_p = heads.log_probabilities(torch.zeros(1000, 5, requires_grad=True), mask)
-    drawn = heads.sample(log_p)
-    assert set(drawn[:, 0].tolist()) == {0, 2}
+    heads.padded = padded
+    mask = torch.tensor([[False, True, True, True, False]]).expand(1000, 5)
+    logits = torch.zeros(1000, 5)
+    drawn, told = heads.draw(logits, mask)
+    assert set(drawn[:, 0].tolist()) == {1, 2}
     assert set(drawn[:, 1].tolist()) == {0}
-    assert log_p[0, 0, 0].exp().item() == pytest.approx(0.5)
-    assert torch.isfinite(heads.entropy(log_p)).all()
+    assert told[0].exp().item() == pytest.approx(0.5)
+    assert heads.entropy(logits, mask)[0].item() == pytest.approx(np.log(2.0))
+
+
+def test_the_least_and_the_greatest_chance_draw_values_that_may_be_drawn() -> None:
+    from agents.heads import BELOW_ONE, MASKED, _draw
+
+    logits = torch.tensor([[MASKED, 0.3, -40.0, 1.7, MASKED]])
+    for chance, expected in ((0.0, 1), (BELOW_ONE * (1.0 - 2.0**-24), 3)):
+        chosen, _ = _draw(logits, torch.tensor([chance], dtype=torch.float32))
+        assert chosen.item() == expected
+
+
+def test_our_tanh_is_tanh_and_so_is_its_slope() -> None:
+    x = torch.linspace(-12.0, 12.0, 4001, requires_grad=True)
+    other = x.detach().clone().requires_grad_()
+    torch.testing.assert_close(tanh(x), other.tanh(), atol=3e-7, rtol=0.0)
+    torch.autograd.backward([tanh(x).sum(), other.tanh().sum()])
+    torch.testing.assert_close(x.grad, other.grad, atol=1e-6, rtol=0.0)
 
 
 class _Copy(BaseCallback):

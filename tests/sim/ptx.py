@@ -43,7 +43,7 @@ def signatures() -> dict[str, Any]:
         "advance": (ck.advance_replica, void(rows, vector, vector, vector)),
         "step": (ck.step_replica, void(rows, vector, vector, int64, vector)),
         "record": (ck.record_replica, void(rows, vector, int64, int64[:, :, ::1])),
-        "steer": (ck.steer_replica, void(rows, vector, vector, rows)),
+        "steer": (ck.steer_replica, void(rows, vector, vector, rows, int64)),
         "gather": (ck.gather_replica, void(rows, vector, factors, float32[:, ::1])),
         "linear": (ck.linear_replica, void(rows, vector, factors, factors)),
         "clear": (ck.clear_replica, void(rows, vector, vector, rows)),

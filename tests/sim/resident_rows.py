@@ -30,6 +30,7 @@ class Machine(Protocol):
     def advance(self, until: Any) -> None: ...
     def advance_events(self, last: Any, kinds: int) -> None: ...
     def set_controls(self, values: Array) -> None: ...
+    def move_controls(self, values: Array) -> None: ...
     def clear_stats(self) -> None: ...
     def put(self, which: Array, rows: Array) -> None: ...
     def remember(self) -> None: ...
@@ -59,6 +60,9 @@ class Host:
 
     def set_controls(self, values: Array) -> None:
         kernel.set_controls(self.rows, self.compiled, values)
+
+    def move_controls(self, values: Array) -> None:
+        play(self.rows, self.compiled, Turn(self.rows[:, 0].copy(), 0, values))
 
     def clear_stats(self) -> None:
         kernel.clear_stats(self.rows, self.compiled)
@@ -100,6 +104,9 @@ class Device:
 
     def set_controls(self, values: Array) -> None:
         self.resident.set_controls(values)
+
+    def move_controls(self, values: Array) -> None:
+        self.resident.set_controls(values, always=False)
 
     def clear_stats(self) -> None:
         self.resident.clear_stats()
@@ -151,6 +158,9 @@ def moments(machine: Machine, compiled: Compiled, replicas: int, until: int) -> 
     for _ in range(3):
         machine.advance_events(2 * until - 1 - numbers, EVERY_KIND)
     yield digest()
+    low = [control.low for control in compiled.plant.controls]
+    if low:
+        machine.move_controls(np.where(numbers[:, None] % 2 == 1, np.array(low), first))
     machine.advance_events(2 * until - 1, 1 << K_WORK_END | 1 << K_DEMAND)
     yield digest()
     machine.advance(2 * until)

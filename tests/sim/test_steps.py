@@ -92,18 +92,61 @@ def test_the_reference_decides_at_the_same_ticks(plant: object, replica: int) ->
         for c, control in enumerate(compiled.plant.controls):
             values[c] = chooser.integers(control.low, control.high + 1)
         try:
-            play(row, compiled, Turn(last, kinds, values))
+            kernel.set_controls(row, compiled, values)
+            play(row, compiled, Turn(last, kinds))
         except kernel.KernelError:
             assert row[0, ERROR]
             return
-        if len(values):
-            model.set_controls(values.tolist())
+        model.set_controls(values.tolist())
         model.step(last, kinds)
         assert not row_difference(compiled, row[0], model.to_row())
 
 
+@settings(max_examples=25, deadline=None)
+@given(plants(), st.lists(st.integers(1, 60), min_size=1, max_size=4))
+def test_setpoints_that_stand_already_change_nothing(plant: object, gaps: list[int]) -> None:
+    """A turn with them is the turn without: the rows in which one moves are steered, and no others."""
+    compiled = compile_plant(plant)  # type: ignore[arg-type]
+    rows = kernel.new_rows(compiled, SEED, 3)
+    try:
+        for gap in gaps:
+            values = kernel.get_controls(rows, compiled).copy()
+            for c, control in enumerate(compiled.plant.controls):
+                values[1, c] = control.high
+            moved = rows[1:2].copy()
+            plain = rows[::2].copy()
+            until = rows[:, NOW] + gap
+            play(rows, compiled, Turn(until, EVERY_KIND, values))
+            play(plain, compiled, Turn(until[::2].copy(), EVERY_KIND))
+            np.testing.assert_array_equal(rows[::2], plain)
+            if (values[1] != kernel.get_controls(moved, compiled)[0]).any():
+                kernel.set_controls(moved, compiled, values[1:2])
+            play(moved, compiled, Turn(until[1:2], EVERY_KIND))
+            np.testing.assert_array_equal(rows[1:2], moved)
+    except kernel.KernelError:
+        return  # it stops; what then stands in it is not compared
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_on_bundled_plants_setting_what_stands_already_is_no_event(name: str) -> None:
+    """So no figure of theirs depends on whether all rows of a batch are steered or those in which something moves."""
+    compiled = compiled_bundled(name)
+    chooser = np.random.Generator(np.random.PCG64(3))
+    rows = kernel.new_rows(compiled, SEED, 4)
+    gap = max(horizon(compiled, 150) // 12, 1)
+    for _ in range(12):
+        values = kernel.get_controls(rows, compiled).copy()
+        for c, control in enumerate(compiled.plant.controls):
+            values[::2, c] = chooser.integers(control.low, control.high + 1)
+        plain = rows.copy()
+        kernel.set_controls(plain, compiled, values)
+        until = rows[:, NOW] + chooser.integers(1, gap + 1, size=4)
+        kernel.run(plain, compiled, until)
+        play(rows, compiled, Turn(until, 0, values))
+        np.testing.assert_array_equal(rows, plain)
+
+
 def test_steering_in_a_turn_is_steering_before_it() -> None:
-    """And setpoints that stand there already change nothing, so they need not be set."""
     compiled = compiled_bundled("gearmotor")
     rows = kernel.new_rows(compiled, SEED, 9)
     kernel.run(rows, compiled, 400_000_000)
