@@ -2,10 +2,10 @@
 
 `plantwin bench supply [--json] [--pairs N] [--paths N]`. Row 5: CPU seconds a step of one environment, one core, both
 sides in turn, orders drawn beforehand: `SupplyVectorEnv.step` at 4,096 replicas, with observation and reward, against
-the package's environment stepped in a Python loop; that both earn the same is `tests/agents/test_supply.py`. The package
-is put beside the environment by `benchmarks/install_peers.sh`. The yardsticks need no peer: on the same paths of demand,
-the optimum with all demand known, the plan re-made every period for the mean demand, and the best static echelon base
-stock. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
+the package's environment stepped in a Python loop; that both earn the same is `tests/agents/test_supply.py`. The
+package is put beside the environment by `benchmarks/install_peers.sh`. The yardsticks need no peer: on the same paths
+of demand, the optimum with all demand known, the plan re-made every period for the mean demand, and the best static
+echelon base stock. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def speed(pairs: int) -> tuple[list[float], list[float]]:
 @dataclass(frozen=True)
 class Yardstick:
     """What a policy earned on the same paths: mean profit with its 95 % half-width, its share of the optimum's mean
-    with the half-width of a ratio of means, and CPU seconds a decision of one chain.
+    with the half-width of a ratio of means, and CPU seconds a period of one chain, deciding and playing.
     """
 
     name: str
@@ -89,12 +89,14 @@ def yardstick(name: str, earned: NDArray[np.float64], best: NDArray[np.float64],
     return Yardstick(name, float(earned.mean()), half, ratio, 1.96 * float(spread) / n**0.5, spent)
 
 
-def yardsticks(trade: Trade, paths: int, more: dict[str, Policy] | None = None) -> tuple[list[Yardstick], list[int]]:
-    """The agent-free policies and `more` on the same paths; the base-stock levels that tuning found."""
+def yardsticks(
+    trade: Trade, paths: int, more: dict[str, Policy] | None = None, rounds: int = 8
+) -> tuple[list[Yardstick], list[int]]:
+    """The agent-free policies and `more` on the same paths; the base-stock levels that tuning found (`rounds` of it)."""
     chain = Chain(PLANT, trade)
     demand = demand_paths(chain, VERDICT, paths)
     mean = round(float(demand_paths(chain, CHOICES, 4096).mean()))
-    levels = tuned_base_stock(chain, CHOICES)
+    levels = tuned_base_stock(chain, CHOICES, rounds=rounds)
     env = SupplyVectorEnv(paths, chain.compiled, trade)
     env.reset(seed=VERDICT)
     began = time.process_time()
@@ -113,7 +115,10 @@ def yardsticks(trade: Trade, paths: int, more: dict[str, Policy] | None = None) 
 
 def table(detail: dict[str, Any]) -> str:
     """The yardsticks as a table of docs/agents.md."""
-    lines = ["| cost booked | policy | profit of 30 days, EUR | of the optimum | a decision |", "|---|---|---|---|---|"]
+    lines = [
+        "| cost booked | policy | profit of 30 days, EUR | of the optimum | CPU time a day |",
+        "|---|---|---|---|---|",
+    ]
     for name, found in detail["yardsticks"].items():
         for y in found["found"]:
             shown = y["name"] + (f" {tuple(found['levels'])}" if y["name"].startswith("echelon") else "")
