@@ -92,7 +92,7 @@ def yardstick(name: str, earned: NDArray[np.float64], best: NDArray[np.float64],
 def yardsticks(
     trade: Trade, paths: int, more: dict[str, Policy] | None = None, rounds: int = 8
 ) -> tuple[list[Yardstick], list[int]]:
-    """The agent-free policies and `more` on the same paths; the base-stock levels that tuning found (`rounds` of it)."""
+    """The agent-free policies and `more` on the same paths; the base-stock levels that tuning found (in `rounds`)."""
     chain = Chain(PLANT, trade)
     demand = demand_paths(chain, VERDICT, paths)
     mean = round(float(demand_paths(chain, CHOICES, 4096).mean()))
