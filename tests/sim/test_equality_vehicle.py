@@ -9,12 +9,15 @@ import pytest
 
 from sim import kernel
 from sim.compile import Compiled, compile_plant
+from sim.facts import rows_from_facts
+from sim.factsheet import Facts, FactsError, StockFacts
 from sim.plant import Express, Plant, Stock, Supplier
 from sim.plantfile import load
 from sim.state import State
 from tests.sim.engines import SEED
 from tests.sim.supply_plants import REVIEW_ORDERS, constant, controls, customers, lumpy, plant, supplied
 from tests.sim.ways import check_all_ways
+from twin.limits import beyond
 
 DAY = 86_400
 
@@ -117,3 +120,19 @@ def test_a_vehicle_takes_what_fits_and_the_rest_waits(serial: Compiled) -> None:
 
 def test_few_places_for_what_is_on_its_way(serial: Compiled) -> None:
     assert serial.layout.sizes["transit"] == 22  # twice ten days, and two
+
+
+def test_what_waits_for_a_vehicle_may_be_told_and_nothing_else_of_a_supplier(serial: Compiled) -> None:
+    """A supplier without a vehicle ships at once: it cannot owe anything."""
+    told = Facts(10, stocks={"factory": StockFacts(10, owed=7)})
+    row = rows_from_facts(serial, told, 1, 1)[0]
+    assert State(row, serial.layout).owed[serial.lane_index["factory", "regular"]] == 7
+    plain = compile_plant(load("lost_sales"))
+    with pytest.raises(FactsError, match="7 units owed to it, but it is not supplied by another stock or by a vehicle"):
+        rows_from_facts(plain, Facts(10, stocks={"shelf": StockFacts(10, owed=7)}), 1, 1)
+
+
+def test_the_twin_does_not_pretend_to_track_vehicles(serial: Compiled) -> None:
+    found = beyond(serial.plant)
+    assert [line.split(":")[0] for line in found] == ["stock factory", "stock wholesaler", "stock retailer"]
+    assert all("a vehicle" in line for line in found)
