@@ -202,6 +202,7 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             self._episode[:] = 0
         elif self._seed is None:
             self._seed = block_seed(TRAIN, int(self.np_random.integers(1 << 31)))
+        self._seen.reverse()
         self._begin(np.arange(self.num_envs))
         if options is not None and "state" in options:
             self.rows[...] = options["state"]
@@ -227,9 +228,9 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._booked[who] = self._opening[self.chain.flows[0]] @ self.chain.flows[1]
 
     def _look(self) -> Floats:
+        """Observations of all rows, into the array whose turn it is."""
         from sim.kernel import gather_rows
 
-        self._seen.reverse()
         seen = self._seen[0]
         gather_rows(self.rows, seen.positions, seen.scales, seen.out)
         return seen.out

@@ -1,11 +1,12 @@
 """The serial chain: our environment against or-gym-inventory's (row 5), and what rules and plans earn of the optimum.
 
-`plantwin bench supply [--json] [--pairs N] [--paths N]`. Row 5: CPU seconds a step of one environment, one core, both
-sides in turn, orders drawn beforehand: `SupplyVectorEnv.step` at 4,096 replicas, with observation and reward, against
-the package's environment stepped in a Python loop; that both earn the same is `tests/agents/test_supply.py`. The
-package is put beside the environment by `benchmarks/install_peers.sh`. The yardsticks need no peer: on the same paths
-of demand, the optimum with all demand known, the plan re-made every period for the mean demand, and the best static
-echelon base stock. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
+`plantwin bench supply [--json] [--pairs N] [--paths N] [--train STEPS]`. Row 5: CPU seconds a step of one
+environment, one core, both sides in turn, orders drawn beforehand: `SupplyVectorEnv.step` at 4,096 replicas, with
+observation and reward, against the package's environment stepped in a Python loop; that both earn the same is
+`tests/agents/test_supply.py`. The package is put beside the environment by `benchmarks/install_peers.sh`. The
+yardsticks need no peer: on the same paths of demand, the optimum with all demand known, the plan re-made every period
+for the mean demand, and the best static echelon base stock; and `--train STEPS` a stock PPO trained for so many
+periods. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
 """
 
 from __future__ import annotations
@@ -89,13 +90,26 @@ def yardstick(name: str, earned: NDArray[np.float64], best: NDArray[np.float64],
     return Yardstick(name, float(earned.mean()), half, ratio, 1.96 * float(spread) / n**0.5, spent)
 
 
+def asked(chain: Chain) -> int:
+    """Mean demand of a period, rounded, as the paths for choices show it."""
+    return round(float(demand_paths(chain, CHOICES, 4096).mean()))
+
+
+def agent(trade: Trade, steps: int) -> dict[str, Policy]:
+    """A PPO trained for so many periods, by name."""
+    from benchmarks._supply_agent import trained
+
+    chain = Chain(PLANT, trade)
+    return {f"PPO, {steps / 1e6:.1f} M days": trained(chain, asked(chain), steps)}
+
+
 def yardsticks(
     trade: Trade, paths: int, more: dict[str, Policy] | None = None, rounds: int = 8
 ) -> tuple[list[Yardstick], list[int]]:
-    """The agent-free policies and `more` on the same paths; the base-stock levels that tuning found (in `rounds`)."""
+    """Plans, rules and `more` on the same paths; the base-stock levels that tuning found (in `rounds`)."""
     chain = Chain(PLANT, trade)
     demand = demand_paths(chain, VERDICT, paths)
-    mean = round(float(demand_paths(chain, CHOICES, 4096).mean()))
+    mean = asked(chain)
     levels = tuned_base_stock(chain, CHOICES, rounds=rounds)
     env = SupplyVectorEnv(paths, chain.compiled, trade)
     env.reset(seed=VERDICT)
@@ -134,6 +148,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--paths", type=int, default=200, help="paths of demand for the yardsticks; 0: none of these")
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="train a PPO as well")
     options = parser.parse_args(argv)
     detail: dict[str, Any] = {"paths": options.paths, "yardsticks": {}}
     what, peer = f"serial chain, a step of {REPLICAS} replicas", "or-gym-inventory in a Python loop"
@@ -145,7 +160,7 @@ def main(argv: list[str]) -> int:
         figures = [Figure(5, what, peer, ratio, ">= 600x", options.pairs, spread)]
         detail |= {"ours_s": ours, "theirs_s": theirs}
     for name, trade in TRADES.items() if options.paths else ():
-        found, levels = yardsticks(trade, options.paths)
+        found, levels = yardsticks(trade, options.paths, agent(trade, options.train) if options.train else None)
         detail["yardsticks"][name] = {"levels": levels, "found": [y.__dict__ for y in found]}
     if options.pairs >= 5 and options.paths >= 100:
         libraries = _record.versions("numba", "numpy", "scipy", "gymnasium") | {"or-gym-inventory": _or_gym.VERSION}

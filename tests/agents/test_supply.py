@@ -174,6 +174,18 @@ def test_steps_are_those_of_gymnasium_with_the_same_step_autoreset(chain: Chain)
     assert all(alone.step(action[2:])[1][0] == told[t][1][2] for t, action in enumerate(actions))
 
 
+def test_the_observation_before_the_last_is_the_one_that_goes(chain: Chain) -> None:
+    """Also where an episode ends: who keeps one by reference while it steps finds it as it was."""
+    env = SupplyVectorEnv(2, chain.compiled, Trade(OR_GYM.prices, OR_GYM.costs, OR_GYM.owed, 1.0, 3))
+    before, _ = env.reset(seed=1)
+    for _ in range(7):
+        kept = before.copy()
+        seen, *_ = env.step(np.full((2, 3), 30))
+        assert np.array_equal(before, kept)
+        assert not np.array_equal(before, seen)
+        before = seen
+
+
 def test_orders_beyond_the_grid_are_cut_to_it(chain: Chain) -> None:
     rewards = []
     for orders in ([-5, 1000, 3], [0, 90, 3], [0, 89, 3]):

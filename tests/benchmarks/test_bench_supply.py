@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agents.schema import Floats
-from agents.supply import OR_GYM, SupplyVectorEnv
-from agents.supply_rules import Orders
+from agents.supply import OR_GYM, Chain, SupplyVectorEnv
+from agents.supply_rules import Orders, played
 from benchmarks.supply import TRADES, table, yardstick, yardsticks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,3 +50,19 @@ def test_the_page_shows_the_results() -> None:
     page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
     assert table(kept["detail"]) in page
     assert f"{kept['figures'][0]['ratio']:.0f} times" in page
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return Chain("serial_backlog4")
+
+
+def test_an_agent_learns_something(chain: Chain) -> None:
+    """Some seconds of training beat ordering the mean, from which it starts."""
+    pytest.importorskip("stable_baselines3")
+    from benchmarks._supply_agent import trained
+
+    env = SupplyVectorEnv(50, chain.compiled)
+    learnt = played(env, trained(chain, 20.0, 120_000, lanes=128), 9).sum(axis=0)
+    constant = played(env, lambda env, _: np.full((50, 3), 20), 9).sum(axis=0)
+    assert learnt.mean() > constant.mean() + 50
