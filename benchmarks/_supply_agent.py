@@ -7,7 +7,6 @@ periods (what a chain is worth then counts nothing), so nothing is discounted or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -68,7 +67,7 @@ class ChainLanes(VecEnv):
         """Not offered: the environments are one."""
         raise NotImplementedError
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> Sequence[bool]:
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """None is."""
         del wrapper_class
         return [False for _ in self._get_indices(indices)]
