@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -10,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from sim import distributions, tariff
 from sim import state as st
-from sim import tariff
 from sim.calendars import transitions
 from sim.deadlock import most_parts_of
 from sim.ownrules import Loaded, OwnRulesError, load
@@ -196,10 +197,21 @@ def _places(plant: Plant, station: Station) -> int | None:
 
 
 def _transit(plant: Plant, stock: Stock) -> int:
-    """Places for what is on its way to a stock."""
+    """Places for what is on its way to a stock. Where a vehicle leaves once a review and every one takes as long, there
+    are few; twice as many, because a replica may stretch its lead times.
+    """
     if stock.review is None:
         return TRANSIT_CONTINUOUS
+    if stock.vehicle and stock.express is None and stock.lead is not None and stock.lead.kind == "constant":
+        supplier = next((s for s in plant.suppliers if s.id == stock.source), None)
+        if supplier is None or (supplier.unit_ticks == 0 and supplier.late is None):
+            return min(2 * math.ceil(distributions.mean(stock.lead) / stock.review) + 2, TRANSIT_PIECES)
     return TRANSIT_PIECES if any(k.id == stock.source for k in plant.stocks) else TRANSIT_PERIODIC
+
+
+def _scanned(slots: int) -> int:
+    """Places of the first block of timers that are looked at for the next event: as many as are used, in eights."""
+    return max(min(-(-slots // 8) * 8, st.SLOT_BLOCK_SIZE), 8)
 
 
 def _sizes(plant: Plant, index: Index) -> dict[str, int]:
@@ -368,7 +380,7 @@ def compile_plant(plant: Plant, start: datetime | None = None) -> Compiled:
     w.header |= {
         **{f"n_{name}": n for name, n in sizes.items() if name != "own"},
         **{f"at_{name}": at for name, at in layout.start.items() if name != "own"},
-        "n_timers": layout.timers, "slot_block": st.SLOT_BLOCK_SIZE,
+        "n_timers": layout.timers, "slot_block": _scanned(layout.sizes["slots"]),
         "week": round(7 * 86400 / plant.tick_s), "families": len(index.families),
         "before_service": int(before_service(plant)),
         "powered": int(any(s.power or s.part_energy for s in plant.stations)),

@@ -192,6 +192,8 @@ def _ordering(k: Stock) -> str:
         return f"r {k.reorder}, Q {k.quantity}"
     if k.policy == "s_S":
         return f"s {k.reorder}, S {k.level}"
+    if k.policy == "constant_order":
+        return f"{k.level} each time"
     return "" if k.level is None else f"up to {k.level}"
 
 

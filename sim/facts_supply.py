@@ -61,8 +61,10 @@ class SupplyWriter:
             raise FactsError(
                 f"stock {stock_id}: {len(orders)} orders in transit, the table holds {self.c.layout.sizes['transit']}"
             )
-        if owed and self.d.of("lanes", lane, "lane_source") < 0:
-            raise FactsError(f"stock {stock_id}: {owed} units owed to it, but it is not supplied by another stock")
+        if owed and self.d.of("lanes", lane, "lane_source") < 0 and self.d.of("lanes", lane, "vehicle") == 0:
+            raise FactsError(
+                f"stock {stock_id}: {owed} units owed to it, but it is not supplied by another stock or by a vehicle"
+            )
         total = sum(o.quantity for o in orders) + owed
         view["owed"][:, lane] = owed
         view["lane_order"][:, lane] = total

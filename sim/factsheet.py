@@ -78,7 +78,7 @@ class OrderFacts:
 @dataclass(frozen=True, slots=True)
 class StockFacts:
     """A stock. `orders`: in transit in the regular lane; `express`: in the express lane. `owed`: ordered in the regular
-    lane from the source stock, which has not sent them yet (`express_owed`: in the express lane). `period`: demanded
+    lane from the source, which has not sent them yet (`express_owed`: in the express lane). `period`: demanded
     since the last forecast period began; `past`: demand of the last forecast periods, the latest first (empty: what the
     plant file lets expect).
     """

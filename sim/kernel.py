@@ -73,7 +73,7 @@ def next_slot(row: Array, p: Array) -> int:
     at = p[st.AT_SLOTS]
     block = p[st.SLOT_BLOCK]  # a constant would be unrolled, not made into vectors
     end = at + p[st.N_TIMERS]
-    if at + block == end:
+    if p[st.N_TIMERS] == st.SLOT_BLOCK_SIZE:
         found = slot_key(row[at], 0)
         for i in range(block):
             key = slot_key(row[at + i], i)

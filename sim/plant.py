@@ -299,9 +299,10 @@ class Stock:
     For a supplied stock `review` None means a decision at every withdrawal, else every `review` ticks, the first at
     tick 0. `policy`: "base_stock" (up to `level`), "s_S" (at `reorder` or below up to `level`), "r_Q" (at `reorder`
     or below as many `quantity` as lift it above), "forecast" (up to `cover` review periods of mean demand over the
-    last `window` periods, plus `safety`). `echelon`: the position counts everything downstream as well. `least`,
-    `multiple`: smallest order, and its granularity. `lead`: time from order (or shipment, from a stock) to receipt.
-    `priority` among those its source serves.
+    last `window` periods, plus `safety`), "constant_order" (`level` units at every review). `echelon`: the position
+    counts everything downstream as well. `least`, `multiple`: smallest order, and its granularity. `lead`: time from
+    order (or shipment, from a stock) to receipt. `priority` among those its source serves. `vehicle`: what was ordered
+    leaves the source only at a review, at most so many units at once (0: at once, without a bound).
     """
 
     id: str
@@ -320,6 +321,7 @@ class Stock:
     echelon: bool = False
     least: int = 1
     multiple: int = 1
+    vehicle: int = 0
     window: int = 0
     cover: float = 0.0
     safety: int = 0

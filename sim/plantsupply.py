@@ -17,9 +17,10 @@ _NEEDED = {
     "s_S": ("reorder", "level"),
     "r_Q": ("reorder", "quantity"),
     "forecast": ("window", "cover", "every"),
+    "constant_order": ("level", "every"),
 }
 _EXAMPLES = {"level": "30", "reorder": "5", "quantity": "12", "window": "7", "cover": "3", "every": "1 d"}
-_FROM_ORDERS = ("policy", "express", "priority", *_TERMS)
+_FROM_ORDERS = ("policy", "express", "priority", "vehicle", *_TERMS)
 
 Terms = dict[str, Any]
 """What a supplier says for every stock that orders from it: values by key, only those it gives."""
@@ -54,7 +55,10 @@ def read_stocks(draft: Draft, entries: dict[str, Item], terms: dict[str, Terms])
             result.append(Stock(**common))
             continue
         given = _terms(r, terms.get(source, {}))
-        result.append(Stock(**common, **given, **_policy(draft, r), express=_express(r, terms), priority=r["priority"]))
+        policy, more = _policy(draft, r), {"express": _express(r, terms), "priority": r["priority"]}
+        if r.has("vehicle") and policy.get("review") is None:
+            r.entries["vehicle"].fail("'every' in the policy beside it", "a vehicle leaves at reviews: add it", "none")
+        result.append(Stock(**common, **given, **policy, **more, vehicle=r["vehicle"] or 0))
     return result
 
 

@@ -73,6 +73,7 @@ class Lane:
         self.slot = shared.slots[K_DELIVERY, self.name]
         self.lead: Dist = known(terms.lead)
         self.least, self.multiple = terms.least, terms.multiple
+        self.vehicle = terms.vehicle if isinstance(terms, Stock) else 0
         self.source_id = terms.source
         self.source: Vendor | StockPoint | None = None
         """Who supplies it (set when all stocks and suppliers are there)."""
@@ -101,7 +102,9 @@ class Lane:
         self.orders += 1
         self.ordered += quantity
         self.on_order += quantity
-        if isinstance(source := self.source, Vendor):
+        if self.vehicle:
+            self.owed += quantity
+        elif isinstance(source := self.source, Vendor):
             ready = source.ready(quantity)
             due = ready + self._draw_lead() + source.lateness(self)
             self._dispatch(Order(quantity, due))
@@ -113,11 +116,28 @@ class Lane:
         return True
 
     def serve(self, available: int) -> int:
-        """Ship what is owed, as far as there is something; returns how many units."""
+        """Ship what is owed, as far as there is something (no vehicle comes for that); returns how many units."""
+        if self.vehicle:
+            return 0
         sent = min(self.owed, available)
         self.owed -= sent
         self._ship(sent)
         return sent
+
+    def load_vehicle(self) -> bool:
+        """The vehicle leaves the source with as much as is owed, on hand there, and fits in; was that anything?"""
+        sent = min(self.owed, self.vehicle)
+        if isinstance(source := self.source, StockPoint):
+            sent = min(sent, source.on_hand.value)
+            source.on_hand.add(-sent)
+        if sent == 0:
+            return False
+        self.owed -= sent
+        if isinstance(source, Vendor):
+            self._dispatch(Order(sent, source.ready(sent) + self._draw_lead() + source.lateness(self)))
+        else:
+            self._ship(sent)
+        return True
 
     def due_by(self, tick: int) -> int:
         """Units on their way that arrive at `tick` or before."""
@@ -255,12 +275,16 @@ class StockPoint:
         self.level = ((mean + 2**15) >> 16) + self.spec.safety
 
     def replenish(self) -> list[StockPoint]:
-        """Decide for the express lane, then for the regular one. Returns the stocks that something was ordered from."""
+        """Decide for the express lane, then for the regular one, and let the vehicle leave. Returns the stocks that
+        something was ordered or taken from.
+        """
         asked: list[StockPoint] = []
         if self.express is not None and self.express.order(self.express_wish()):
             asked += _stocks(self.express)
-        if self.regular is not None and self.regular.order(index(self.shared.rules.order_quantity(self))):
-            asked += [stock for stock in _stocks(self.regular) if stock not in asked]
+        if self.regular is not None:
+            moved = self.regular.order(index(self.shared.rules.order_quantity(self)))
+            if self.regular.load_vehicle() or moved:
+                asked += [stock for stock in _stocks(self.regular) if stock not in asked]
         return asked
 
     def net(self) -> int:
@@ -279,6 +303,8 @@ class StockPoint:
 
     def policy_wish(self) -> int:
         """Units that the policy wants to order in the regular lane (none where 0 or below)."""
+        if self.spec.policy == "constant_order":
+            return self.level
         position = self.position()
         if self.spec.policy == "s_S":
             return self.level - position if position <= self.reorder else 0

@@ -352,7 +352,7 @@ def next_demand(row: Array, p: Array, d: int) -> int:
     return time
 
 
-@rare
+@leaf
 def demand(row: Array, p: Array, d: int) -> None:
     b = of_demand(p, d)
     a = demand_at(p, d)

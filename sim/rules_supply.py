@@ -92,23 +92,21 @@ def is_late(row: Array, stream: int, entity: int, in_time: int) -> bool:
     return upper(from_word) >= in_time
 
 
-@rare
+@leaf
 def arrive(row: Array, p: Array, lane: int) -> int:
-    """Take the earliest order in transit out of the lane's table (ties: lowest place); its quantity."""
+    """Take the order that is due now out of the lane's table (ties: lowest place); its quantity."""
     places = p[st.N_TRANSIT]
     dues = p[st.AT_TRANSIT_DUE] + places * lane
     quantities = p[st.AT_TRANSIT_QTY] + places * lane
     first = 0
-    for i in range(1, places):
-        if row[dues + i] < row[dues + first]:
-            first = i
+    while first < places - 1 and row[dues + first] != row[st.NOW]:
+        first += 1
     quantity = row[quantities + first]
     row[quantities + first] = 0
     row[dues + first] = st.INFINITY
-    earliest = st.INFINITY
-    for i in range(places):
-        if row[dues + i] < earliest:  # noqa: PLR1730
-            earliest = row[dues + i]
+    earliest = row[dues]
+    for i in range(dues, dues + places):
+        earliest = row[i] if row[i] < earliest else earliest  # noqa: FURB136
     row[timer(p, p[of_lane(p, lane) + st.DELIVERY_SLOT])] = earliest
     return quantity
 
@@ -173,7 +171,7 @@ def leave_unmet(row: Array, p: Array, d: int, rest: int, due: int) -> None:
     row[a + st.LOST_UNITS] += rest
 
 
-@rare
+@leaf
 def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
     """Ship what waits for demand `d`, as far as stock `k` has it."""
     a = stock_at(p, k)
@@ -191,7 +189,7 @@ def serve_demand(row: Array, p: Array, k: int, d: int) -> None:
             settle_dates(row, p, d, shipped)
 
 
-@rare
+@leaf
 def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
     """Send what is owed to a lane from stock `k`, as far as it has it."""
     a = stock_at(p, k)
@@ -199,14 +197,14 @@ def serve_lane(row: Array, p: Array, k: int, lane: int) -> None:
     sent = row[b + st.OWED]
     if sent > row[a + st.ON_HAND]:  # noqa: PLR1730
         sent = row[a + st.ON_HAND]
-    if sent > 0:
+    if sent > 0 and p[of_lane(p, lane) + st.VEHICLE] == 0:
         count_stock(row, p, p[of_lane(p, lane) + st.LANE_STOCK])
         row[b + st.OWED] -= sent
         row[a + st.ON_HAND] -= sent
         send(row, p, lane, row[st.NOW], sent)
 
 
-@rare
+@leaf
 def receive(row: Array, p: Array, k: int, quantity: int) -> None:
     """Stock `k` gets `quantity` units; claims are served first."""
     a = stock_at(p, k)
@@ -228,7 +226,7 @@ def receive(row: Array, p: Array, k: int, quantity: int) -> None:
 # --- deciding and ordering ----------------------------------------------------------------------------------------
 
 
-@rare
+@leaf
 def position(row: Array, p: Array, k: int) -> int:
     """Inventory position of stock `k`: its own, or its echelon's."""
     a = stock_at(p, k)
@@ -265,24 +263,26 @@ def express_position(row: Array, p: Array, k: int) -> int:
     return total
 
 
-@rare
+@leaf
 def wanted(row: Array, p: Array, k: int) -> int:
     """Units that the policy of stock `k` orders in its regular lane, before the source's smallest order."""
     a = stock_at(p, k)
     b = of_stock(p, k)
-    now = position(row, p, k)
     policy = p[b + st.ORDER_POLICY]
+    now = position(row, p, k) if policy != st.CONSTANT_ORDER else 0
     quantity = 0
     if policy == st.R_Q:
         if now <= row[a + st.REORDER]:
             n = p[b + st.ORDER_QUANTITY]
             quantity = ((row[a + st.REORDER] - now) // n + 1) * n
+    elif policy == st.CONSTANT_ORDER:
+        quantity = row[a + st.LEVEL]
     elif policy != st.S_S or now <= row[a + st.REORDER]:
         quantity = row[a + st.LEVEL] - now
     return quantity
 
 
-@rare
+@leaf
 def order(row: Array, p: Array, lane: int, quantity: int) -> None:
     """Order at least `quantity` units in a lane (nothing when it is 0 or less)."""
     b = of_lane(p, lane)
@@ -298,7 +298,9 @@ def order(row: Array, p: Array, lane: int, quantity: int) -> None:
     row[a + st.LANE_ORDER] += quantity
     row[stock_at(p, k) + st.ON_ORDER] += quantity
     source = p[b + st.LANE_SOURCE]
-    if source >= 0:
+    if p[b + st.VEHICLE] > 0:
+        row[a + st.OWED] += quantity
+    elif source >= 0:
         count_stock(row, p, source)
         sent = row[stock_at(p, source) + st.ON_HAND]
         if sent > quantity:  # noqa: PLR1730
@@ -326,10 +328,34 @@ def made_ready(row: Array, p: Array, supplier: int, quantity: int) -> int:
     return ready
 
 
+@leaf
+def load_vehicle(row: Array, p: Array, lane: int) -> int:
+    """The vehicle of a lane leaves with what is owed, as far as it has room and the source units; how many."""
+    a = lane_at(p, lane)
+    b = of_lane(p, lane)
+    sent = row[a + st.OWED]
+    if sent > p[b + st.VEHICLE]:  # noqa: PLR1730
+        sent = p[b + st.VEHICLE]
+    source = p[b + st.LANE_SOURCE]
+    if source >= 0 and sent > row[stock_at(p, source) + st.ON_HAND]:
+        sent = row[stock_at(p, source) + st.ON_HAND]
+    if sent > 0:
+        count_stock(row, p, p[b + st.LANE_STOCK])
+        row[a + st.OWED] -= sent
+        ready = row[st.NOW]
+        if source >= 0:
+            count_stock(row, p, source)
+            row[stock_at(p, source) + st.ON_HAND] -= sent
+        else:
+            ready = made_ready(row, p, p[b + st.LANE_SUPPLIER], sent)
+        send(row, p, lane, ready, sent)
+    return sent
+
+
 @rare
 def decide(row: Array, p: Array, k: int) -> int:
-    """Order what the policies of stock `k` ask for, express first; from which lanes' source stocks (1 regular, 2
-    express) something was ordered.
+    """Order what the policies of stock `k` ask for, express first, and let its vehicle leave; from which lanes' source
+    stocks (1 regular, 2 express) something was ordered or taken.
     """
     b = of_stock(p, k)
     express = p[b + st.LANE_EXPRESS]
@@ -340,11 +366,16 @@ def decide(row: Array, p: Array, k: int) -> int:
             order(row, p, express, quantity)
             if p[of_lane(p, express) + st.LANE_SOURCE] >= 0:
                 asked = 2
+    lane = p[b + st.LANE_REGULAR]
     quantity = wanted(row, p, k)
+    moved = 0
     if quantity > 0:
-        order(row, p, p[b + st.LANE_REGULAR], quantity)
-        if p[b + st.SOURCE_STOCK] >= 0:
-            asked += 1
+        order(row, p, lane, quantity)
+        moved = 1
+    if p[of_lane(p, lane) + st.VEHICLE] > 0 and load_vehicle(row, p, lane) > 0:
+        moved = 1
+    if moved == 1 and p[b + st.SOURCE_STOCK] >= 0:
+        asked += 1
     return asked
 
 
@@ -420,7 +451,7 @@ def forecast(row: Array, p: Array, k: int) -> None:
     row[a + st.LEVEL] = ((total * p[b + st.COVER] // window + 32768) >> 16) + p[b + st.SAFETY]
 
 
-@rare
+@leaf
 def review(row: Array, p: Array, k: int) -> None:
     b = of_stock(p, k)
     row[timer(p, p[b + st.REVIEW_SLOT])] += p[b + st.REVIEW_TICKS]
@@ -436,7 +467,7 @@ def review(row: Array, p: Array, k: int) -> None:
         withdrawn(row, p, source)
 
 
-@rare
+@leaf
 def delivery(row: Array, p: Array, lane: int) -> None:
     k = p[of_lane(p, lane) + st.LANE_STOCK]
     quantity = arrive(row, p, lane)

@@ -56,6 +56,13 @@ STOCK = Section(
         Key("policy", inner("policy"), "when it orders how much", example="{kind: base_stock, level: 30, every: 8 h}"),
         *(Key(k.name, k.kind, k.meaning, k.default, "the supplier's") for k in _TERMS),
         Key("express", inner("express"), "a second, faster source"),
+        Key(
+            "vehicle",
+            whole_of(1),
+            "what was ordered leaves at a review, at most so many units at once",
+            None,
+            "no vehicle",
+        ),
         Key("priority", INTEGER, "among what its source serves: the lower is first", 0),
     ),
     {"capacity": "stock capacity"},
@@ -66,10 +73,12 @@ POLICY = Section(
     "Decided at every withdrawal, or every so often. Put `echelon_` before the first three to count everything "
     "downstream as well.",
     (
-        Key("kind", word("base_stock", "s_S", "r_Q", "forecast", "echelon_base_stock", "echelon_s_S", "echelon_r_Q"),
+        Key("kind", word("base_stock", "s_S", "r_Q", "forecast", "constant_order", "echelon_base_stock", "echelon_s_S",
+                         "echelon_r_Q"),
             "base_stock: up to level; s_S: at reorder or below up to level; r_Q: at reorder or below, quantities; "
-            "forecast: up to cover periods of mean demand plus safety", "base_stock"),
-        Key("level", whole_of(0), "base_stock, s_S: order up to it"),
+            "forecast: up to cover periods of mean demand plus safety; constant_order: level units at every review",
+            "base_stock"),
+        Key("level", whole_of(0), "base_stock, s_S: order up to it; constant_order: order so many"),
         Key("reorder", whole_of(-(10**9)), "s_S, r_Q: order at or below it"),
         Key("quantity", whole_of(1), "r_Q: order multiples of it"),
         Key("every", PERIOD, "review period; the first review is at the start", None, "at every withdrawal"),

@@ -204,7 +204,7 @@ FIELDS: tuple[Field, ...] = (
     *_fields(
         "lanes",
         ("lane_order", "units", "ordered and not yet received"),
-        ("owed", "units", "of these not yet shipped by the source stock"),
+        ("owed", "units", "of these not yet shipped by the source stock, or waiting for the vehicle"),
         ("lead_draws", (2,), "count, word", "stream of lead times"),
         ("late_draws", (2, 2), "count, word", "streams: is it late, by how much"),
         ("orders", "orders", "orders placed"),
@@ -399,7 +399,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "lanes": (
         "lane_stock", "lane_supplier", "lane_source", "lead_table", "delivery_slot", "least", "multiple", "lane_entity",
-        "lead_mean",
+        "lead_mean", "vehicle",
     ),
     "suppliers": ("unit_ticks", "in_time", "late_table"),
     "demands": (
@@ -463,6 +463,7 @@ def _table_distances(of: str) -> tuple[int, ...]:
 ) = _table_distances("stocks")  # fmt: skip
 (
     LANE_STOCK, LANE_SUPPLIER, LANE_SOURCE, LEAD_TABLE, DELIVERY_SLOT, LEAST, MULTIPLE, LANE_ENTITY, LEAD_MEAN,
+    VEHICLE,
 ) = _table_distances("lanes")  # fmt: skip
 (
     UNIT_TICKS, IN_TIME, LATE_TABLE,
@@ -539,8 +540,8 @@ ODF, TDF, PER_PART, BY_CONDITION, NO_CLOCK = range(5)
 CLOCK_WORDS = ("odf", "tdf", "parts", "condition", "none")
 RESUMES, REPEATS, IS_SCRAPPED = range(3)
 AFTER_WORDS = ("resumes", "repeats", "scrapped")
-BASE_STOCK_POLICY, S_S, R_Q, FORECAST = range(4)
-ORDER_WORDS = ("base_stock", "s_S", "r_Q", "forecast")
+BASE_STOCK_POLICY, S_S, R_Q, FORECAST, CONSTANT_ORDER = range(5)
+ORDER_WORDS = ("base_stock", "s_S", "r_Q", "forecast", "constant_order")
 BY_FAMILY, BY_PRODUCT, BY_ANY = range(3)
 BATCH_WORDS = ("family", "product", "any")
 """Codes in params of the words of `sim.plant`."""

@@ -178,6 +178,8 @@ class Stuck:
         if any(self.state.lane_order[lane] > self.state.owed[lane] for lane in lanes):
             return True
         if any(self.state.owed[lane] for lane in lanes):
+            if stock.vehicle and stock.source not in self.compiled.stock_index:
+                return True
             sources = [stock.source, *([stock.express.source] if stock.express else [])]
             return any(source in self.compiled.stock_index and self._comes(source) for source in sources)
         asked = any(d.stock == name for d in self.plant.demands)

@@ -366,6 +366,7 @@ def write_supply(w: Writer) -> None:
             lane_source=index.stocks.get(way.source, -1), lead_table=w.dist(way.lead),
             delivery_slot=index.slot["delivery", lane_name(name, which)], least=way.least, multiple=way.multiple,
             lane_entity=entity_number(lane_name(name, which)), lead_mean=mean_ticks(way.lead),
+            vehicle=k.vehicle if which == "regular" else 0,
         )  # fmt: skip
     for i, s in enumerate(plant.suppliers):
         reliable = threshold(s.reliability) if s.late is not None else HALF

@@ -36,6 +36,8 @@ def _of_product(p: Product) -> Iterator[str]:
 def _of_stock(plant: Plant, k: Stock) -> Iterator[str]:
     if k.policy == "forecast":
         yield f"stock {k.id}: policy forecast (the demand of past periods is not kept)"
+    if k.vehicle:
+        yield f"stock {k.id}: a vehicle (no reading tells what was ordered and waits for it)"
     demands = [d for d in plant.demands if d.stock == k.id]
     counted = {s.thing for s in plant.sensors if s.property == "demand"}
     if k.id in counted and not counted.issuperset(d.id for d in demands):

@@ -98,7 +98,9 @@ def check_people(state: State, compiled: Compiled) -> None:
 
 
 def check_stocks(state: State, compiled: Compiled) -> None:
-    """Stock came from somewhere and went somewhere; whoever is owed something waits only for what is not there."""
+    """Stock came from somewhere and went somewhere; whoever is owed something waits only for what is not there, or
+    for a vehicle.
+    """
     plant = compiled.plant
     needed = {name for p in plant.products for step in p.steps for name, _ in step.needs}
     sources = [source_of(plant, *lane) for lane in compiled.lanes]
@@ -116,7 +118,8 @@ def check_stocks(state: State, compiled: Compiled) -> None:
         assert left == 0 or (left > 0 and stock.id in needed)
         assert state.demanded[k] - state.shipped[k] - state.lost[k] == state.backorders[k]
         assert state.on_hand[k] >= 0 <= owed
-        assert min(state.on_hand[k], state.backorders[k] + owed) == 0
+        vehicles = [i for i in served if goes_by_vehicle(plant, *compiled.lanes[i])]
+        assert min(state.on_hand[k], state.backorders[k] + owed - state.owed[vehicles].sum()) == 0
         lanes = [i for i, (name, _) in enumerate(compiled.lanes) if name == stock.id]
         assert state.on_order[k] == state.lane_order[lanes].sum()
         if stock.source == "line":
@@ -132,6 +135,11 @@ def source_of(plant: Plant, name: str, which: str) -> str:
     """The supplier or stock that a lane comes from."""
     stock = next(k for k in plant.stocks if k.id == name)
     return stock.express.source if which == "express" and stock.express is not None else stock.source
+
+
+def goes_by_vehicle(plant: Plant, name: str, which: str) -> bool:
+    """Does what was ordered in a lane wait for a vehicle?"""
+    return which == "regular" and next(k for k in plant.stocks if k.id == name).vehicle > 0
 
 
 def check_all(compiled: Compiled, until: int, replica: int) -> None:

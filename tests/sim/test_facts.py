@@ -51,7 +51,17 @@ def test_what_an_observer_sees_of_a_run_is_what_the_rows_say(plant: str, hours: 
 
 
 @pytest.mark.parametrize(
-    "name", ["motors", "dual_sourcing", "serial_supply3", "lost_sales", "make_to_stock", "machine_repair", "ft06"]
+    "name",
+    [
+        "motors",
+        "dual_sourcing",
+        "serial_supply3",
+        "serial_backlog4",
+        "lost_sales",
+        "make_to_stock",
+        "machine_repair",
+        "ft06",
+    ],
 )
 def test_what_is_told_of_any_plant_is_what_its_rows_say(name: str, tmp_path: Path) -> None:
     """Ovens, setups, components, lanes between stocks, express orders, wear, dates: everything visible comes back."""
