@@ -300,9 +300,8 @@ class Stock:
     tick 0. `policy`: "base_stock" (up to `level`), "s_S" (at `reorder` or below up to `level`), "r_Q" (at `reorder`
     or below as many `quantity` as lift it above), "forecast" (up to `cover` review periods of mean demand over the
     last `window` periods, plus `safety`), "constant_order" (`level` units at every review). `echelon`: the position
-    counts everything downstream as well. `least`, `multiple`: smallest order, and its granularity. `lead`: time from
-    order (or shipment, from a stock) to receipt. `priority` among those its source serves. `vehicle`: what was ordered
-    leaves the source only at a review, at most so many units at once (0: at once, without a bound).
+    counts everything downstream as well. `least`, `multiple`: smallest order, and its granularity. `lead`: from order
+    (or shipment, from a stock) to receipt. `vehicle`: orders leave only at a review, so many at once (0: no vehicle).
     """
 
     id: str
@@ -326,7 +325,7 @@ class Stock:
     cover: float = 0.0
     safety: int = 0
     express: Express | None = None
-    priority: int = 0
+    priority: int = 0  # among those its source serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +347,7 @@ class Demand:
     is "lost". `most`: units that wait at most; of an order that finds less room what fits waits, the rest is lost.
 
     `arrivals`: time between orders, at the factors `season` of the 168 hours of the local week (1 is the stated rate);
-    or `book`: a trace of orders. `due`: ticks from order to promised date; `tardiness`: money per unit and tick late.
-    `priority`: the lower is served first.
+    or `book`: a trace. `due`: ticks from order to promised date; `tardiness`: money per unit and tick late.
     """
 
     id: str
@@ -360,7 +358,7 @@ class Demand:
     unmet: str = "backorder"
     lost_cost: float = 0.0  # money per unit lost
     quantity: Quantity = ((1, 1.0),)
-    priority: int = 0
+    priority: int = 0  # the lower is served first
     due: int | None = None
     tardiness: float = 0.0
     season: tuple[float, ...] = ()

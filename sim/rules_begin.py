@@ -6,9 +6,9 @@ from sim import state as st
 from sim.jit import rare
 from sim.rules_base import is_open, of_product, of_unit, product_at, timer, unit_at, wake
 from sim.rules_clock import draw_clock, draw_wear, run_calendar_clocks
+from sim.rules_demand import demand_at, of_demand
 from sim.rules_event import next_demand, pause
 from sim.rules_release import first_arrival
-from sim.rules_supply import demand_at, of_demand
 from sim.state import INFINITY, Array
 
 

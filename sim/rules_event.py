@@ -26,11 +26,12 @@ from sim.rules_base import (
     wake_product,
 )
 from sim.rules_clock import stop_clocks
+from sim.rules_demand import demand_at, leave_unmet, of_demand
 from sim.rules_queue import choice_at, is_free
 from sim.rules_release import arrival, handle_product, line_time
 from sim.rules_repair import count_operation, failure, freeze, go_on, repair_end, wear
 from sim.rules_start import can_act, handle_plain, handle_special
-from sim.rules_supply import delivery, demand_at, leave_unmet, of_demand, review, withdrawn
+from sim.rules_supply import delivery, review, withdrawn
 from sim.rules_unit import begin_work, decide_next, free_state, give_operators_back, next_step, send_on, wake_around
 from sim.state import Array
 
