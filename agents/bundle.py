@@ -109,7 +109,7 @@ def save(folder: Path, policy: Network, spec: dict[str, Any], evidence: dict[str
 def load(
     folder: Path,
     observation_hash: str | None = None,
-    action_hash: str | None = None,
+    action_hashes: tuple[str, ...] = (),
     signer: Ed25519PublicKey | None = None,
 ) -> Bundle:
     """Read and verify a bundle; `BundleError` when it is broken, `SchemaError` when it was made for another plant.
@@ -130,12 +130,13 @@ def load(
     check_folder_name(folder, name)
     signature = signing.check(folder, name, files, signer) if SIGNATURE in found else None
     made = _read_back(folder, files, signature)
-    for what, expected in (("observation", observation_hash), ("action", action_hash)):
+    observed = () if observation_hash is None else (observation_hash,)
+    for what, expected in (("observation", observed), ("action", action_hashes)):
         has = made.spec[what]["hash"]
-        if expected is not None and has != expected:
+        if expected and has not in expected:
+            wanted = " or ".join(expected)
             raise SchemaError(
-                f"{folder}: the policy's {what} schema is {has}, the plant's is {expected}; train a policy for "
-                f"this plant"
+                f"{folder}: the policy's {what} schema is {has}, the plant's is {wanted}; train a policy for this plant"
             )
     return made
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agents import bundle
 from agents.epochs import decision_kinds
 from agents.errors import AgentError, SchemaError
-from agents.grid import Grid
+from agents.grid import Grid, as_switches
 from agents.policyspec import check_interval
 from agents.rules import Rule, load_rule
 from agents.schema import Observer
@@ -126,8 +126,10 @@ class PolicyController:
 
 def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = None) -> PolicyController:
     """The verified policy in a folder, for this plant; signed with that key, where one is asked for."""
-    grid, observer = Grid(compiled.plant), Observer(compiled)
-    loaded = bundle.load(folder, observer.hash, grid.hash, signer)
+    observer = Observer(compiled)
+    grids = {grid.hash: grid for grid in (Grid(as_switches(compiled.plant)), Grid(compiled.plant))}
+    loaded = bundle.load(folder, observer.hash, tuple(grids)[::-1], signer)
+    grid = grids[loaded.spec["action"]["hash"]]
     observer.use_scaling(loaded.spec["observation"]["scaling"])
     check_interval(f"{folder}, policy.json", loaded.epoch_s, compiled)
     decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here

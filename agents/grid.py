@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.errors import SchemaError
-from agents.schema import digest
+from agents.schema import FREE_S, digest
 from sim.plant import STATES, Control, Limit, Plant
 
 if TYPE_CHECKING:
@@ -107,6 +108,34 @@ class Grid:
                     + (f" while {limit.condition}" if limit.condition else "")
                 )
         return found
+
+
+def switches(plant: Plant) -> tuple[str, ...]:
+    """Controls that, asked at every event, only say yes or no: all that matters is on which side of the plant's present
+    state they lie, so their lowest and highest values say all there is to say. Such are, where they may move at any
+    time: the condition at which the one unit of a station is maintained, and the base stock of a product of which at
+    most one part may be on its way.
+    """
+    found = []
+    for control in plant.controls:
+        if control.every * plant.tick_s >= FREE_S:
+            continue
+        kind, name, what = (*control.sets.split("."), "", "")[:3]
+        one_unit = any(s.id == name and s.units == 1 for s in plant.stations)
+        one_part = any(p.id == name and p.release.policy == "conwip" and p.release.cap == 1 for p in plant.products)
+        capped = any(c.sets == f"release.{name}.cap" for c in plant.controls)
+        if (kind, what) == ("stations", "at_level") and one_unit:
+            found.append(control.id)
+        if (kind, what) == ("release", "base_stock") and one_part and not capped:
+            found.append(control.id)
+    return tuple(found)
+
+
+def as_switches(plant: Plant) -> Plant:
+    """The plant with only the lowest and the highest value of each control that is a switch."""
+    names = switches(plant)
+    controls = tuple(replace(c, step=c.high - c.low) if c.id in names else c for c in plant.controls)
+    return replace(plant, controls=controls)
 
 
 def _holds(values: Values, limit: Limit) -> NDArray[np.bool_]:

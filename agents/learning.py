@@ -14,7 +14,7 @@ from agents.controllers import Controller, RuleController
 from agents.env import PlantVectorEnv
 from agents.epochs import EVENTS, HORIZONS, INTERVAL, decision_kinds
 from agents.errors import TrainingError
-from agents.grid import Grid, Values
+from agents.grid import Grid, Values, switches
 from agents.horizon import scale_s
 from agents.policy import Network
 from agents.rollout import Span, cost_over
@@ -27,6 +27,10 @@ from sim.value import operating_terms
 if TYPE_CHECKING:
     from sim.compile import Compiled
     from twin.posterior_file import FilePosterior
+
+
+SMALL = 6_600
+"""Numbers in the row of a plant that is judged with `Config.select` replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,12 @@ class Config:
     epoch_s: float | None = None
     decide: str = "auto"
     trainer: str = "resident"
+
+    def replicas(self, compiled: Compiled) -> int:
+        """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which
+        is quickly simulated.
+        """
+        return self.select * min(max(SMALL // compiled.layout.width, 1), 32)
 
     def decides(self, compiled: Compiled) -> str:
         """`interval` or `events` on this plant. Raises TrainingError for what cannot be."""
@@ -167,7 +177,8 @@ class Judge:
         threads: int = 1,
         posterior: FilePosterior | None = None,
     ) -> None:
-        self.compiled, self.threads, self.replicas, self.posterior = compiled, threads, config.select, posterior
+        self.compiled, self.threads, self.posterior = compiled, threads, posterior
+        self.replicas = config.replicas(compiled)
         usual = judge_span(compiled)
         self.span = Span(epoch, usual.warmup, usual.length)
         self.kinds = decision_kinds(config.decides(compiled), None)
@@ -194,14 +205,15 @@ class Judge:
 
 def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.float32]:
     """Biases of the last layer that make the untrained policy a bell curve about the rule's setpoint of every
-    control.
+    control; a control that is a switch (`agents.grid.switches`) is as often on as off, since no constant is a rule.
     """
-    grid = Grid(compiled.plant)
+    grid, undecided = Grid(compiled.plant), switches(compiled.plant)
     at = grid.encode(grid.vector(rule.values))
     parts = []
     for c, n in enumerate(grid.counts.tolist()):
         width = max(explore * n, 0.7)
-        parts.append(-0.5 * ((np.arange(n) - at[c]) / width) ** 2)
+        bell = -0.5 * ((np.arange(n) - at[c]) / width) ** 2
+        parts.append(np.zeros(n) if grid.ids[c] in undecided else bell)
     return np.concatenate(parts).astype(np.float32)
 
 

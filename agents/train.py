@@ -24,14 +24,14 @@ from agents.controllers import Hold, PolicyController, RuleController
 from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.evaluate import Trial, Verdict, compare
-from agents.grid import Grid
+from agents.grid import Grid, as_switches, switches
 from agents.lanes import Lanes
 from agents.learning import Config, Judge, Scales, card, check_learnable, measure, spec, start_bias
 from agents.policy import Network
 from agents.resident import ResidentPPO
 from agents.rules import Rule
 from agents.schema import Observer
-from sim.compile import Compiled
+from sim.compile import Compiled, compile_plant
 
 if TYPE_CHECKING:
     from twin.posterior_file import FilePosterior
@@ -110,6 +110,8 @@ def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _
 
 def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
     config, compiled = job.config, job.compiled
+    if switches(compiled.plant):
+        compiled = compile_plant(as_switches(compiled.plant))
     decide = config.decides(compiled)
     settings: dict[str, Any] = {
         "epoch_s": config.epoch_s,
@@ -128,7 +130,7 @@ def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
 
         lanes = DeviceLanes(PlantDeviceEnv(config.lanes, compiled, **settings), scales.centre, scales.scale)
     began = time.monotonic()
-    model = _model(job, lanes, seed, scales, began)
+    model = _model(job, compiled, lanes, seed, scales, began)
     judge = Judge(compiled, config, scales.epoch, job.threads, job.posterior)
     watch = _Watch(job, judge, lanes, began, show)
     lanes.seed(seed)
@@ -137,7 +139,7 @@ def _one(job: Job, seed: int, show: Callable[[Progress], None]) -> Trained:
     return _write(job, seed, watch, scales, time.monotonic() - began)
 
 
-def _model(job: Job, lanes: Lanes, seed: int, scales: Scales, began: float) -> PPO:
+def _model(job: Job, compiled: Compiled, lanes: Lanes, seed: int, scales: Scales, began: float) -> PPO:
     """PPO whose untrained policy is a bell curve about the rule."""
     config = job.config
 
@@ -165,7 +167,7 @@ def _model(job: Job, lanes: Lanes, seed: int, scales: Scales, began: float) -> P
         verbose=0,
         policy_kwargs={"net_arch": list(config.hidden), "activation_fn": torch.nn.Tanh},
     )
-    bias = torch.as_tensor(start_bias(job.compiled, job.rule, config.explore))
+    bias = torch.as_tensor(start_bias(compiled, job.rule, config.explore))
     with torch.no_grad():
         head: Any = model.policy.action_net
         head.bias.copy_(bias)
@@ -242,17 +244,18 @@ class _Watch(BaseCallback):
 
 def _write(job: Job, seed: int, watch: _Watch, scales: Scales, seconds: float) -> Trained:
     """Judge the chosen checkpoint on the test seeds and write its bundle."""
-    compiled, network = job.compiled, watch.best
+    compiled, network, played = job.compiled, watch.best, watch.judge.compiled
     if network is None:
         raise TrainingError("no checkpoint was judged: the budget was too short for one update; raise --budget")
     folder = job.out / f"seed-{seed}"
     about = spec(
-        compiled,
+        played,
         network,
         scales.epoch,
         np.concatenate(watch.seen or [np.zeros((1, Observer(compiled).size), np.float32)]),
         job.config.decides(compiled),
     )
+    about["plant_hash"] = compiled.hash
     loaded = bundle.Bundle("candidate", network, json.loads(json.dumps(about)), {})
     policy = PolicyController(loaded, Observer(compiled), watch.judge.grid)
     trial = Trial(pairs=job.pairs, threads=job.threads)

@@ -101,7 +101,7 @@ def test_the_shipped_policy_equals_torch_within_a_millionth() -> None:
 
 def test_a_bundle_comes_back_as_it_was_saved(tmp_path: Path, line3: Compiled) -> None:
     name = write(tmp_path / "a", line3)
-    loaded = bundle.load(tmp_path / "a", Observer(line3).hash, Grid(line3.plant).hash)
+    loaded = bundle.load(tmp_path / "a", Observer(line3).hash, (Grid(line3.plant).hash,))
     assert loaded.name == name
     assert name in (tmp_path / "a" / "card.md").read_text()
     again = network(tensors(loaded.network), loaded.network.counts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.grid import Grid
+from agents.grid import Grid, as_switches, switches
 from agents.horizon import reach
 from agents.schema import Observer, columns
 from agents.why import money_words
@@ -102,3 +102,19 @@ def test_the_condition_of_a_machine_is_seen_and_a_clock_only_where_something_kee
     rows[1, compiled.layout.at("unit_level", 0)] = 3
     assert np.allclose(observer(rows)[:, observer.fields.index("machine.condition")], [0.0, 3 / 5])
     assert sum(name.startswith("time.") for name in Observer(compile_plant(load("gearmotor"))).fields) == 4
+
+
+def test_controls_that_only_say_yes_or_no_are_switches() -> None:
+    plant = load("make_to_stock")
+    assert switches(plant) == ("base", "care")
+    grid = Grid(as_switches(plant))
+    assert grid.decode(np.array([[0, 0], [1, 1]])).tolist() == [[0, 1], [25, 5]]
+    line = plant.products[0]
+    wider = replace(plant, products=(replace(line, release=replace(line.release, cap=2)),))
+    assert switches(wider) == ("care",), "several parts may be on their way: how many is a number"
+    twins = replace(plant, stations=(replace(plant.stations[0], units=2),))
+    assert switches(twins) == ("base",), "two units may be in different conditions"
+    slow = replace(plant, controls=tuple(replace(c, every=round(3600 / plant.tick_s)) for c in plant.controls))
+    assert switches(slow) == ()
+    assert switches(load("gearmotor")) == switches(load("tandem_release")) == ()
+    assert as_switches(slow) == slow

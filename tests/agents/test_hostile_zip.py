@@ -123,7 +123,7 @@ def test_a_genuine_zip_gives_the_same_logits_and_the_same_actions(
     model: PPO, genuine: Path, two_motors: Compiled, tmp_path: Path
 ) -> None:
     done = import_zip(genuine, two_motors, tmp_path / "bundle")
-    loaded = bundle.load(tmp_path / "bundle", Observer(two_motors).hash, Grid(two_motors.plant).hash)
+    loaded = bundle.load(tmp_path / "bundle", Observer(two_motors).hash, (Grid(two_motors.plant).hash,))
     assert loaded.name == done.name
     rng = np.random.Generator(np.random.PCG64(3))
     x = rng.uniform(-10, 10, (256, Observer(two_motors).size)).astype(np.float32)
