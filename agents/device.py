@@ -21,7 +21,7 @@ from torch.utils.dlpack import from_dlpack
 from agents.env import PlantVectorEnv
 from agents.epochs import LONG_AGO, Pace
 from agents.grid import Grid
-from agents.schema import CLIP, Floats, Rows
+from agents.schema import CLIP, Floats, Observer, Rows
 from sim.compile import Compiled
 from sim.cuda import Resident
 from sim.cuda_kernels import SIMULATED, cuda
@@ -174,11 +174,8 @@ class _Device:
         stream = None if SIMULATED else torch.cuda.current_stream().cuda_stream
         self.resident = Resident(np.zeros((n, compiled.layout.width), dtype=np.int64), compiled, stream)
         self.rows = self._tensor(self.resident.rows)  # [W, N]
-        clock = observer.size - observer.offsets.size  # columns that torch writes, not the kernel
-        self._seen = self.resident.selection(
-            np.concatenate([observer.offsets, np.full(clock, env.compiled.layout.at("now"))]),
-            np.concatenate([observer.scale.astype(np.float64), np.zeros(clock)]),
-        )
+        self._seen = self.resident.selection(observer.positions, observer.factors)
+        self._arrivals = Arrivals(observer, env.device)
         self._shift = torch.as_tensor(observer.shift, device=env.device)
         operating, cash = (self.resident.selection(where, weights) for where, weights in env.money_weights)
         self._operating, self._cash = operating, cash
@@ -211,6 +208,7 @@ class _Device:
         """As `agents.schema.Observer`, into frame `at`."""
         self.resident.gather(self._seen, frames.array[at])
         observer, seen, n = self.env.observer, frames.tensor[at], self._shift.shape[0]
+        self._arrivals.write(self.rows, self.now, seen)
         seen[:, :n].sub_(self._shift).clamp_(-CLIP, CLIP)
         if not observer.clock:
             return
@@ -268,6 +266,27 @@ class _Device:
         x = elapsed.double() / self.env.pace.constant
         lost = -torch.expm1(-x)
         return 1.0 - lost, torch.where(x > 0.0, lost / x.clamp(min=1e-300), 1.0)
+
+
+class Arrivals:
+    """`agents.pipeline.Pipeline` in tensors: when what is under way arrives."""
+
+    def __init__(self, observer: Observer, device: torch.device) -> None:
+        self._lanes: list[list[int]] = observer.pipeline.lanes.tolist()
+        self._first = observer.offsets.size
+        self._scale = torch.as_tensor(observer.scale[self._first :].astype(np.float64), device=device)
+
+    def write(self, rows: Tensor, now: Tensor, seen: Tensor) -> None:
+        """Into their columns of observations float32 [N, D], from rows int64 [W, N] at ticks int64 [N]."""
+        begin = 0
+        for dues, quantities, places, _, _, length, count in self._lanes:
+            wait = (rows[dues : dues + places] - now).clamp(min=0)
+            ahead = wait.div(length, rounding_mode="floor").clamp(max=count - 1)
+            units = torch.zeros((count, rows.shape[1]), dtype=torch.int64, device=rows.device)
+            units.scatter_add_(0, ahead, rows[quantities : quantities + places])  # places that are empty hold no units
+            at = self._first + begin
+            seen[:, at : at + count] = (units.T * self._scale[begin : begin + count]).float()
+            begin += count
 
 
 class DeviceGrid:

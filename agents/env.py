@@ -330,7 +330,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         turn = Turn(until, kinds, values, look, self._prices(self._after), self.settings.threads)
         play(self.rows, self.compiled, turn)
         now = self.rows[:, self._now].copy()
-        self.observer.finish(now, observation)
+        self.observer.finish(self.rows, observation)
         cost = self._after - self._money
         self._money[...] = self._after
         self._elapsed += 1

@@ -143,7 +143,7 @@ class Chain:
             pairs += len(owner)
             if pairs * len(self.units) > MOST:
                 raise TooLargeError(f"too large: more than {MOST:.0e} transitions{TO_DO}")
-            after = self._after(frontier[owner], orders)
+            after = self.after(frontier[owner], orders)
             made.append((frontier, owner, orders, self._code(after)))
             fresh = np.setdiff1d(made[-1][3], codes)
             codes = np.union1d(codes, fresh)
@@ -161,6 +161,11 @@ class Chain:
         for i in range(self.m.width):
             code = code * self._base + (states[..., i] - self._low)
         return code
+
+    def where(self, states: Block) -> Indices:
+        """Positions [..] of states [.., L] of the chain."""
+        rising = np.argsort(self._code(self.states))
+        return rising[np.searchsorted(self._code(self.states)[rising], self._code(states))].astype(np.int64)
 
     def _states(self, codes: Block) -> Block:
         """The states [N, L] of codes [N]."""
@@ -206,7 +211,7 @@ class Chain:
         by = np.lexsort((order[:, 1], order[:, 0], owner))
         return owner[by].astype(np.int64), order[by]
 
-    def _after(self, block: Block, orders: Block) -> Block:
+    def after(self, block: Block, orders: Block) -> Block:
         """States [K, D, L] after each demand."""
         m = self.m
         here = block[:, 0] + orders[:, 0] + (orders[:, 1] if m.lead == 0 else 0)

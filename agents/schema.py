@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.errors import SchemaError
+from agents.pipeline import Pipeline
 from sim.plant import STATES, UNLIMITED, Plant
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def _product_scale(plant: Plant, index: int) -> float:
 
 
 def columns(plant: Plant) -> list[Column]:
-    """The observed columns of a plant, without the clock; see docs/agents.md for the meaning of each."""
+    """The observed columns of a plant that are fields of its row (without arrivals and clock); see docs/agents.md for
+    the meaning of each.
+    """
     from sim.compile import control_field
 
     out: list[Column] = []
@@ -140,22 +143,25 @@ class Observer:
         layout = compiled.layout
         cols = columns(compiled.plant)
         self.clock = CLOCK if keeps_hours(compiled.plant) else ()
-        self.fields: tuple[str, ...] = tuple(c.name for c in cols) + self.clock
+        self.pipeline = Pipeline(compiled)
+        self.fields: tuple[str, ...] = tuple(c.name for c in cols) + self.pipeline.names + self.clock
         self.size = len(self.fields)
         self.offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
-        self.scale = np.array([c.scale for c in cols], dtype=np.float32)
-        self.shift = np.array([c.shift * c.scale for c in cols], dtype=np.float32)
+        coming = [1.0 / _stock_scale(compiled.plant, stock) for stock in self.pipeline.stocks]
+        self.scale = np.array([*(c.scale for c in cols), *coming], dtype=np.float32)
+        self.shift = np.array([*(c.shift * c.scale for c in cols), *(0.0 for _ in coming)], dtype=np.float32)
         self._now = layout.at("now")
         self._shifts = np.zeros((0, self.size), dtype=np.float32)
-        self.positions = np.concatenate([self.offsets, np.full(len(self.clock), self._now)])
-        """Where the columns stand in a row, int64 [D]; those of the clock are made by `finish`."""
+        made = self.size - self.offsets.size
+        self.positions = np.concatenate([self.offsets, np.full(made, self._now)])
+        """Where the columns stand in a row, int64 [D]; those of arrivals and of the clock are made by `finish`."""
         start = compiled.start
         since_monday = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self.tick_s = compiled.plant.tick_s
         self.start_s = float(since_monday)
-        self.hash = digest(
-            {"observation": [(c.name, c.field, c.index) for c in cols], "clock": self.clock, "clip": CLIP}
-        )
+        seen = {"observation": [(c.name, c.field, c.index) for c in cols], "clock": self.clock, "clip": CLIP}
+        # only where there are such columns: policies made before there were any keep their hash
+        self.hash = digest(seen | ({"arriving": self.pipeline.names} if self.pipeline.names else {}))
 
     def scaling(self) -> dict[str, list[float]]:
         """What a policy file keeps so that the scales of its training are used, not those of a changed plant file."""
@@ -174,22 +180,26 @@ class Observer:
     @property
     def factors(self) -> NDArray[np.float64]:
         """What the kernel multiplies the numbers at `positions` with, float64 [D]."""
-        return np.concatenate([self.scale.astype(np.float64), np.zeros(len(self.clock))])
+        factors = np.zeros(self.size)
+        factors[: self.offsets.size] = self.scale[: self.offsets.size]
+        return factors
 
-    def finish(self, now: NDArray[np.int64], out: Floats) -> None:
-        """From rows' numbers at `positions` times `factors`, in `out` [R, D], to observations; `now` [R] in ticks."""
+    def finish(self, rows: Rows, out: Floats) -> None:
+        """From the numbers of rows [R, W] at `positions` times `factors`, in `out` [R, D], to observations."""
+        n = self.offsets.size
+        self.pipeline.write(rows, self.scale[n:], n, out)
         shifts = self._shifts
         if len(shifts) < len(out):  # numpy is several times as fast on two arrays that are alike
             shifts = np.zeros(out.shape, dtype=np.float32)
-            shifts[:, : self.offsets.size] = self.shift
+            shifts[:, : self.shift.size] = self.shift
             self._shifts = shifts
         out -= shifts[: len(out)]
         np.clip(out, -CLIP, CLIP, out=out)
         if not self.clock:
             return
-        day = (self.start_s + now * self.tick_s) / 86_400.0
+        day = (self.start_s + rows[:, self._now] * self.tick_s) / 86_400.0
         sines, cosines = angle(np.array([day, day / 7.0]))
-        n = self.offsets.size
+        n = self.scale.size
         out[:, n], out[:, n + 2] = sines
         out[:, n + 1], out[:, n + 3] = cosines
 
@@ -198,7 +208,7 @@ class Observer:
         if out is None:
             out = np.empty((rows.shape[0], self.size), dtype=np.float32)
         n = self.offsets.size
-        np.multiply(rows[:, self.offsets], self.scale, out=out[:, :n], casting="same_kind")
+        np.multiply(rows[:, self.offsets], self.scale[:n], out=out[:, :n], casting="same_kind")
         out[:, n:] = 0.0
-        self.finish(rows[:, self._now], out)
+        self.finish(rows, out)
         return out

@@ -3,6 +3,7 @@
 To stock, a state is (net stock x, condition k) and the action what the machine would do at once under the setpoints
 that the controller chooses: maintenance where the condition has reached `at_level`, else a part where the base stock
 asks for one, else nothing. The controller is shown rows of the kernel as it sees them at work.
+Under periodic review see `agents.table_periodic`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agents import optimum_periodic, optimum_stock, optimum_tandem
 from agents.controllers import Controller
 from agents.errors import AgentError, NotExactError
 from agents.optimum import Table, kind_of
+from agents.table_periodic import periodic_table
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -49,6 +51,8 @@ def table_of(who: Controller, compiled: Compiled, seen: str = "auto") -> Found:
     kind = kind_of(compiled.plant).name
     if kind == "make to stock":
         return _stock(who, compiled, seen)
+    if kind == "periodic review" and not who.static:
+        return Found(*periodic_table(who, compiled))
     if not who.static:
         raise NotExactError(
             f"plant {compiled.plant.id} ({kind}): {who.name} looks at the state, expected constant setpoints (a rule "

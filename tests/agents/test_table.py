@@ -154,8 +154,9 @@ def test_other_plants_have_tables_of_constant_setpoints_only() -> None:
     table = table_of(controller("level=16", orders), orders).policy
     assert table["4,5"] == "7"
     assert policy_cost(orders.plant, table)[0] == pytest.approx(4.63864, abs=1e-5)
+    tandem = compile_plant(load("tandem_release"))
     with pytest.raises(NotExactError, match="expected constant setpoints"):
-        table_of(TableController(table, orders), orders)
+        table_of(Says(tandem, "busy"), tandem)
     shop = compile_plant(load("cmu3"))
     with pytest.raises(NotExactError, match="in which order the products are served"):
         table_of(Hold(), shop)
