@@ -43,8 +43,8 @@ class Stretch:
 
 
 def stretches(plant: Plant) -> list[Stretch]:
-    """The lanes of a plant whose arrivals are shown: of stocks that are reviewed periodically, with a constant lead time
-    longer than a period and from a supplier who is always in time, or from another stock.
+    """The lanes of a plant whose arrivals are shown: of stocks that are reviewed periodically, with a constant lead
+    time longer than a period, from another stock or a supplier who is always in time.
     """
     unreliable = {s.id for s in plant.suppliers if s.late is not None}
     found = []

@@ -112,8 +112,8 @@ class Asking:
         if wrong.size:
             state, order = chain.states[wrong[0]].tolist(), self.orders[wrong[0]].tolist()
             raise NotExactError(
-                f"{self.who.name}: in the state {','.join(map(str, state))} it orders {order[0]} at once and {order[1]} "
-                f"from the regular source, which no level within the controls' ranges says"
+                f"{self.who.name}: in the state {','.join(map(str, state))} it orders {order[0]} at once and "
+                f"{order[1]} from the regular source, which no level within the controls' ranges says"
             )
         return at.astype(np.int64)
 
@@ -149,8 +149,8 @@ class Asking:
         situations = np.column_stack([state, np.repeat(coming, width), np.repeat(self.held[often], width, axis=0)])
         weight = (share[often][:, None] * chain.chance).reshape(-1)
         each, back = np.unique(situations, axis=0, return_inverse=True)
-        weight = np.bincount(back.reshape(-1), weights=weight, minlength=len(each))
-        return Shown(each[:, 0], each[:, 1], each[:, 2:]), weight
+        often_each: Floats = np.bincount(back.reshape(-1), weights=weight, minlength=len(each)).astype(np.float64)
+        return Shown(each[:, 0], each[:, 1], each[:, 2:]), often_each
 
     def ask(self, shown: Shown) -> tuple[Values, Values]:
         """(orders [R, 2], setpoints [R, C]) in these situations."""

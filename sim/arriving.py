@@ -8,18 +8,13 @@ from numpy.typing import NDArray
 from sim.jit import entry
 from sim.state import NOW, Array
 
-ARRIVING_W = 7
-"""Numbers that say where a lane stands in a row; see `arriving_rows`."""
-
 
 @entry
-def arriving_rows(
-    rows: Array, lanes: Array, scales: NDArray[np.float64], first: int, out: NDArray[np.float32]
-) -> None:
+def arriving_rows(rows: Array, lanes: Array, scales: NDArray[np.float64], first: int, out: NDArray[np.float32]) -> None:
     """out[i, first + c] = scales[c] x units of row i that arrive in an interval; c runs over the intervals of all
     lanes.
 
-    rows int64[R, W]; lanes int64[L, ARRIVING_W], each: where in a row its due ticks begin, where its quantities, how
+    rows int64[R, W]; lanes int64[L, 7], each: where in a row its due ticks begin, where its quantities, how
     many places it has, where `lane_order` and `owed` stand, ticks of an interval, number of intervals; scales
     float64[C]; out float32[R, D]. Interval k of a lane takes what is due in [now + k length, now + (k + 1) length), the
     last one everything later too.

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from agents import bundle, optimum_periodic
 from agents.errors import NotExactError
 from agents.grid import Grid
+from agents.learning import spec
 from agents.optimum import Table, optimum, policy_cost, write_policy
 from agents.played import TableController
-from agents.policyspec import spec
 from agents.schema import Observer
 from agents.table import table_of
 from agents.table_periodic import stationary
