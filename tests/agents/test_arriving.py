@@ -116,6 +116,31 @@ def test_alone_in_a_batch_and_in_the_kernels_pass_it_is_the_same(name: str) -> N
     assert all(most[i] > 0.0 for i, field in enumerate(env.observer.fields) if "arriving" in field)
 
 
+def test_by_tensors_as_by_the_kernel() -> None:
+    """Three lanes, orders due in the past, now and long after, in any place; bit for bit."""
+    import torch
+
+    from agents.device import Arrivals
+
+    compiled = compile_plant(load("serial_backlog4"))
+    observer, rng = Observer(compiled), np.random.Generator(np.random.PCG64(5))
+    rows, layout = new_rows(compiled, 0, 300), compiled.layout
+    rows[:, layout.at("now")] = 4 * DAY + rng.integers(0, DAY, 300)
+    dues, units = layout.view(rows, "transit_due"), layout.view(rows, "transit_qty")
+    units[...] = rng.integers(0, 90, units.shape) * (rng.random(units.shape) < 0.4)
+    dues[...] = np.where(units > 0, rng.integers(3 * DAY, 20 * DAY, units.shape), dues)
+    layout.view(rows, "lane_order")[...] = units.sum(axis=2)
+    expected, found = observer(rows), torch.zeros((300, observer.size))
+    n, end = observer.offsets.size, observer.scale.size
+    Arrivals(observer, torch.device("cpu")).write(torch.as_tensor(rows.T.copy()), torch.as_tensor(rows[:, 0]), found)
+    assert np.array_equal(np.minimum(found[:, n:end].numpy(), 10.0), expected[:, n:end])
+    assert (expected[:, n:end].max(axis=0) > 0.0).all()
+    # a stage's columns together are all that is on its way
+    lane, part = compiled.lane_index["wholesaler", "regular"], [f"wholesaler.arriving.{k}" for k in range(1, 6)]
+    at = [observer.fields.index(name) for name in part]
+    assert np.allclose(expected[:, at].sum(axis=1) / observer.scale[at[0]], units[:, lane].sum(axis=1))
+
+
 def test_the_best_orders_are_a_function_of_what_is_seen(lost: Compiled) -> None:
     """On hand and on order alone are not enough: the same numbers, and other orders are best."""
     chain = optimum_periodic.Chain(optimum_periodic.read(lost.plant))
