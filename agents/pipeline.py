@@ -63,14 +63,15 @@ def stretches(plant: Plant) -> list[Stretch]:
 
 
 class Pipeline:
-    """The columns of a compiled plant: `names`, the `stocks` they are of, and `lanes` int64 [L, 7] as
-    `sim.arriving.arriving_rows` wants them.
+    """The columns of a compiled plant: `names`, their `shares` (stock, part of its full level that counts as full in one
+    period: as much may come in each of them as is on hand) and `lanes` int64 [L, 7] as `sim.arriving.arriving_rows`
+    wants them.
     """
 
     def __init__(self, compiled: Compiled) -> None:
         self.stretches = stretches(compiled.plant)
         self.names = tuple(name for s in self.stretches for name in s.names)
-        self.stocks = tuple(s.stock for s in self.stretches for _ in s.names)
+        self.shares = tuple((s.stock, 1.0 / (s.count + 1)) for s in self.stretches for _ in s.names)
         layout, places = compiled.layout, compiled.layout.sizes["transit"]
         self.lanes = np.zeros((len(self.stretches), 7), dtype=np.int64)
         for row, s in zip(self.lanes, self.stretches, strict=True):

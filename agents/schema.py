@@ -147,7 +147,7 @@ class Observer:
         self.fields: tuple[str, ...] = tuple(c.name for c in cols) + self.pipeline.names + self.clock
         self.size = len(self.fields)
         self.offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
-        coming = [1.0 / _stock_scale(compiled.plant, stock) for stock in self.pipeline.stocks]
+        coming = [1.0 / (part * _stock_scale(compiled.plant, stock)) for stock, part in self.pipeline.shares]
         self.scale = np.array([*(c.scale for c in cols), *coming], dtype=np.float32)
         self.shift = np.array([*(c.shift * c.scale for c in cols), *(0.0 for _ in coming)], dtype=np.float32)
         self._now = layout.at("now")

@@ -44,7 +44,7 @@ def under_way(compiled: Compiled, orders: list[tuple[int, int, int]], now: int) 
 def test_units_by_the_interval_in_which_they_arrive(lost: Compiled) -> None:
     observer, now = Observer(lost), 5 * DAY
     at = [observer.fields.index(name) for name in ARRIVING]
-    full = 40  # the highest level that may be set
+    full = 40 / 3  # the highest level that may be set, over two periods to come and what is on hand
     for due, column in [(0, 0), (DAY - 1, 0), (DAY, 1), (2 * DAY - 1, 1), (2 * DAY, 1), (7 * DAY, 1)]:
         seen = observer(under_way(lost, [(0, now + due, 6)], now))[0, at]
         assert seen == pytest.approx(np.where(np.arange(2) == column, 6 / full, 0.0)), f"due in {due} s"
@@ -70,7 +70,7 @@ def test_orders_are_seen_to_come_nearer() -> None:
     for level in (16, 25, 18, 30, 22, 40):
         ordered = max(level / 40 - float(seen[list(position)].sum()), 0.0)
         seen, *_ = env.step(np.array([level]))
-        coming = [coming[1], ordered]
+        coming = [coming[1], 3 * ordered]  # each column counts a third of the highest level as full
         assert seen[arriving] == pytest.approx(coming, abs=1e-6)
     assert min(coming) > 0.0
 
@@ -127,13 +127,13 @@ def test_by_tensors_as_by_the_kernel() -> None:
     rows, layout = new_rows(compiled, 0, 300), compiled.layout
     rows[:, layout.at("now")] = 4 * DAY + rng.integers(0, DAY, 300)
     dues, units = layout.view(rows, "transit_due"), layout.view(rows, "transit_qty")
-    units[...] = rng.integers(0, 90, units.shape) * (rng.random(units.shape) < 0.4)
+    units[...] = rng.integers(0, 20, units.shape) * (rng.random(units.shape) < 0.4)
     dues[...] = np.where(units > 0, rng.integers(3 * DAY, 20 * DAY, units.shape), dues)
     layout.view(rows, "lane_order")[...] = units.sum(axis=2)
     expected, found = observer(rows), torch.zeros((300, observer.size))
     n, end = observer.offsets.size, observer.scale.size
     Arrivals(observer, torch.device("cpu")).write(torch.as_tensor(rows.T.copy()), torch.as_tensor(rows[:, 0]), found)
-    assert np.array_equal(np.minimum(found[:, n:end].numpy(), 10.0), expected[:, n:end])
+    assert np.array_equal(found[:, n:end].numpy(), expected[:, n:end])
     assert (expected[:, n:end].max(axis=0) > 0.0).all()
     # a stage's columns together are all that is on its way
     lane, part = compiled.lane_index["wholesaler", "regular"], [f"wholesaler.arriving.{k}" for k in range(1, 6)]
