@@ -63,9 +63,9 @@ def stretches(plant: Plant) -> list[Stretch]:
 
 
 class Pipeline:
-    """The columns of a compiled plant: `names`, their `shares` (stock, part of its full level that counts as full in one
-    period: as much may come in each of them as is on hand) and `lanes` int64 [L, 7] as `sim.arriving.arriving_rows`
-    wants them.
+    """The columns of a compiled plant: `names`, their `shares` (stock, part of its full level that counts as full in
+    one period: as much may come in each of them as is on hand) and `lanes` int64 [L, 7] as
+    `sim.arriving.arriving_rows` wants them.
     """
 
     def __init__(self, compiled: Compiled) -> None:
