@@ -114,20 +114,25 @@ class _Net:
     x: float = 0.0
 
 
+def _overlap(e: _Net, f: _Net) -> bool:
+    """Would they lie on one another with e on the left of f: one comes in at the height at which the other goes out?"""
+    return f.left is not None and e.right is not None and abs(f.left - e.right) < CLEAR
+
+
 def _clash(e: _Net, f: _Net) -> float:
     """What it costs to have e on the left of f: crossings, and far more where they would lie on one another."""
-    cost = 0.0
+    cost = 1000.0 * _overlap(e, f)
     if f.left is not None:
         cost += e.low < f.left < e.high
-        if e.right is not None and abs(f.left - e.right) < CLEAR:
-            cost += 1000
     if e.right is not None:
         cost += f.low < e.right < f.high
     return cost
 
 
 def _sorted(nets: list[_Net]) -> list[_Net]:
-    """Nets from left to right: exchanges of neighbours as long as one saves crossings."""
+    """Nets from left to right: exchanges of neighbours as long as one saves crossings; then none lies on another, be
+    they neighbours or not (unless each would have to be on the left of the other).
+    """
     found = sorted(nets, key=lambda n: (n.low, n.high, n.link))
     for _ in found:
         moved = False
@@ -138,6 +143,12 @@ def _sorted(nets: list[_Net]) -> list[_Net]:
                 moved = True
         if not moved:
             break
+    for _ in range(len(found) ** 2):
+        pairs = itertools.combinations(range(len(found)), 2)
+        wrong = next(((i, j) for i, j in pairs if _overlap(found[i], found[j])), None)
+        if wrong is None:
+            break
+        found.insert(wrong[0], found.pop(wrong[1]))
     return found
 
 
