@@ -20,13 +20,14 @@ FINAL = 3
 @dataclass(frozen=True, slots=True)
 class Course:
     """Where to search: numbers between `low` and `high` [D], in steps of 1. `replicas` of the first heats; the final
-    of a number has three times as many. `most` replicas of a heat.
+    of a number has three times as many. `most` replicas of a heat. `first`: where unused luck begins.
     """
 
     low: Values
     high: Values
     replicas: int = 16
     most: int = 4096
+    first: int = 0
 
 
 def race(price: Price, start: Values, course: Course, going: Callable[[], bool]) -> Values:
@@ -37,7 +38,7 @@ def race(price: Price, start: Values, course: Course, going: Callable[[], bool])
     more than the standard error of that. A pass over all numbers that moves none doubles the replicas and halves the
     longest move; luck is never used twice, so that no point is the best of the luck that it was chosen on.
     """
-    best, replicas, first = start.copy(), course.replicas, 0
+    best, replicas, first = start.copy(), course.replicas, course.first
     stride = int((course.high - course.low).max(initial=0))
     free = np.flatnonzero(course.high > course.low)
     while free.size and replicas <= course.most:

@@ -22,6 +22,7 @@ from agents.race import Course, Price, race
 from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
+from agents.surface import descend
 from sim.value import operating_cost
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ Costs = NDArray[np.float64]
 DAY_S = 86_400.0
 ROWS = 4096
 """Replicas run together when points are compared; bounds memory."""
+JUDGING = 16
+"""A family is judged on fresh seeds with so small a share of the budget, or with twice `Effort.final` replicas."""
 PASSES = 6
 """How many passes over all numbers a race should have budget for (see `agents.race`)."""
+SURFACE = 1 << 24
+"""The luck of surfaces begins at this replica: no race gets so far."""
 SURE = 1.645
 """Standard errors by which a richer family must be better than the simpler one (one-sided 5 %)."""
 
@@ -211,14 +216,20 @@ def _in_pieces(price: Price) -> Price:
 
 
 def _raced(search: _Search, price: Price, start: Values, ends: tuple[Values, Values]) -> Values:
-    """The numbers [D] between `ends` that a race within what is left of the budget finds. A number's heat and final are
-    about 24 runs for each replica of a heat: the first heats have so many that several passes can be afforded.
+    """The numbers [D] between `ends` found within the budget: a third of it goes into a race, the rest into surfaces.
+
+    A number's heat and final take about 24 runs for each replica of a heat: the first heats have so many that several
+    passes can be afforded.
     """
-    begun = search.ticks
+    begun, budget = search.ticks, search.budget
     numbers = max(int(np.count_nonzero(ends[1] > ends[0])), 1)
-    replicas = int(np.clip(search.budget / search.each / (24 * numbers * PASSES), 2, 64))
-    course = Course(*ends, replicas)
-    return race(_in_pieces(price), start, course, lambda: search.ticks - begun < search.budget)
+    replicas = int(np.clip(budget / search.each / (24 * numbers * PASSES), 8, 64))
+    price = _in_pieces(price)
+    coarse = race(price, start, Course(*ends, replicas), lambda: search.ticks - begun < budget / 3)
+    left = begun + budget - search.ticks
+    fine = Course(*ends, first=SURFACE)
+    seed = search.effort.seed
+    return descend(price, coarse, fine, lambda share: begun + budget - search.ticks > share * left, seed)
 
 
 def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
@@ -257,9 +268,8 @@ def _conditions(search: _Search, fixed: Rule) -> Rule:
 
     start = conditions.numbers_of(family.tables).reshape(-1)
     found = _raced(search, price, start, (family.low.reshape(-1), family.high.reshape(-1))).reshape(shape)
-    rows: list[list[int]] = found.tolist()
-    told = zip(family.tables, rows, strict=True)
-    tables = [replace(table, values=tuple(row[: len(table.values)])) for table, row in told]
+    told = zip(family.tables, list(found), strict=True)
+    tables = [replace(table, values=tuple(row[: len(table.values)].tolist())) for table, row in told]
     return Rule(fixed.values, by_condition=tuple(tables))
 
 
@@ -320,10 +330,17 @@ def _judged(search: _Search, took: dict[str, tuple[Rule, float, float]]) -> Resu
 
 def _on_fresh(search: _Search, rule: Rule | None) -> Costs:
     """Costs of a rule (None: the plant file's setpoints) on the seeds for choices, as many as settle a close race."""
+    from sim.engine import new_rows
+
     who = Hold() if rule is None else RuleController(rule, search.compiled, search.grid)
-    replicas, seed = max(2 * search.effort.final, 8), block_seed(SELECT, search.effort.seed)
+    affordable = int(search.budget / search.each / JUDGING)
+    replicas, seed = max(2 * search.effort.final, affordable, 8), block_seed(SELECT, search.effort.seed)
     search.ticks += replicas * search.each
-    return cost_of(who, search.compiled, search.span, seed, replicas, search.effort.threads)
+    pieces = []
+    for first in range(0, replicas, ROWS):
+        rows = new_rows(search.compiled, seed, min(ROWS, replicas - first), first)
+        pieces.append(cost_over(rows, search.compiled, who, search.span, search.effort.threads))
+    return np.concatenate(pieces)
 
 
 def _present(compiled: Compiled, index: int) -> int:
