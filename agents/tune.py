@@ -22,7 +22,7 @@ from agents.race import Course, Price, race
 from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
-from agents.surface import descend
+from agents.surface import POINTS, Reach, coefficients, descend
 from sim.value import operating_cost
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ ROWS = 4096
 """Replicas run together when points are compared; bounds memory."""
 JUDGING = 16
 """A family is judged on fresh seeds with so small a share of the budget, or with twice `Effort.final` replicas."""
-PASSES = 6
-"""How many passes over all numbers a race should have budget for (see `agents.race`)."""
-SURFACE = 1 << 24
-"""The luck of surfaces begins at this replica: no race gets so far."""
+WIDE, RACED = 0.3, 0.65
+"""Parts of the budget that are spent when the wide surfaces, and when the race has ended."""
 SURE = 1.645
 """Standard errors by which a richer family must be better than the simpler one (one-sided 5 %)."""
 
@@ -216,20 +214,27 @@ def _in_pieces(price: Price) -> Price:
 
 
 def _raced(search: _Search, price: Price, start: Values, ends: tuple[Values, Values]) -> Values:
-    """The numbers [D] between `ends` found within the budget: a third of it goes into a race, the rest into surfaces.
-
-    A number's heat and final take about 24 runs for each replica of a heat: the first heats have so many that several
-    passes can be afforded.
+    """The numbers [D] between `ends` found within the budget: by wide surfaces, which see the valley; by a race over
+    single numbers of all ranges, which sees other valleys; by near surfaces, which see its floor.
     """
-    begun, budget = search.ticks, search.budget
+    begun, budget, price = search.ticks, search.budget, _in_pieces(price)
     numbers = max(int(np.count_nonzero(ends[1] > ends[0])), 1)
-    replicas = int(np.clip(budget / search.each / (24 * numbers * PASSES), 8, 64))
-    price = _in_pieces(price)
-    coarse = race(price, start, Course(*ends, replicas), lambda: search.ticks - begun < budget / 3)
-    left = begun + budget - search.ticks
-    fine = Course(*ends, first=SURFACE)
-    seed = search.effort.seed
-    return descend(price, coarse, fine, lambda share: begun + budget - search.ticks > share * left, seed)
+    heat = int(np.clip(budget / search.each * (RACED - WIDE) / (24 * numbers), 8, 512))
+
+    runs = budget / search.each * WIDE / 4
+    each = int(np.clip(runs / (POINTS * coefficients(numbers)), 1, 16))
+
+    def until(part: float) -> Callable[[float], bool]:
+        """While more than a share of what is left now of this part of the budget is left."""
+        end = begun + part * budget
+        left = end - search.ticks
+        return lambda share: end - search.ticks > share * left
+
+    seed = 2 * search.effort.seed
+    found = descend(price, start, Course(*ends, each, first=1 << 24), Reach((3, 5), seed), until(WIDE))
+    going = until(RACED)
+    found = race(price, found, Course(*ends, heat), lambda: going(0.0))
+    return descend(price, found, Course(*ends, each, first=1 << 25), Reach((8, 12, 12), seed + 1), until(1.0))
 
 
 def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
