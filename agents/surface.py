@@ -25,11 +25,14 @@ RIDGE = 1e-6
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Surfaces one after the other reach such a part of a number's range to either side of the present point, at least
-    1: `parts` 3, 5 means a third, then a fifth. They share the budget evenly. `seed` draws the points.
+    1: `parts` 3, 5 means a third, then a fifth. They share the budget evenly. `seed` draws the points. `sure`: the
+    lowest point of a surface counts only where it is better on luck of its own (through few runs a surface may mean
+    nothing); a wide one leads to another valley even where its lowest point is no better yet.
     """
 
     parts: tuple[int, ...]
     seed: int
+    sure: bool
 
 
 def coefficients(numbers: int) -> int:
@@ -43,8 +46,7 @@ def descend(price: Price, start: Values, course: Course, over: Reach, going: Cal
 
     A surface is the full quadratic through the costs of random points about the present one, runs of earlier surfaces
     that lie there included (least squares; each batch of runs about its own mean, so that its luck counts for nothing).
-    Its lowest whole point is the next one, where that is better on luck of its own: through few runs a surface may mean
-    nothing. Luck is never used twice.
+    Its lowest whole point is the next one. Luck is never used twice.
     """
     rng = np.random.Generator(np.random.PCG64(over.seed))
     free = np.flatnonzero(course.high > course.low)
@@ -63,10 +65,10 @@ def descend(price: Price, start: Values, course: Course, over: Reach, going: Cal
         if batches:
             both = np.stack([best, best])
             both[1, free] = _lowest(batches, best[free], reach, (low, high))
-            runs = max(len(batches) * len(batches[0][0]) * replicas // CHECK, replicas)
-            costs = price(both, first, runs)
+            runs = max(len(batches) * len(batches[0][0]) * replicas // CHECK, replicas) if over.sure else 0
+            costs = price(both, first, runs).mean(axis=1) if runs else np.zeros(2)
             first += runs
-            best = both[int(costs[1].mean() < costs[0].mean())]
+            best = both[int(costs[1] <= costs[0])]
     return best
 
 
@@ -86,6 +88,8 @@ def _lowest(batches: list[tuple[Values, Floats]], centre: Values, reach: Values,
             x = _features(points[near], centre, reach)
             xs.append(x - x.mean(axis=0))
             ys.append(costs[near] - costs[near].mean())
+    if not xs:
+        return centre
     x, y = np.concatenate(xs), np.concatenate(ys)
     slopes = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
     best = centre.copy()

@@ -231,10 +231,12 @@ def _raced(search: _Search, price: Price, start: Values, ends: tuple[Values, Val
         return lambda share: end - search.ticks > share * left
 
     seed = 2 * search.effort.seed
-    found = descend(price, start, Course(*ends, each, first=1 << 24), Reach((3, 5), seed), until(WIDE))
+    found = descend(price, start, Course(*ends, each, first=1 << 24), Reach((3, 5), seed, sure=False), until(WIDE))
     going = until(RACED)
     found = race(price, found, Course(*ends, heat), lambda: going(0.0))
-    return descend(price, found, Course(*ends, each, first=1 << 25), Reach((8, 12, 12), seed + 1), until(1.0))
+    return descend(
+        price, found, Course(*ends, each, first=1 << 25), Reach((8, 12, 12), seed + 1, sure=True), until(1.0)
+    )
 
 
 def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
