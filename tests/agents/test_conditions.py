@@ -143,10 +143,13 @@ def test_a_race_and_surfaces_find_the_floor_of_a_noisy_bowl() -> None:
     assert spent[0] < 120_000
 
 
-def test_tuning_finds_numbers_by_condition_that_beat_constants(worn: Compiled) -> None:
-    result = tune(worn, Effort(candidates=8, replicas=4, final=64, hours=1.5e6))
+def test_every_family_has_the_same_budget_and_the_simpler_one_wins_ties(worn: Compiled) -> None:
+    result = tune(worn, Effort(candidates=8, replicas=4, final=16, hours=3e5))
     assert set(result.families) == {"fixed", "condition"}
     for name, found in result.families.items():
-        assert 0.3e6 < found.hours < 2.5e6, name
-    assert result.rule.tuned["hours_of_each"].keys() == result.families.keys()
+        assert 0.25e6 < found.hours < 0.45e6, name
+    assert result.families["condition"].rule.by_condition
+    # five hundred runs tell nothing about ten numbers
+    assert result.rule.static
+    assert result.cost == result.fixed
     result.rule.check(worn.plant, Grid(worn.plant))
