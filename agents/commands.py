@@ -105,18 +105,22 @@ def tune(
     candidates: Annotated[int, typer.Option(min=1, help="Random setpoints to begin with.")] = 96,
     replicas: Annotated[int, typer.Option(min=8, help="Replicas of the last comparisons.")] = 96,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Plant hours to simulate for each family of rules; default: what constants take."),
+    ] = None,
     threads: Threads = 1,
     json_: JsonFlag = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Tune base stock and CONWIP setpoints, and boosts while customers wait, on common random numbers."""
+    """Tune rules on common random numbers: constants, boosts while customers wait, one number per condition."""
     with _told():
         from agents.rules import save_rule
         from agents.tune import Effort
         from agents.tune import tune as search
 
         compiled = _compiled(plant, allow_code)
-        effort = Effort(candidates, max(replicas // 16, 2), replicas, seed, threads)
+        effort = Effort(candidates, max(replicas // 16, 2), replicas, seed, threads, hours)
         result = search(compiled, effort, lambda text: typer.echo(text, err=True))
         if out is not None:
             save_rule(out, result.rule, compiled.plant)
@@ -130,6 +134,7 @@ def tune(
         "fixed": result.fixed,
         "unit": unit,
         "weeks": result.weeks,
+        "families": {k: {"cost": f.cost, "hours": f.hours, "wall_s": f.wall_s} for k, f in result.families.items()},
     }
     if json_:
         typer.echo(json.dumps(found))
@@ -138,6 +143,13 @@ def tune(
         f"{result.rule.values} costs {result.cost:.3f} {unit}; the plant file's setpoints {result.nothing:.3f} "
         f"({result.weeks:.0f} weeks simulated)"
     )
+    for name, family in result.families.items():
+        typer.echo(
+            f"{name}: {family.cost:.3f} {unit}, found in {family.hours:,.0f} simulated hours ({family.wall_s:.0f} s)"
+        )
+    for table in result.rule.by_condition:
+        what = f"lowest from a net {table.stock} of" if table.stock else "at"
+        typer.echo(f"{table.control} by the condition of {table.station}: {what} {', '.join(map(str, table.values))}")
     for boost in result.rule.boosts:
         typer.echo(f"{boost.control} +{boost.by} while more than {boost.above} customers wait for {boost.stock}")
     typer.echo(f"written to {out}" if out else "not written (--out FILE writes it)")

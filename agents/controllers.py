@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import bundle
-from agents.epochs import decision_kinds
+from agents.epochs import EVENTS, decision_kinds
 from agents.errors import AgentError, SchemaError
 from agents.grid import Grid, as_switches
 from agents.policyspec import check_interval
@@ -79,7 +79,12 @@ class RuleController:
     @property
     def static(self) -> bool:
         """Whether the rule is a set of constant setpoints."""
-        return not self.rule.boosts
+        return self.rule.static
+
+    @property
+    def kinds(self) -> int:
+        """All kinds of events where a number by condition moves what may move at any time; 0: at equal intervals."""
+        return decision_kinds(EVENTS, None) if self.rule.free(self.compiled.plant) else 0
 
     @property
     def epoch_s(self) -> float | None:

@@ -1,4 +1,5 @@
-"""Simple rules: base stock and CONWIP with constant setpoints, and the same with a boost while customers wait.
+"""Simple rules: base stock and CONWIP with constant setpoints, the same with a boost while customers wait, and with one
+number per condition of a machine that wears.
 
 A rule stands beside every policy: an agent that does not beat a tuned rule has not earned its place.
 """
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import conditions
+from agents.conditions import ByCondition
 from agents.errors import SchemaError
 from agents.grid import Grid
-from agents.schema import digest
+from agents.schema import FREE_S, digest
 from sim.plant import Plant
 
 if TYPE_CHECKING:
@@ -37,21 +40,39 @@ class Boost:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Setpoints of all controls, and boosts on top of them; `tuned` says how they were found."""
+    """Setpoints of all controls, tables that take the place of some of them, and boosts on top; `tuned` says how they
+    were found.
+    """
 
     values: dict[str, int]
     boosts: tuple[Boost, ...] = ()
     tuned: dict[str, Any] = field(default_factory=dict)
+    by_condition: tuple[ByCondition, ...] = ()
 
     @property
     def name(self) -> str:
-        """`rule:fixed:sha256:...` or `rule:boost:sha256:...` by content, without how it was found."""
-        content = digest({"values": self.values, "boosts": [asdict(b) for b in self.boosts]})
-        return f"rule:{'boost' if self.boosts else 'fixed'}:{content}"
+        """`rule:fixed:sha256:...`, `rule:boost:...` or `rule:condition:...` by content, without how it was found."""
+        content: dict[str, Any] = {"values": self.values, "boosts": [asdict(b) for b in self.boosts]}
+        if self.by_condition:
+            content["by_condition"] = [asdict(t) for t in self.by_condition]
+        kind = "condition" if self.by_condition else "boost" if self.boosts else "fixed"
+        return f"rule:{kind}:{digest(content)}"
+
+    @property
+    def static(self) -> bool:
+        """Whether the rule is a set of constant setpoints."""
+        return not self.boosts and not self.by_condition
+
+    def free(self, plant: Plant) -> bool:
+        """Whether all that its tables move may move at any time: such a rule decides at events."""
+        moved = {t.control for t in self.by_condition}
+        return bool(moved) and all(c.every * plant.tick_s < FREE_S for c in plant.controls if c.id in moved)
 
     def act(self, rows: Rows, compiled: Compiled, grid: Grid) -> Values:
         """Setpoints [R, C] in the states of rows [R, W], inside the grid."""
         out = np.repeat(grid.vector(self.values)[None, :], rows.shape[0], axis=0)
+        if self.by_condition:
+            conditions.apply(self.by_condition, conditions.numbers_of(self.by_condition)[None], rows, compiled, out)
         waiting = compiled.layout.view(rows, "backorders")
         for boost in self.boosts:
             c = grid.ids.index(boost.control)
@@ -75,19 +96,22 @@ class Rule:
                     f"boost of {boost.control!r} by {boost.stock!r}: the plant has controls {grid.ids} and "
                     f"stocks {sorted(stocks)}"
                 )
+        conditions.check(self.by_condition, plant, grid)
 
 
 def save_rule(path: Path, rule: Rule, plant: Plant) -> None:
     """Write a rule as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "format": 1,
+    content: dict[str, Any] = {
+        "format": 2 if rule.by_condition else 1,
         "plant": plant.id,
         "name": rule.name,
         "values": rule.values,
         "boosts": [asdict(b) for b in rule.boosts],
         "tuned": rule.tuned,
     }
+    if rule.by_condition:
+        content["by_condition"] = [asdict(t) for t in rule.by_condition]
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -99,11 +123,22 @@ def load_rule(path: Path) -> Rule:
         boosts = tuple(
             Boost(str(b["control"]), str(b["stock"]), int(b["above"]), int(b["by"])) for b in content.get("boosts", [])
         )
-        return Rule(values, boosts, dict(content.get("tuned", {})))
+        tables = tuple(_table(t) for t in content.get("by_condition", []))
+        if content.get("format", 1) not in {1, 2}:
+            raise SchemaError(
+                f"{path}: rule file of format {content['format']!r}, expected 1 or 2; tune the rule again"
+            )
+        return Rule(values, boosts, dict(content.get("tuned", {})), tables)
     except OSError as e:
         raise SchemaError(f"{path}: cannot be read ({e.strerror}); `plantwin tune` makes one") from e
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise SchemaError(
             f"{path}: not a rule file ({type(e).__name__}: {e}); expected "
-            f"{{values: {{CONTROL: NUMBER}}, boosts: [...]}}"
+            f"{{values: {{CONTROL: NUMBER}}, boosts: [...], by_condition: [...]}}"
         ) from e
+
+
+def _table(content: dict[str, Any]) -> ByCondition:
+    stock = content.get("stock")
+    numbers = tuple(int(v) for v in content["values"])
+    return ByCondition(str(content["control"]), str(content["station"]), numbers, None if stock is None else str(stock))

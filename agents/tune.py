@@ -1,23 +1,28 @@
-"""Tune the simple rules on common random numbers: random search with successive halving, then coordinate search,
-then boosts.
+"""Tune the simple rules on common random numbers, family after family with the same budget of simulated time: constants
+(random search with successive halving, then coordinate search), boosts, and one number per condition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import conditions
+from agents.conditions import Many
 from agents.controllers import Hold, RuleController
 from agents.errors import TrainingError
 from agents.grid import Grid
 from agents.horizon import scale_s
-from agents.rollout import Span, cost_of, default_epoch, ticks
+from agents.race import Course, Price, race
+from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
+from agents.surface import POINTS, Reach, coefficients, descend
 from sim.value import operating_cost
 
 if TYPE_CHECKING:
@@ -26,12 +31,20 @@ if TYPE_CHECKING:
 Values = NDArray[np.int64]
 Costs = NDArray[np.float64]
 DAY_S = 86_400.0
+ROWS = 4096
+"""Replicas run together when points are compared; bounds memory."""
+JUDGING = 16
+"""A family is judged on fresh seeds with so small a share of the budget, or with twice `Effort.final` replicas."""
+WIDE, RACED = 0.3, 0.65
+"""Parts of the budget that are spent when the wide surfaces, and when the race has ended."""
+SURE = 1.645
+"""Standard errors by which a richer family must be better than the simpler one (one-sided 5 %)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How hard to search: `candidates` random setpoints on `replicas` first, `final` replicas for the last
-    comparisons.
+    comparisons. `hours`: simulated plant time that each family of rules may take (None: what the constants took).
     """
 
     candidates: int = 96
@@ -39,12 +52,25 @@ class Effort:
     final: int = 96
     seed: int = 0
     threads: int = 1
+    hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best rule of a family: its cost on fresh seeds, operating money an hour; the plant hours and the wall time,
+    seconds, that its search took.
+    """
+
+    rule: Rule
+    cost: float
+    hours: float
+    wall_s: float
 
 
 @dataclass
 class Result:
     """What tuning found. Costs are operating money an hour, on fresh seeds; `weeks` is simulated plant time in
-    weeks.
+    weeks; `families` by name: fixed, boost, condition (where the plant has a use for it).
     """
 
     rule: Rule
@@ -52,7 +78,7 @@ class Result:
     nothing: float
     fixed: float
     weeks: float
-    log: list[str] = field(default_factory=list)
+    families: dict[str, Found] = field(default_factory=dict)
 
 
 def judge_span(compiled: Compiled) -> Span:
@@ -75,13 +101,19 @@ class _Search:
         self.span = judge_span(compiled)
         self.seed = block_seed(TUNE, effort.seed)
         self.ticks = 0.0
+        self.budget = float("inf") if effort.hours is None else effort.hours * 3600.0 / compiled.plant.tick_s
 
-    def fixed(self, values: Values, replicas: int) -> Costs:
+    @property
+    def each(self) -> int:
+        """Ticks of one run."""
+        return self.span.warmup + self.span.length
+
+    def fixed(self, values: Values, replicas: int, first: int = 0) -> Costs:
         """Costs [K, replicas] of setpoints [K, C] held throughout, all in one batch of rows."""
         from sim.engine import new_rows, run, set_controls
 
         k = len(values)
-        rows = np.tile(new_rows(self.compiled, self.seed, replicas), (k, 1))
+        rows = np.tile(new_rows(self.compiled, self.seed, replicas, first), (k, 1))
         set_controls(
             rows, self.compiled, np.repeat(self.grid.limit(values, rows[:k], self.compiled.layout), replicas, axis=0)
         )
@@ -90,6 +122,18 @@ class _Search:
         run(rows, self.compiled, self.span.warmup + self.span.length, self.effort.threads)
         self.ticks += k * replicas * (self.span.warmup + self.span.length)
         return operating_cost(before, rows, self.compiled).reshape(k, replicas)
+
+    def conditioned(self, rule: Rule, numbers: Values, replicas: int, first: int) -> Costs:
+        """Costs [K, replicas] of the rule with `numbers` [K, T, N] in its tables, all in one batch of rows."""
+        from sim.engine import new_rows
+
+        k = len(numbers)
+        rows = np.tile(new_rows(self.compiled, self.seed, replicas, first), (k, 1))
+        kinds = RuleController(rule, self.compiled, self.grid).kinds
+        own = np.repeat(numbers, replicas, axis=0)
+        who = Many(self.compiled, rule.by_condition, self.grid.vector(rule.values), own, kinds)
+        self.ticks += k * replicas * self.each
+        return cost_over(rows, self.compiled, who, self.span, self.effort.threads).reshape(k, replicas)
 
     def rule(self, rule: Rule, replicas: int) -> Costs:
         """Costs [replicas] of any rule."""
@@ -138,7 +182,7 @@ def _coordinates(search: _Search, best: Values) -> Values:
 def _boosts(search: _Search, rule: Rule) -> Rule:
     """Add, one after the other, boosts of release controls while their product's customers wait, where they help."""
     plant, replicas = search.compiled.plant, search.effort.final
-    cost = float(search.rule(rule, replicas).mean())
+    cost, begun = float(search.rule(rule, replicas).mean()), search.ticks
     for control in plant.controls:
         kind, owner = control.sets.split(".")[:2]
         stock = next((s.id for s in plant.stocks if s.source == "line" and s.item == owner), None)
@@ -146,6 +190,8 @@ def _boosts(search: _Search, rule: Rule) -> Rule:
             continue
         span = (control.high - control.low) // max(control.step, 1)
         for share, above in ((8, 0), (4, 0), (8, 5), (4, 5), (4, 15)):
+            if search.ticks - begun + replicas * search.each > search.budget:
+                return rule
             by = max(span // share, 1) * max(control.step, 1)
             tried = Rule(
                 rule.values, (*(b for b in rule.boosts if b.control != control.id), Boost(control.id, stock, above, by))
@@ -156,11 +202,89 @@ def _boosts(search: _Search, rule: Rule) -> Rule:
     return rule
 
 
+def _in_pieces(price: Price) -> Price:
+    """The same costs, of at most so many replicas at a time."""
+
+    def costs(points: Values, first: int, replicas: int) -> Costs:
+        piece = max(ROWS // len(points), 1)
+        starts = range(first, first + replicas, piece)
+        return np.concatenate([price(points, s, min(piece, first + replicas - s)) for s in starts], axis=1)
+
+    return costs
+
+
+def _raced(search: _Search, price: Price, start: Values, ends: tuple[Values, Values]) -> Values:
+    """The numbers [D] between `ends` found within the budget: by wide surfaces, which see the valley; by a race over
+    single numbers of all ranges, which sees other valleys; by near surfaces, which see its floor.
+    """
+    begun, budget, price = search.ticks, search.budget, _in_pieces(price)
+    numbers = max(int(np.count_nonzero(ends[1] > ends[0])), 1)
+    heat = int(np.clip(budget / search.each * (RACED - WIDE) / (24 * numbers), 8, 512))
+
+    runs = budget / search.each * WIDE / 4
+    each = int(np.clip(runs / (POINTS * coefficients(numbers)), 1, 16))
+
+    def until(part: float) -> Callable[[float], bool]:
+        """While more than a share of what is left now of this part of the budget is left."""
+        end = begun + part * budget
+        left = end - search.ticks
+        return lambda share: end - search.ticks > share * left
+
+    seed = 2 * search.effort.seed
+    found = descend(price, start, Course(*ends, each, first=1 << 24), Reach((3, 5), seed, sure=False), until(WIDE))
+    going = until(RACED)
+    found = race(price, found, Course(*ends, heat), lambda: going(0.0))
+    return descend(
+        price, found, Course(*ends, each, first=1 << 25), Reach((8, 12, 12), seed + 1, sure=True), until(1.0)
+    )
+
+
+def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
+    """The best constant setpoints; where a budget is stated, all of it is used if it must."""
+    compiled, grid = search.compiled, search.grid
+    start = np.array([_present(compiled, k) for k in range(grid.size)], dtype=np.int64)
+    found = _halving(search, start)
+    say(f"after random search: {_named(grid, found)}")
+    found = _coordinates(search, found)
+    say(f"after coordinate search: {_named(grid, found)}")
+    if search.effort.hours is None:
+        search.budget = search.ticks
+        return Rule(_named(grid, found))
+    search.budget -= search.ticks
+    ends = (np.zeros(grid.size, dtype=np.int64), grid.counts - 1)
+
+    def price(points: Values, first: int, replicas: int) -> Costs:
+        return search.fixed(grid.decode(points), replicas, first)
+
+    found = grid.decode(_raced(search, price, grid.encode(found), ends))
+    search.budget = search.effort.hours * 3600.0 / compiled.plant.tick_s
+    say(f"after a race: {_named(grid, found)}")
+    return Rule(_named(grid, found))
+
+
+def _conditions(search: _Search, fixed: Rule) -> Rule:
+    """The rule with a number per condition found about the constants; the rule itself where nothing wears."""
+    plant, grid = search.compiled.plant, search.grid
+    family = conditions.family(plant, grid.vector(fixed.values))
+    if not family.tables:
+        return fixed
+    shape, blank = family.low.shape, Rule(fixed.values, by_condition=family.tables)
+
+    def price(points: Values, first: int, replicas: int) -> Costs:
+        return search.conditioned(blank, points.reshape(-1, *shape), replicas, first)
+
+    start = conditions.numbers_of(family.tables).reshape(-1)
+    found = _raced(search, price, start, (family.low.reshape(-1), family.high.reshape(-1))).reshape(shape)
+    told = zip(family.tables, list(found), strict=True)
+    tables = [replace(table, values=tuple(row[: len(table.values)].tolist())) for table, row in told]
+    return Rule(fixed.values, by_condition=tuple(tables))
+
+
 def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], None] = lambda _: None) -> Result:
     """The best rule found, judged on seeds it was not tuned on.
 
-    A boost is kept only when it beats the constant setpoints significantly there (one-sided 5 %): the simpler rule
-    wins ties.
+    A richer family (boosts, a number per condition) is kept only where it beats the simpler one significantly there
+    (one-sided 5 %): the simpler rule wins ties.
     """
     effort = effort or Effort()
     search = _Search(compiled, effort)
@@ -168,44 +292,62 @@ def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], 
         raise TrainingError(
             f"plant {compiled.plant.id} has no controls: there is nothing to tune; add `controls:` to the plant file"
         )
-    start = np.array([_present(compiled, k) for k in range(search.grid.size)], dtype=np.int64)
-    found = _halving(search, start)
-    say(f"after random search: {_named(search.grid, found)}")
-    found = _coordinates(search, found)
-    say(f"after coordinate search: {_named(search.grid, found)}")
-    fixed = Rule(_named(search.grid, found))
-    boosted = _boosts(search, fixed)
-    chosen, costs = _choose(search, fixed, boosted)
-    hours = search.span.length * compiled.plant.tick_s / 3600.0
+    took: dict[str, tuple[Rule, float, float]] = {}
+    fixed = Rule({})
+    for name in ("fixed", "boost", "condition"):
+        began, ticks_before = perf_counter(), search.ticks
+        if name == "fixed":
+            fixed = found = _constants(search, say)
+        else:
+            found = _boosts(search, fixed) if name == "boost" else _conditions(search, fixed)
+        if name == "fixed" or not found.static:
+            took[name] = (found, search.ticks - ticks_before, perf_counter() - began)
+            say(f"family {name}: {found.values} {[*found.boosts, *found.by_condition] or ''}")
+    return _judged(search, took)
+
+
+def _judged(search: _Search, took: dict[str, tuple[Rule, float, float]]) -> Result:
+    """The rule to keep and what each family costs, from the block of seeds for choices; `took` by family: its rule,
+    ticks and wall time.
+    """
+    compiled, effort = search.compiled, search.effort
+    costs = {name: _on_fresh(search, rule) for name, (rule, _, _) in took.items()}
+    costs["nothing"] = _on_fresh(search, None)
+    kept = "fixed"
+    for name in took:
+        gain = costs[kept] - costs[name]
+        if gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
+            kept = name
+    hour = 3600.0 / compiled.plant.tick_s
+    mean = {name: float(c.mean()) / search.span.length * hour for name, c in costs.items()}
     weeks = search.ticks * compiled.plant.tick_s / (7 * DAY_S)
     tuned: dict[str, Any] = {
         "plant_hash": compiled.hash,
         "seed": effort.seed,
         "weeks": round(weeks, 1),
         "effort": [effort.candidates, effort.replicas, effort.final],
+        "hours_of_each": {name: round(spent / hour, 1) for name, (_, spent, _) in took.items()},
         "warmup_s": search.span.warmup * compiled.plant.tick_s,
         "length_s": search.span.length * compiled.plant.tick_s,
-        "cost_per_hour": {name: round(float(c.mean()) / hours, 4) for name, c in costs.items()},
+        "cost_per_hour": {name: round(c, 4) for name, c in {**mean, "chosen": mean[kept]}.items()},
     }
-    mean = {name: float(c.mean()) / hours for name, c in costs.items()}
-    rule = Rule(chosen.values, chosen.boosts, tuned)
-    return Result(rule, mean["chosen"], mean["nothing"], mean["fixed"], weeks)
+    families = {name: Found(rule, mean[name], spent / hour, wall) for name, (rule, spent, wall) in took.items()}
+    return Result(replace(took[kept][0], tuned=tuned), mean[kept], mean["nothing"], mean["fixed"], weeks, families)
 
 
-def _choose(search: _Search, fixed: Rule, boosted: Rule) -> tuple[Rule, dict[str, Costs]]:
-    """The rule to keep, and the costs of nothing, fixed, boosted and chosen on the block of seeds for choices."""
-    replicas, seed = max(2 * search.effort.final, 8), block_seed(SELECT, search.effort.seed)
+def _on_fresh(search: _Search, rule: Rule | None) -> Costs:
+    """Costs of a rule (None: the plant file's setpoints) on the seeds for choices, as many as settle a close race."""
+    from sim.engine import new_rows
 
-    def cost(who: Hold | RuleController) -> Costs:
-        search.ticks += replicas * (search.span.warmup + search.span.length)
-        return cost_of(who, search.compiled, search.span, seed, replicas, search.effort.threads)
-
-    costs = {"nothing": cost(Hold()), "fixed": cost(RuleController(fixed, search.compiled, search.grid))}
-    costs["boosted"] = cost(RuleController(boosted, search.compiled, search.grid)) if boosted.boosts else costs["fixed"]
-    gain = costs["fixed"] - costs["boosted"]
-    significant = bool(boosted.boosts) and gain.mean() > 1.645 * gain.std(ddof=1) / np.sqrt(replicas)
-    costs["chosen"] = costs["boosted"] if significant else costs["fixed"]
-    return (boosted if significant else fixed), costs
+    who = Hold() if rule is None else RuleController(rule, search.compiled, search.grid)
+    affordable = int(search.budget / search.each / JUDGING)
+    replicas, seed = max(2 * search.effort.final, affordable, 8), block_seed(SELECT, search.effort.seed)
+    search.ticks += replicas * search.each
+    pieces = []
+    for first in range(0, replicas, ROWS):
+        rows = new_rows(search.compiled, seed, min(ROWS, replicas - first), first)
+        pieces.append(cost_over(rows, search.compiled, who, search.span, search.effort.threads))
+    return np.concatenate(pieces)
 
 
 def _present(compiled: Compiled, index: int) -> int:
