@@ -187,13 +187,13 @@ class WorkCenter(Wakeable):
         return {self, *self.feeders} if self.shared.before_service else {self}
 
     def unit_gone(self) -> set[Wakeable]:
-        """Whom to wake where a free unit is down or off now: the station, if others look when it does, and who counts on
-        its room.
+        """Whom to wake where a free unit is down or off now: the station, if others look when it does, and those who
+        count on its room.
         """
         return {self, *self.room_gone()} if self.eager else self.room_gone()
 
     def room_gone(self) -> set[Wakeable]:
-        """Whom to wake where room here is gone: feeders that wait for operators, if they do so only with room behind."""
+        """Whom to wake where room here is gone: feeders that wait for operators, where that takes room behind."""
         if not self.shared.before_service:
             return set()
         return {feeder for feeder in self.feeders if feeder.asked != NOBODY}

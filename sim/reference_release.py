@@ -228,8 +228,8 @@ class ProductLine(Wakeable):
         return self.who_may_follow()
 
     def who_may_be_misled(self) -> set[Wakeable]:
-        """Whom to wake when something that its release depends on is gone: it may be held back by more than the decision
-        now, and in a group it may be another one's turn.
+        """Whom to wake when something that its release depends on is gone: it may be held back by more than the
+        decision now, and in a group it may be another one's turn.
         """
         if self.group is not None:
             return {*self.group.members}

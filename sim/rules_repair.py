@@ -164,10 +164,9 @@ def go_down(row: Array, p: Array, c: int) -> None:
     if p[a + st.CLOCK_KIND] != st.NO_CLOCK:
         row[clock_at(p, c) + st.CLOCK_LEFT] = 0
     row[w + st.UNIT_DUE] &= ~(1 << p[a + st.CLOCK_NUMBER])
-    if row[w + st.UNIT_PHASE] == st.FREE:
-        if open_station(row, p, s):
-            row[z + st.ST_FREE] -= 1
-            wake_without(row, p, s)
+    if row[w + st.UNIT_PHASE] == st.FREE and open_station(row, p, s):
+        row[z + st.ST_FREE] -= 1
+        wake_without(row, p, s)
     if row[w + st.UNIT_PHASE] == st.HOLDS:
         leave_door(row, p, u)
     row[w + st.UNIT_MODE] = c
