@@ -98,21 +98,18 @@ def test_who_has_lost_the_room_behind_leaves_the_operator_to_the_next_at_once() 
     assert state.st_barred.tolist() == [0, 1, 0, 0, 0]
 
 
+D = station("d", 0, units=3, kanban=2, modes=(Mode("tool", "parts", const(20), life=((2, 1.0),)),))
+BEFORE_D = [
+    ordered("p", 0, ("d", 2)),
+    ordered("q", 3, ("d", 2)),  # the tool of d/1 is worn then, from 5 to 25
+    ordered("x", 6, ("d", 10), ("d", 5)),
+    ordered("z", 7, ("d", 60)),
+]
+"""Two kanbans at d: x and z have them. Who comes to d may not come in; x, which needs d again, needs a free unit."""
+
+
 def test_a_unit_behind_a_blocked_one_goes_on_when_that_one_stops() -> None:
-    # two kanbans at d: x and z have them. y, before d, may not come in; x, which needs d again, needs a free unit
-    told = plant(
-        [
-            station("d", 0, units=3, kanban=2, modes=(Mode("tool", "parts", const(20), life=((2, 1.0),)),)),
-            stopping("e", const(30), 100),
-        ],
-        [
-            ordered("p", 0, ("d", 2)),
-            ordered("q", 3, ("d", 2)),  # the tool of d/1 is worn then, from 5 to 25
-            ordered("x", 6, ("d", 10), ("d", 5)),
-            ordered("z", 7, ("d", 60)),
-            ordered("y", 8, ("e", 2), ("d", 5)),
-        ],
-    )
+    told = plant([D, stopping("e", const(30), 100)], [*BEFORE_D, ordered("y", 8, ("e", 2), ("d", 5))])
     events, state = play(told, 36)
     assert events[6:] == [
         "8 arrival y",
@@ -123,6 +120,23 @@ def test_a_unit_behind_a_blocked_one_goes_on_when_that_one_stops() -> None:
         "35 work_end d/1",
     ]
     assert state.finished.tolist() == [1, 1, 1, 0, 0]
+
+
+def test_a_unit_behind_a_blocked_one_goes_on_when_that_one_goes_elsewhere() -> None:
+    y = ordered("y", 8, ("e", 2), ("d", 5))
+    y = replace(y, steps=(y.steps[0], replace(y.steps[1], others=(("m", const(50)),))))
+    told = plant([D, station("e"), station("m", 0)], [*BEFORE_D, y, ordered("v", 9, ("m", 21))])
+    events, state = play(told, 36)
+    assert events[6:] == [
+        "8 arrival y",
+        "9 arrival v",
+        "10 work_end e/1",  # no kanban at d, and m is at work: blocked
+        "16 work_end d/2",  # no free unit: blocked behind y
+        "25 repair_end d/1",
+        "30 work_end m/1",  # y goes to m, x is the first now
+        "35 work_end d/1",
+    ]
+    assert state.finished.tolist() == [1, 1, 1, 0, 0, 1]
 
 
 def test_each_part_that_an_oven_sends_on_gives_its_kanban_back() -> None:
