@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sim.plant import Calendar
 from sim.reference_clock import Shared, Wakeable, known
-from sim.state import K_CALENDAR
+from sim.state import FREE, K_CALENDAR
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
@@ -85,8 +85,15 @@ class WorkCalendar:
                 one.pause()
         if self.is_open:
             return self.whom_opening_wakes()
-        held: list[Wakeable] = [product for product in self.products if product.held]
-        return held + [one for center in self.centers for one in center.if_asking()]
+        return self.whom_closing_wakes()
+
+    def whom_closing_wakes(self) -> list[Wakeable]:
+        """Those who counted on free units there, and on releases in its hours."""
+        woken: list[Wakeable] = [one for product in self.products for one in product.who_may_be_misled()]
+        for center in self.centers:
+            if any(unit.phase == FREE and not unit.is_down for unit in center.units):
+                woken += center.unit_gone()
+        return woken
 
     def whom_opening_wakes(self) -> list[Wakeable]:
         """Its stations and those who may have waited for room there, and the products released in its hours."""

@@ -186,9 +186,17 @@ class WorkCenter(Wakeable):
         """Whom to wake where a unit is free, or a place given back: the station, and who starts only if it has room."""
         return {self, *self.feeders} if self.shared.before_service else {self}
 
-    def if_asking(self) -> set[Wakeable]:
-        """The station, where it waits for operators: it may have no unit for them any more."""
-        return set() if self.asked == NOBODY else {self}
+    def unit_gone(self) -> set[Wakeable]:
+        """Whom to wake where a free unit is down or off now: the station, if others look when it does, and those who
+        count on its room.
+        """
+        return {self, *self.room_gone()} if self.eager else self.room_gone()
+
+    def room_gone(self) -> set[Wakeable]:
+        """Whom to wake where room here is gone: feeders that wait for operators, where that takes room behind."""
+        if not self.shared.before_service:
+            return set()
+        return {feeder for feeder in self.feeders if feeder.asked != NOBODY}
 
     def give_back_operators(self) -> set[Wakeable]:
         """A unit needs its operators no more. Returns whom that wakes."""
@@ -269,14 +277,15 @@ class WorkCenter(Wakeable):
             self.pool.free -= self.people
             self.asked = NOBODY
         if self.shared.before_service and parts[0].target not in (None, DONE, SCRAP):
-            self.keep_place(parts[0])
+            woken |= self.keep_place(parts[0])
         unit.start(parts)
         return woken
 
-    def keep_place(self, part: Part) -> None:
-        """Reserve the place that the part will need after its operation."""
+    def keep_place(self, part: Part) -> set[Wakeable]:
+        """Reserve the place that the part will need after its operation. Returns whom that wakes."""
         part.dest = self.shared.routes[part.product.spec.id].centers[part.target or 0][0]
         part.dest.reserved += 1
+        return part.dest.room_gone()
 
     def leave_operators(self) -> set[Wakeable]:
         """Ask for operators no more where no unit is free, no part ready or no room behind; whoever waits first for

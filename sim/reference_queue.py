@@ -10,8 +10,8 @@ import numpy as np
 
 from sim import distributions
 from sim.plant import FEATURES, Product
-from sim.reference_clock import Part, known
-from sim.state import INFINITY
+from sim.reference_clock import Part, Wakeable, known
+from sim.state import INFINITY, NO_LIMIT
 
 if TYPE_CHECKING:
     from sim.reference_floor import WorkCenter
@@ -64,11 +64,14 @@ class Door:
         self.waiting.append(unit)
         self.waiting.sort(key=lambda one: (one.asked, one.rank))
 
-    def leave(self, unit: WorkUnit) -> None:
-        """Wait no longer."""
+    def leave(self, unit: WorkUnit) -> set[Wakeable]:
+        """Wait no longer. Returns whom that wakes: a station with a kanban may have room for the next one, if not for
+        this one.
+        """
         self.waiting.remove(unit)
         unit.door = None
         unit.asked = 0
+        return {center for center in self.centers if center.kanban < NO_LIMIT}
 
 
 class Route:

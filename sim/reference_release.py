@@ -154,7 +154,7 @@ class ProductLine(Wakeable):
     def release(self, center: WorkCenter) -> set[Wakeable]:
         """Put one lot before its first station. Returns whom that wakes."""
         lot = self.spec.lot
-        woken: set[Wakeable] = {center, *self.who_may_follow()}
+        woken: set[Wakeable] = {center, *center.room_gone(), *self.who_may_follow()}
         woken |= withdraw([(stock, quantity * lot) for stock, quantity in self.consumes])
         self.count(lot)
         self.released += lot
@@ -226,6 +226,14 @@ class ProductLine(Wakeable):
         self.count(-self.spec.transfer)
         self.parts.free(part)
         return self.who_may_follow()
+
+    def who_may_be_misled(self) -> set[Wakeable]:
+        """Whom to wake when something that its release depends on is gone: it may be held back by more than the
+        decision now, and in a group it may be another one's turn.
+        """
+        if self.group is not None:
+            return {*self.group.members}
+        return {self} if self.held else set()
 
     def who_may_follow(self) -> set[Wakeable]:
         """The products that may be released when the system or its group has changed: itself and its group."""

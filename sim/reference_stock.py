@@ -251,7 +251,7 @@ class StockPoint:
 
     def misled(self) -> set[Wakeable]:
         """Those who count on units that may be gone: they must look again at what holds them back."""
-        woken: set[Wakeable] = {product for product in self.users if product.held}
+        woken = {one for product in self.users for one in product.who_may_be_misled()}
         return woken | {center for center in self.needers if center.asked != NOBODY or center.is_barred}
 
     # --- decisions

@@ -182,7 +182,7 @@ class WorkUnit:
             part = self.parts[0]
             if part.step in (DONE, SCRAP):
                 self.center.spoilt += part.step == SCRAP
-                woken |= self.leave_plant(self.parts.pop(0))
+                woken |= {self.center, *self.leave_plant(self.parts.pop(0))}
                 continue
             route = self.shared.routes[part.product.spec.id]
             place = choose(part, route.centers[part.step], giver=self) if part.dest is None else part.dest
@@ -191,16 +191,16 @@ class WorkUnit:
                 self.refresh()
                 return woken
             place.join(self.parts.pop(0))
-            woken.add(place)
+            woken |= {self.center, place}
         self.phase = FREE
         self.refresh()
         return woken | self.center.room_appeared()
 
     def hand_over(self, center: WorkCenter) -> set[Wakeable]:
         """Give the first part, which waited, to a station that has room now, and go on unloading."""
-        known(self.door).leave(self)
+        woken = known(self.door).leave(self) - {center}
         center.join(self.parts.pop(0))
-        return self.unload()
+        return {self.center, *woken, *self.unload()}
 
     def leave_plant(self, part: Part) -> set[Wakeable]:
         """A part is done or scrapped. Returns whom that wakes."""
@@ -218,9 +218,9 @@ class WorkUnit:
     def interrupted(self, part: str) -> set[Wakeable]:
         """The unit has gone down; what becomes of its parts. Returns whom that wakes."""
         if self.door is not None:
-            self.door.leave(self)
+            return self.door.leave(self)
         if self.phase == FREE:
-            return self.center.if_asking()
+            return self.center.unit_gone() if self.center.is_open else set()
         if self.phase != IN_WORK or part == "resumes":
             return set()
         if part == "repeats":

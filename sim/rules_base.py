@@ -253,3 +253,31 @@ def wake_group(row: Array, p: Array, product: int) -> None:
     if group >= 0:
         g = p[st.TO_GROUPS] + st.GROUP_PW * group
         wake_listed(row, p, p[g + st.MEMBERS_AT], p[g + st.MEMBERS_END], p[st.N_STATIONS])
+
+
+@rare
+def wake_held(row: Array, p: Array, product: int) -> None:
+    """Something that a release of the product depends on is gone: it may be held back by more than the decision now,
+    and in a group it may be another one's turn.
+    """
+    if p[of_product(p, product) + st.PRODUCT_GROUP] >= 0:
+        wake_group(row, p, product)
+    elif row[product_at(p, product) + st.HELD] == 1:
+        wake_product(row, p, product)
+
+
+@rare
+def wake_hopeful(row: Array, p: Array, s: int) -> None:
+    """Room at station `s` is gone: under before_service wake its feeders that wait for operators, which count on it."""
+    if p[st.BEFORE_SERVICE] == 1:
+        for i in range(p[of_station(p, s) + st.FEEDERS_AT], p[of_station(p, s) + st.FEEDERS_END]):
+            if row[station_at(p, p[i]) + st.ST_ASKED] >= 0:
+                wake(row, p, p[i])
+
+
+@rare
+def wake_without(row: Array, p: Array, s: int) -> None:
+    """A free unit of station `s` is gone: wake those who count on it."""
+    if p[of_station(p, s) + st.EAGER] == 1:
+        wake(row, p, s)
+    wake_hopeful(row, p, s)

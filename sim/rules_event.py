@@ -22,8 +22,10 @@ from sim.rules_base import (
     timer,
     unit_at,
     wake,
+    wake_held,
     wake_listed,
     wake_product,
+    wake_without,
 )
 from sim.rules_clock import stop_clocks
 from sim.rules_demand import demand_at, leave_unmet, of_demand
@@ -158,8 +160,9 @@ def end_operation(row: Array, p: Array, u: int, s: int) -> tuple[int, int]:
             decide_next(row, p, u, s, part)
             part = row[part_at(p, part) + st.PART_NEXT]
     row[w + st.UNIT_PHASE] = st.HOLDS
+    parts = row[w + st.UNIT_COUNT]
     taker = send_on(row, p, u, s)
-    freed = s if row[w + st.UNIT_PART] < 0 else st.NOBODY
+    freed = s if row[w + st.UNIT_COUNT] < parts else st.NOBODY  # a unit, or a kanban
     if freed >= 0 and not plain and p[st.BEFORE_SERVICE] == 1:
         wake_listed(row, p, p[a + st.FEEDERS_AT], p[a + st.FEEDERS_END], 0)
     first = st.NOBODY
@@ -224,8 +227,10 @@ def switch_clocks(row: Array, p: Array, c: int, opens: bool) -> None:
             if p[b + st.POLICY] == st.PUSH:
                 left = product_at(p, product) + st.ARRIVAL_LEFT
                 switch_stream(row, left, timer(p, p[b + st.ARRIVAL_SLOT]), opens)
-            if opens or row[product_at(p, product) + st.HELD] == 1:
+            if opens:
                 wake_product(row, p, product)
+            else:
+                wake_held(row, p, product)
     for d in range(p[st.N_DEMANDS]):
         b = of_demand(p, d)
         if p[b + st.DEMAND_CALENDAR] == c and p[b + st.BOOK_END] == p[b + st.BOOK_START]:
@@ -237,6 +242,7 @@ def switch_station(row: Array, p: Array, s: int, opens: bool) -> None:
     """The calendar of station `s` has opened or closed."""
     a = of_station(p, s)
     z = station_at(p, s)
+    free = row[z + st.ST_FREE]
     row[z + st.ST_FREE] = 0
     for u in range(p[a + st.FIRST_UNIT], p[a + st.FIRST_UNIT] + p[a + st.UNIT_TOTAL]):
         w = unit_at(p, u)
@@ -251,8 +257,8 @@ def switch_station(row: Array, p: Array, s: int, opens: bool) -> None:
                 freeze(row, p, u, s)
     if opens:
         wake_around(row, p, s)
-    elif row[z + st.ST_ASKED] >= 0:
-        wake(row, p, s)
+    elif free > 0:
+        wake_without(row, p, s)
 
 
 @rare

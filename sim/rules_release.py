@@ -21,6 +21,7 @@ from sim.rules_base import (
     unit_at,
     wake,
     wake_group,
+    wake_hopeful,
     wake_product,
 )
 from sim.rules_queue import enqueue, has_room_for, pick_station
@@ -157,6 +158,7 @@ def create_lot(row: Array, p: Array, product: int, s: int) -> None:
             change_wip(row, p, product, p[b + st.TRANSFER])
             enqueue(row, p, s, part)
     wake(row, p, s)
+    wake_hopeful(row, p, s)
     wake_group(row, p, product)
 
 

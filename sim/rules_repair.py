@@ -18,6 +18,7 @@ from sim.rules_base import (
     timer,
     unit_at,
     wake,
+    wake_without,
 )
 from sim.rules_clock import (
     clock_at,
@@ -125,9 +126,12 @@ def stop_work(row: Array, p: Array, u: int) -> None:
 
 @rare
 def leave_door(row: Array, p: Array, u: int) -> None:
-    """A blocked unit no longer waits before its door."""
+    """A blocked unit no longer waits before its door: a station there may have room for one that stood behind it."""
     w = unit_at(p, u)
     step = row[part_at(p, row[w + st.UNIT_PART]) + st.PART_STEP]
+    for i in range(p[of_step(p, step) + st.CHOICES_AT], p[of_step(p, step) + st.CHOICES_END], 4):
+        if row[station_at(p, p[i]) + st.KANBAN] < st.NO_LIMIT:
+            wake(row, p, p[i])
     head = p[st.AT_DOORS] + p[of_step(p, step) + st.STEP_DOOR]
     if row[head] == u:
         leave(row, p, head)
@@ -160,11 +164,9 @@ def go_down(row: Array, p: Array, c: int) -> None:
     if p[a + st.CLOCK_KIND] != st.NO_CLOCK:
         row[clock_at(p, c) + st.CLOCK_LEFT] = 0
     row[w + st.UNIT_DUE] &= ~(1 << p[a + st.CLOCK_NUMBER])
-    if row[w + st.UNIT_PHASE] == st.FREE:
-        if open_station(row, p, s):
-            row[z + st.ST_FREE] -= 1
-        if row[z + st.ST_ASKED] >= 0:
-            wake(row, p, s)
+    if row[w + st.UNIT_PHASE] == st.FREE and open_station(row, p, s):
+        row[z + st.ST_FREE] -= 1
+        wake_without(row, p, s)
     if row[w + st.UNIT_PHASE] == st.HOLDS:
         leave_door(row, p, u)
     row[w + st.UNIT_MODE] = c

@@ -17,6 +17,7 @@ from sim.rules_base import (
     timer,
     unit_at,
     wake,
+    wake_hopeful,
     wake_listed,
 )
 from sim.rules_queue import (
@@ -193,6 +194,7 @@ def start(row: Array, p: Array, s: int, part: int, plain: bool) -> None:
             d = p[of_step(p, target) + st.STEP_STATION]
             row[station_at(p, d) + st.ST_RESERVED] += 1
             row[part_at(p, part) + st.PART_DEST] = d
+            wake_hopeful(row, p, d)
     if not plain and p[a + st.SETUP_AT] >= 0 and sets_up(row, p, u, s, family_of(row, p, part)):
         row[w + st.UNIT_PHASE] = st.IN_SETUP
         set_state(row, p, u, s, st.SETUP)
@@ -272,6 +274,17 @@ def first_of_doors(row: Array, p: Array, s: int) -> int:
     return best
 
 
+@rare
+def wake_others(row: Array, p: Array, s: int, u: int) -> None:
+    """Blocked unit `u` goes from its door to station `s`: the door's other stations with a kanban may have room for one
+    of their own units that stood behind it.
+    """
+    a = of_step(p, row[part_at(p, row[unit_at(p, u) + st.UNIT_PART]) + st.PART_STEP])
+    for i in range(p[a + st.CHOICES_AT], p[a + st.CHOICES_END], 4):
+        if p[i] != s and row[station_at(p, p[i]) + st.KANBAN] < st.NO_LIMIT:
+            wake(row, p, p[i])
+
+
 @leaf
 def hand_over(row: Array, p: Array, s: int, door: int) -> bool:
     """The first unit before the door gives its first part to station `s`, if there is room for it."""
@@ -280,8 +293,12 @@ def hand_over(row: Array, p: Array, s: int, door: int) -> bool:
     own = p[of_unit(p, u) + st.STATION]
     room = has_room(row, p, s, 1 if own == s else 0)
     if room:
+        if door >= p[st.N_STATIONS]:
+            wake_others(row, p, s, u)
         leave(row, p, head)
         enqueue(row, p, s, pop_part(row, p, u))
+        if row[unit_at(p, u) + st.UNIT_COUNT] > 0:
+            wake(row, p, own)
         unload(row, p, u, own)
     return room
 

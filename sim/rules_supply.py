@@ -11,13 +11,13 @@ from sim.rules_base import (
     duration,
     of_stock,
     owed_to,
-    product_at,
     scaled,
     station_at,
     stock_at,
     timer,
     upper,
     wake,
+    wake_held,
     wake_listed,
     wake_product,
 )
@@ -315,13 +315,12 @@ def decide(row: Array, p: Array, k: int) -> int:
 
 @rare
 def wake_misled(row: Array, p: Array, k: int) -> None:
-    """Wake those who count on units of stock `k` that may be gone: products held back by decision alone, stations that
-    wait for operators or for room.
+    """Wake those who count on units of stock `k` that may be gone: products held back by decision alone or by another
+    one's turn, stations that wait for operators or for room.
     """
     b = of_stock(p, k)
     for i in range(p[b + st.USERS_AT], p[b + st.USERS_END]):
-        if row[product_at(p, p[i]) + st.HELD] == 1:
-            wake_product(row, p, p[i])
+        wake_held(row, p, p[i])
     for i in range(p[b + st.NEEDERS_AT], p[b + st.NEEDERS_END]):
         z = station_at(p, p[i])
         if row[z + st.ST_ASKED] >= 0 or row[z + st.ST_BARRED] == 1:

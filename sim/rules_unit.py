@@ -248,7 +248,7 @@ def pop_part(row: Array, p: Array, u: int) -> int:
 
 @leaf
 def wake_around(row: Array, p: Array, s: int) -> None:
-    """A unit of `s` has become free: wakes the station and, under before_service, its feeders."""
+    """A unit of `s` is free, or holds fewer parts: wakes the station and, under before_service, its feeders."""
     wake(row, p, s)
     if p[st.BEFORE_SERVICE] == 1:
         wake_listed(row, p, p[of_station(p, s) + st.FEEDERS_AT], p[of_station(p, s) + st.FEEDERS_END], 0)
@@ -304,8 +304,9 @@ def send_on(row: Array, p: Array, u: int, s: int) -> int:
 @leaf
 def unload(row: Array, p: Array, u: int, s: int) -> None:
     """Send the ended parts of unit `u` on and wake whom that concerns."""
+    parts = row[unit_at(p, u) + st.UNIT_COUNT]
     taker = send_on(row, p, u, s)
-    if row[unit_at(p, u) + st.UNIT_PART] < 0:
+    if parts == 0 or row[unit_at(p, u) + st.UNIT_COUNT] < parts:
         wake_around(row, p, s)
     if taker >= 0:
         wake(row, p, taker)

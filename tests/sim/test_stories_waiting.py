@@ -30,7 +30,7 @@ def staffed(name: str, people: int = 1, **more: Any) -> Any:
 
 
 def test_who_has_no_room_leaves_the_operator_to_those_who_can_make_it() -> None:
-    # the operator is at h until 10; f asks at 1 while g has room, which y takes; g asks at 4, behind f
+    # the operator is at h until 10; f asks at 1 while g has room, which y is promised at 2: f asks no more; g asks at 4
     told = plant(
         [staffed("h"), staffed("f"), station("e"), staffed("g", capacity=0)],
         [ordered("w", 0, ("h", 10)), ordered("x", 1, ("f", 2), ("g", 3)), ordered("y", 2, ("e", 2), ("g", 3))],
@@ -41,15 +41,15 @@ def test_who_has_no_room_leaves_the_operator_to_those_who_can_make_it() -> None:
     assert events == [
         "0 arrival w",
         "1 arrival x",
-        "2 arrival y",
+        "2 arrival y",  # f has no room any more
         "4 work_end e/1",
-        "10 work_end h/1",  # f comes first and has no room: it asks no more, and g starts
+        "10 work_end h/1",  # g starts
         "13 work_end g/1",  # g is free: f starts
         "15 work_end f/1",
         "18 work_end g/1",
     ]
     assert state.finished.tolist() == [1, 1, 1]
-    assert state.st_ticks[1].tolist() == [0, 2, 13 - 10, 10 + 5, 0, 0, 0]
+    assert state.st_ticks[1].tolist() == [0, 2, 13 - 2, 2 + 5, 0, 0, 0]
 
 
 def test_who_has_lost_its_components_leaves_the_operator_to_the_next() -> None:
