@@ -118,7 +118,7 @@ class PlantDeviceEnv(PlantVectorEnv):
             paid = device.cash()
 
         played = self.play(given, device.own, 0, pay)
-        device.resident.check()
+        self.check()
         truncated = np.zeros(self.num_envs, dtype=np.bool_)
         truncated[played.ended] = True
         observation = device.own.tensor[0].cpu().numpy().copy()
@@ -137,6 +137,10 @@ class PlantDeviceEnv(PlantVectorEnv):
             info |= {"final_obs": final, "_final_obs": truncated.copy()}
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
         return observation, info["cost"] / -self.reward_unit, terminated, truncated, self._info(info)
+
+    def check(self) -> None:
+        """Wait for the device, and raise `KernelError` if a replica has stopped: `play` does not look."""
+        self._device.resident.check()
 
     def to_host(self) -> Rows:
         """The rows [N, W] as they stand, copied to the host."""

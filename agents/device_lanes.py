@@ -49,7 +49,8 @@ class DeviceLanes(Lanes):
         return Played((gain / self.scale).float(), discount, step.ended, step.ended, step.final)
 
     def take(self) -> tuple[float, int]:
-        """As `Lanes.take`; waits for the device."""
+        """As `Lanes.take`; waits for the device, and raises `KernelError` if a replica has stopped."""
+        self.env.check()
         if self._told is not None:
             cost, ticks = self._told.tolist()
             self.cost_sum, self.ticks, self._told = self.cost_sum + cost, self.ticks + int(ticks), None

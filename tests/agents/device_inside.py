@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from agents.device import PlantDeviceEnv
@@ -17,6 +18,8 @@ from agents.env import PlantVectorEnv
 from agents.lanes import Lanes
 from agents.resident import ResidentPPO
 from agents.seeds import Spread
+from sim.kernel import KernelError
+from sim.state import ERROR
 
 CASES = {"line3": (4, 12), "make_to_stock": (3, 10), "dual_sourcing": (3, 12)}
 
@@ -98,6 +101,21 @@ def same_learning(plant: str, lanes: int) -> None:
         torch.testing.assert_close(other, value.cpu(), atol=2e-4, rtol=2e-4, msg=name)
 
 
+def a_stopped_replica_is_told() -> None:
+    """Not at once, but when the costs of a rollout are taken."""
+    env = PlantDeviceEnv(3, "line3", reward_unit=1.0)
+    lanes = DeviceLanes(env)
+    lanes.reset()
+    lanes.frames(2)
+    lanes.play(torch.zeros((3, env.grid.size), dtype=torch.int64, device=env.device), 1)
+    lanes.take()
+    rows = env.to_host()
+    rows[1, ERROR] = 1
+    env._device.resident.put([1], rows[1])
+    with pytest.raises(KernelError, match="replica 1"):
+        lanes.take()
+
+
 def main(argv: list[str]) -> None:
     """Compare all cases."""
     cases = dict(CASES)
@@ -112,6 +130,7 @@ def main(argv: list[str]) -> None:
     same_story("make_to_stock", 3, 40, **hours)
     same_story("gearmotor", 2, 12, decide="events", max_episode_steps=4)
     same_learning("make_to_stock", 4)
+    a_stopped_replica_is_told()
     print("same")
 
 
