@@ -23,7 +23,7 @@ from hardware.cable_service import build  # noqa: E402
 from tests.dashboard.browser import chromium  # noqa: E402
 from tests.dashboard.fake_belief import drift_notice, machine, refit  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin  # noqa: E402
-from tests.dashboard.visit import SIZE_CHECK, Beat, go  # noqa: E402
+from tests.dashboard.visit import Beat, go, sizes  # noqa: E402
 
 READY = {"trust": "#drift .refit", "sensors": "#sensors td", "sources": "#log td"}
 HOLD_HEALTH = """() => {
@@ -439,7 +439,7 @@ def test_every_view_fits_every_screen(browser: Browser, served: Page, twin: Fake
                     tab.page.wait_for_selector(
                         {"sensors": "#sensors td", "sources": "#log td"}.get(name, "#drift form, .refit")
                     )
-                    found, (width, height) = tab.page.evaluate(SIZE_CHECK), SIZES[size]
+                    found, (width, height) = sizes(tab), SIZES[size]
                     assert found["wide"] <= width, (name, theme)
                     assert (found["clash"], found["cut"]) == ([], []), (name, theme)
                     assert found["small"] == [], (name, theme)

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect  # noqa: E402
 
 from tests.dashboard.browser import SIZES, chromium  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin, Running  # noqa: E402
-from tests.dashboard.visit import FILLED, PATHS, SIZE_CHECK, Beat, go  # noqa: E402
+from tests.dashboard.visit import FILLED, PATHS, Beat, go, sizes  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_every_page_fits_every_screen(browser: Browser, served: Page, twin: Fake
             with screen(browser, size, theme) as tab:
                 for name in PATHS:
                     go(tab, served, twin, name)
-                    found = tab.page.evaluate(SIZE_CHECK)
+                    found = sizes(tab)
                     width, height = SIZES[size]
                     assert found["wide"] <= width, (name, theme)
                     assert (found["clash"], found["cut"]) == ([], []), (name, theme)
@@ -310,7 +310,7 @@ def test_what_is_longer_than_a_line_is_whole_and_the_pages_make_room(
                     assert box is not None
                     assert main is not None
                     assert main["y"] >= box["y"] + box["height"], (name, theme, "the page begins below")
-                    found, (width, height) = tab.page.evaluate(SIZE_CHECK), SIZES[size]
+                    found, (width, height) = sizes(tab), SIZES[size]
                     assert found["wide"] <= width, (name, theme)
                     assert (found["clash"], found["cut"]) == ([], []), (name, theme)
                     if size == "desk":
@@ -334,7 +334,7 @@ def test_degraded_is_one_line_in_words_that_fits(browser: Browser, served: Page,
                 for name in PATHS:
                     go(tab, served, twin, name)
                     expect(line).to_contain_text("Restart plantwin advise")
-                    found, (width, height) = tab.page.evaluate(SIZE_CHECK), SIZES[size]
+                    found, (width, height) = sizes(tab), SIZES[size]
                     assert found["wide"] <= width, (name, theme)
                     assert (found["clash"], found["cut"]) == ([], []), (name, theme)
                     if size == "desk":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Self
+import time
+from typing import Any, Self
 
 from playwright.sync_api import expect
 
@@ -76,3 +77,15 @@ SIZE_CHECK = """() => {
   }
   return {wide: document.documentElement.scrollWidth, tall: document.documentElement.scrollHeight, clash, small, cut};
 }"""
+
+
+def sizes(tab: Screen) -> dict[str, Any]:
+    """What `SIZE_CHECK` finds once every panel has what it shows: one that still waits for its figures is low, so up to
+    five seconds are allowed until nothing is cut or lies on another.
+    """
+    end = time.monotonic() + 5.0
+    while True:
+        found: dict[str, Any] = tab.page.evaluate(SIZE_CHECK)
+        if not (found["cut"] or found["clash"]) or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
