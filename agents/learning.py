@@ -253,17 +253,17 @@ def spec(
     }
 
 
-def _origin(selection: list[dict[str, float]]) -> str:
+def _origin(selection: list[dict[str, float]], as_rule: bool) -> str:
     """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
     chosen = min(selection, key=lambda c: c["cost_per_hour"])
+    start = "the tuned rule" if as_rule else "the tuned rule's constants, its switches undecided"
     where = "The checkpoint was chosen on seeds that neither training nor the judgement below used: "
     if chosen["steps"] == 0:
         return (
-            where
-            + "none after the start was better than the start, so **this policy is the tuned rule in the form of a "
+            where + f"none after the start was better than the start, so **this policy is {start} in the form of a "
             "network**: training found no improvement."
         )
-    return where + f"the one after {chosen['steps']:,.0f} decisions. It started as the tuned rule."
+    return where + f"the one after {chosen['steps']:,.0f} decisions. It started as {start}."
 
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
@@ -282,8 +282,9 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         "",
         "It sets "
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
-        + " once a decision interval, from the observed state alone, without exploration. "
-        + _origin(evidence["selection"])
+        + (" at events" if evidence.get("decide") == EVENTS else " once a decision interval")
+        + ", from the observed state alone, without exploration. "
+        + _origin(evidence["selection"], not switches(compiled.plant) and ":condition:" not in evidence["rule"])
         + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",

@@ -122,13 +122,13 @@ class Played:
 class ResidentPPO(PPO):
     """`stable_baselines3.PPO` with a `ResidentBuffer`; arguments and meaning are PPO's own.
 
-    `compiled=True` runs the loss through torch.compile; `graphs=True` replays minibatches as a CUDA graph where that
-    is possible (a device, equal minibatches, no `target_kl`, no value clipping). The environment is any SB3 `VecEnv`;
-    one with a method `play` (`agents.device_lanes.DeviceLanes`) hands out tensors and nothing passes through the host.
+    `graphs=True` replays minibatches as a CUDA graph where that is possible (a device, equal minibatches, no
+    `target_kl`, no value clipping). The environment is any SB3 `VecEnv`; one with a method `play`
+    (`agents.device_lanes.DeviceLanes`) hands out tensors and nothing passes through the host.
     """
 
-    def __init__(self, *arguments: Any, compiled: bool = False, graphs: bool = False, **settings: Any) -> None:
-        self.compiled, self.graphs = compiled, graphs
+    def __init__(self, *arguments: Any, graphs: bool = False, **settings: Any) -> None:
+        self.graphs = graphs
         super().__init__(*arguments, **{"rollout_buffer_class": ResidentBuffer, **settings})
 
     def _setup_model(self) -> None:
@@ -139,12 +139,11 @@ class ResidentPPO(PPO):
         if plain and isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts = (int(space.n),) if isinstance(space, spaces.Discrete) else tuple(int(n) for n in space.nvec)
             self._heads = Heads(counts, self.device)
-        self._loss: Any = torch.compile(self.loss) if self.compiled else self.loss
-        self._fresh = True
+        self._frames_of: Any = None  # the environment that gave the buffer its memory
         self._graphed: GraphedUpdate | None = None
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_heads", "_loss", "_graphed"]
+        return [*super()._excluded_save_params(), "_heads", "_frames_of", "_graphed"]
 
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         """Nothing: with the simulation beside it, a small network belongs on the device."""
@@ -173,15 +172,10 @@ class ResidentPPO(PPO):
         buffer: ResidentBuffer = rollout_buffer
         source: Any = env if hasattr(env, "play") else _Host(self, env, buffer)
         self.policy.set_training_mode(False)
-        if self._fresh:
-            if hasattr(env, "play"):
-                buffer.use(env.frames(buffer.buffer_size + 1))
-            source.look(0, self._last_obs)
-            buffer.episode_starts[0] = 1.0
-            self._fresh = False
-        else:
-            buffer.frames[0] = buffer.frames[buffer.buffer_size]
-            buffer.episode_starts[0] = buffer.episode_starts[buffer.buffer_size]
+        if source is env and self._frames_of is not env:
+            buffer.use(env.frames(buffer.buffer_size + 1))
+            self._frames_of = env
+        source.look(0, self._last_obs)  # not the last frame: `learn` may have reset the environment since
         buffer.reset()
         callback.on_rollout_start()
         cut: list[tuple[int, Played]] = []
@@ -277,14 +271,15 @@ class ResidentPPO(PPO):
         told = []
         for _ in range(self.n_epochs):
             stop = False
-            for batch in self.rollout_buffer.get(self.batch_size):
-                total, numbers = self._loss(batch, clip, clip_value)
+            batches: Iterator[Any] = self.rollout_buffer.get(self.batch_size)
+            for batch in batches:
+                total, numbers = self.loss(batch, clip, clip_value)
                 told.append(numbers)
                 if self.target_kl is not None and float(numbers[3]) > 1.5 * self.target_kl:
                     stop = True
                     break
                 self.policy.optimizer.zero_grad()
-                total.backward()
+                torch.autograd.backward(total)
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()
             self._n_updates += 1

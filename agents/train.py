@@ -271,6 +271,7 @@ def _write(job: Job, seed: int, watch: _Watch, scales: Scales, seconds: float) -
         "seconds": round(seconds, 1),
         "budget_s": job.budget_s,
         "epoch_s": about["epoch_s"],
+        "decide": about["decide"],
         "device": str(watch.model.device),
         "hardware": f"{platform.machine()}, {job.threads} thread(s), {watch.model.device}",
         "versions": ", ".join(f"{p} {version(p)}" for p in ("stable-baselines3", "torch", "numpy", "numba")),

@@ -61,11 +61,11 @@ class ChainLanes(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Not offered: the environments are one."""
-        raise NotImplementedError
+        raise NotImplementedError("the chains of this adapter are rows of one batch: none can be set or called apart")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """Not offered: the environments are one."""
-        raise NotImplementedError
+        raise NotImplementedError("the chains of this adapter are rows of one batch: none can be set or called apart")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """None is."""

@@ -241,3 +241,15 @@ def test_it_learns_on_our_lanes_predicts_saves_and_loads(tmp_path: Any) -> None:
     again = ResidentPPO.load(tmp_path / "model.zip", env=Lanes(env), device="cpu")  # what this test itself has written
     assert np.array_equal(again.predict(seen, deterministic=True)[0], chosen)
     again.learn(64)
+
+
+def test_learning_again_begins_where_the_environment_was_reset() -> None:
+    _, ours = pair("discrete")
+    ours.learn(96)
+    buffer: Any = ours.rollout_buffer
+    last = buffer.frames[16].clone()
+    _, callback = ours._setup_learn(96, None)  # as `learn` does: a reset, after which the last frame is of the past
+    fresh = torch.as_tensor(np.asarray(ours._last_obs))
+    ours.collect_rollouts(ours.env, callback, buffer, 16)
+    assert torch.equal(buffer.frames[0], fresh)
+    assert not torch.equal(buffer.frames[0], last)

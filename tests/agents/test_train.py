@@ -134,6 +134,9 @@ def test_a_policy_for_free_controls_is_trained_and_played_at_events(tmp_path: Pa
     assert policy.kinds != 0
     assert policy.grid.counts.tolist() == [2, 2], "both controls only say yes or no"
     assert policy.bundle.spec["plant_hash"] == plant.hash
+    card = (tmp_path / "card.md").read_text()
+    assert "at events, from the observed state alone" in card
+    assert "its switches undecided" in card
     table = table_of(policy, plant).policy
     assert len(table) == 38 * 5
     assert set(table.values()) <= {"idle", "produce", "pm"}
