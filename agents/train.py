@@ -73,6 +73,10 @@ class Job:
             return False
         return self.device == "cuda" or torch.cuda.is_available()
 
+    def recipe(self, seeds: int = 1) -> Recipe:
+        """What was asked for."""
+        return Recipe(self.budget_s, self.steps, seeds, self.device, self.threads, self.target, self.config)
+
     def kept(self, seed: int) -> Path:
         """Where the checkpoint of a seed is."""
         return self.out / CHECKPOINTS / f"seed-{seed}.safetensors"
@@ -94,7 +98,7 @@ class Trained:
 @dataclass(slots=True)
 class Run:
     """The training of one seed as it goes: what its stages work with. `compiled` is the plant as it is learned on (its
-    switches have two values); `stage`: how many of `STAGES` are done.
+    switches have two values); `stage`: how many of `STAGES` are done; `extra`: what others want kept (JSON).
     """
 
     job: Job
@@ -106,13 +110,14 @@ class Run:
     clock: Clock
     watch: Watch
     stage: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def keep(self) -> None:
         """Write everything that a resume needs."""
         arrays, facts = resume.take(self.model, self.lanes)
         more, watched = self.watch.state()
         own = {"seed": self.seed, "stage": self.stage, "scales": asdict(self.scales), "device": self.model.device.type}
-        checkpoint.write(self.job.kept(self.seed), arrays | more, facts | watched | own)
+        checkpoint.write(self.job.kept(self.seed), arrays | more, facts | watched | own | self.extra)
 
     def restore(self, saved: checkpoint.Saved) -> None:
         """Go on from a checkpoint."""
@@ -170,7 +175,7 @@ def versions() -> str:
 
 def begin(job: Job, seeds: int) -> Begun:
     """Begin a training in its folder, or take one up again. `TrainingError` where it is another one's."""
-    recipe = Recipe(job.budget_s, job.steps, seeds, job.device, job.threads, job.target, job.config)
+    recipe = job.recipe(seeds)
     posterior = None if job.posterior is None else job.posterior.id
     mine = Begun(job.compiled.plant.id, job.compiled.hash, job.rule.name, posterior, recipe, versions())
     if not job.resume:
@@ -216,9 +221,7 @@ def run_seed(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) 
     return done
 
 
-def _prepare(
-    job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], saved: checkpoint.Saved | None
-) -> Run:
+def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], saved: checkpoint.Saved | None) -> Run:
     """Environments, model and watch of a seed, as they are at the beginning or were at the checkpoint."""
     config, compiled = job.config, job.compiled
     if switches(compiled.plant):
