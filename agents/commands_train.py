@@ -158,3 +158,56 @@ def _monitor(tensorboard: Path | None, mlflow: str | None) -> Any:
 
 def _say(text: str) -> None:
     typer.echo(f"plantwin: {text}", err=True)
+
+
+def search(
+    plant: PlantArg,
+    out: Annotated[Path, typer.Option(help="Folder of the study; one that was cut off goes on.")],
+    trials: Annotated[int, typer.Option(min=1, help="Trials, those of before included.")] = 20,
+    budget: Annotated[str | None, typer.Option(help="Wall time a trial and seed: 90s, 10m (10m).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds a trial (1).")] = None,
+    rule: RuleFile = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, help="Environments stepped together (1024).")] = None,
+    posterior: Posterior = None,
+    config: Annotated[Path | None, typer.Option(help="File of settings to begin with (YAML or JSON).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Write history.html and settings.html (plotly).")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the kernel and of torch (1).")] = None,
+    json_: JsonFlag = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Search for better settings of a training (Optuna); the best go to OUT/best.yaml, for `train --config`."""
+    given = {
+        "budget": budget, "seeds": seeds, "steps": steps, "lanes": lanes, "device": device, "threads": threads,
+    }  # fmt: skip
+    with _told():
+        from agents.search import search as look
+        from agents.search import write_config, write_plots
+        from agents.train import Job
+        from agents.training import RULE, rule_for
+
+        recipe = _recipe(config, given, None)
+        compiled, believed = _plant(plant, posterior, allow_code)
+        known = out / RULE
+        start = rule_for(compiled, rule or (known if known.exists() else None), recipe.threads, out)
+        job = Job(
+            compiled, start, out, recipe.budget_s, recipe.steps, recipe.device, recipe.threads, posterior=believed,
+            config=recipe.config, say=_say,
+        )  # fmt: skip
+        found = look(job, recipe, trials, lambda text: typer.echo(text, err=True))
+        unit = f"{compiled.plant.currency}/h"
+        write_config(out / "best.yaml", found, command_line(f"plantwin search {plant}"), unit)
+        pages = write_plots(out / "study.db") if plots else []
+    if json_:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps({"plant": compiled.plant.id, "unit": unit, **asdict(found)}))
+        return
+    typer.echo(f"trial {found.trial} of {found.trials} is best ({found.failed} failed): {found.best.says(unit)}")
+    typer.echo(f"as begun: {found.first.says(unit)}")
+    typer.echo(
+        f"settings written to {out / 'best.yaml'}: plantwin train {plant} --config {out / 'best.yaml'} --out DIR"
+    )
+    for page in pages:
+        typer.echo(f"written: {page}")

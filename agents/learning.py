@@ -197,14 +197,19 @@ class Judge:
         """Cost an hour [replicas] of a network; `which`: (seed, replicas) of the block for choices in the place of
         those that checkpoints are compared on.
         """
+        return self._costs(Untold(network, self.observer, self.grid, self.kinds), which)
+
+    def _costs(self, who: Controller, which: tuple[int, int] | None) -> NDArray[np.float64]:
         seed, replicas = which or (COMPARED, self.replicas)
-        who = Untold(network, self.observer, self.grid, self.kinds)
         return np.concatenate([self._cost(who, seed, at, min(ROWS, replicas - at)) for at in range(0, replicas, ROWS)])
 
     def rule(self, rule: Rule) -> float:
         """Cost an hour of a rule."""
-        who = RuleController(rule, self.compiled, self.grid)
-        return float(self._cost(who, COMPARED, 0, self.replicas).mean())
+        return float(self.rule_costs(rule).mean())
+
+    def rule_costs(self, rule: Rule, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a rule; `which` as in `costs`."""
+        return self._costs(RuleController(rule, self.compiled, self.grid), which)
 
     def _cost(self, who: Controller, seed: int, first: int, replicas: int) -> NDArray[np.float64]:
         from sim.engine import new_rows

@@ -33,7 +33,7 @@ from agents.watch import Clock, Progress, Watch
 from sim.compile import Compiled, compile_plant
 
 if TYPE_CHECKING:
-    from agents.monitor import Monitor
+    from agents.monitor import Monitor, Outputs
     from twin.posterior_file import FilePosterior
 
 CHECKPOINTS = "checkpoints"
@@ -45,8 +45,8 @@ class Job:
     """What to train: the plant, the rule to start from, and how long. `budget_s` is wall time a seed; with `steps`,
     that many decisions instead, which makes the weights a function of the seed alone (on one machine and thread count).
     With a `posterior`, of the plant `compiled`, each episode's parameters are drawn from it. `target`: end early where
-    it is reached (`agents.goal.goal_of`). A checkpoint is kept every `keep_s` seconds; `resume`: go on from those in
-    `out`. `say` is told what people should know.
+    it is reached (`agents.goal.goal_of`). A checkpoint is kept every `keep_s` seconds (inf: never); `resume`: go on
+    from those in `out`. `say` is told what people should know.
     """
 
     compiled: Compiled
@@ -148,10 +148,7 @@ STAGES: tuple[tuple[str, Callable[[Run], None]], ...] = (("PPO", _ppo),)
 
 def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _s, _p: None) -> Trained:
     """Train `seeds` policies into `out/seed-N`, and copy the best on the seeds for choices to `out` itself."""
-    check_learnable(job.compiled)
-    torch.set_num_threads(job.threads)
-    # each distribution checks its logits otherwise, five controls a step; the weights are checked at every checkpoint
-    torch.distributions.Distribution.set_default_validate_args(False)
+    prepare_torch(job)
     begun, results = begin(job, seeds), []
     goal = goal_of(job.compiled, job.target, job.posterior is None)
     for seed in range(seeds):
@@ -166,6 +163,14 @@ def train(job: Job, seeds: int, show: Callable[[int, Progress], None] = lambda _
         shutil.copyfile(best.path / name, job.out / name)
     (job.out / "SIGNATURE").unlink(missing_ok=True)  # of what lay here before
     return Trained(job.out, best.seed, best.cost, best.rule_cost, best.verdicts)
+
+
+def prepare_torch(job: Job) -> None:
+    """Once before seeds are trained. `TrainingError` where there is nothing to learn."""
+    check_learnable(job.compiled)
+    torch.set_num_threads(job.threads)
+    # each distribution checks its logits otherwise, five controls a step; the weights are checked at every checkpoint
+    torch.distributions.Distribution.set_default_validate_args(False)
 
 
 def versions() -> str:
@@ -199,7 +204,16 @@ def begin(job: Job, seeds: int) -> Begun:
 
 
 def run_seed(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) -> Trained:
-    """Train one seed, stage after stage, from its checkpoint where the job is resumed; judge it; write its bundle."""
+    """Train one seed, judge it, write its bundle."""
+    run, outputs = learned(job, seed, goal, show)
+    done = _write(run)
+    if outputs is not None:
+        outputs.end(done)
+    return done
+
+
+def learned(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) -> tuple[Run, Outputs | None]:
+    """A seed after all stages, from its checkpoint where the job is resumed; and where its numbers went."""
     path = job.kept(seed)
     saved = checkpoint.read(path) if job.resume and path.exists() else None
     if job.resume and saved is None:
@@ -213,12 +227,9 @@ def run_seed(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) 
             job.say(f"seed {seed}: stage {name} is not resumed, it starts over from the last checkpoint")
         stage(run)
         run.stage = k + 1
-        if k + 1 < len(STAGES):
+        if k + 1 < len(STAGES) and job.keep_s < float("inf"):
             run.keep()
-    done = _write(run)
-    if outputs is not None:
-        outputs.end(done)
-    return done
+    return run, outputs
 
 
 def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], saved: checkpoint.Saved | None) -> Run:

@@ -33,7 +33,9 @@ def test_a_target_is_a_cost_or_a_share_above_the_optimum(line3: Compiled) -> Non
     assert goal_of(line3, None) == Goal(None, None)
     daily, _ = known_optimum(compiled_plant("lost_sales"))
     assert daily == pytest.approx(4.3953 / 24, abs=1e-4), "figures of training are an hour's"
-    with pytest.raises(TrainingError, match=r"target 1%: the optimum of plant line3 is not known \(.*expected.*state a"):
+    with pytest.raises(
+        TrainingError, match=r"target 1%: the optimum of plant line3 is not known \(.*expected.*state a"
+    ):
         goal_of(line3, "1%")
     with pytest.raises(TrainingError, match="drawn afresh in each episode"):
         goal_of(plant, "1%", known=False)
