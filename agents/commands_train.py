@@ -62,11 +62,14 @@ def _recipe(config: Path | None, given: dict[str, Any], resume: Path | None) -> 
 
 
 def _plant(plant: str, posterior: Path | None, allow_code: bool) -> tuple[Compiled, FilePosterior | None]:
+    from agents.learning import check_learnable
     from twin.posterior_file import read_posterior
 
     compiled = _compiled(plant, allow_code)
     believed = read_posterior(posterior, compiled) if posterior is not None else None
-    return (believed.plant_of(compiled) if believed is not None else compiled), believed
+    compiled = believed.plant_of(compiled) if believed is not None else compiled
+    check_learnable(compiled)
+    return compiled, believed
 
 
 def train(
@@ -107,7 +110,6 @@ def train(
         "trainer": trainer, "decide": decide, "threads": threads,
     }  # fmt: skip
     with _told():
-        from agents.learning import check_learnable
         from agents.training import RULE, bar, rule_for
 
         folder = out or resume
@@ -116,7 +118,6 @@ def train(
         compiled, believed = _plant(plant, posterior, allow_code)
         if resume is not None:
             _same_plant(folder, compiled)
-        check_learnable(compiled)
         monitor = _monitor(tensorboard, mlflow)
         start = rule_for(compiled, rule or (folder / RULE if resume is not None else None), recipe.threads, folder)
         from agents.train import Job
@@ -205,7 +206,7 @@ def search(
         typer.echo(json.dumps({"plant": compiled.plant.id, "unit": unit, **asdict(found)}))
         return
     typer.echo(f"trial {found.trial} of {found.trials} is best ({found.failed} failed): {found.best.says(unit)}")
-    typer.echo(f"as begun: {found.first.says(unit)}")
+    typer.echo(f"as begun: {found.first.says(unit) if found.first is not None else 'failed'}")
     typer.echo(
         f"settings written to {out / 'best.yaml'}: plantwin train {plant} --config {out / 'best.yaml'} --out DIR"
     )

@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "tensorboard", "mlflow", "search", "dev")
+SECTIONS = (
+    "base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "tensorboard", "mlflow", "search", "dev",
+)  # fmt: skip
 UNLOCKED = ("cluster",)
 """Parts outside the lock: who wants them takes the newest that fits (Ray brings hundreds of megabytes of its own)."""
 HEADER = """\
