@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = (
-    "base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "tensorboard", "mlflow", "search", "dev",
+    "base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "tensorboard", "mlflow", "search",
+    "dev",
 )  # fmt: skip
 UNLOCKED = ("cluster",)
 """Parts outside the lock: who wants them takes the newest that fits (Ray brings hundreds of megabytes of its own)."""

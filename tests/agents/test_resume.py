@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from agents import bundle, checkpoint, resume, train
+from agents.env import compiled_plant
 from agents.errors import TrainingError
 from agents.learning import Config
 from agents.recipe import read_begun
@@ -104,6 +105,23 @@ def test_cut_off_and_resumed_weights_are_those_of_an_uninterrupted_training(
     assert resumed.evidence["verdicts"] == whole.evidence["verdicts"]
     assert resumed.evidence["resumed_at"] == [steps]
     assert not list((tmp_path / "cut" / "checkpoints").iterdir())
+
+
+def test_so_it_is_with_decisions_at_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: list[dict[str, Any]]
+) -> None:
+    plant = compiled_plant("make_to_stock")
+    asked = job(plant, tmp_path / "whole", rule=Rule({"base": 7, "care": 2}))
+    train.train(asked, 1)
+    cut = replace(asked, out=tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        cut_after(patch, 4)
+        with pytest.raises(CutOff):
+            train.train(cut, 1)
+    train.train(replace(cut, resume=True), 1)
+    assert same(*last) == []
+    assert (last[0]["lanes.moved"] > 0).any(), "when a control moved last is part of it"
+    assert bundle.load(tmp_path / "whole").name == bundle.load(tmp_path / "cut").name
 
 
 def test_it_is_the_state_that_matters(
