@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 SMALL = 6_600
 """Numbers in the row of a plant that is judged with `Config.select` replicas."""
+COMPARED = 1
+"""Seed of the block for choices on which checkpoints are compared."""
+ROWS = 4096
+"""Replicas judged together; bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ class Judge:
         posterior: FilePosterior | None = None,
     ) -> None:
         self.compiled, self.threads, self.posterior = compiled, threads, posterior
-        self.replicas = config.replicas(compiled)
+        self.replicas, self.checks = config.replicas(compiled), config.checks
         usual = judge_span(compiled)
         self.span = Span(epoch, usual.warmup, usual.length)
         self.kinds = decision_kinds(config.decides(compiled), None)
@@ -187,20 +191,34 @@ class Judge:
 
     def network(self, network: Network) -> float:
         """Cost an hour of a network, deciding without exploration."""
-        return self._cost(Untold(network, self.observer, self.grid, self.kinds))
+        return float(self.costs(network).mean())
+
+    def costs(self, network: Network, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a network; `which`: (seed, replicas) of the block for choices in the place of
+        those that checkpoints are compared on.
+        """
+        return self._costs(Untold(network, self.observer, self.grid, self.kinds), which)
+
+    def _costs(self, who: Controller, which: tuple[int, int] | None) -> NDArray[np.float64]:
+        seed, replicas = which or (COMPARED, self.replicas)
+        return np.concatenate([self._cost(who, seed, at, min(ROWS, replicas - at)) for at in range(0, replicas, ROWS)])
 
     def rule(self, rule: Rule) -> float:
         """Cost an hour of a rule."""
-        return self._cost(RuleController(rule, self.compiled, self.grid))
+        return float(self.rule_costs(rule).mean())
 
-    def _cost(self, who: Controller) -> float:
+    def rule_costs(self, rule: Rule, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a rule; `which` as in `costs`."""
+        return self._costs(RuleController(rule, self.compiled, self.grid), which)
+
+    def _cost(self, who: Controller, seed: int, first: int, replicas: int) -> NDArray[np.float64]:
         from sim.engine import new_rows
 
-        seed, drawn = block_seed(SELECT, 1), None
+        at, drawn = block_seed(SELECT, seed), None
         if self.posterior is not None:
-            drawn = draw_parameters(self.posterior, self.compiled, (seed, 0), self.replicas)
-        rows = new_rows(self.compiled, seed, self.replicas, scales=drawn)
-        return float(cost_over(rows, self.compiled, who, self.span, self.threads).mean()) / self.hours
+            drawn = draw_parameters(self.posterior, self.compiled, (at, first), replicas)
+        rows = new_rows(self.compiled, at, replicas, first, scales=drawn)
+        return cost_over(rows, self.compiled, who, self.span, self.threads) / self.hours
 
 
 def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.float32]:
