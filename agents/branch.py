@@ -48,9 +48,7 @@ def branch(env: PlantVectorEnv, who: NDArray[np.intp], actions: Indices) -> Bran
     seen = np.empty((len(rows), env.observer.size), dtype=np.float32)
     money = np.empty((len(rows), 2))
     look = Observation(env.observer.positions, env.observer.factors, seen)
-    turn = Turn(
-        before + env.epoch, env.pace.kinds, admitted, look, env.prices(money), env.settings.threads
-    )
+    turn = Turn(before + env.epoch, env.pace.kinds, admitted, look, env.prices(money), env.settings.threads)
     play(rows, env.compiled, turn)
     env.observer.finish(rows, seen)
     elapsed = rows[:, env.compiled.layout.at("now")] - before

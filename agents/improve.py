@@ -1,7 +1,7 @@
 """The last stage of training on small plants: policy iteration by least squares on branched moments.
 
-PPO learns from how whole stretches of luck turned out after an action was drawn. Near the optimum that is too little: on
-`make_to_stock` a failure moves the cost to come by 700 EUR, one step's noise is 40 EUR, and the boundary between two
+PPO learns from how whole stretches of luck turned out after an action was drawn. Near the optimum that is too little:
+on `make_to_stock` a failure moves the cost to come by 700 EUR, one step's noise is 40 EUR, and the boundary between two
 actions is worth 0.3 EUR. Here the same moment is played with every action and *the same luck* (`agents.branch`), one
 decision ahead, so that the differences between actions hold only the noise of what the actions change. What followed
 is kept by state and action (`agents.states`), and is asked again for every policy that comes up:
@@ -46,12 +46,12 @@ class Improvement:
     """
 
     steps: int = 32
-    every: int = 8
-    branched: float = 1.0
+    every: int = 4
+    branched: float = 4.0
     wander: float = 0.01
     stay: float = 15.0
     slip: float = 0.05
-    units: int = 300
+    units: int = 128
     sweeps: int = 5
     growth: float = 0.25
     flat: float = 0.5
@@ -79,6 +79,14 @@ class Basis:
         return np.concatenate([hidden, np.ones((*hidden.shape[:-1], 1))], axis=-1)
 
 
+def telling(env: PlantVectorEnv) -> NDArray[np.bool_]:
+    """Which observed columns [D] tell states apart: where a control stands that is set anew at every decision does
+    not.
+    """
+    free = {f"control.{name}" for name, every in zip(env.grid.ids, env.ratio.tolist(), strict=True) if every == 1}
+    return np.array([field not in free for field in env.observer.fields])
+
+
 class Improver:
     """Improves the policy `start` (observations [N, D] to grid indices [N, C]) on the environments of `env`; money is
     counted in units of `scale`.
@@ -101,15 +109,28 @@ class Improver:
         self.policy = start
         self.decisions = self.moments = 0
         self.basis: Basis | None = None
-        self.best: Network | None = None
+        self._best: Network | None = None
         self.moments_told = 0
         n = env.num_envs
         self._away = np.zeros(n, dtype=np.bool_)
         self._head, self._value = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        use = np.array([not (f.startswith("control.") and env.ratio[env.grid.ids.index(f[8:])] == 1) for f in env.observer.fields])
+        use = np.array(
+            [not (f.startswith("control.") and env.ratio[env.grid.ids.index(f[8:])] == 1) for f in env.observer.fields]
+        )
         self.states = States(use)
         self.known = Counts(self.states, size)
         self._seen, _ = env.reset(seed=seed)
+
+    @property
+    def network(self) -> Network:
+        """The present policy; `improve` comes first."""
+        assert self._best is not None, "improve() comes first"
+        return self._best
+
+    def sample(self, count: int) -> Floats:
+        """Observations [count, D] of the moments that were branched, as often as they came."""
+        share = self.known.times / self.known.times.sum()
+        return self.states.seen[self.rng.choice(len(share), count, p=share)]
 
     def round(self) -> None:
         """Play once; improve when enough has come."""
@@ -171,8 +192,8 @@ class Improver:
             chosen = again
             if same:
                 break
-        self.best = self._network(heads)
-        self.policy = self.best.decide
+        self._best = self._network(heads)
+        self.policy = self._best.decide
 
     def _network(self, heads: list[Doubles]) -> Network:
         assert self.basis is not None
@@ -200,7 +221,7 @@ class _Task:
 
     def _solve(self, left: Doubles, right: Doubles) -> Doubles:
         left[np.diag_indices_from(left)] += self.settings.ridge * np.trace(left) / len(left)
-        found: Doubles = np.linalg.solve(left, right)
+        found: Doubles = np.linalg.solve(left, right).astype(np.float64, copy=False)
         return found
 
     def value(self, chosen: Indices) -> Doubles:
@@ -219,7 +240,7 @@ class _Task:
         rows = np.flatnonzero(self.met)
         total, own = all_[rows], self.joint[chosen[rows]]
         found = []
-        for c, n in enumerate(self.counts):
+        for c in range(len(self.counts)):
             more, counts = _more(total, own, self.joint, self.counts, c)
             weighed = self.phi[rows] * (self.weight[rows] * counts)[:, None]
             found.append(self._solve(weighed.T @ self.phi[rows], weighed.T @ more))

@@ -61,14 +61,8 @@ def _product_scale(plant: Plant, index: int) -> float:
     return float(max([*highs, product.release.cap or 0, 10]))
 
 
-def columns(plant: Plant) -> list[Column]:
-    """The observed columns of a plant that are fields of its row (without arrivals and clock); see docs/agents.md for
-    the meaning of each.
-    """
-    from sim.compile import control_field
-
+def _of_stations(plant: Plant, wip_scale: float) -> list[Column]:
     out: list[Column] = []
-    wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
     first_unit = first_clock = 0
     for i, station in enumerate(plant.stations):
         empty = _forgets(plant, station.id)
@@ -92,6 +86,18 @@ def columns(plant: Plant) -> list[Column]:
         room = float(station.capacity) if station.capacity not in {UNLIMITED, 0} else wip_scale
         if not empty:
             out.append(Column(f"{station.id}.queue", "q_len", (i,), 1.0 / room))
+    return out
+
+
+def columns(plant: Plant) -> list[Column]:
+    """The observed columns of a plant that are fields of its row (without arrivals and clock); see docs/agents.md for
+    the meaning of each.
+    """
+    from sim.compile import control_field
+
+    out: list[Column] = []
+    wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
+    out += _of_stations(plant, wip_scale)
     for i, stock in enumerate(plant.stocks):
         scale = 1.0 / _stock_scale(plant, stock.id)
         out.append(Column(f"{stock.id}.on_hand", "on_hand", (i,), scale))

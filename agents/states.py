@@ -92,4 +92,4 @@ class Counts:
 
 def _summed(key: Indices, weight: Doubles) -> tuple[Indices, Doubles]:
     distinct, back = np.unique(key, return_inverse=True)
-    return distinct, np.bincount(back, weight, minlength=len(distinct))
+    return distinct, np.bincount(back, weight, minlength=len(distinct)).astype(np.float64, copy=False)
