@@ -138,7 +138,7 @@ def _template(jobs: int, machines: int) -> Plant:
     text = head + "\n".join(" ".join(f"{m} 1" for m in range(machines)) for _ in range(jobs))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "jobshop.yaml"
-        path.write_text(plant_text(text), encoding="utf-8")
+        path.write_text(plant_text(text, "SPT"), encoding="utf-8")
         return load(path)
 
 
