@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from agents.rules import Rule
 from agents.table import table_of
 from agents.table_priority import features, machine_rows
 from agents.train import Job, train
+from sim import state
 from sim.compile import Compiled, compile_plant
 from sim.kernel import new_rows, run, set_controls
 from sim.plant import FEATURES, Dist
@@ -57,31 +58,26 @@ def table_by(kinds: tuple[optimum_priority.Kind, ...], order: tuple[int, ...], m
     }
 
 
-def test_the_two_weights_of_cmu3_say_each_order_and_the_kernel_follows_it(shop: Compiled) -> None:
-    """Read from the table; and with all three waiting, what the kernel really takes next."""
-    found = set()
-    for cmu, work in product((-50, -25, 0, 25, 50), (-1, 0, 1)):
-        if cmu == work == 0:
-            continue
-        table = table_of(controller(f"cmu={cmu},work={work}", shop), shop).policy
-        order = tuple(table[str(i)] for i in (1, 2, 3))
-        rows = new_rows(shop, 7, 64)
-        set_controls(rows, shop, np.array([cmu, work]))
-        served = []
-        for minute in range(1, 3000):
-            queue = shop.layout.view(rows, "wip").copy()
-            ended = shop.layout.view(rows, "finished").sum(axis=1)
-            at_work = _at_work(shop, rows)
-            run(rows, shop, 20 * minute)
-            after, done = shop.layout.view(rows, "wip"), shop.layout.view(rows, "finished").sum(axis=1)
-            for r in np.flatnonzero((done == ended + 1) & (after.sum(axis=1) == queue.sum(axis=1) - 1)):
-                waiting = queue[r] - (np.arange(3) == at_work[r])
-                if (waiting > 0).all():
-                    served.append("abc"[_at_work(shop, rows)[r]])
-        assert set(served) == {order[0]}
-        assert len(served) > 20
-        found.add(order)
-    assert found == set(permutations("abc"))
+ORDERS = {"bac": (-25, 1), "abc": (0, 1), "cba": (0, -1), "cab": (25, 0), "acb": (25, 1), "bca": (-25, -1)}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_two_weights_of_cmu3_say_each_order_and_the_kernel_follows_it(shop: Compiled, order: str) -> None:
+    """Read from the table; and where all three wait, what the kernel really takes next."""
+    cmu, work = ORDERS[order]
+    assert "".join(table_of(controller(f"cmu={cmu},work={work}", shop), shop).policy.values()) == order
+    rows, served = new_rows(shop, 7, 256), []
+    set_controls(rows, shop, np.array([cmu, work]))
+    view, five_minutes = shop.layout.view, 300
+    for step in range(1, 600):
+        there, done, at_work = view(rows, "wip").copy(), view(rows, "finished").sum(axis=1), _at_work(shop, rows)
+        run(rows, shop, step * five_minutes)
+        gone = view(rows, "finished").sum(axis=1) - done
+        for r in np.flatnonzero((gone == 1) & (view(rows, "wip").sum(axis=1) == there.sum(axis=1) - 1)):
+            if (there[r] - (np.arange(3) == at_work[r]) > 0).all():
+                served.append("abc"[_at_work(shop, rows)[r]])
+    assert set(served) == {order[0]}
+    assert len(served) > 50
 
 
 def _at_work(shop: Compiled, rows: Rows) -> Rows:
@@ -104,10 +100,8 @@ def test_features_are_the_kernels(shop: Compiled) -> None:
 
 def shop_entry(shop: Compiled, step: int) -> int:
     """Position of the c-mu index of a step in the kernel's tables."""
-    from sim import state
-    from sim.rules_base import of_step
-
-    return int(shop.params[of_step(shop.params, step) + state.CHOICES_AT]) + 3
+    step_at = shop.params[state.TO_STEPS] + state.STEP_PW * step
+    return int(shop.params[step_at + state.CHOICES_AT]) + 3
 
 
 def test_what_the_controller_is_shown_is_that_state(shop: Compiled) -> None:
@@ -130,17 +124,18 @@ def test_an_order_by_state_is_priced_as_the_oracle_prices_it(shop: Compiled) -> 
         optimum_priority.Kind(name, rate, 1 / mu, 2 / mu**2, c, c, 0.0)
         for name, rate, mu, c in zip("abc", model.arrivals, model.rates, model.cost, strict=True)
     )
-    order = (0, 2, 1)
-    found = optimum_order.cost(kinds, order_of(table_by(kinds, order, 2), kinds))
-    assert found == pytest.approx(cmu3.iterate(model, order)[0], rel=5e-5)
-    assert found == pytest.approx(optimum_priority.cost([kinds[i] for i in order]), rel=1e-5)
+    for order, most in (((0, 1, 2), 2), ((1, 0, 2), 1), ((2, 1, 0), 3)):
+        found = optimum_order.cost(kinds, order_of(table_by(kinds, order, most), kinds))
+        assert found == pytest.approx(optimum_priority.cost([kinds[i] for i in order]), rel=1e-5)
+        if order == (0, 1, 2):
+            assert found == pytest.approx(cmu3.iterate(model, order)[0], rel=5e-5)
 
 
 def test_a_policy_that_looks_at_the_queue_has_a_cost_between(shop: Compiled) -> None:
     """Shortest first only while many wait: dearer than c-mu, cheaper than shortest first always."""
     light = tuple(replace(k, rate=k.rate / 2) for k in optimum_priority.read(shop.plant))
     found = table_of(Says(shop, 3), shop)
-    assert "in 4056 of" in found.notes[-1] or "another product than the c-mu rule" in found.notes[-1]
+    assert "another product than the c-mu rule" in found.notes[-1]
     cost = optimum_order.cost(light, order_of(found.policy, light))
     best, short = optimum_priority.best(light), tuple(sorted(light, key=lambda k: k.mean))
     assert optimum_priority.cost(best) * 1.0005 < cost < optimum_priority.cost(short) * 0.9995
@@ -164,14 +159,16 @@ def test_tables_of_orders_are_checked(shop: Compiled) -> None:
         optimum_order.cost(many, optimum_order.Order(np.full((2,) * 9 + (9,), -1)))
 
 
-LEARN = Config(lanes=512, minibatch=2048, rate=3e-3, select=16, checks=6)
+LEARN = Config(lanes=1024, minibatch=4096, rate=3e-3, select=32, checks=6)
 
 
 @pytest.mark.slow
 def test_ppo_finds_the_c_mu_rule_from_first_come_first_served(shop: Compiled, tmp_path: Path) -> None:
-    """In every state it is asked for the policy serves b, then a, then c: its exact cost is the optimum."""
-    job = Job(shop, Rule({"cmu": 0, "work": 0}), tmp_path, steps=512 * 32 * 30, device="cpu", pairs=16, config=LEARN)
+    """The exact cost of what the policy does in every state is the optimum to 0.1 %; the next best order costs 3.8 % more
+    and first come, first served 10 % more. (Mostly all its states say b, a, c, and the cost is the optimum itself.)
+    """
+    job = Job(shop, Rule({"cmu": 0, "work": 0}), tmp_path, steps=1_000_000, device="cpu", pairs=16, config=LEARN)
     train(job, 1)
-    table = table_of(controller(str(tmp_path), shop), shop).policy
-    assert table == {"1": "b", "2": "a", "3": "c"}
-    assert policy_cost(shop.plant, table)[1] == pytest.approx(optimum(shop.plant).cost, rel=1e-12)
+    found = table_of(controller(str(tmp_path), shop), shop)
+    assert len(found.policy) == 3 or sum(n == "a" for k, n in found.policy.items() if "0" not in k) < 65
+    assert policy_cost(shop.plant, found.policy)[1] <= 1.001 * optimum(shop.plant).cost
