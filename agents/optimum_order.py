@@ -1,9 +1,9 @@
 """The exact cost of serving several kinds of parts at one machine in an order that may depend on what waits.
 
-A policy is asked when a part is finished: of the kinds that wait, which is served next? It may look at how many of each
-kind wait and which kind was finished; the machine never idles while something waits. With exponential work times that is
-a Markov chain, priced by `agents.optimum_solver.gain`. It is cut where `most` parts wait in all (what arrives then is
-turned away) and `most` is raised until the cost stays.
+A policy is asked when a part is finished: of the kinds that wait, which is served next? It may look at how many of
+each kind wait and which was finished; the machine never idles while something waits. With exponential work times that
+is a Markov chain, priced by `agents.optimum_solver.gain`. It is cut where `most` parts wait in all (what arrives then
+is turned away) and `most` is raised until the cost stays.
 """
 
 from __future__ import annotations
@@ -97,16 +97,16 @@ def cost(kinds: Sequence[Kind], order: Order, limit_s: float = 600.0) -> float:
                 f"work of {k.name}: expected an exponential time, because the order depends on the state; a fixed "
                 f'order, {{"1": PRODUCT, ..}}, may have any work times'
             )
-    before = float("nan")
+    before: float | None = None
     for most in CUTS:
         if len(kinds) * _simplex(most, len(kinds)) > STATES:
             break
         low, high = gain(*_chain(kinds, order, most), limit_s)
         found = (low + high) / 2.0
-        if abs(found - before) < STILL * max(abs(found), 1e-12):
+        if before is not None and abs(found - before) < STILL * max(abs(found), 1e-12):
             return found
         before = found
-    if before != before:
+    if before is None:
         raise TooLargeError(f"too large: {len(kinds)} kinds of parts have more than {STATES:.0e} states")
     raise NotExactError(f"the cost still moves when {most} parts wait: the machine hardly keeps up with the arrivals")
 

@@ -1,8 +1,8 @@
 """What a controller of dispatching weights does at one machine that several products come to: an order, or a table.
 
 The controller is shown rows of the kernel in which a part is being worked on and others wait; the weights it then sets
-decide which goes first when that part is finished. Where that is the same order in every state it was shown, the table is
-that order, {"1": PRODUCT, "2": PRODUCT, ..}, else an entry a state (`agents.optimum_order`).
+decide which goes first when that part is finished. Where that is the same order in every state it was shown, the table
+is that order, {"1": PRODUCT, "2": PRODUCT, ..}, else an entry a state (`agents.optimum_order`).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def priority_table(who: Controller, compiled: Compiled) -> tuple[Table, tuple[st
         return {str(i + 1): names[k] for i, k in enumerate(found)}, tuple(notes)
     best = fixed_choice(states[:, :size], [kinds.index(k) for k in optimum_priority.best(kinds)])
     notes.append(
-        f"in {int(np.count_nonzero(chosen != best))} of {len(states)} states (at most {most} of each product) it serves "
-        f"another product than the c-mu rule; more of a product are as {most}"
+        f"in {int(np.count_nonzero(chosen != best))} of {len(states)} states (at most {most} of each product) it "
+        f"serves another product than the c-mu rule; more of a product are as {most}"
     )
     entries = zip(states.tolist(), chosen.tolist(), strict=True)
     return {key(state[:size], names[state[size]]): names[k] for state, k in entries}, tuple(notes)

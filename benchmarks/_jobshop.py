@@ -60,7 +60,7 @@ class Shop:
 
 
 def makespans(shop: Shop, weights: Values) -> Values:
-    """Makespans [R] in minutes under weights [R, F] of `USED`, the same at every machine, or [R, S, F], each its own."""
+    """Makespans [R] in minutes under weights [R, F] of `USED`, the same at every machine, or [R, S, F], one each."""
     each = weights if weights.ndim == 3 else np.repeat(weights[:, None, :], shop.machines, axis=1)
     rows = begun(shop, each)
     kernel.run(rows, shop.compiled, shop.longest)

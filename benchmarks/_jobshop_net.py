@@ -53,4 +53,4 @@ def _load(shop: Shop) -> NDArray[np.float64]:
     for job in shop.jobs:
         for machine, time in job:
             work[index[f"m{machine}"]] += time
-    return work / work.max()
+    return np.asarray(work / work.max())

@@ -1,8 +1,9 @@
-"""Dispatching rules, learnt weights and a network on classical job shops, all through the kernel.
+"""Dispatching rules, learnt weights and networks on classical job shops and on `jobshop10`, all through the kernel.
 
-`plantwin bench shop [--json] [--write docs/dispatching.md] [--quick]`. Weights are learned by CMA-ES on random
-instances of the size of the published ones, which are only judged on; so are 200 further random ones. `--write`
-renews the result file, the page's tables and its plot; `--quick` learns from next to nothing, to try it out.
+`plantwin bench shop [--json] [--write docs/dispatching.md] [--train SECONDS] [--quick]`. Weights are learned by CMA-ES
+on random instances of the size of the published ones, which are only judged on; so are 200 further random ones. On
+`jobshop10`, whose orders keep coming, PPO trains for `--train` seconds of wall time beside them. `--write` renews the
+result file, the page's tables and its plot; `--quick` learns from next to nothing, to try it out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import _record
+from benchmarks import _jobshop_orders, _record
 from benchmarks._jobshop import RULES, USED, by_priority, named
 from benchmarks._jobshop_learn import Effort, instance, of_size
 from benchmarks._plot_rows import rows as drawn_rows
@@ -30,11 +31,17 @@ INSTANCES = ("ft06", "la01", "la02", "la05", "ft20", "la16", "ft10", "abz5")
 DRAWS = 100
 """Random priorities of an instance."""
 COLUMNS = ("random", *RULES, "learnt", "network", "searched")
-QUICK = Effort(8, 3, 8, 4, 2, 6, 8, 3)
+QUICK, QUICK_ORDERS = Effort(8, 3, 8, 4, 2, 6, 8, 3), _jobshop_orders.Effort(2, 4, 2, 30, 3, 50, 10)
 LABELS = {
     "random": "random priorities", "learnt": "learnt weights", "network": "network", "searched": "searched on itself",
-    "best rule": "best of the four rules",
+    "best rule": "best of the four rules", "start": "the same, halved and rounded",
+    "policy": "trained policy (PPO)",
 }  # fmt: skip
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def measure(effort: Effort) -> dict[str, Any]:
@@ -42,14 +49,14 @@ def measure(effort: Effort) -> dict[str, Any]:
     learned, seconds = {}, {}
     for size, longest in SIZES.items():
         began = time.perf_counter()
-        learned[size] = of_size(size, longest, effort, lambda text: print(text, file=sys.stderr, flush=True))
+        learned[size] = of_size(size, longest, effort, say)
         seconds[size] = round(time.perf_counter() - began, 1)
     found = {}
     for name in INSTANCES:
         shop = named(name)
         size = (len(shop.jobs), shop.machines)
         found[name] = instance(name, learned[size], effort, by_priority(shop, DRAWS))
-        print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
+        say(f"{name}: {found[name]}")
     sizes = {
         f"{jobs}x{machines}": {
             "weights": dict(zip(USED, one.weights.tolist(), strict=True)),
@@ -59,6 +66,16 @@ def measure(effort: Effort) -> dict[str, Any]:
         for (jobs, machines), one in learned.items()
     }
     return {"effort": vars(effort).copy(), "sizes": sizes, "instances": found}
+
+
+def orders_table(detail: dict[str, Any]) -> str:
+    """Costs on `jobshop10`."""
+    found = detail["orders"]["costs"]
+    lines = ["| | cost, EUR/h | more than learnt weights, EUR/h |", "|---|---|---|"]
+    for name, one in found.items():
+        away = "" if name == "learnt" else f"{one['against_learnt']:+.2f} ± {1.96 * one['standard_error']:.2f}"
+        lines.append(f"| {LABELS.get(name, name)} | {one['cost']:.2f} | {away} |")
+    return "\n".join(lines)
 
 
 def gap(found: dict[str, Any], column: str) -> float:
@@ -81,7 +98,12 @@ def instance_table(detail: dict[str, Any]) -> str:
 def held_table(detail: dict[str, Any]) -> str:
     """Mean makespan over the lower bound on random instances held back, and the learnt weights."""
     columns = (*RULES, "best rule", "learnt", "network")
-    head = ["jobs x machines", *(LABELS.get(c, c) for c in columns), "network − weights", "weights, minutes and operations"]
+    head = [
+        "jobs x machines",
+        *(LABELS.get(c, c) for c in columns),
+        "network − weights",
+        "weights, minutes and operations",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for size, one in detail["sizes"].items():
         cells = [f"{one['held'][c]['mean']:.3f}" for c in columns]
@@ -106,7 +128,8 @@ def write(page: Path, detail: dict[str, Any]) -> None:
     """Put the tables into the page and the plot beside it."""
     text = page.read_text(encoding="utf-8")
     text = replace_between(text, "instances", instance_table(detail))
-    page.write_text(replace_between(text, "held", held_table(detail)), encoding="utf-8")
+    text = replace_between(text, "held", held_table(detail))
+    page.write_text(replace_between(text, "orders", orders_table(detail)), encoding="utf-8")
     (page.parent / "img").mkdir(exist_ok=True)
     (page.parent / "img" / PLOT).write_text(plot(detail), encoding="utf-8")
 
@@ -116,10 +139,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="plantwin bench shop", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="next to no learning")
+    parser.add_argument("--train", type=float, default=300.0, help="seconds of PPO on jobshop10; 0: none")
     parser.add_argument("--write", type=Path, help="page whose tables and plot are renewed, and the result file")
     options = parser.parse_args(argv)
     detail = measure(QUICK if options.quick else Effort())
-    print(json.dumps(detail) if options.json else f"{instance_table(detail)}\n\n{held_table(detail)}")
+    effort = QUICK_ORDERS if options.quick else _jobshop_orders.Effort(train_s=options.train)
+    detail["orders"] = _jobshop_orders.measure(effort, say)
+    tables = (instance_table(detail), held_table(detail), orders_table(detail))
+    print(json.dumps(detail) if options.json else "\n\n".join(tables))
     if options.write is not None:
         if not options.quick:
             _record.keep("shop", [], _record.versions("numpy", "numba"), detail)

@@ -276,9 +276,9 @@ def zero_cycle(product: Product) -> list[str]:
 
 
 def zero_batches(plant: Plant, product: Product) -> dict[str, str]:
-    """Steps whose parts may ride in a batch that takes no time, because a step that needs none leads it, by the name of
-    that one ("oven: nut/rest"), where that lets the clock stand still: in a cycle of them, or in all steps of a product of
-    which a next one is released as soon as one is gone.
+    """Steps whose parts may ride in a batch that takes no time, because a step that needs none leads it, with the name
+    of that one ("oven: nut/rest"), where that lets the clock stand still: in a cycle of them, or in all steps of a
+    product of which a next one is released as soon as one is gone.
     """
     free = [all(distributions.mean(work) == 0 for _, work in step.eligible) for step in product.steps]
     mates = {step.id: mate for step in product.steps if (mate := _leader(plant, product, step)) is not None}

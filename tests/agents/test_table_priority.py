@@ -93,7 +93,9 @@ def test_features_are_the_kernels(shop: Compiled) -> None:
     assert found[:, FEATURES.index("work")].tolist() == [3600, 7200, 10800]
     assert found[:, FEATURES.index("work_left")].tolist() == [3600, 7200, 10800]
     assert found[:, FEATURES.index("steps_left")].tolist() == [1024, 1024, 1024]
-    assert found[:, FEATURES.index("cmu")].tolist() == [round(c * 2**20 / s) for c, s in ((1, 3600), (3, 7200), (2, 10800))]
+    assert found[:, FEATURES.index("cmu")].tolist() == [
+        round(c * 2**20 / s) for c, s in ((1, 3600), (3, 7200), (2, 10800))
+    ]
     entries = shop.params[[shop_entry(shop, step) for step in range(3)]]
     assert entries.tolist() == found[:, FEATURES.index("cmu")].tolist()
 
@@ -117,7 +119,7 @@ def test_first_come_first_served_is_no_order(shop: Compiled) -> None:
         table_of(Hold(), shop)
 
 
-def test_an_order_by_state_is_priced_as_the_oracle_prices_it(shop: Compiled) -> None:
+def test_an_order_by_state_is_priced_as_the_oracle_prices_it() -> None:
     """Fixed orders as tables of states: value iteration on arrays at a lighter load, Cobham's formula on the plant."""
     model = cmu3.Shop((0.1, 0.08, 0.05), (1.0, 0.5, 1 / 3), (1.0, 3.0, 2.0), 9)
     kinds = tuple(
@@ -164,11 +166,10 @@ LEARN = Config(lanes=1024, minibatch=4096, rate=3e-3, select=32, checks=6)
 
 @pytest.mark.slow
 def test_ppo_finds_the_c_mu_rule_from_first_come_first_served(shop: Compiled, tmp_path: Path) -> None:
-    """The exact cost of what the policy does in every state is the optimum to 0.1 %; the next best order costs 3.8 % more
-    and first come, first served 10 % more. (Mostly all its states say b, a, c, and the cost is the optimum itself.)
+    """The exact cost of what the policy does in every state is the optimum to 0.1 %; the next best order costs
+    3.8 % more and first come, first served 25 % more.
     """
     job = Job(shop, Rule({"cmu": 0, "work": 0}), tmp_path, steps=1_000_000, device="cpu", pairs=16, config=LEARN)
     train(job, 1)
     found = table_of(controller(str(tmp_path), shop), shop)
-    assert len(found.policy) == 3 or sum(n == "a" for k, n in found.policy.items() if "0" not in k) < 65
     assert policy_cost(shop.plant, found.policy)[1] <= 1.001 * optimum(shop.plant).cost

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import _jobshop_net as net
+from benchmarks import _jobshop_orders as orders
 from benchmarks import shop as bench
 from benchmarks._evolution import Evolution, least
 from benchmarks._jobshop import RULES, USED, by_priority, drawn, makespans, named, random_shops, whole
@@ -17,6 +18,7 @@ from benchmarks._jobshop_learn import Effort, learnt, ratios, searched
 from benchmarks._plot_rows import rows
 from benchmarks._record import RESULTS
 from sim import jobshop, kernel
+from sim.value import operating_cost
 from tests.oracles import jobshop as oracle
 from tests.theory.compare import compiled
 
@@ -124,15 +126,62 @@ def test_the_page_shows_the_results() -> None:
     assert (bench.PAGE.parent / "img" / bench.PLOT).read_text(encoding="utf-8") == bench.plot(RESULT)
 
 
-def test_what_the_page_says_of_the_results_is_so() -> None:
-    """Weights beat every single rule at every size by more than chance; no network beats weights by it."""
-    for (_, one), rule in product(RESULT["sizes"].items(), RULES):
+def test_what_the_page_says_of_job_shops_is_so() -> None:
+    """Weights beat every single rule at every size by more than chance; a network beats weights by it at one."""
+    for one, rule in product(RESULT["sizes"].values(), RULES):
         assert one["held"][rule]["against_learnt"] > 3 * one["held"][rule]["standard_error"]
+    better = {
+        size: one["held"]["network"]["against_learnt"] / one["held"]["network"]["standard_error"]
+        for size, one in RESULT["sizes"].items()
+    }
+    assert [size for size, z in better.items() if z < -1.96] == ["20x5"]
+    assert all(z < 1.96 for z in better.values())
+    both = {
+        size: (one["held"]["best rule"]["mean"], one["held"]["learnt"]["mean"]) for size, one in RESULT["sizes"].items()
+    }
+    assert [size for size, (rule, weights) in both.items() if rule < weights] == ["6x6"]
+    gaps = {c: np.mean([bench.gap(one, c) for one in RESULT["instances"].values()]) for c in bench.COLUMNS}
+    assert gaps == pytest.approx(gaps | {"searched": 5.3, "learnt": 9.4, "network": 10.3}, abs=0.06)
+    assert RESULT["instances"]["ft20"]["SPT"] < RESULT["instances"]["ft20"]["learnt"]
+    assert RESULT["instances"]["la16"]["MWKR"] < RESULT["instances"]["la16"]["learnt"]
+
+
+def test_what_the_page_says_of_orders_that_keep_coming_is_so() -> None:
+    found = RESULT["orders"]["costs"]
+    assert found["learnt"]["cost"] / min(found[rule]["cost"] for rule in orders.RULES) == pytest.approx(0.86, abs=0.005)
+    assert abs(found["policy"]["against_learnt"]) < 1.96 * found["policy"]["standard_error"]
+    assert 2.75e6 < RESULT["orders"]["decisions"] < 2.85e6
+    assert RESULT["orders"]["effort"]["train_s"] == 300
+    text = ", ".join(f"{k}: {v}" for k, v in RESULT["orders"]["weights"].items())
+    assert f"`{{{text}}}`" in bench.PAGE.read_text(encoding="utf-8")
+
+
+def test_weights_in_rows_are_those_of_a_plant_file() -> None:
+    """The bundled plant dispatches by slack: the same money, to the cent, as that weight written into the rows."""
+    shop = orders.shop()
+    hour = shop.ticks(3600.0)
+    slack, work = (orders.full(w) for w in ({"slack": 1}, {"work": 1}))
+    found = orders.costs(shop, np.array([slack, work]), 3, (20, 100), (5, 0))
+    rows = kernel.new_rows(shop, 5, 3)
+    kernel.run(rows, shop, 20 * hour)
+    before = rows.copy()
+    kernel.run(rows, shop, 120 * hour)
+    assert found[0].tolist() == (operating_cost(before, rows, shop) / 100).tolist()
+    assert (found[1] != found[0]).any()
+
+
+@pytest.mark.slow
+def test_a_policy_is_trained_from_the_weights_and_judged_on_the_luck_of_all() -> None:
+    shop, effort = orders.shop(), orders.Effort(held=4, held_hours=100, warm_up=20, decisions=40_000)
+    found, steps = orders.policy_costs(shop, {"work": 500, "slack": 10}, effort, lambda _text: None)
+    start = orders.costs(shop, orders.full({"work": 500, "slack": 10})[None, :], 4, (20, 100), (orders.HELD, 0))[0]
+    assert steps > 0
+    assert found == pytest.approx(start, rel=0.5)
 
 
 def test_the_command_learns_from_next_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- instances --><!-- /instances --><!-- held --><!-- /held -->", encoding="utf-8")
+    page.write_text("".join(f"<!-- {n} --><!-- /{n} -->" for n in ("instances", "held", "orders")), encoding="utf-8")
     monkeypatch.setattr(bench, "SIZES", {(6, 6): 10})
     monkeypatch.setattr(bench, "INSTANCES", ("ft06",))
     monkeypatch.setattr(bench, "DRAWS", 3)
@@ -140,4 +189,5 @@ def test_the_command_learns_from_next_to_nothing(tmp_path: Path, monkeypatch: py
     assert bench.main(["--quick", "--write", str(page)]) == 0
     assert "| `ft06` | 6 x 6 | 55 |" in page.read_text(encoding="utf-8")
     assert (RESULTS / "shop.json").read_bytes() == before
+    assert "| least slack | " in page.read_text(encoding="utf-8")
     assert (tmp_path / "img" / bench.PLOT).exists()

@@ -526,7 +526,7 @@ release:
 
 
 def test_a_batch_without_time_that_goes_on_for_ever_is_refused(tmp_path: Path) -> None:
-    """A part that is only to be taken out leads the batch: whoever rides with it is baked in no time, again and again."""
+    """A part that is only to be taken out leads the batch: whoever rides with it is baked in no time, for ever."""
     head = "plantwin: 1\nsite: s\narea: a\nline: l\ntime_unit: h\n"
     _, problems, _ = read(tmp_path, head + OVEN)
     assert any("a batch that bake rides in and that takes none where oven: nut/open leads it" in p for p in problems)
