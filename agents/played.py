@@ -48,7 +48,7 @@ class TableController:
         self._act = kind_of(plant).name
         if self._act == "c-mu":
             raise NotExactError(
-                f"plant {plant.id}: an order of priority is no table of setpoints; expected fixed ones, such as cmu=-25"
+                f"plant {plant.id}: an order of priority is no table of setpoints; expected fixed ones, such as cmu=-1"
             )
         if self._act == "periodic review":
             if plant.conventions.get("review_order") == AFTER:

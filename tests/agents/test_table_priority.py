@@ -44,7 +44,7 @@ class Says:
 
     def act(self, rows: Rows) -> Rows:
         there = self.compiled.layout.view(rows, "wip").sum(axis=1)
-        return np.where(there[:, None] > self.many, [[0, 1]], [[-50, 0]])
+        return np.where(there[:, None] > self.many, [[0, 1]], [[-1, 0]])
 
 
 def table_by(kinds: tuple[optimum_priority.Kind, ...], order: tuple[int, ...], most: int) -> dict[str, str]:
@@ -58,7 +58,7 @@ def table_by(kinds: tuple[optimum_priority.Kind, ...], order: tuple[int, ...], m
     }
 
 
-ORDERS = {"bac": (-25, 1), "abc": (0, 1), "cba": (0, -1), "cab": (25, 0), "acb": (25, 1), "bca": (-25, -1)}
+ORDERS = {"bac": (-1, 1), "abc": (0, 1), "cba": (0, -1), "cab": (1, 0), "acb": (1, 1), "bca": (-1, -1)}
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -68,7 +68,7 @@ def test_the_two_weights_of_cmu3_say_each_order_and_the_kernel_follows_it(shop: 
     assert "".join(table_of(controller(f"cmu={cmu},work={work}", shop), shop).policy.values()) == order
     rows, served = new_rows(shop, 7, 256), []
     set_controls(rows, shop, np.array([cmu, work]))
-    view, five_minutes = shop.layout.view, 300
+    view, five_minutes = shop.layout.view, 5
     for step in range(1, 600):
         there, done, at_work = view(rows, "wip").copy(), view(rows, "finished").sum(axis=1), _at_work(shop, rows)
         run(rows, shop, step * five_minutes)
@@ -90,8 +90,8 @@ def _at_work(shop: Compiled, rows: Rows) -> Rows:
 def test_features_are_the_kernels(shop: Compiled) -> None:
     """Products have the same distance in a feature as in the definition of docs/kernel.md."""
     found = features(shop.plant)
-    assert found[:, FEATURES.index("work")].tolist() == [3600, 7200, 10800]
-    assert found[:, FEATURES.index("work_left")].tolist() == [3600, 7200, 10800]
+    assert found[:, FEATURES.index("work")].tolist() == [60, 120, 180]
+    assert found[:, FEATURES.index("work_left")].tolist() == [60, 120, 180]
     assert found[:, FEATURES.index("steps_left")].tolist() == [1024, 1024, 1024]
     assert found[:, FEATURES.index("cmu")].tolist() == [
         round(c * 2**20 / s) for c, s in ((1, 3600), (3, 7200), (2, 10800))
@@ -152,7 +152,7 @@ def test_tables_of_orders_are_checked(shop: Compiled) -> None:
         order_of({k: v for k, v in table.items() if k != "1,1,1 after b"}, kinds)
     with pytest.raises(NotExactError, match='states such as "1,1,1 after a"'):
         policy_cost(shop.plant, table | {"1,1 after a": "a"})
-    steady = replace(shop.plant.products[0].steps[0], work=Dist("constant", (3600.0,)))
+    steady = replace(shop.plant.products[0].steps[0], work=Dist("constant", (60.0,)))
     other = replace(shop.plant, products=(replace(shop.plant.products[0], steps=(steady,)), *shop.plant.products[1:]))
     with pytest.raises(NotExactError, match="work of a: expected an exponential time"):
         policy_cost(other, table)
