@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from sim import kernel
 from sim.compile import Compiled, compile_plant
-from sim.distributions import Dist
 from sim.jobshop import Jobs, plant_text
-from sim.plant import FEATURES, Plant
+from sim.plant import FEATURES, Dist, Plant
 from sim.plantfile import load
 from tests.oracles import jobshop as oracle
 
@@ -85,7 +84,7 @@ def ended(shop: Shop, rows: Values) -> Values:
 def whole(directions: Floats) -> Values:
     """Whole weights [R, ...] in the same directions, the largest of the last axis `LARGEST`: scale orders nothing."""
     size = np.abs(directions).max(axis=-1, keepdims=True)
-    return np.rint(LARGEST * directions / np.maximum(size, 1e-12)).astype(np.int64)
+    return np.asarray(np.rint(LARGEST * directions / np.maximum(size, 1e-12)), dtype=np.int64)
 
 
 def named(name: str) -> Shop:

@@ -52,8 +52,8 @@ def _products(report: Reporter) -> None:
             found = f"none at {', '.join(around)}, which lead to each other"
             report.fault(path, "work that takes time in every cycle", found, "the clock would stand still: give a time")
         elif riders := zero_batches(report.plant, p):
-            step, mate = next(iter(riders.items()))
-            found = f"a batch that {step} rides in and that takes none where {mate} leads it"
+            rider, mate = next(iter(riders.items()))
+            found = f"a batch that {rider} rides in and that takes none where {mate} leads it"
             todo = "the clock could stand still: give that one a time, or keep them out of one batch ('by')"
             report.fault(path, "batches that take time", found, todo)
         dated = p.due is not None or any(o.due is not None for o in p.release.orders)
