@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from agents import optimum_periodic, optimum_priority, optimum_stock, optimum_tandem
+from agents import optimum_order, optimum_periodic, optimum_priority, optimum_stock, optimum_tandem
 from agents.errors import NotExactError, SchemaError, TooLargeError
 from agents.optimum_read import Scale
 from agents.optimum_solver import Indices, Problem, Say, Solution, gain, solve
@@ -261,8 +261,11 @@ def _priority(plant: Plant, effort: Effort) -> Optimum:
 
 
 def _priority_cost(plant: Plant, policy: Table, effort: Effort) -> tuple[float, float]:
-    del effort  # a formula
-    cost = optimum_priority.cost(optimum_priority.ordered(optimum_priority.read(plant), policy))
+    kinds = optimum_priority.read(plant)
+    if any(" after " in state for state in policy):
+        cost = optimum_order.cost(kinds, optimum_order.order_of(policy, kinds), effort.limit_s)
+    else:  # a formula
+        cost = optimum_priority.cost(optimum_priority.ordered(kinds, policy))
     return cost, cost
 
 

@@ -3,7 +3,7 @@
 To stock, a state is (net stock x, condition k) and the action what the machine would do at once under the setpoints
 that the controller chooses: maintenance where the condition has reached `at_level`, else a part where the base stock
 asks for one, else nothing. The controller is shown rows of the kernel as it sees them at work.
-Under periodic review see `agents.table_periodic`.
+Under periodic review see `agents.table_periodic`, for an order of service `agents.table_priority`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from agents.controllers import Controller
 from agents.errors import AgentError, NotExactError
 from agents.optimum import Table, kind_of
 from agents.table_periodic import periodic_table
+from agents.table_priority import priority_table
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -53,6 +54,8 @@ def table_of(who: Controller, compiled: Compiled, seen: str = "auto") -> Found:
         return _stock(who, compiled, seen)
     if kind == "periodic review" and not who.static:
         return Found(*periodic_table(who, compiled))
+    if kind == "c-mu":
+        return Found(*priority_table(who, compiled))
     if not who.static:
         raise NotExactError(
             f"plant {compiled.plant.id} ({kind}): {who.name} looks at the state, expected constant setpoints (a rule "
@@ -78,10 +81,7 @@ def _constant(who: Controller, compiled: Compiled, kind: str) -> Table:
         return optimum_tandem.by_levels(
             chain, values.get("cap", release.cap or 0), values.get("base_stock", release.base_stock or 0)
         )
-    raise NotExactError(
-        f"plant {compiled.plant.id} ({kind}): a table says in which order the products are served, and weights of "
-        f'dispatching do not: write {{"1": PRODUCT, "2": PRODUCT, ..}} yourself'
-    )
+    raise AssertionError(f"kind {kind} has no table of constant setpoints")
 
 
 def _stock(who: Controller, compiled: Compiled, seen: str) -> Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.deadlock import deadlocks, most_parts_at, most_parts_of
 from sim.plant import UNLIMITED, Batch, Product, Station
 from sim.plantcheck import Path, Reporter
-from sim.plantroute import exits, reached, zero_cycle, zero_work
+from sim.plantroute import exits, reached, zero_batches, zero_cycle, zero_work
 
 _NEEDS_DATE = ("due", "slack", "ratio")
 
@@ -51,6 +51,11 @@ def _products(report: Reporter) -> None:
         elif around := zero_cycle(p):
             found = f"none at {', '.join(around)}, which lead to each other"
             report.fault(path, "work that takes time in every cycle", found, "the clock would stand still: give a time")
+        elif riders := zero_batches(report.plant, p):
+            rider, mate = next(iter(riders.items()))
+            found = f"a batch that {rider} rides in and that takes none where {mate} leads it"
+            todo = "the clock could stand still: give that one a time, or keep them out of one batch ('by')"
+            report.fault(path, "batches that take time", found, todo)
         dated = p.due is not None or any(o.due is not None for o in p.release.orders)
         if p.tardiness and not dated:
             todo = "add 'due', or dates to its order list"

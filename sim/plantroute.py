@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from sim import distributions
-from sim.plant import DONE, SCRAP, Dist, Product, Release, Station, Step
+from sim.plant import DONE, SCRAP, Dist, Plant, Product, Release, Station, Step
 from sim.plantdraft import Draft, identifier, named
 from sim.schema import DIST, ONE, Reader, read_item
 from sim.sections import PRODUCT, STEP
@@ -272,7 +272,43 @@ def zero_work(product: Product) -> bool:
 
 def zero_cycle(product: Product) -> list[str]:
     """Steps of a routing cycle that takes no time at all, so that a part could go round without the clock moving."""
-    idle = [all(distributions.mean(work) == 0 for _, work in step.eligible) for step in product.steps]
+    return _cycle(product, [all(distributions.mean(work) == 0 for _, work in step.eligible) for step in product.steps])
+
+
+def zero_batches(plant: Plant, product: Product) -> dict[str, str]:
+    """Steps whose parts may ride in a batch that takes no time, because a step that needs none leads it, with the name
+    of that one ("oven: nut/rest"), where that lets the clock stand still: in a cycle of them, or in all steps of a
+    product of which a next one is released as soon as one is gone.
+    """
+    free = [all(distributions.mean(work) == 0 for _, work in step.eligible) for step in product.steps]
+    mates = {step.id: mate for step in product.steps if (mate := _leader(plant, product, step)) is not None}
+    may = [own or step.id in mates for own, step in zip(free, product.steps, strict=True)]
+    release = product.release
+    endless = release.policy == "saturated" or (release.policy == "conwip" and release.base_stock is None)
+    found = [step.id for step in product.steps] if all(may) and endless else _cycle(product, may)
+    return {step: mates[step] for step in found if step in mates}
+
+
+def _leader(plant: Plant, product: Product, step: Step) -> str | None:
+    """A step without work that may lead a batch with parts of this one."""
+    for station in plant.stations:
+        if station.batch is None or station.batch.most < 2 or station.id not in dict(step.eligible):
+            continue
+        for other in plant.products:
+            alike = {"any": True, "family": _family(other) == _family(product), "product": other == product}
+            for one in other.steps if alike[station.batch.by] else ():
+                work = dict(one.eligible).get(station.id)
+                if one != step and work is not None and distributions.mean(work) == 0:
+                    return f"{station.id}: {other.id}/{one.id}"
+    return None
+
+
+def _family(product: Product) -> str:
+    return product.family or product.id
+
+
+def _cycle(product: Product, idle: list[bool]) -> list[str]:
+    """The steps of a routing cycle all of whose steps are `idle`."""
     for start, step in enumerate(product.steps):
         seen: set[int] = set()
         waiting = [t for t, _ in step.next if t >= 0 and idle[t]] if idle[start] else []

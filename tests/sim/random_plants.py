@@ -30,6 +30,7 @@ from sim.plant import (
     Stock,
     Tariff,
 )
+from sim.plantroute import zero_batches
 from sim.settings import settings
 from tests.sim.plant_design import ALL, BLOCKING, REVIEW_ORDERS, close, design
 from tests.sim.random_choices import GAPS, TIMES, ZERO, Choices, lines
@@ -89,7 +90,7 @@ class Maker(Choices):
             },
             unlimited=self.pick(40, 300),
         )
-        return replace(plant, controls=self._controls(plant))
+        return replace(_moving(plant), controls=self._controls(plant))
 
     def _wants_hours(self) -> bool:
         return bool(self.wishes & {"finish at close", "freeze", "release hours", "demand hours"})
@@ -227,6 +228,17 @@ class Maker(Choices):
                 low, high = min(low, value), max(high, value)
                 made.append(Control(f"control{len(made)}", path, low, high, 1, 10, "release", 0.0, "operator"))
         return tuple(made)
+
+
+def _moving(plant: Plant) -> Plant:
+    """The plant with a tick of work instead of none where the clock could stand still, which a file may not have."""
+    if not any(zero_batches(plant, product) for product in plant.products):
+        return plant
+
+    def steps(product: Product) -> tuple[Step, ...]:
+        return tuple(replace(s, work=Dist("constant", (1.0,)) if s.work == ZERO else s.work) for s in product.steps)
+
+    return replace(plant, products=tuple(replace(p, steps=steps(p)) for p in plant.products))
 
 
 RANGES = {"cap": (1, 9), "kanban": (1, 6), "at_level": (1, 4), "FEATURE": (-2, 2), "overtime": (0, 40)}

@@ -136,7 +136,8 @@ def test_dual_sourcing_has_the_best_dual_index_levels_it_states() -> None:
 
 def test_cmu3_orders_its_products_as_it_states() -> None:
     plant = load("cmu3")
-    index = {p.id: p.holding * HOUR / (distributions.mean(p.steps[0].work) / HOUR) for p in plant.products}
+    hour = 3600.0 / plant.tick_s
+    index = {p.id: p.holding * hour / (distributions.mean(p.steps[0].work) / hour) for p in plant.products}
     order = sorted(index, key=lambda name: -index[name])
     assert f"{', '.join(order)} is the best order" in numbers(plant)
     assert sorted(index, key=lambda n: distributions.mean(load_of(plant, n))) != order

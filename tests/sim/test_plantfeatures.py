@@ -515,6 +515,28 @@ def test_a_cycle_without_time_is_refused(tmp_path: Path) -> None:
     assert any("work that takes time in every cycle, found none at look, again" in p for p in problems), problems
 
 
+OVEN = """
+products:
+  nut: {routing: [{step: bake, station: oven, work: 10 min}, {step: open, station: oven, work: 0 s}]}
+stations:
+  oven: {batch: {min: 2, max: 3}}
+release:
+  nut: {policy: saturated}
+"""
+
+
+def test_a_batch_without_time_that_goes_on_for_ever_is_refused(tmp_path: Path) -> None:
+    """A part that is only to be taken out leads the batch: whoever rides with it is baked in no time, for ever."""
+    head = "plantwin: 1\nsite: s\narea: a\nline: l\ntime_unit: h\n"
+    _, problems, _ = read(tmp_path, head + OVEN)
+    assert any("a batch that bake rides in and that takes none where oven: nut/open leads it" in p for p in problems)
+    for old, new in (("0 s", "1 s"), ("max: 3", "max: 1"), ("min: 2, max: 3", "min: 1, max: 1")):
+        found = read(tmp_path, head + OVEN.replace(old, new))[1]
+        assert not any("leads it" in p for p in found), (new, found)
+    pushed = OVEN.replace("{policy: saturated}", "{policy: push, arrivals: poisson(2/h)}")
+    assert read(tmp_path, head + pushed)[1] == [], "nothing follows a part that is gone"
+
+
 def test_every_form_of_a_setting_occurs_and_no_other(tmp_path: Path) -> None:
     forms = {re.sub(r"[A-Z]+", "([a-z0-9_-]+)", form.replace(".", r"\.")): form for form in PATHS}
     found = set()
