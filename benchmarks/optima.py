@@ -25,12 +25,13 @@ TANDEM_CUT = -160
 Cost = Callable[[tuple[int, ...]], float]
 
 
-def fixed_cost(plant: Plant) -> Cost:
-    """Exact cost of fixed setpoints, in the order of the plant's controls."""
-    if plant.id == "make_to_stock":
+def fixed_cost(plant: Plant, kind: str | None = None) -> Cost:
+    """Exact cost of fixed setpoints, in the order of the plant's controls; `kind`: the bundled plant it is like."""
+    kind = kind or plant.id
+    if kind == "make_to_stock":
         stock = optimum_stock.Chain(optimum_stock.read(plant), free=True)
         return lambda n: _gain(stock, optimum_stock.constant(stock.m, n[0], n[1]))
-    if plant.id == "tandem_release":
+    if kind == "tandem_release":
         tandem = optimum_tandem.Chain(replace(optimum_tandem.read(plant), low=TANDEM_CUT))
         return lambda n: _gain(tandem, optimum_tandem.by_levels(tandem, n[0], n[1]))
     orders = optimum_periodic.Chain(optimum_periodic.read(plant))

@@ -1,0 +1,165 @@
+"""Training on plants nobody tuned it for: `make_to_stock` with other parameters, each with its exact optimum (Q3).
+
+`plantwin bench unseen [--json] [--sets 5] [--budget 3m] [--first 0]`. Set k is drawn by seed k: every rate and every
+cost of the bundled plant is multiplied by a factor of its own (log-uniform within `RANGE`), and worse conditions stay
+worse. For each: the best of all (base stock, condition of maintenance) pairs by exact cost, and `plantwin train`
+on the plant's file with its defaults and one seed, begun from the file's setpoints. All costs are exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.controllers import controller
+from agents.env import compiled_plant
+from agents.learning import Config
+from agents.optimum import optimum, policy_cost
+from agents.recipe import Recipe
+from agents.rules import Rule
+from agents.table import table_of
+from agents.train import Job, train
+from benchmarks import _record
+from benchmarks._record import Figure
+from benchmarks.optima import fixed_cost
+from sim.settings import settings
+
+LEVELS = 5
+LIBRARIES = ("numba", "numpy", "scipy", "stable-baselines3", "torch")
+RANGE = 1.6
+"""A rate or cost is at most so many times larger or smaller than in the bundled plant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Rates an hour (by condition where a tuple) and money, as in the bundled `make_to_stock`."""
+
+    demand: float = 0.7
+    mu: tuple[float, ...] = (1.1, 1.1, 1.0, 0.9, 0.7)
+    wear: tuple[float, ...] = (0.08, 0.1, 0.12, 0.15, 0.22)
+    fail: tuple[float, ...] = (0.0, 0.003, 0.01, 0.03, 0.09)
+    preventive: float = 0.22
+    corrective: float = 0.07
+    backlog: float = 5.0
+    lost: float = 35.0
+    preventive_cost: float = 7.0
+    corrective_cost: float = 55.0
+
+
+def draw(seed: int) -> Parameters:
+    """Set `seed`; demand and speed move together, so that the machine neither idles nor drowns."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    base = Parameters()
+
+    def factor(width: float = RANGE) -> float:
+        return float(np.exp(rng.uniform(-np.log(width), np.log(width))))
+
+    pace = factor()
+    wear, fail = factor(), factor()
+    slower = np.cumprod([1.0, *rng.uniform(0.8, 1.0, LEVELS - 1)])
+    return Parameters(
+        demand=base.demand * pace * factor(1.15),
+        mu=tuple((1.1 * pace * slower).tolist()),
+        wear=tuple(sorted(w * wear * factor(1.2) for w in base.wear)),
+        fail=(0.0, *sorted(f * fail * factor(1.2) for f in base.fail[1:])),
+        preventive=base.preventive * factor(),
+        corrective=base.corrective * factor(),
+        backlog=base.backlog * factor(),
+        lost=base.lost * factor(),
+        preventive_cost=base.preventive_cost * factor(),
+        corrective_cost=base.corrective_cost * factor(),
+    )
+
+
+def text(p: Parameters, name: str) -> str:
+    """The plant file of a set."""
+
+    def clocks(rates: tuple[float, ...]) -> str:
+        return "[" + ", ".join("never" if r == 0.0 else f"exponential({1.0 / r!r} h)" for r in rates) + "]"
+
+    speed = ", ".join(repr(m / p.mu[0]) for m in p.mu)
+    return f"""plantwin: 1
+site: demo
+area: theory
+line: {name}
+tick: 100 ms
+time_unit: h
+products:
+  part: {{routing: [machine]}}
+stations:
+  machine:
+    work: exponential({1.0 / p.mu[0]!r} h)
+    condition:
+      levels: {LEVELS}
+      wear: {clocks(p.wear)}
+      fails: {clocks(p.fail)}
+      speed: [{speed}]
+    maintenance:
+      preventive: exponential({1.0 / p.preventive!r} h)
+      cost: {p.preventive_cost!r} EUR
+      corrective: exponential({1.0 / p.corrective!r} h)
+      corrective_cost: {p.corrective_cost!r} EUR
+      at_level: 3
+      finish: no
+      part: scrapped
+release:
+  part: {{policy: conwip, cap: 1, base_stock: 10, surplus: scrapped}}
+stocks:
+  finished: {{item: part, from: line, initial: 8, holding: 1 EUR/h}}
+demand:
+  customers: {{stock: finished, arrivals: poisson({p.demand!r}/h), most: 12, backlog: {p.backlog!r} EUR/h,
+              lost_cost: {p.lost!r} EUR}}
+controls:
+  base: {{sets: release.part.base_stock, from: 0, to: 25, every: 100 ms, worth: 1 EUR}}
+  care: {{sets: stations.machine.at_level, from: 1, to: 5, every: 100 ms, worth: 1 EUR}}
+"""
+
+
+def one(seed: int, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Optimum, best pair of numbers and trained policy of a set."""
+    path = folder / f"unseen{seed}.yaml"
+    path.write_text(text(draw(seed), f"unseen{seed}"), encoding="utf-8")
+    compiled = compiled_plant(str(path))
+    best = optimum(compiled.plant)
+    priced = fixed_cost(compiled.plant, "make_to_stock")
+    numbers = min(((b, c) for b in range(26) for c in range(1, LEVELS + 1)), key=priced)
+    present = settings(compiled.plant)
+    rule = Rule({c.id: present[c.sets] for c in compiled.plant.controls})
+    began = time.perf_counter()
+    train(Job(compiled, rule, folder / f"out{seed}", recipe.budget_s, pairs=8, config=Config()), 1)
+    took = time.perf_counter() - began
+    cost = policy_cost(compiled.plant, table_of(controller(str(folder / f"out{seed}"), compiled), compiled).policy)[0]
+    return {
+        "set": seed, "parameters": asdict(draw(seed)), "optimum": best.cost,
+        "two_numbers": list(numbers), "two_numbers_above": priced(numbers) / best.cost - 1.0,
+        "trained": cost, "trained_above": cost / best.cost - 1.0, "wall_s": round(took, 1),
+    }  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Measure, keep, show."""
+    parser = argparse.ArgumentParser(prog="plantwin bench unseen", description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sets", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--budget", default="3m", help="wall time a set")
+    options = parser.parse_args(argv)
+    recipe = Recipe().updated({"budget": options.budget}, "the command line")
+    with tempfile.TemporaryDirectory() as folder:
+        found = [one(k, recipe, Path(folder)) for k in range(options.first, options.first + options.sets)]
+    gaps = [100.0 * f["trained_above"] for f in found]
+    rules = [100.0 * f["two_numbers_above"] for f in found]
+    what = f"% above the optimum: make_to_stock, {len(found)} unseen sets of parameters, {options.budget} each, median"
+    peer = f"best two-number rule of each: {statistics.median(rules):.1f} %"
+    rows = [Figure("Q3", what, peer, statistics.median(gaps), "<= 0.25 %", len(gaps), (min(gaps), max(gaps)))]
+    where = _record.keep("unseen", rows, _record.versions(*LIBRARIES), {"sets": found})
+    print(json.dumps(found) if options.json else _record.show(rows) + f"\nkept in {where}")
+    return 0
