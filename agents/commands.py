@@ -70,32 +70,25 @@ def env(
     json_: JsonFlag = False,
     steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
     decide: Annotated[str, typer.Option(help="When decisions fall: interval, or events.")] = "interval",
+    device: Annotated[str, typer.Option(help="cpu; cuda: does the device play the same, too?")] = "cpu",
     allow_code: AllowCode = False,
 ) -> None:
-    """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the
-    same seed.
+    """Describe the environment of a plant (every observed number with unit and bounds, every control, when decisions
+    fall and why) and check it: random episodes, finite and in spec, the same again with the same seed.
     """
+    if device not in {"cpu", "cuda"}:
+        raise typer.BadParameter(f"{device!r}: expected cpu or cuda")
     with _told():
-        from agents.check import check, describe
+        from agents.check import check
+        from agents.describe import describe, text_of
 
         compiled = _compiled(plant, allow_code)
         about = describe(compiled, decide=decide)
-        about["check"] = check(compiled, steps, decide=decide)
+        about["check"] = check(compiled, steps, device=device, decide=decide)
     if json_:
         typer.echo(json.dumps(about))
         return
-    when = "at every event, and at the latest after" if decide == "events" else "every"
-    typer.echo(
-        f"{about['plant']}: one decision {when} {about['epoch_s'] / 3600:g} h, reward in units of "
-        f"{about['reward_unit']:.4g} {about['currency']}"
-    )
-    typer.echo(
-        f"an episode: {about['max_episode_s'] / 86_400:g} days; info['discount'] falls to 1/e in "
-        f"{about['discount_s'] / 3600:g} h"
-    )
-    typer.echo(f"observation ({len(about['fields'])}): {', '.join(about['fields'])}")
-    for control in about["controls"]:
-        typer.echo(f"action {control['id']}: {control['low']} to {control['high']} in steps of {control['step']}")
+    typer.echo(text_of(about))
     typer.echo(f"check: {about['check']}")
 
 
