@@ -67,9 +67,10 @@ class Verdict:
     `lo`, `hi`: 95 % interval of the mean difference. `p_worse`: share of pairs in which A cost more. `worst_decile`:
     mean difference of the tenth of the pairs that is worst for A. `correlation` of the two costs: what the common
     luck gave; `worth`: pairs on luck of their own that tell as much as one of these (variance of A plus that of B,
-    over that of the difference). `kurtosis`, `tail_index`, `largest_share` (of the variance, of the largest hundredth of the
-    pairs) and `needed` (pairs for so skewed differences): see `agents.tails`. `doubts`: why the interval cannot be
-    trusted. `families`: (difference, lo, hi) by family of products; `worst_family`: the one that A is worst for.
+    over that of the difference). `kurtosis`, `tail_index`, `largest_share` (part of the variance
+    that the largest hundredth of the pairs makes) and `needed` (pairs for so skewed differences): see `agents.tails`.
+    `doubts`: why the interval cannot be trusted. `families`: (difference, lo, hi) by family of products;
+    `worst_family`: the one that A is worst for.
     `outside_a`, `outside_b`: see `Played`.
     """
 

@@ -35,7 +35,8 @@ NAMED = 4
 @dataclass(frozen=True, slots=True)
 class Robustness:
     """Differences (A minus B) are operating money an hour. `difference`, `lo`, `hi`: mean over `draws` plants, `each`
-    pairs a plant, with its 95 % interval, in which a plant is one observation. `better`: share of plants in which the
+    pairs a plant, with its 95 % interval, in which a plant is one observation. `median` of the plants, which a few
+    overloaded ones do not move. `better`: share of plants in which the
     mean of A is lower. `worst`: the mean in the plant that is worst for A, whose `factors` are named; `again`: mean and
     95 % interval there, on fresh luck. `by_draw`: the mean in each plant;
     `doubts`: why the interval cannot be trusted (`agents.tails`).
@@ -49,6 +50,7 @@ class Robustness:
     difference: float
     lo: float
     hi: float
+    median: float
     better: float
     worst: float
     worst_draw: int
@@ -65,7 +67,7 @@ class Robustness:
         shown = "is not shown to differ from B" if self.lo <= 0.0 <= self.hi else "differs from B"
         return (
             f"over {self.draws} plants ({self.drawn}) A {shown}: {self.difference:+.3f} {self.unit} "
-            f"[{self.lo:+.3f}, {self.hi:+.3f}], cheaper in {100 * self.better:.0f} % of them"
+            f"[{self.lo:+.3f}, {self.hi:+.3f}], median {self.median:+.3f}, cheaper in {100 * self.better:.0f} % of them"
         )
 
     @property
@@ -149,6 +151,7 @@ def robustness(
         difference=mean,
         lo=lo,
         hi=hi,
+        median=float(np.median(means)),
         better=float((means < 0.0).mean()),
         worst=float(means[worst]),
         worst_draw=worst,

@@ -15,6 +15,8 @@ FINITE = 2.0
 """Tail index below which the variance is infinite: an interval from the standard deviation then means nothing."""
 MUCH = 0.5
 """Share of the variance that the largest hundredth of the pairs may have (8 % where differences are normal)."""
+SURE = 2.0
+"""Standard errors that the mean of the other pairs must be from 0 for its sign to count."""
 
 
 def tail_index(x: Values) -> float | None:
@@ -71,6 +73,6 @@ def doubts(x: Values, what: str = "pairs") -> tuple[str, ...]:
     if share > MUCH and len(x) >= FEWEST:
         found.append(f"the largest {len(few)} of {len(x)} {what} make {100 * share:.0f} % of the variance")
     rest = np.delete(x, few)
-    if len(rest) and x.mean() * rest.mean() < 0.0:
+    if len(rest) and x.mean() * rest.mean() < 0.0 and abs(rest.mean()) > SURE * rest.std() / sqrt(len(rest)):
         found.append(f"without the largest {len(few)} {what} the mean has the other sign")
     return tuple(found)
