@@ -20,9 +20,12 @@ LOOKED_AT = 64
 
 @dataclass(slots=True)
 class Watched:
-    """A policy whose decisions in the first `LOOKED_AT` replicas are looked at while `counts`."""
+    """A controller that is this policy, or asks nothing else; its decisions in the first `LOOKED_AT` replicas are
+    looked at while `counts`.
+    """
 
-    who: PolicyController
+    who: Controller
+    policy: PolicyController
     familiar: Familiar
     counts: bool = False
     decisions: int = field(default=0, init=False)
@@ -46,12 +49,12 @@ class Watched:
     @property
     def kinds(self) -> int:
         """The kinds of events at which the policy decides."""
-        return self.who.kinds
+        return self.policy.kinds
 
     def act(self, rows: Rows) -> Rows | None:
         """Setpoints [R, C] of the policy in these states."""
         if self.counts:
-            found = self.familiar.percentile(self.who.observer(rows[:LOOKED_AT])) > OUTSIDE
+            found = self.familiar.percentile(self.policy.observer(rows[:LOOKED_AT])) > OUTSIDE
             self.decisions += len(found)
             self.outside += int(found.sum())
         return self.who.act(rows)
@@ -63,8 +66,11 @@ class Watched:
 
 
 def watched(who: Controller) -> Watched | None:
-    """The policy, watched; None for what is no policy, or one whose bundle does not say what it has seen."""
-    if not isinstance(who, PolicyController):
+    """The policy (or a wrapper of one, by its attribute `who`), watched; None for what is no policy, or one whose
+    bundle does not say what it has seen.
+    """
+    policy = who if isinstance(who, PolicyController) else getattr(who, "who", None)
+    if not isinstance(policy, PolicyController):
         return None
-    familiar = who.bundle.familiar
-    return None if familiar is None else Watched(who, familiar)
+    familiar = policy.bundle.familiar
+    return None if familiar is None else Watched(who, policy, familiar)

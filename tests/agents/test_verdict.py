@@ -82,6 +82,7 @@ def test_what_the_common_luck_gave_is_said(line3: Compiled) -> None:
     a, b = (run_all(fixed(line3, cap=cap), line3, trial) for cap in (7, 8))
     found = verdict(a, b, line3, trial)
     assert found.worth == pytest.approx((a.costs.var() + b.costs.var()) / (a.costs - b.costs).var())
+    assert found.worth is not None
     assert found.worth > 5
     unpaired = run_all(fixed(line3, cap=8), line3, Trial(40, seed=9, **SHORT))
     alone = verdict(a, unpaired, line3, trial)
