@@ -66,10 +66,23 @@ def check(
     said += ", equal from a state, inside limits"
     if device == "cpu":
         return said
-    there = vector_env(lanes, device, plant=plant, **{**settings, "terms": False})
-    if differs := first.same(_play(there, actions, seed), SLACK):
-        raise AgentError(f"{name}: {differs} on device {device} differs from the host's: report it")
+    check_device(batch.compiled, steps, lanes, seed, device, **settings)
     return f"{said}, the same on {device}"
+
+
+def check_device(
+    plant: str | Compiled, steps: int, lanes: int, seed: int = 7, device: str = "cuda", **settings: Any
+) -> None:
+    """`AgentError` unless the environment on a device tells the host's story: everything to the last bit, the clock's
+    sines within `SLACK`.
+    """
+    settings = {"max_episode_steps": max(steps // 2, 1), **settings, "terms": False}
+    here = PlantVectorEnv(lanes, plant, **settings)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    actions = rng.integers(0, here.grid.counts, size=(steps, lanes, here.grid.size))
+    there = vector_env(lanes, device, plant=here.compiled, **{**settings, "reward_unit": here.reward_unit})
+    if differs := _play(here, actions, seed).same(_play(there, actions, seed), SLACK):
+        raise AgentError(f"{here.compiled.plant.id}: {differs} on device {device} differs from the host's: report it")
 
 
 def _play(env: PlantVectorEnv, actions: Any, seed: int, watch: _Watch | None = None) -> Story:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 import time
 
-from agents.check import check
+from agents.check import check_device
 from tests.agents.kit import PLANTS
 
-STEPS = 3
+STEPS = 4
 
 
 def main(argv: list[str]) -> None:
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> None:
     for name in argv or PLANTS:
         for decide in ("interval", "events"):
             began = time.perf_counter()
-            check(name, STEPS, 2, device="cuda", decide=decide, reward_unit=1.0)
+            check_device(name, STEPS, 2, decide=decide, reward_unit=1.0)
             print(name, decide, "same", f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
     print("same")
 

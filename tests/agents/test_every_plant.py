@@ -52,6 +52,25 @@ def test_every_plant_plays_the_same_in_the_simulator_of_a_device() -> None:
     assert found.split() == ["same"]
 
 
+def test_a_device_that_plays_something_else_is_found(line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(lanes: int, device: str, **settings: Any) -> PlantVectorEnv:
+        assert device == "cuda"
+        return PlantVectorEnv(lanes, **{**settings, **wrong})
+
+    monkeypatch.setattr("agents.check.vector_env", other)
+    wrong: dict[str, Any] = {}
+    assert check(line3, 20, device="cuda").endswith("the same on cuda")
+    for change, differs in (
+        ({"first": 1}, "reward"),
+        ({"discount_s": 99.0}, "discount"),
+        ({"reward_unit": 9.0}, "reward"),
+    ):
+        wrong.clear()
+        wrong.update(change)
+        with pytest.raises(AgentError, match=f"{differs} on device cuda differs"):
+            check(line3, 20, device="cuda")
+
+
 @pytest.mark.gpu
 def test_every_plant_plays_the_same_on_the_device() -> None:
     from sim.cuda import available, simulated
