@@ -36,7 +36,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of it: for machines, for people, and what they should know first."""
+    """What came of it: for machines, for people, and what people should know first (the controllers' own warnings, and
+    doubts about the interval).
+    """
 
     data: dict[str, Any]
     lines: list[str]
@@ -70,13 +72,12 @@ def judged(case: Case, pairs: int, seed: int, threads: int) -> Told:
     folders = seed_folders(case.a)
     a, b = (run_all(who, compiled, trial) for who in both)
     found = verdict(a, b, compiled, trial)
-    warnings += [f"the interval cannot be trusted: {text}" for text in found.doubts]
     data, lines = found.as_json(), lines_of(found)
     if folders:
         seeds = {name: _controller(path, case, compiled) for name, path in folders.items()}
         over = over_seeds(seeds, b, compiled, trial)
         data["seeds"], lines = over.as_json(), lines + seeds_lines(over)
-    return Told({**data, "warnings": warnings}, lines, warnings)
+    return Told({**data, "warnings": warnings}, lines, warnings + _doubted(found.doubts))
 
 
 def _controller(what: str, case: Case, compiled: Compiled) -> Controller:
@@ -94,5 +95,9 @@ def _over_plants(
     if compiled.own is not None:
         raise AgentError(f"plant {compiled.plant.id} has rules of its own: expected one that the kernel runs")
     found = robustness(both, compiled, trial, scales, drawn)
-    warnings = warnings + [f"the interval cannot be trusted: {text}" for text in found.doubts]
-    return Told({**found.as_json(), "warnings": warnings}, robust_lines(found), warnings)
+    data = {**found.as_json(), "warnings": warnings}
+    return Told(data, robust_lines(found), warnings + _doubted(found.doubts))
+
+
+def _doubted(doubts: tuple[str, ...]) -> list[str]:
+    return [f"the interval cannot be trusted: {text}" for text in doubts]
