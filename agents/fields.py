@@ -69,7 +69,9 @@ def fields(compiled: Compiled) -> list[Field]:
 def _field(column: Column, plant: Plant) -> Field:
     said, unit, high = _meaning(column, plant)
     one = 1.0 / column.scale
-    return Field(column.name, said, unit, one + column.shift, column.shift, 0.0, high)
+    # a unit that is not down stands at -1, whatever the clocks of the stations before it
+    low = column.scale * min(-1.0 - column.shift, 0.0) if column.field == "unit_mode" else 0.0
+    return Field(column.name, said, unit, one + column.shift, column.shift, max(low, -CLIP), high)
 
 
 def _meaning(column: Column, plant: Plant) -> tuple[str, str, float]:
@@ -81,6 +83,8 @@ def _meaning(column: Column, plant: Plant) -> tuple[str, str, float]:
         return f"units of {thing} that {DOING[STATES[column.index[1]]]}", units, 1.0
     if column.field == "unit_level":
         return f"condition of {thing}, 0 as new", "levels", 1.0
+    if column.field == "unit_mode":
+        return f"mode that {thing} is down for, in their order, 0 none", "modes", 1.0
     if column.field == "cal_open":
         return f"calendar {thing} is open", "", 1.0
     control = next((c for c in plant.controls if f"control.{c.id}" == column.name), None)
