@@ -164,7 +164,9 @@ def _rows(compiled: Compiled, trial: Trial, first: int, n: int) -> Rows:
     scales = None if trial.scales is None else {k: v[first : first + n] for k, v in trial.scales.items()}
     rows = new_rows(compiled, block_seed(TEST, trial.seed), n, trial.first + first, scales)
     if trial.spread is not None:
-        spread_parameters(rows, compiled, trial.spread, block_seed(TEST, trial.seed) + trial.first + first)
+        for i in range(n):  # each its own seed, so that a pair's plant does not depend on how many run together
+            seed = block_seed(TEST, trial.seed) + trial.first + first + i
+            spread_parameters(rows[i : i + 1], compiled, trial.spread, seed)
     return rows
 
 

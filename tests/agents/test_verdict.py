@@ -94,9 +94,13 @@ def test_what_the_common_luck_gave_is_said(line3: Compiled) -> None:
     json.dumps(same.as_json(), allow_nan=False)
 
 
-def test_a_spread_is_common_to_a_pair(line3: Compiled) -> None:
+def test_a_spread_is_common_to_a_pair(line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(8, spread=Spread(), **SHORT)
     assert compare(fixed(line3, cap=6), Hold(), line3, trial).difference == 0.0
+    plants = run_all(Hold(), line3, trial).costs
+    assert len(set(plants.tolist())) == 8
+    monkeypatch.setattr("agents.evaluate.CHUNK", 3)
+    assert np.array_equal(run_all(Hold(), line3, trial).costs, plants), "however many run together"
 
 
 def test_few_pairs_are_doubted_in_the_command_and_many_are_not(line3: Compiled) -> None:
