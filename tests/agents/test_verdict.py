@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import typer
 from scipy import stats
 from typer.testing import CliRunner
 
-from agents import commands
+from agents import commands, familiar, robust, tails
 from agents.controllers import Hold, RuleController, policy
 from agents.env import compiled_plant
 from agents.evaluate import OverSeeds, Trial, compare, over_seeds, run_all, verdict
@@ -156,3 +158,21 @@ def test_a_policy_decides_outside_more_often_where_the_plant_is_another(trained:
     assert crowded is not None
     assert usual < 0.2
     assert crowded > 0.9
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text()
+    known = {"--" + name.strip("_").replace("_", "-") for name in inspect.signature(commands.evaluate).parameters}
+    assert set(re.findall(r"--[a-z]+", page)) <= known
+    for number, said in (
+        (tails.FEWEST, "fewer than {} pairs"),
+        (tails.FINITE, "a tail index below {:g}"),
+        (robust.DRAWS, "draws `--draws` plants ({})"),
+        (familiar.DIRECTIONS, "the {} widest directions"),
+        (familiar.OUTSIDE, "Above the {:g}th percentile"),
+        (familiar.BLOCK, "Training keeps {} observations of each update"),
+    ):
+        assert said.format(number) in page
+    assert inspect.signature(commands.evaluate).parameters["draws"].default == robust.DRAWS
+    assert tails.needed(np.array([-1.0, 1.0])) == 28
+    assert "28 + 25 × skewness²" in page
