@@ -62,8 +62,8 @@ def test_sb3_learns_in_twenty_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     lines = (EXAMPLES / "sb3_ppo.py").read_text().split('"""')[2].split("if __name__")[0].splitlines()
     assert len([line for line in lines if line.strip() and not line.startswith("#")]) <= 20
     assert PPO is example("sb3_ppo").PPO
-    first, later = (example("sb3_ppo").main(decisions=n) for n in (8192, 32_768))
-    assert later < 0.6 * first
+    first, later = (example("sb3_ppo").main(decisions=n) for n in (8192, 24_576))
+    assert later < 0.7 * first
     assert (tmp_path / "policy.zip").exists()
 
 

@@ -43,7 +43,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of two seeds on line3, of a few thousand decisions."""
     out = tmp_path_factory.mktemp("trained")
     line3 = compiled_plant("line3")
-    small = Config(lanes=16, steps=32, minibatch=512, epochs=1, hidden=(8,), select=1, checks=1, episode_weeks=0.5)
+    small = Config(
+        lanes=16, steps=32, minibatch=512, epochs=1, hidden=(8,), select=1, checks=1, episode_weeks=0.5, improve=0.0
+    )
     train(Job(line3, Rule({"cap": 6}), out, steps=16 * 32 * 8, device="cpu", pairs=2, config=small), 2)
     return out
 
