@@ -35,6 +35,8 @@ from agents.bundlefiles import (
     sha256,
 )
 from agents.errors import BundleError, SchemaError
+from agents.familiar import Familiar
+from agents.familiar import read as read_familiar
 from agents.policy import Network, network, tensors
 from agents.policyspec import FORMAT, check_shapes, check_spec
 from agents.tensorfile import unpack
@@ -81,6 +83,11 @@ class Bundle:
         """(lowest[D], highest[D]) observation between the 0.1 and 99.9 % quantiles of training."""
         low, high = self.spec["observation"]["seen"]
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
+
+    @property
+    def familiar(self) -> Familiar | None:
+        """How far observations lie from those of training; None for bundles that do not say it."""
+        return read_familiar(self.spec["observation"].get("familiar"))
 
     @property
     def vouched(self) -> str:

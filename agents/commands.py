@@ -68,32 +68,25 @@ def env(
     json_: JsonFlag = False,
     steps: Annotated[int, typer.Option(help="Random steps of the check.", min=1)] = 200,
     decide: Annotated[str, typer.Option(help="When decisions fall: interval, or events.")] = "interval",
+    device: Annotated[str, typer.Option(help="cpu; cuda: does the device play the same, too?")] = "cpu",
     allow_code: AllowCode = False,
 ) -> None:
-    """Describe a plant's environment and check it: a random episode, finite and in spec, the same again with the
-    same seed.
+    """Describe the environment of a plant (every observed number with unit and bounds, every control, when decisions
+    fall and why) and check it: random episodes, finite and in spec, the same again with the same seed.
     """
+    if device not in {"cpu", "cuda"}:
+        raise typer.BadParameter(f"{device!r}: expected cpu or cuda")
     with _told():
-        from agents.check import check, describe
+        from agents.check import check
+        from agents.describe import describe, text_of
 
         compiled = _compiled(plant, allow_code)
         about = describe(compiled, decide=decide)
-        about["check"] = check(compiled, steps, decide=decide)
+        about["check"] = check(compiled, steps, device=device, decide=decide)
     if json_:
         typer.echo(json.dumps(about))
         return
-    when = "at every event, and at the latest after" if decide == "events" else "every"
-    typer.echo(
-        f"{about['plant']}: one decision {when} {about['epoch_s'] / 3600:g} h, reward in units of "
-        f"{about['reward_unit']:.4g} {about['currency']}"
-    )
-    typer.echo(
-        f"an episode: {about['max_episode_s'] / 86_400:g} days; info['discount'] falls to 1/e in "
-        f"{about['discount_s'] / 3600:g} h"
-    )
-    typer.echo(f"observation ({len(about['fields'])}): {', '.join(about['fields'])}")
-    for control in about["controls"]:
-        typer.echo(f"action {control['id']}: {control['low']} to {control['high']} in steps of {control['step']}")
+    typer.echo(text_of(about))
     typer.echo(f"check: {about['check']}")
 
 
@@ -165,31 +158,36 @@ def evaluate(
     plant: Annotated[str, typer.Option(help="Plant.")] = "gearmotor",
     pairs: Annotated[int, typer.Option(min=2)] = 1000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    disturb: Annotated[
+        float | None, typer.Option(help="Judge on plants disturbed by so much, such as 0.2, the same for A and B.")
+    ] = None,
+    posterior: Annotated[
+        Path | None, typer.Option(help="Judge on plants a twin believes in: its data folder, or a file.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=5, help="Plants of --disturb or --posterior; they share the pairs.")] = 40,
     threads: Threads = 1,
     json_: JsonFlag = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Compare two controllers on the same random numbers: mean difference with its interval, P(worse), worst decile."""
+    """Compare two controllers on the same random numbers: mean difference with its interval and whether to trust it,
+    worst decile, worst family of products; over training seeds where A is a folder with several; over plants.
+    """
+    if disturb is not None and posterior is not None:
+        raise typer.BadParameter("expected --disturb or --posterior, found both")
+    if disturb is not None and not 0.0 < disturb <= 1.0:
+        raise typer.BadParameter(f"--disturb {disturb:g}: expected more than 0 and at most 1, such as 0.2")
     with _told():
-        from agents.controllers import controller
-        from agents.evaluate import Trial, compare
+        from agents.judging import Case, judged
 
         compiled = _compiled(plant, allow_code)
-        both = [controller(what, compiled, allow_code=allow_code) for what in (a, against)]
-        verdict = compare(both[0], both[1], compiled, Trial(pairs, seed, threads=threads))
-    warnings = [f"{who.name}: {text}" for who in both for text in getattr(who, "warnings", ())]
+        found = judged(Case(compiled, a, against, disturb, posterior, draws, allow_code), pairs, seed, threads)
     if json_:
-        typer.echo(json.dumps({**verdict.as_json(), "warnings": warnings}))
+        typer.echo(json.dumps(found.data))
         return
-    for text in warnings:
+    for text in found.warnings:
         typer.echo(f"plantwin: warning: {text}", err=True)
-    typer.echo(f"A = {verdict.a}\nB = {verdict.b}")
-    typer.echo(verdict.sentence)
-    typer.echo(
-        f"A {verdict.cost_a:.3f}, B {verdict.cost_b:.3f} {verdict.unit}; A worse in {100 * verdict.p_worse:.0f} "
-        f"% of {verdict.pairs} pairs, "
-        f"by {verdict.worst_decile:.3f} in its worst tenth; correlation {verdict.correlation}"
-    )
+    for text in found.lines:
+        typer.echo(text)
 
 
 def advise(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agents.controllers import Controller, PolicyController
+from agents.familiar import OUTSIDE, Familiar, ordinal
 from agents.futures import Block, Outcome, block, halve, play
 from agents.gain import Gain, gain_of
 from agents.grid import Grid
@@ -205,6 +206,8 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
         else:
             said.append(f"{candidate.control} {q.present[candidate.control]} to {candidate.value}: {problem}")
     if not good:
+        told = in_distribution(q)
+        said += [] if told.get("ok", True) else [f"note: {told['note']}"]
         return Answer(f"doing nothing is best: of {n} candidates, " + "; ".join(said), None, n, selected)
     # the longer horizon would win by its length alone, so the classes are compared by gain an hour
     best = max(good, key=lambda f: f.gain.mean / f.over.horizon)
@@ -262,6 +265,8 @@ def _recommendation(
         f"same horizon"
     )
     why.append(f"when choosing: {final.others[0]['words']}; what is promised was computed anew, on fresh luck")
+    if not score.get("ok", True):
+        why.append(f"note: {score['note']}")
     return {
         "control": final.candidate.control,
         "from": q.present[final.candidate.control],
@@ -290,6 +295,7 @@ def _recommendation(
             "rule": q.rule.name if q.rule else None,
             "plant": compiled.hash,
             "rows": rows_hash(q.rows),
+            "state_among_training": score.get("value") if q.policy and q.policy.bundle.familiar else None,
             "model": {"nothing": _band(final.outcome.costs[0]), "action": _band(final.outcome.costs[1]), "unit": unit},
             "locked": list(q.locked),
             "present": q.present,
@@ -299,9 +305,15 @@ def _recommendation(
 
 
 def in_distribution(q: Question) -> dict[str, Any]:
-    """How much of what is observed lies inside the range the policy learned from; `ok` from 95 % on."""
+    """Where the present state lies among those that the policy learned from: `value` is its percentile (the middle of
+    the twin's presents), `ok` up to `agents.familiar.OUTSIDE`. For bundles that only say ranges: how much of what is
+    observed lies inside them, `ok` from 95 % on.
+    """
     if q.policy is None:
         return {"note": "no policy in force"}
+    familiar = q.policy.bundle.familiar
+    if familiar is not None:
+        return _among(familiar, q.policy.observer(q.rows), q.policy.observer.fields)
     low, high = q.policy.bundle.ranges
     observation = q.policy.observer(q.rows)
     slack = 0.02 + 0.05 * (high - low)
@@ -312,6 +324,18 @@ def in_distribution(q: Question) -> dict[str, Any]:
     if inside[:, worst].mean() < 0.5:
         note += f"; furthest outside: {q.policy.observer.fields[worst]}"
     return {"ok": score >= 0.95, "note": note, "value": round(score, 4)}
+
+
+def _among(familiar: Familiar, observation: NDArray[np.float32], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The percentile of observations [N, D] among those of training, in words too."""
+    found = familiar.percentile(observation)
+    middle = round(float(np.median(found)), 2)
+    furthest = fields[int(familiar.parts(observation).mean(axis=0).argmax())]
+    where = f"{ordinal(middle)} of those it was trained on"
+    if middle > OUTSIDE:
+        note = f"the state lies outside what the policy has seen: {where}; furthest: {furthest}"
+        return {"ok": False, "note": note, "value": middle, "furthest": furthest}
+    return {"ok": True, "note": f"the state lies inside what the policy has seen: {where}", "value": middle}
 
 
 def rows_hash(rows: Rows) -> str:

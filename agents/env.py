@@ -2,13 +2,12 @@
 
 An observation is what `agents.schema` names, an action is one grid index a control, a step is one decision interval, or
 lasts until the next event (`agents.epochs`). The reward is minus the operating cost of the step (`sim.value`) in units
-of `reward_unit`; real money stands in `info`. An episode never terminates (a factory does not end); it is truncated at
-its time limit, so learners must bootstrap.
+of `reward_unit`, or what a function of one's own makes of its named parts; real money stands in `info`. An episode
+never terminates (a factory does not end); it is truncated at its time limit, so learners must bootstrap.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -17,89 +16,26 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from agents.epochs import ENDLESS, INTERVAL, Moves, Pace, decision_kinds, discount_s
+from agents.epochs import ENDLESS, Moves, Pace, decision_kinds, discount_s
 from agents.errors import SchemaError
 from agents.grid import Grid
+from agents.money import Terms, rewards
 from agents.rollout import default_epoch, ticks
 from agents.schema import CLIP, Floats, Observer, Rows
-from agents.seeds import TRAIN, WARM, Spread, block_seed, draw_parameters, spread_parameters
-from sim.compile import Compiled, compile_plant
-from sim.ownrules import allow
+from agents.seeds import TRAIN, block_seed, draw_parameters, spread_parameters
+from agents.settings import WEEK_S, Settings, compiled_plant, typical_cost
+from sim.compile import Compiled
 from sim.plant import Plant
 
 if TYPE_CHECKING:
     from sim.batch import Prices
-    from twin.posterior_file import FilePosterior
 
-WEEK_S = 7 * 86_400.0
+__all__ = ["PlantEnv", "PlantVectorEnv", "Settings", "compiled_plant", "typical_cost"]
+
 STAGGERED = 32
 """Groups of environments whose episodes end together when they are staggered: enough that a batch holds all ages, few
 enough that most steps end none.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a plant is played.
-
-    `epoch_s`: seconds between decisions (default: see `agents.rollout.default_epoch`); `decide`: at equal intervals, or
-    at "events", `epoch_s` being the longest time between two decisions then; `decide_on`: at events of these kinds only
-    (`sim.state.KINDS`; default: all); `discount_s`: time constant of `info["discount"]` (default:
-    `agents.epochs.discount_s`). An episode ends after `max_episode_s` of plant time (default: four weeks) and, where
-    given, after `max_episode_steps`, in whole intervals where decisions fall so. `first`: replica number of environment
-    0; `stagger`: spread the episode clocks evenly, so that not all environments reset together; `threads` of the
-    kernel; `autoreset` same_step or disabled; `spread`: how far each
-    episode's parameters may lie from the file; `reward_unit`: money of one unit of reward; `copy`: False hands out two
-    observation arrays in turn, so that the one before last is overwritten;
-    `allow_code`: rules of the plant's own (engine: simpy) may run. `posterior`: each episode's parameters are drawn
-    from what a twin believes of them (`twin.posterior_file.read_posterior`; the plant is then its `plant_of`).
-    """
-
-    epoch_s: float | None = None
-    decide: str = INTERVAL
-    decide_on: tuple[str, ...] | None = None
-    discount_s: float | None = None
-    max_episode_s: float | None = None
-    max_episode_steps: int | None = None
-    first: int = 0
-    stagger: bool = False
-    threads: int = 1
-    autoreset: str = "same_step"
-    spread: Spread | None = None
-    reward_unit: float | None = None
-    copy: bool = True
-    allow_code: bool = False
-    posterior: FilePosterior | None = None
-
-
-def compiled_plant(plant: str | Plant | Compiled, allow_code: bool = False) -> Compiled:
-    """A compiled plant from a bundled name, a path, a plant or one already compiled.
-
-    `allow_code`: may rules of the plant's own run? Raises `CompileError` where it has some and they may not.
-    """
-    if isinstance(plant, Compiled):
-        return plant
-    if isinstance(plant, str):
-        from sim.plantfile import load
-
-        plant = load(plant)
-    return compile_plant(allow(plant) if allow_code else plant)
-
-
-def typical_cost(compiled: Compiled, epoch: int) -> float:
-    """Mean operating cost of an interval, as a magnitude, with the file's setpoints: 8 replicas, four weeks (one
-    replica, one week where rules of the plant's own, which are slow, run); 1 where nothing costs.
-    """
-    from sim.engine import new_rows, run
-    from sim.value import operating_cost
-
-    replicas, weeks = (8, 4) if compiled.own is None else (1, 1)
-    rows = new_rows(compiled, block_seed(WARM, 0), replicas)
-    before = rows.copy()
-    length = ticks(compiled, weeks * WEEK_S)
-    run(rows, compiled, length)
-    mean = float(np.abs(operating_cost(before, rows, compiled)).mean()) * epoch / length
-    return mean if mean > 0.0 else 1.0
 
 
 def _count(found: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -113,9 +49,10 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     Observations float32 [N, D] in [-10, 10]; actions int64 [N, C]; rewards float64 [N]. `info` holds `fields` (names
     of the columns), `cost` (operating cost of the step, money), `cash` (cash cost, money; revenue negative),
     `clipped` and `held` (controls moved by a limit, or kept because their `every` had not passed), `elapsed` (ticks
-    that the step took, int64), `discount` and `accrual` (see `agents.epochs.Pace.discount`) and, in a step that ends
-    episodes, `final_obs` with `_final_obs`. `reset(options={"state": row or rows})` starts from any state;
-    in mode `disabled`, `options={"reset_mask": bool[N]}` says who is reset.
+    that the step took, int64), `discount` and `accrual` (see `agents.epochs.Pace.discount`), where asked for `terms`
+    (money [N] by name), and, in a step that ends episodes, `final_obs` with `_final_obs`.
+    `reset(options={"state": row or rows})` starts from any state; in mode `disabled`,
+    `options={"reset_mask": bool[N]}` says who is reset.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own shape
@@ -131,12 +68,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
                 f"agents.device.PlantDeviceEnv give the environment on a CUDA device"
             )
         self.settings = Settings(**settings)
-        if self.settings.autoreset not in {"same_step", "disabled"}:
-            raise ValueError(f"autoreset {self.settings.autoreset!r}: expected same_step or disabled")
-        if self.settings.spread is not None and self.settings.posterior is not None:
-            raise ValueError(
-                "expected spread or posterior, found both: the posterior says how far parameters may lie off"
-            )
+        self.settings.check(device)
         self.compiled = compiled_plant(plant, self.settings.allow_code)
         self.grid, self.observer = Grid(self.compiled.plant), Observer(self.compiled)
         if self.grid.size == 0:
@@ -196,6 +128,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._kernel_seed: int | None = None
         self._empty: Rows | None = None
         self._observations = [np.empty((n, self.observer.size), dtype=np.float32) for _ in range(2)]
+        named = self.settings.terms or self.settings.reward is not None
+        self._terms = Terms(self.compiled, n) if named else None
 
     def _place(self) -> Floats:
         """Where the next observation goes, [N, D]."""
@@ -245,6 +179,8 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         money = np.empty((len(who), 2))
         look(rows, Turn(0, price=self.prices(money)))
         self.money[who] = money
+        if self._terms is not None:
+            self._terms.begin(who, rows)
 
     def _new(self, who: NDArray[np.intp], state: Rows | None) -> Rows:
         """Rows [K, W] of the next episodes of the environments `who` [K]."""
@@ -347,13 +283,23 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         discount, accrual = self.pace.discount(now - before)
         info = {"cost": cost[:, 0], "cash": cost[:, 1], **told}
         info |= {"elapsed": now - before, "discount": discount, "accrual": accrual}
+        if self._terms is not None:
+            info["terms"] = self._terms.step(self.rows)
+        reward = self._reward(info)
         if self.settings.autoreset == "same_step" and truncated.any():
             info |= {"final_obs": observation.copy(), "_final_obs": truncated.copy()}
             ended = np.flatnonzero(truncated)
             self._begin(ended)
             observation[ended] = self.observer(self.rows[ended])
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
-        return observation, cost[:, 0] / -self.reward_unit, terminated, truncated, self._info(info)
+        return observation, reward, terminated, truncated, self._info(info)
+
+    def _reward(self, info: dict[str, Any]) -> NDArray[np.float64]:
+        """Rewards [N] of a step: minus its cost in its unit, or what the user's function says."""
+        if self.settings.reward is not None:
+            return rewards(self.settings.reward, info, self.num_envs)
+        reward: NDArray[np.float64] = info["cost"] / -self.reward_unit
+        return reward
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         info["fields"] = self._fields
@@ -382,6 +328,11 @@ class PlantEnv(gymnasium.Env[Floats, NDArray[np.int64]]):
         return self._vector.observer.fields
 
     @property
+    def compiled(self) -> Compiled:
+        """The compiled plant."""
+        return self._vector.compiled
+
+    @property
     def rows(self) -> Rows:
         """The kernel row, [1, W]."""
         return self._vector.rows
@@ -396,4 +347,6 @@ class PlantEnv(gymnasium.Env[Floats, NDArray[np.int64]]):
         """Apply grid indices [C] and run to the next decision."""
         observation, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None, :])
         own = {k: info[k][0].item() for k in ("cost", "cash", "clipped", "held", "elapsed", "discount", "accrual")}
+        if "terms" in info:
+            own["terms"] = {name: float(money[0]) for name, money in info["terms"].items()}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"fields": self.fields, **own}

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from agents.errors import SchemaError
 from agents.grid import Grid
 from agents.horizon import scale_s
+from agents.schema import FREE_S
+from sim.plant import Plant
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -50,6 +52,30 @@ def decision_kinds(decide: str, decide_on: tuple[str, ...] | None) -> int:
         return kinds_of(decide_on)
     except ValueError as e:
         raise SchemaError(f"decide_on: {e}") from e
+
+
+def automatic(plant: Plant) -> tuple[str, str]:
+    """What `--decide auto` chooses on a plant, `interval` or `events`, and why."""
+    slow = [c for c in plant.controls if c.every * plant.tick_s >= FREE_S]
+    if not slow:
+        return EVENTS, (
+            f"every control may move again within {FREE_S:g} s, so whatever happens may make another setpoint the "
+            f"right one at once, and an interval would only come too late"
+        )
+    first = min(slow, key=lambda c: c.every)
+    others = f" ({len(slow)} of {len(plant.controls)} controls are held like that)" if len(slow) > 1 else ""
+    return INTERVAL, (
+        f"{first.id} may move once in {span_text(first.every * plant.tick_s)} only{others}: asked at every event, an "
+        f"agent would mostly be held"
+    )
+
+
+def span_text(seconds: float) -> str:
+    """A time in the largest unit of which it is a whole number, such as `10 min`; else in hours."""
+    for unit, size in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if seconds >= size and abs(seconds / size - round(seconds / size)) < 1e-9:
+            return f"{round(seconds / size)} {unit}"
+    return f"{seconds / 3600:g} h" if seconds >= 60.0 else f"{seconds:g} s"
 
 
 def discount_s(compiled: Compiled, epoch_s: float) -> float:

@@ -97,6 +97,15 @@ class Grid:
                 found.append((c, watched, allowed[away.argmin(axis=1)]))
         return found
 
+    def depends(self, values: Values) -> bool:
+        """May a limit that holds in some states only move any of these setpoints [R, C]? Otherwise they can be set
+        once and left.
+        """
+        return any(
+            watched is not None and not _holds(np.asarray(values)[:, c], limit).all()
+            for limit, c, watched in self._limits
+        )
+
     def broken(self, values: Values, rows: Rows, layout: Layout) -> list[str]:
         """Limits of the plant file that setpoints [C] would break in any of the rows' states, as text."""
         found = []

@@ -14,6 +14,7 @@ from agents.controllers import Controller, RuleController
 from agents.env import PlantVectorEnv
 from agents.epochs import EVENTS, HORIZONS, INTERVAL, decision_kinds
 from agents.errors import TrainingError
+from agents.familiar import fit as fit_familiar
 from agents.grid import Grid, Values, switches
 from agents.horizon import scale_s
 from agents.policy import Network
@@ -252,6 +253,7 @@ def spec(
     """policy.json of a network: what it looks at, what it sets, and the range of observations it has learned from."""
     observer, grid = Observer(compiled), Grid(compiled.plant)
     low, high = np.quantile(seen, [0.001, 0.999], axis=0).astype(np.float32)
+    familiar = fit_familiar(seen)
     return {
         "plant": compiled.plant.id,
         "plant_hash": compiled.hash,
@@ -264,6 +266,7 @@ def spec(
             "hash": observer.hash,
             "scaling": observer.scaling(),
             "seen": [[float(x) for x in low], [float(x) for x in high]],
+            **({} if familiar is None else {"familiar": familiar.as_json()}),
         },
         "action": {
             "hash": grid.hash,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agents.errors import BundleError, SchemaError
+from agents.familiar import LEVELS
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -39,11 +41,24 @@ class Scaling(Struct):
     shift: Floats
 
 
+class Familiar(Struct):
+    """See `agents.familiar.Familiar`."""
+
+    mean: Floats
+    scale: Floats
+    vectors: Annotated[list[Floats], Meta(min_length=1, max_length=1000)]
+    values: Floats
+    rest: float
+    quantiles: Floats
+    count: Annotated[int, Meta(ge=1)]
+
+
 class Observation(Struct):
     fields: Annotated[list[str], Meta(min_length=1, max_length=100_000)]
     hash: str
     scaling: Scaling
     seen: tuple[Floats, Floats]
+    familiar: Familiar | None = None
 
 
 class Architecture(Struct):
@@ -88,7 +103,28 @@ def check_spec(path: Path, value: dict[str, Any]) -> PolicySpec:
     numbers = (spec.epoch_s, *seen[0], *seen[1], *scaling.scale, *scaling.shift)
     if not all(abs(x) <= LARGEST for x in numbers):
         raise BundleError(f"{path}: expected finite numbers of float32, found others; take the bundle afresh")
+    if spec.observation.familiar is not None:
+        _check_familiar(path, spec.observation.familiar, size)
     return spec
+
+
+def _check_familiar(path: Path, found: Familiar, size: int) -> None:
+    """What is said about the observations of training must be of these fields, finite, and spreads above 0."""
+    rows, levels = len(found.vectors), len(LEVELS)
+    lengths = (len(found.mean), len(found.scale), *map(len, found.vectors), len(found.values), len(found.quantiles))
+    if lengths != (size, size, *(size for _ in found.vectors), rows, levels):
+        raise BundleError(
+            f"{path}: observation.familiar: expected {size} means and scales, {rows} vectors of {size} numbers, {rows} "
+            f"values and {levels} quantiles, found others; take the bundle afresh"
+        )
+    spreads = (*found.scale, *found.values, found.rest)
+    rising = all(a < b for a, b in pairwise(found.quantiles))
+    numbers = (*found.mean, *spreads, *found.quantiles, *(x for v in found.vectors for x in v))
+    if not all(abs(x) <= LARGEST for x in numbers) or not all(x > 0.0 for x in spreads) or not rising:
+        raise BundleError(
+            f"{path}: observation.familiar: expected finite numbers, spreads above 0 and quantiles that rise, found "
+            f"others; take the bundle afresh"
+        )
 
 
 def check_shapes(path: Path, spec: PolicySpec, widths: list[int], inputs: int) -> None:

@@ -46,8 +46,13 @@ def default_epoch(compiled: Compiled) -> int:
 
 @dataclass(slots=True)
 class Operation:
-    """A controller at work on the replicas of a plant: it is asked every `epoch` ticks (or its own interval), or, where
-    it decides at events, at each of them, and then at least so often.
+    """A controller at work on the replicas of a plant: it is asked every `epoch` ticks (or its own interval) from its
+    first question on, or, where it decides at events, at each of them, and then at least so often.
+
+    What it may do is what `agents.env.PlantVectorEnv` lets an agent do: a control whose `every` is longer than the
+    interval moves at whole multiples of it only (at events: when its `every` has passed), and limits move setpoints.
+    A controller that never changes its mind is asked once a run, unless a limit that holds in some states only may
+    move what it sets.
     """
 
     compiled: Compiled
@@ -57,29 +62,48 @@ class Operation:
     grid: Grid = field(init=False)
     kinds: int = field(init=False)
     moves: Moves | None = field(init=False, default=None)
+    ratio: NDArray[np.int64] = field(init=False)
+    due: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.grid = Grid(self.compiled.plant)
         self.kinds = 0 if self.who.static else int(getattr(self.who, "kinds", 0))
         if self.who.epoch_s is not None:
             self.epoch = ticks(self.compiled, self.who.epoch_s)
+        every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
+        self.ratio = np.maximum(-(-every // max(self.epoch, 1)), 1)
 
     def run(self, rows: Rows, until: int) -> None:
-        """Run rows [R, W], which stand at one common time, to tick `until` in place, asking at the start."""
-        from sim.engine import run, set_controls
+        """Run rows [R, W], which stand at one common time, to tick `until` in place, asking at the start and then
+        whenever an interval has passed, also when the run before ended inside one.
+        """
+        from sim.engine import run
 
         if self.kinds:
             self._at_events(rows, until - 1)
             run(rows, self.compiled, until, self.threads)
             return
         now = int(rows[0, self.compiled.layout.at("now")])
-        step = until - now if self.who.static else self.epoch
         while now < until:
-            values = self.who.act(rows)
-            if values is not None:
-                set_controls(rows, self.compiled, self.grid.limit(values, rows, self.compiled.layout))
-            now = min(now + step, until)
+            if self.due is None or now >= self.due:
+                again = self._ask(rows, now)
+                self.due = now + self.epoch if again else until
+            now = min(self.due, until)
             run(rows, self.compiled, now, self.threads)
+
+    def _ask(self, rows: Rows, now: int) -> bool:
+        """Set what the controller wants in rows [R, W] at tick `now`; must it be asked again in this run?"""
+        from sim.engine import set_controls
+        from sim.kernel import get_controls
+
+        values = self.who.act(rows)
+        if values is None:
+            return not self.who.static
+        wanted = values
+        if self.due is not None:  # at first whatever there is may move at once
+            wanted = np.where(now // self.epoch % self.ratio != 0, get_controls(rows, self.compiled), values)
+        set_controls(rows, self.compiled, self.grid.limit(wanted, rows, self.compiled.layout))
+        return not self.who.static or self.grid.depends(values)
 
     def _at_events(self, rows: Rows, last: int) -> None:
         """Run rows through tick `last`, asking at each event of theirs; one that has arrived is asked no more.

@@ -46,7 +46,7 @@ class Column:
     shift: float = 0.0
 
 
-def _stock_scale(plant: Plant, stock_id: str) -> float:
+def stock_scale(plant: Plant, stock_id: str) -> float:
     """A quantity of this stock that counts as "full": its highest admissible level, else what the file starts with."""
     stock = next(s for s in plant.stocks if s.id == stock_id)
     highs = [c.high for c in plant.controls if c.sets == f"stocks.{stock_id}.level"]
@@ -99,7 +99,7 @@ def columns(plant: Plant) -> list[Column]:
     wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
     out += _of_stations(plant, wip_scale)
     for i, stock in enumerate(plant.stocks):
-        scale = 1.0 / _stock_scale(plant, stock.id)
+        scale = 1.0 / stock_scale(plant, stock.id)
         out.append(Column(f"{stock.id}.on_hand", "on_hand", (i,), scale))
         if any(d.stock == stock.id for d in plant.demands):
             out.append(Column(f"{stock.id}.backorders", "backorders", (i,), scale))
@@ -178,7 +178,7 @@ class Observer:
         self.fields: tuple[str, ...] = tuple(c.name for c in cols) + self.pipeline.names + self.clock
         self.size = len(self.fields)
         self.offsets = np.array([layout.at(c.field, *c.index) for c in cols], dtype=np.int64)
-        coming = [1.0 / (part * _stock_scale(compiled.plant, stock)) for stock, part in self.pipeline.shares]
+        coming = [1.0 / (part * stock_scale(compiled.plant, stock)) for stock, part in self.pipeline.shares]
         self.scale = np.array([*(c.scale for c in cols), *coming], dtype=np.float32)
         self.shift = np.array([*(c.shift * c.scale for c in cols), *(0.0 for _ in coming)], dtype=np.float32)
         self._now = layout.at("now")

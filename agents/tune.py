@@ -23,7 +23,6 @@ from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
 from agents.surface import POINTS, Reach, coefficients, descend
-from sim.value import operating_cost
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -93,6 +92,21 @@ def judge_span(compiled: Compiled) -> Span:
     return Span(default_epoch(compiled), ticks(compiled, warm), ticks(compiled, length))
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Setpoints `values` [R, C], one row each, held throughout."""
+
+    values: Values
+    name: str = "held"
+    static: bool = True
+    epoch_s: float | None = None
+
+    def act(self, rows: Values) -> Values | None:
+        """The same again."""
+        del rows
+        return self.values
+
+
 class _Search:
     """Costs of setpoints on the same luck, and the simulated time spent on them."""
 
@@ -109,19 +123,14 @@ class _Search:
         return self.span.warmup + self.span.length
 
     def fixed(self, values: Values, replicas: int, first: int = 0) -> Costs:
-        """Costs [K, replicas] of setpoints [K, C] held throughout, all in one batch of rows."""
-        from sim.engine import new_rows, run, set_controls
+        """Costs [K, replicas] of setpoints [K, C] held throughout (moved only by limits), all in one batch of rows."""
+        from sim.engine import new_rows
 
         k = len(values)
         rows = np.tile(new_rows(self.compiled, self.seed, replicas, first), (k, 1))
-        set_controls(
-            rows, self.compiled, np.repeat(self.grid.limit(values, rows[:k], self.compiled.layout), replicas, axis=0)
-        )
-        run(rows, self.compiled, self.span.warmup, self.effort.threads)
-        before = rows.copy()
-        run(rows, self.compiled, self.span.warmup + self.span.length, self.effort.threads)
-        self.ticks += k * replicas * (self.span.warmup + self.span.length)
-        return operating_cost(before, rows, self.compiled).reshape(k, replicas)
+        who = _Held(np.repeat(values, replicas, axis=0))
+        self.ticks += k * replicas * self.each
+        return cost_over(rows, self.compiled, who, self.span, self.effort.threads).reshape(k, replicas)
 
     def conditioned(self, rule: Rule, numbers: Values, replicas: int, first: int) -> Costs:
         """Costs [K, replicas] of the rule with `numbers` [K, T, N] in its tables, all in one batch of rows."""

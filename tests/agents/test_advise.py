@@ -221,7 +221,7 @@ class Moody:
         self.free = threading.Event()
         self.observer = Observer(compiled)
         low = np.full(len(self.observer.fields), -1e9, dtype=np.float32)
-        self.bundle = SimpleNamespace(ranges=(low, -low), name="moody", vouched="unsigned")
+        self.bundle = SimpleNamespace(ranges=(low, -low), familiar=None, name="moody", vouched="unsigned")
 
     def act(self, rows: Any) -> Any:
         self.asked += 1
