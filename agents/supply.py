@@ -225,12 +225,11 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         scales = np.array([*(factor for _, _, factor in columns), *[0.0] * more])
         self._seen = [Observation(positions, scales, np.zeros((n, len(positions)), np.float32)) for _ in range(2)]
         self._by = np.concatenate((self.chain.rates, scales[: self._basic], self._coming.astype(np.float64)))
+        self._by.flags.writeable = False
         self._booked = np.zeros((2 + 2 * len(self.chain.stages), n), dtype=np.int64)
         self._rows: Rows = np.zeros((n, self.compiled.layout.width), dtype=np.int64)
         self._played = -1
         """Periods of the episode that the rows have seen; -1: not even its beginning."""
-        # the same in every row: arrays of one shape are gone through at once, a short row again and again is not
-        self._most = np.tile(self.chain.most, (n, 1))
         self._orders = np.zeros((self.trade.periods, n, len(self.chain.most)), dtype=np.int64)
 
     @property
@@ -280,7 +279,7 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """New episodes of the environments `who`, each at an address of its own."""
         assert self._seed is not None, "call reset() before step()"
         if self._state is not None and self._serial is not None:  # then all of them
-            self._state[...] = self._serial.states(self._seed, self._addresses(who, self._episode))
+            self._serial.open(self._state, self._seed, self._addresses(who, self._episode))
             self._played = -1
         else:
             self._open_rows(who, self._episode)
@@ -325,16 +324,19 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         before, self._booked = self._booked, self.chain.booked(self._rows)
         return self.chain.profit(self._booked - before, self._rows)
 
-    def _hurry(self, orders: NDArray[np.int64]) -> NDArray[np.float64]:
-        """A period of `sim.serial`; the profits [N]."""
+    def _hurry(self, given: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A period of `sim.serial`, with orders [N, S] not yet cut; the profits [N]."""
         from sim.kernel import in_parts
         from sim.serial import period_rows
 
         assert self._state is not None
         assert self._serial is not None
         state, params, seen, profit = self._state, self._serial.params, self._seen[0].out, np.empty(self.num_envs)
+        actions, orders = np.require(given, np.int64, ["C", "W"]), self._orders[self._elapsed[0]]
         in_parts(
-            lambda part: period_rows(state[part], orders[part], params, self._by, seen[part], profit[part]),
+            lambda part: period_rows(
+                state[part], actions[part], orders[part], params, self._by, seen[part], profit[part]
+            ),
             self.num_envs,
             self.threads,
         )
@@ -344,13 +346,13 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self, actions: NDArray[np.int64]
     ) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Order the quantities [N, S] and play one period."""
-        quick = self._state is not None
-        orders = self._orders[self._elapsed[0] if quick else 0]
-        np.minimum(actions, self._most, out=orders, casting="same_kind")
-        np.maximum(orders, 0, out=orders)
         self._seen.reverse()
-        profit = self._hurry(orders) if quick else self._run(orders, self._elapsed)
-        reward = profit * self._discounts[self._elapsed]
+        if self._state is not None:
+            profit = self._hurry(actions)
+            reward = profit * self._discounts[self._elapsed[0]]
+        else:
+            profit = self._run(np.clip(actions, 0, self.chain.most), self._elapsed)
+            reward = profit * self._discounts[self._elapsed]
         self._elapsed += 1
         truncated = self._elapsed >= self.trade.periods
         info: dict[str, Any] = {"profit": profit, "cost": -profit}

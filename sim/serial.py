@@ -34,12 +34,13 @@ PERIODS, SEED, REPLICA, DRAWS, _WORD, WAITING, SCALARS = range(7)
 quantities (count, word); units that customers wait for."""
 ON_HAND, ON_ORDER, OWED, NEXT, STAGE_W = range(5)
 """Record of a stage; NEXT: place in its ring of what arrives in the period to come."""
-STAGES, ENTITY, PAIRS, SHIFT, STAGES_AT, COLUMNS_AT, COLUMNS_END, GUIDE_AT, CHOICES_AT, HEADER = range(10)
-"""Header of the params: how many stages; of the demand: its number, how many quantities it may ask for; bits of a word
+STAGES, PERIOD, ENTITY, PAIRS, SHIFT, STAGES_AT, COLUMNS_AT, COLUMNS_END, GUIDE_AT, CHOICES_AT, HEADER = range(11)
+"""Header of the params: how many stages; ticks of a period; of the demand: its number, how many quantities it may ask for; bits of a word
 that the guide does not look at; where the lists begin. Guide: for the upper bits of a word, the first quantity that it
 may mean. Choices: (threshold, quantity)."""
-VEHICLE, LEAD, RING, STAGE_PW = range(4)
-"""Params of a stage: units a vehicle holds, lead time in periods, where its ring stands in the state."""
+MOST, VEHICLE, LEAD, RING, STAGE_PW = range(5)
+"""Params of a stage: the most it may order at once, units a vehicle holds, lead time in periods, where its ring stands
+in the state."""
 COLUMN_PW = 2
 """Params of a list of columns of arrivals: the stage, how many columns."""
 GUIDE_BITS = 10
@@ -49,8 +50,8 @@ BASIC = 3
 
 @dataclass(frozen=True, slots=True)
 class Serial:
-    """A chain as `period_rows` plays it: `params` int64, read-only; `width` of a state; `leads` in periods, customers'
-    end first; `most`: how long an episode may be, in periods, for numbers of units to stay far below 2^53.
+    """A chain as `period_rows` plays it: `params` int64, read-only; `width` of a state; `leads` in periods and units on
+    hand at first (`initial`), customers' end first.
     """
 
     params: Array
@@ -58,14 +59,17 @@ class Serial:
     leads: tuple[int, ...]
     initial: tuple[int, ...]
 
-    def states(self, seed: int, replicas: Array) -> Array:
-        """States [R, W] at the end of the first period (tick `period`, before its events), in which nobody orders."""
-        state = np.zeros((len(replicas), self.width), dtype=np.int64)
-        state[:, PERIODS], state[:, SEED], state[:, REPLICA] = 1, seed, replicas
+    def open(self, state: Array, seed: int, replicas: Array) -> None:
+        """Write the state [R, W] in which episodes of the addresses (seed, replicas [R]) begin: at the end of the first
+        period (tick `period`, before its events), in which nobody orders or asks.
+        """
+        opening = np.zeros(self.width, dtype=np.int64)
+        opening[PERIODS], opening[SEED] = 1, seed
         for k, (lead, initial) in enumerate(zip(self.leads, self.initial, strict=True)):
-            state[:, SCALARS + STAGE_W * k + ON_HAND] = initial
-            state[:, SCALARS + STAGE_W * k + NEXT] = 1 % lead
-        return state
+            opening[SCALARS + STAGE_W * k + ON_HAND] = initial
+            opening[SCALARS + STAGE_W * k + NEXT] = 1 % lead
+        state[...] = opening
+        state[:, REPLICA] = replicas
 
 
 def serial(compiled: Compiled, columns: list[tuple[int, int]]) -> Serial | None:
@@ -78,6 +82,7 @@ def serial(compiled: Compiled, columns: list[tuple[int, int]]) -> Serial | None:
         return None
     demand, period = plant.demands[0], int(stages[0].review or 0)
     leads = [_periods(k, period) for k in stages]
+    most = {c.sets: c.high for c in plant.controls}
     suppliers = {s.id: s for s in plant.suppliers}
     maker = suppliers.get(stages[-1].source)
     plain = (
@@ -92,7 +97,12 @@ def serial(compiled: Compiled, columns: list[tuple[int, int]]) -> Serial | None:
     )
     if not plain:
         return None
-    return _serial(stages, [lead for lead in leads if lead], (demand.id, choice(demand.quantity)), columns)
+    numbers = [
+        [most.get(f"stocks.{k.id}.level", k.level or 0), k.vehicle, lead or 0]
+        for k, lead in zip(stages, leads, strict=True)
+    ]
+    header = [len(stages), period, entity_number(demand.id)]
+    return _serial(header, numbers, tuple(k.initial for k in stages), (choice(demand.quantity), columns))
 
 
 def chain_of(plant: Plant) -> list[Stock]:
@@ -116,37 +126,37 @@ def _periods(stock: Stock, period: int) -> int | None:
 
 
 def _serial(
-    stages: list[Stock], leads: list[int], demand: tuple[str, list[int]], columns: list[tuple[int, int]]
+    known: list[int], stages: list[list[int]], initial: tuple[int, ...], lists: tuple[list[int], list[tuple[int, int]]]
 ) -> Serial:
-    name, pairs = demand
-    thresholds, count = pairs[::2], len(pairs) // 2
-    thresholds[-1] = 1 << 40  # the last alternative takes the rest
+    """The params: what is `known` of the header, stages (most, vehicle, lead), choices of quantities and columns."""
+    pairs, columns = lists
+    thresholds = [*pairs[:-2:2], 1 << 40]  # the last alternative takes the rest
     shift = 32 - GUIDE_BITS
     guide = np.searchsorted(thresholds, np.arange(1 << GUIDE_BITS) << shift, side="right").tolist()
-    ring = SCALARS + STAGE_W * len(stages)
-    numbers: list[int] = []
-    for stock, lead in zip(stages, leads, strict=True):
-        numbers += [stock.vehicle, lead, ring]
-        ring += lead
-    starts = [HEADER]
-    for part in (numbers, [n for pair in columns for n in pair], guide):
-        starts.append(starts[-1] + len(part))
-    header = [len(stages), entity_number(name), count, shift, starts[0], starts[1], starts[2], starts[2], starts[3]]
-    choices = [n for pair in zip(thresholds, pairs[1::2], strict=True) for n in pair]
-    params = np.array(
-        [*header, *numbers, *(n for pair in columns for n in pair), *guide, *choices], dtype=np.int64
-    )
+    leads = tuple(stage[LEAD] for stage in stages)
+    rings = [SCALARS + STAGE_W * len(stages) + sum(leads[:k]) for k in range(len(stages))]
+    parts = [
+        [n for stage, ring in zip(stages, rings, strict=True) for n in (*stage, ring)],
+        [n for pair in columns for n in pair],
+        guide,
+        [n for pair in zip(thresholds, pairs[1::2], strict=True) for n in pair],
+    ]
+    at = [HEADER + sum(map(len, parts[:i])) for i in range(len(parts))]
+    header = [*known, len(thresholds), shift, at[0], at[1], at[2], at[2], at[3]]
+    params = np.array([*header, *(n for part in parts for n in part)], dtype=np.int64)
     params.flags.writeable = False
-    return Serial(params, ring, tuple(leads), tuple(k.initial for k in stages))
+    return Serial(params, rings[-1] + leads[-1], leads, initial)
 
 
 # --- compiled ----------------------------------------------------------------------------------------------------
 
 
 @entry
-def period_rows(state: Array, orders: Array, p: Array, by: Doubles, seen: Floats, profit: Doubles) -> None:
-    """A period of every replica: state [R, W] in place; orders int64[R, S], 0 or more, customers' end first; p:
-    `Serial.params`.
+def period_rows(  # noqa: PLR0913, PLR0917 - arrays of a batch
+    state: Array, actions: Array, orders: Array, p: Array, by: Doubles, seen: Floats, profit: Doubles
+) -> None:
+    """A period of every replica: state [R, W] in place; actions int64[R, S], customers' end first, which are cut to
+    what a stage may order and noted in orders [R, S]; p: `Serial.params`.
 
     by float64[2 + 3 S + D]: money for a unit sold to customers, and for one that they wait for; for each stage, money
     for a unit that its vehicle takes, that it holds, that it is owed; then the factors of the columns of seen
@@ -155,7 +165,7 @@ def period_rows(state: Array, orders: Array, p: Array, by: Doubles, seen: Floats
     """
     for i in range(state.shape[0]):
         s = state[i]
-        profit[i] = trade(s, orders[i], p, by)
+        profit[i] = trade(s, actions[i], orders[i], p, by)
         s[PERIODS] += 1
         look(s, p, by, seen[i])
 
@@ -168,14 +178,16 @@ def look_rows(state: Array, p: Array, by: Doubles, seen: Floats) -> None:
 
 
 @rule
-def trade(s: Array, orders: Array, p: Array, by: Doubles) -> float:
+def trade(s: Array, actions: Array, orders: Array, p: Array, by: Doubles) -> float:
     """All stages order, deliver and receive, then customers ask; the money that it earns."""
     money = 0.0
     last = p[STAGES] - 1
     for k in range(last + 1):
         a = SCALARS + STAGE_W * k
         b = p[STAGES_AT] + STAGE_PW * k
-        ordered = orders[k]
+        ordered = actions[k] if actions[k] < p[b + MOST] else p[b + MOST]  # noqa: FURB136
+        ordered = ordered if ordered > 0 else 0  # noqa: FURB136
+        orders[k] = ordered
         owed = s[a + OWED] + ordered
         sent = owed if owed < p[b + VEHICLE] else p[b + VEHICLE]  # noqa: FURB136
         if k < last:
@@ -225,7 +237,7 @@ def look(s: Array, p: Array, by: Doubles, out: Floats) -> None:
             out[BASIC * k + j] = s[SCALARS + STAGE_W * k + j] * by[at + BASIC * k + j]
     j = BASIC * stages
     out[j] = s[WAITING] * by[at + j]
-    out[j + 1] = s[PERIODS] * by[at + j + 1]
+    out[j + 1] = (s[PERIODS] * p[PERIOD]) * by[at + j + 1]
     j += 2
     for c in range(p[COLUMNS_AT], p[COLUMNS_END], COLUMN_PW):
         count = p[c + 1]
