@@ -35,9 +35,9 @@ quantities (count, word); units that customers wait for."""
 ON_HAND, ON_ORDER, OWED, NEXT, STAGE_W = range(5)
 """Record of a stage; NEXT: place in its ring of what arrives in the period to come."""
 STAGES, PERIOD, ENTITY, PAIRS, SHIFT, STAGES_AT, COLUMNS_AT, COLUMNS_END, GUIDE_AT, CHOICES_AT, HEADER = range(11)
-"""Header of the params: how many stages; ticks of a period; of the demand: its number, how many quantities it may ask for; bits of a word
-that the guide does not look at; where the lists begin. Guide: for the upper bits of a word, the first quantity that it
-may mean. Choices: (threshold, quantity)."""
+"""Header of the params: how many stages; ticks of a period; of the demand: its number, how many quantities it may ask
+for; bits of a word that the guide does not look at; where the lists begin. Guide: for the upper bits of a word, the
+first quantity that it may mean. Choices: (threshold, quantity)."""
 MOST, VEHICLE, LEAD, RING, STAGE_PW = range(5)
 """Params of a stage: the most it may order at once, units a vehicle holds, lead time in periods, where its ring stands
 in the state."""
