@@ -27,6 +27,7 @@ from agents.seeds import TRAIN, block_seed
 from sim.compile import Compiled
 from sim.distributions import mean
 from sim.plant import Plant
+from sim.serial import chain_of, look_rows, period_rows, serial
 
 Money = NDArray[np.float64]
 
@@ -63,18 +64,11 @@ class Chain:
         """Raises `SchemaError` for a plant that is not such a chain, or that has another number of stages."""
         self.compiled, self.trade = compiled_plant(plant), trade
         plant = self.compiled.plant
-        at = {k.id: i for i, k in enumerate(plant.stocks)}
-        self.stages: list[int] = []
-        name = plant.demands[0].stock if plant.demands else ""
-        while name in at:
-            self.stages.append(at[name])
-            name = plant.stocks[at[name]].source
-        stocks = [plant.stocks[i] for i in self.stages]
+        stocks = chain_of(plant)
         sets = [f"stocks.{k.id}.level" for k in stocks]
-        lengths = {k.review for k in stocks}
         if (
-            plant.stations or plant.products or len(plant.demands) != 1 or len(stocks) != len(plant.stocks)
-            or any(k.policy != "constant_order" or not k.vehicle for k in stocks) or len(lengths) != 1
+            not stocks or len({k.review for k in stocks}) != 1
+            or any(k.policy != "constant_order" or not k.vehicle for k in stocks)
             or [c.sets for c in plant.controls] != sets or any(c.low or c.step != 1 for c in plant.controls)
         ):  # fmt: skip
             raise SchemaError(
@@ -84,6 +78,7 @@ class Chain:
             )
         if not len(trade.prices) == len(trade.costs) == len(trade.owed) + 1 == len(stocks) + 1:
             raise SchemaError(f"trade of {len(trade.prices)} stages: expected {len(stocks) + 1}, with the supplier")
+        self.stages = [plant.stocks.index(k) for k in stocks]
         self.period = int(stocks[0].review or 0)
         self.leads = [mean(k.lead) / self.period for k in stocks if k.lead is not None]
         self.most = np.array([c.high for c in plant.controls], dtype=np.int64)
@@ -194,8 +189,6 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """`first`: replica number of environment 0; `threads`: of the simulation; `quick`: may `sim.serial` play it?
         Raises `SchemaError` as `Chain`.
         """
-        from sim.serial import serial
-
         self.chain = Chain(plant, trade)
         self.compiled, self.trade, self.num_envs = self.chain.compiled, trade, num_envs
         self.first, self.threads = first, threads
@@ -302,7 +295,6 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     def _look(self) -> Floats:
         """Observations of all environments, into the array whose turn it is."""
         from sim.kernel import gather_rows
-        from sim.serial import look_rows
 
         seen = self._seen[0]
         if self._state is not None and self._serial is not None:
@@ -327,7 +319,6 @@ class SupplyVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
     def _hurry(self, given: NDArray[np.int64]) -> NDArray[np.float64]:
         """A period of `sim.serial`, with orders [N, S] not yet cut; the profits [N]."""
         from sim.kernel import in_parts
-        from sim.serial import period_rows
 
         assert self._state is not None
         assert self._serial is not None

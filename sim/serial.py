@@ -93,7 +93,7 @@ def serial(compiled: Compiled, columns: list[tuple[int, int]]) -> Serial | None:
         and (maker is None or (maker.unit_ticks == 0 and maker.late is None))
         and demand.arrivals is not None
         and (demand.arrivals.kind, demand.arrivals.args) == ("constant", (float(period),))
-        and not (demand.calendar or demand.season or demand.book or demand.can_lose)
+        and not (demand.calendar or demand.season or demand.book or demand.can_lose or demand.due is not None)
     )
     if not plain:
         return None

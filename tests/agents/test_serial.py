@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,9 @@ def test_least_orders_are_left_to_the_kernel() -> None:
         assert serial(compile_plant(replace(made, stocks=stocks)), []) is None
 
 
-def test_customers_who_do_not_all_wait_are_left_to_the_kernel() -> None:
+def test_customers_who_do_not_just_wait_are_left_to_the_kernel() -> None:
     made, _ = random_chain(0)
-    for change in ({"unmet": "lost"}, {"most": 3}, {"season": (1.0,) * 168}):
+    for change in ({"unmet": "lost"}, {"most": 3}, {"due": 0}, {"season": (1.0,) * 168}):
         assert serial(compile_plant(replace(made, demands=(replace(made.demands[0], **change),))), []) is None
 
 
@@ -198,3 +199,13 @@ def test_when_orders_arrive_is_seen() -> None:
     assert by["wholesaler.arriving.5"] == 0.0
     assert by["retailer.on_order"] == pytest.approx(0.9)
     assert len(Chain("serial_backlog4", OR_GYM).pipeline.names) == 3 + 5 + 8
+
+
+def test_the_page_says_how_much_a_replica_is() -> None:
+    env = SupplyVectorEnv(1)
+    env.reset(seed=0)
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    state: Any = env._state
+    assert f"on {state.nbytes} bytes a replica" in page
+    assert f"in rows of {env.rows.nbytes / 1000:.1f} KB" in page
+    assert f"writing the {len(env.fields)} observed numbers" in page
