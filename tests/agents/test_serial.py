@@ -52,8 +52,8 @@ def random_chain(seed: int) -> tuple[Plant, Trade]:
         controls=controls(*((f"stocks.{name}.level", 0, n) for name, n in zip(names, most, strict=True))),
         conventions={"review_order": "review_order_receive_satisfy"},
     )
-    money = [tuple(rng.uniform(0, 3) for _ in range(n)) for n in (stages + 1, stages + 1, stages)]
-    return made, Trade(*money, discount=rng.choice((1.0, 0.97)), periods=PERIODS)  # type: ignore[arg-type]
+    prices, costs, owed = (tuple(rng.uniform(0, 3) for _ in range(n)) for n in (stages + 1, stages + 1, stages))
+    return made, Trade(prices, costs, owed, rng.choice((1.0, 0.97)), PERIODS)
 
 
 def expected_state(env: SupplyVectorEnv) -> NDArray[np.int64]:
@@ -149,14 +149,16 @@ def test_a_supplier_who_is_late_is_left_to_the_kernel(terms: dict[str, Any]) -> 
 
 def test_least_orders_are_left_to_the_kernel() -> None:
     made, _ = random_chain(0)
-    for change in ({"least": 3}, {"multiple": 2}, {"vehicle": 0}):
+    changes: tuple[dict[str, Any], ...] = ({"least": 3}, {"multiple": 2}, {"vehicle": 0})
+    for change in changes:
         stocks = (replace(made.stocks[0], **change), *made.stocks[1:])
         assert serial(compile_plant(replace(made, stocks=stocks)), []) is None
 
 
 def test_customers_who_do_not_just_wait_are_left_to_the_kernel() -> None:
     made, _ = random_chain(0)
-    for change in ({"unmet": "lost"}, {"most": 3}, {"due": 0}, {"season": (1.0,) * 168}):
+    changes: tuple[dict[str, Any], ...] = ({"unmet": "lost"}, {"most": 3}, {"due": 0}, {"season": (1.0,) * 168})
+    for change in changes:
         assert serial(compile_plant(replace(made, demands=(replace(made.demands[0], **change),))), []) is None
 
 
