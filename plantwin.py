@@ -47,7 +47,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("twin.commands_track", "Replay a recording with faults through the twin and compare with the truth."),
     "observe": ("twin.commands_track", "Say what a plant's tags let the twin know, before anything is connected."),
     "env": ("agents.commands", "Describe and check a Gymnasium environment of a plant."),
-    "train": ("agents.commands", "Train a policy on a plant (PPO) and write a bundle."),
+    "train": ("agents.commands_train", "Train a policy on a plant (PPO) and write a bundle."),
+    "search": ("agents.commands_train", "Search for better settings of the training (Optuna)."),
     "tune": ("agents.commands", "Tune the simple rules on the same simulation budget."),
     "evaluate": ("agents.commands", "Compare policies and rules on the same random numbers."),
     "policy": ("agents.commands_policy", "Sign, verify, show, import, export policy bundles; tables and their cost."),
@@ -64,7 +65,7 @@ GROUPS = (
     ("The wire", ("broker", "ingest", "keys", "wire", "map", "plant", "gateway", "cable", "replay")),
     ("History", ("history", "import", "compact")),
     ("The twin and its people", ("observe", "twin", "track", "condition", "calibrate", "advise", "dashboard")),
-    ("Train and compare", ("env", "train", "tune", "evaluate", "policy", "optimum", "bench")),
+    ("Train and compare", ("env", "train", "search", "tune", "evaluate", "policy", "optimum", "bench")),
 )
 
 QUICK = {"validate", "show", "simulate", "trace"}
@@ -73,6 +74,8 @@ QUICK = {"validate", "show", "simulate", "trace"}
 EXTRA_OF = {
     "sim": ("numpy", "numba", "llvmlite", "scipy", "simpy", "safetensors"),
     "train": ("torch", "gymnasium", "stable_baselines3"),
+    "tensorboard": ("tensorboard",),
+    "search": ("optuna",),
     "ingest": ("iotcore", "cryptography", "fastapi", "uvicorn", "httpx", "influxdb_client", "paho"),
     "dashboard": ("dash", "dash_mantine_components", "plotly"),
     "edge": ("asyncua", "pymodbus"),

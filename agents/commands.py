@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from agents.train import Trained
     from sim.compile import Compiled
 
 PlantArg = Annotated[str, typer.Argument(help="A bundled plant's name or the path of a plant file.")]
@@ -192,75 +190,6 @@ def evaluate(
         f"% of {verdict.pairs} pairs, "
         f"by {verdict.worst_decile:.3f} in its worst tenth; correlation {verdict.correlation}"
     )
-
-
-def _told_of(plant: str, done: Trained, as_json: bool) -> str:
-    """What came of training, for people or machines."""
-    told = {
-        "plant": plant,
-        "bundle": str(done.path),
-        "seed": done.seed,
-        "cost": done.cost,
-        "rule_cost": done.rule_cost,
-        "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
-    }
-    if as_json:
-        return json.dumps(told)
-    lines = [f"written to {done.path} (seed {done.seed})"]
-    return "\n".join(lines + [f"A = policy, B = {name}: {v.sentence}" for name, v in done.verdicts.items()])
-
-
-def train(
-    plant: PlantArg,
-    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    budget: Annotated[str, typer.Option(help="Wall time a seed: 90s, 10m, 2h.")] = "10m",
-    seeds: Annotated[int, typer.Option(min=1)] = 1,
-    rule: Annotated[Path | None, typer.Option(help="Rule to start from; without one, one is tuned.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Decisions instead of a wall time.")] = None,
-    lanes: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1024,
-    trainer: Annotated[
-        str, typer.Option(help="resident (PPO whose buffer stays on the device) or stock (Stable-Baselines3's PPO)")
-    ] = "resident",
-    decide: Annotated[
-        str, typer.Option(help="Decisions at equal intervals (interval) or at events, or as the controls ask (auto).")
-    ] = "auto",
-    posterior: Annotated[
-        Path | None,
-        typer.Option(help="Draw each episode's parameters from what a twin believes: its data folder, or a file."),
-    ] = None,
-    threads: Threads = 1,
-    json_: JsonFlag = False,
-    allow_code: AllowCode = False,
-) -> None:
-    """Train a policy with PPO, starting from the tuned rule, and write it as a bundle with its evidence."""
-    if device not in {"auto", "cpu", "cuda"}:
-        raise typer.BadParameter(f"{device!r}: expected auto, cpu or cuda")
-    with _told():
-        from agents.learning import Config, check_learnable
-        from agents.training import bar, rule_for
-        from twin.posterior_file import read_posterior
-
-        compiled = _compiled(plant, allow_code)
-        believed = read_posterior(posterior, compiled) if posterior is not None else None
-        compiled = believed.plant_of(compiled) if believed is not None else compiled
-        check_learnable(compiled)
-        start = rule_for(compiled, rule, threads, out)
-        from agents.train import Job
-        from agents.train import train as learn
-
-        command = (
-            "plantwin " + shlex.join(sys.argv[1:])
-            if Path(sys.argv[0]).stem in {"plantwin", "__main__"}
-            else f"plantwin train {plant}"
-        )
-        job = Job(
-            compiled, start, out, seconds(budget), steps, device, threads,
-            command=command, config=Config(lanes=lanes, trainer=trainer, decide=decide), posterior=believed,
-        )  # fmt: skip
-        with bar(compiled, quiet=json_) as show:
-            done = learn(job, seeds, show)
-    typer.echo(_told_of(compiled.plant.id, done, json_))
 
 
 def advise(

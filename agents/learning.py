@@ -17,7 +17,7 @@ from agents.errors import TrainingError
 from agents.grid import Grid, Values, switches
 from agents.horizon import scale_s
 from agents.policy import Network
-from agents.rollout import Span, cost_over
+from agents.rollout import Span, cost_over, default_epoch
 from agents.rules import Rule
 from agents.schema import FREE_S, Observer, Rows
 from agents.seeds import SELECT, block_seed, draw_parameters
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 SMALL = 6_600
 """Numbers in the row of a plant that is judged with `Config.select` replicas."""
+COMPARED = 1
+"""Seed of the block for choices on which checkpoints are compared."""
+ROWS = 4096
+"""Replicas judged together; bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Config:
     of the first policy about the rule, as a share of a control's range. `select`: replicas for choosing a
     checkpoint, of which there are `checks`. `decide`: at equal intervals, at events, or auto: at events where all
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
-    `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
+    `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only). `improve`:
+    share of the budget for the stage after PPO (`agents.improve`) on plants whose states it can count; 0: none.
     """
 
     lanes: int = 1024
@@ -62,6 +67,7 @@ class Config:
     epoch_s: float | None = None
     decide: str = "auto"
     trainer: str = "resident"
+    improve: float = 0.85
 
     def replicas(self, compiled: Compiled) -> int:
         """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which
@@ -94,6 +100,15 @@ class Scales:
     centre: float
     scale: float
     epoch: int
+
+
+def longest_s(compiled: Compiled, config: Config) -> float | None:
+    """Longest time between two decisions where nothing is stated: at events, an eighth of the plant's slowest time
+    scale, since what matters happens at events; None (what is usual) at intervals.
+    """
+    if config.decides(compiled) == INTERVAL:
+        return None
+    return max(scale_s(compiled.plant) / 8.0, default_epoch(compiled) * compiled.plant.tick_s)
 
 
 def check_learnable(compiled: Compiled) -> None:
@@ -178,7 +193,7 @@ class Judge:
         posterior: FilePosterior | None = None,
     ) -> None:
         self.compiled, self.threads, self.posterior = compiled, threads, posterior
-        self.replicas = config.replicas(compiled)
+        self.replicas, self.checks = config.replicas(compiled), config.checks
         usual = judge_span(compiled)
         self.span = Span(epoch, usual.warmup, usual.length)
         self.kinds = decision_kinds(config.decides(compiled), None)
@@ -187,20 +202,34 @@ class Judge:
 
     def network(self, network: Network) -> float:
         """Cost an hour of a network, deciding without exploration."""
-        return self._cost(Untold(network, self.observer, self.grid, self.kinds))
+        return float(self.costs(network).mean())
+
+    def costs(self, network: Network, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a network; `which`: (seed, replicas) of the block for choices in the place of
+        those that checkpoints are compared on.
+        """
+        return self._costs(Untold(network, self.observer, self.grid, self.kinds), which)
+
+    def _costs(self, who: Controller, which: tuple[int, int] | None) -> NDArray[np.float64]:
+        seed, replicas = which or (COMPARED, self.replicas)
+        return np.concatenate([self._cost(who, seed, at, min(ROWS, replicas - at)) for at in range(0, replicas, ROWS)])
 
     def rule(self, rule: Rule) -> float:
         """Cost an hour of a rule."""
-        return self._cost(RuleController(rule, self.compiled, self.grid))
+        return float(self.rule_costs(rule).mean())
 
-    def _cost(self, who: Controller) -> float:
+    def rule_costs(self, rule: Rule, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a rule; `which` as in `costs`."""
+        return self._costs(RuleController(rule, self.compiled, self.grid), which)
+
+    def _cost(self, who: Controller, seed: int, first: int, replicas: int) -> NDArray[np.float64]:
         from sim.engine import new_rows
 
-        seed, drawn = block_seed(SELECT, 1), None
+        at, drawn = block_seed(SELECT, seed), None
         if self.posterior is not None:
-            drawn = draw_parameters(self.posterior, self.compiled, (seed, 0), self.replicas)
-        rows = new_rows(self.compiled, seed, self.replicas, scales=drawn)
-        return float(cost_over(rows, self.compiled, who, self.span, self.threads).mean()) / self.hours
+            drawn = draw_parameters(self.posterior, self.compiled, (at, first), replicas)
+        rows = new_rows(self.compiled, at, replicas, first, scales=drawn)
+        return cost_over(rows, self.compiled, who, self.span, self.threads) / self.hours
 
 
 def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.float32]:
@@ -253,8 +282,14 @@ def spec(
     }
 
 
-def _origin(selection: list[dict[str, float]], as_rule: bool) -> str:
+def _origin(selection: list[dict[str, float]], as_rule: bool, improved: bool) -> str:
     """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
+    if improved:
+        last = selection[-1]["steps"]
+        return (
+            f"PPO's best checkpoint was improved by policy iteration on branched moments (`agents/improve.py`): this "
+            f"is its last policy, after {last:,.0f} decisions in all."
+        )
     chosen = min(selection, key=lambda c: c["cost_per_hour"])
     start = "the tuned rule" if as_rule else "the tuned rule's constants, its switches undecided"
     where = "The checkpoint was chosen on seeds that neither training nor the judgement below used: "
@@ -264,6 +299,11 @@ def _origin(selection: list[dict[str, float]], as_rule: bool) -> str:
             "network**: training found no improvement."
         )
     return where + f"the one after {chosen['steps']:,.0f} decisions. It started as {start}."
+
+
+def _as_rule(compiled: Compiled, evidence: dict[str, Any]) -> bool:
+    """Is the untrained policy the rule itself?"""
+    return not switches(compiled.plant) and ":condition:" not in evidence["rule"]
 
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
@@ -284,7 +324,7 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + (" at events" if evidence.get("decide") == EVENTS else " once a decision interval")
         + ", from the observed state alone, without exploration. "
-        + _origin(evidence["selection"], not switches(compiled.plant) and ":condition:" not in evidence["rule"])
+        + _origin(evidence["selection"], _as_rule(compiled, evidence), bool(evidence.get("improved")))
         + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",

@@ -16,7 +16,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "dev")
+SECTIONS = (
+    "base", "sim", "experiment", "ingest", "dashboard", "edge", "train", "onnx", "tensorboard", "mlflow", "search",
+    "dev",
+)  # fmt: skip
 UNLOCKED = ("cluster",)
 """Parts outside the lock: who wants them takes the newest that fits (Ray brings hundreds of megabytes of its own)."""
 HEADER = """\
@@ -112,7 +115,7 @@ def test_installed_versions_are_the_locked_ones() -> None:
 EXTRAS_OF = {
     "twin": ("sim", "ingest", "experiment"),  # pictures
     "sim": ("sim", "experiment", "cluster"),
-    "agents": ("sim", "train", "ingest", "onnx"),
+    "agents": ("sim", "train", "ingest", "onnx", "tensorboard", "mlflow", "search"),
     "ingest": ("ingest", "sim", "edge"),  # the history of an OPC UA server
     "dashboard": ("dashboard",),
     "hardware": ("edge", "sim", "ingest"),  # the demo's cable has an HTTP interface
