@@ -1,4 +1,4 @@
-"""Plans for serial chains by linear programming: with all demand known, and re-made every period for the mean demand.
+"""Plans for serial chains by linear programming: with all demand known, re-made every period, or made once.
 
 Variables of period t: units R[t, i] that leave for stage i, stock I[t, i] of stage i at its end, sales S[t], what
 customers wait for W[t] at its end. Goods and what waits balance; a stage can send only what it had when the period
@@ -19,7 +19,7 @@ from scipy.sparse import csc_matrix, lil_matrix
 from agents.errors import AgentError
 from agents.schema import Floats
 from agents.supply import Chain, SupplyVectorEnv
-from agents.supply_rules import Orders, Policy
+from agents.supply_rules import Orders, Policy, demand_paths, played
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +158,30 @@ def shrinking_horizon(chain: Chain, mean: float) -> Policy:
         return np.array([planners[left].plan(now, np.full(left, mean)).sent[0] for now in situations(env)])
 
     return policy
+
+
+def made_once(chain: Chain, mean: float) -> Orders:
+    """The best plan [T, S] from where an episode begins, as if `mean` units were asked for in every period."""
+    env = SupplyVectorEnv(1, chain.compiled, chain.trade)
+    env.reset(seed=0)
+    return Planner(chain, chain.trade.periods).plan(situations(env)[0], np.full(chain.trade.periods, mean)).sent
+
+
+def followed(plan: Orders) -> Policy:
+    """Order what a plan [T, S] says, whatever happens."""
+
+    def policy(env: SupplyVectorEnv, _: Floats) -> Orders:
+        return np.tile(plan[len(plan) - env.periods_left], (env.num_envs, 1))
+
+    return policy
+
+
+def tuned_plan(chain: Chain, seed: int, paths: int = 256) -> tuple[int, Orders]:
+    """The demand of a period for which a plan made once earns most on the paths of `reset(seed=seed)`, of all whole
+    numbers within 15 % of the mean demand; and that plan.
+    """
+    mean = float(demand_paths(chain, seed, paths).mean())
+    env = SupplyVectorEnv(paths, chain.compiled, chain.trade)
+    plans = {n: made_once(chain, n) for n in range(int(0.85 * mean), int(1.15 * mean) + 2)}
+    best = max(plans, key=lambda n: float(played(env, followed(plans[n]), seed).sum(axis=0).mean()))
+    return best, plans[best]

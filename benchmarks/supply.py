@@ -5,8 +5,9 @@ environment, one core, both sides in turn, orders drawn beforehand: `SupplyVecto
 observation and reward, against the package's environment stepped in a Python loop; that both earn the same is
 `tests/agents/test_supply.py`. The package is put beside the environment by `benchmarks/install_peers.sh`. The
 yardsticks need no peer: on the same paths of demand, the optimum with all demand known, the plan re-made every period
-for the mean demand, and the best static echelon base stock; and `--train STEPS` a stock PPO trained for so many
-periods. A trained policy joins them as one more `Policy` (`yardsticks(trade, paths, {name: policy})`).
+for the mean demand, the plan made once for the best demand, and the best static echelon base stock; and `--train STEPS`
+a PPO trained for so many periods, which starts as the plan made once. Any other policy joins them as one more `Policy`
+(`yardsticks(trade, paths, {name: policy})`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
-from agents.supply_plan import perfect_information, shrinking_horizon
+from agents.supply_plan import followed, perfect_information, shrinking_horizon, tuned_plan
 from agents.supply_rules import Policy, base_stock, demand_paths, played, tuned_base_stock
 from benchmarks import _or_gym, _record
 from benchmarks._record import Figure
@@ -71,7 +72,8 @@ def speed(pairs: int) -> tuple[list[float], list[float]]:
 @dataclass(frozen=True)
 class Yardstick:
     """What a policy earned on the same paths: mean profit with its 95 % half-width, its share of the optimum's mean
-    with the half-width of a ratio of means, and CPU seconds a period of one chain, deciding and playing.
+    with the half-width of a ratio of means, CPU seconds a period of one chain, deciding and playing, and what it earned
+    beyond the plan made once, path by path, with its half-width.
     """
 
     name: str
@@ -80,14 +82,24 @@ class Yardstick:
     ratio: float
     ratio_half: float
     decision_s: float
+    beyond: float = 0.0
+    beyond_half: float = 0.0
 
 
-def yardstick(name: str, earned: NDArray[np.float64], best: NDArray[np.float64], spent: float) -> Yardstick:
-    """The figures of profits [N] beside the optimum's [N] on the same paths."""
+def yardstick(
+    name: str,
+    earned: NDArray[np.float64],
+    best: NDArray[np.float64],
+    spent: float,
+    once: NDArray[np.float64] | None = None,
+) -> Yardstick:
+    """The figures of profits [N] beside the optimum's [N] and those of the plan made `once` [N], on the same paths."""
     n, ratio = len(earned), float(earned.mean() / best.mean())
     spread = float((earned - ratio * best).std(ddof=1)) / best.mean()  # of the ratio of means, by the delta method
-    half = 1.96 * float(earned.std(ddof=1)) / n**0.5
-    return Yardstick(name, float(earned.mean()), half, ratio, 1.96 * float(spread) / n**0.5, spent)
+    more = earned - (earned if once is None else once)
+    halves = [1.96 * float(x.std(ddof=1)) / n**0.5 for x in (earned, more)]
+    shares = ratio, 1.96 * float(spread) / n**0.5
+    return Yardstick(name, float(earned.mean()), halves[0], *shares, spent, float(more.mean()), halves[1])
 
 
 def asked(chain: Chain) -> int:
@@ -100,7 +112,7 @@ def agent(trade: Trade, steps: int) -> dict[str, Policy]:
     from benchmarks._supply_agent import trained
 
     chain = Chain(PLANT, trade)
-    return {f"PPO, {steps / 1e6:.1f} M days": trained(chain, asked(chain), steps)}
+    return {f"PPO, {steps / 1e6:.1f} M days": trained(chain, tuned_plan(chain, CHOICES)[1], steps)}
 
 
 def yardsticks(
@@ -116,29 +128,35 @@ def yardsticks(
     began = time.process_time()
     best = np.array([plan.profit for plan in perfect_information(env, demand)])
     spent = (time.process_time() - began) / paths / trade.periods
-    found = [yardstick("all demand known", best, best, spent)]
-    plan, rule = shrinking_horizon(chain, mean), base_stock(levels)
-    policies = {"plan for the mean, every period": plan, "echelon base stock": rule} | (more or {})
+    planned, once = tuned_plan(chain, CHOICES)
+    start = played(env, followed(once), VERDICT).sum(axis=0)
+    found = [yardstick("all demand known", best, best, spent, start)]
+    policies = {
+        "plan for the mean, every period": shrinking_horizon(chain, mean),
+        f"plan for {planned} a day, made once": followed(once),
+        "echelon base stock": base_stock(levels),
+    } | (more or {})
     for name, policy in policies.items():
         began = time.process_time()
         earned = played(env, policy, VERDICT).sum(axis=0)
         spent = (time.process_time() - began) / paths / trade.periods
-        found.append(yardstick(name, earned, best, spent))
+        found.append(yardstick(name, earned, best, spent, start))
     return found, levels.tolist()
 
 
 def table(detail: dict[str, Any]) -> str:
     """The yardsticks as a table of docs/agents.md."""
     lines = [
-        "| cost booked | policy | profit of 30 days, EUR | of the optimum | CPU time a day |",
-        "|---|---|---|---|---|",
+        "| cost booked | policy | profit of 30 days, EUR | of the optimum | beyond a plan made once, EUR | CPU time |",
+        "|---|---|---|---|---|---|",
     ]
     for name, found in detail["yardsticks"].items():
         for y in found["found"]:
             shown = y["name"] + (f" {tuple(found['levels'])}" if y["name"].startswith("echelon") else "")
             share = f"{100 * y['ratio']:.1f} %" + (f" ± {100 * y['ratio_half']:.1f}" if y["ratio_half"] > 1e-9 else "")
             took = f"{1000 * y['decision_s']:.2g} ms" if y["decision_s"] > 1e-4 else f"{1e6 * y['decision_s']:.2g} µs"
-            lines.append(f"| {name} | {shown} | {y['mean']:.1f} ± {y['half']:.1f} | {share} | {took} |")
+            more = f"{y['beyond']:+.1f} ± {y['beyond_half']:.1f}" if y["beyond_half"] > 1e-9 else ""
+            lines.append(f"| {name} | {shown} | {y['mean']:.1f} ± {y['half']:.1f} | {share} | {more} | {took} |")
     return "\n".join(lines)
 
 

@@ -58,11 +58,11 @@ def chain() -> Chain:
 
 
 def test_an_agent_learns_something(chain: Chain) -> None:
-    """Some seconds of training beat ordering the mean, from which it starts."""
+    """Some seconds of training beat ordering the mean, from which it starts here."""
     pytest.importorskip("stable_baselines3")
     from benchmarks._supply_agent import trained
 
     env = SupplyVectorEnv(50, chain.compiled)
-    learnt = played(env, trained(chain, 20.0, 120_000, lanes=128), 9).sum(axis=0)
+    learnt = played(env, trained(chain, np.full((30, 3), 20), 120_000, lanes=128), 9).sum(axis=0)
     constant = played(env, lambda env, _: np.full((50, 3), 20), 9).sum(axis=0)
     assert learnt.mean() > constant.mean() + 50
