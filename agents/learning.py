@@ -47,6 +47,7 @@ class Config:
     checkpoint, of which there are `checks`. `decide`: at equal intervals, at events, or auto: at events where all
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
     `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
+    `masks`: controls that may not move yet have no part in an action's probability (`ResidentPPO`; not stock).
     """
 
     lanes: int = 1024
@@ -66,6 +67,7 @@ class Config:
     epoch_s: float | None = None
     decide: str = "auto"
     trainer: str = "resident"
+    masks: bool = False
 
     def replicas(self, compiled: Compiled) -> int:
         """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which

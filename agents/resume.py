@@ -32,7 +32,7 @@ def take(model: PPO, lanes: Lanes) -> tuple[Arrays, dict[str, Any]]:
         for key, value in policy.optimizer.state.get(parameter, {}).items():
             arrays[f"adam.{key}.{name}"] = _array(value)
     arrays |= {f"random.{name}": value for name, value in _random(model).items()}
-    arrays |= {f"lanes.{name}": value for name, value in _lanes(lanes).items()}
+    arrays |= {f"lanes.{name}": value for name, value in lanes_state(lanes).items()}
     observed: Any = model._last_obs
     starts: Any = model._last_episode_starts
     arrays["model.observation"], arrays["model.starts"] = np.array(observed), np.array(starts)
@@ -62,7 +62,7 @@ def put(saved: Saved, model: PPO, lanes: Lanes) -> None:
             parameter.copy_(torch.from_numpy(saved.array(f"network.{name}", _array(parameter))))
             _moments(saved, policy.optimizer, name, parameter)
     _set_random(saved, model)
-    _set_lanes(saved, lanes)
+    set_lanes(saved, lanes)
     state: Any = model
     like = np.zeros((lanes.num_envs, *model.observation_space.shape), np.float32)  # type: ignore[misc]
     state._last_obs = saved.array("model.observation", like)
@@ -114,7 +114,7 @@ def _set_random(saved: Saved, model: PPO) -> None:
         torch.cuda.set_rng_state(torch.from_numpy(read["cuda"].copy()), model.device)
 
 
-def _lanes(lanes: Lanes) -> Arrays:
+def lanes_state(lanes: Lanes) -> Arrays:
     """Rows, clocks and money of the environments."""
     env: Any = lanes.env
     device = getattr(env, "_device", None)
@@ -125,10 +125,11 @@ def _lanes(lanes: Lanes) -> Arrays:
     return {name: np.array(value) for name, value in {"rows": rows, "moved": moved, "money": money, **clocks}.items()}
 
 
-def _set_lanes(saved: Saved, lanes: Lanes) -> None:
+def set_lanes(saved: Saved, lanes: Lanes) -> None:
+    """Make the environments what they were when `lanes_state` looked at them."""
     env: Any = lanes.env
     env._kernel_seed = int(saved.fact("kernel_seed"))
-    read = {name: saved.array(f"lanes.{name}", value) for name, value in _lanes(lanes).items()}
+    read = {name: saved.array(f"lanes.{name}", value) for name, value in lanes_state(lanes).items()}
     for name in ("elapsed", "episode", "ends"):
         getattr(env, f"_{name}")[...] = read[name]
     device = getattr(env, "_device", None)

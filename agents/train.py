@@ -277,7 +277,7 @@ def _model(job: Job, compiled: Compiled, lanes: Lanes, seed: int, scales: Scales
 
     torch.manual_seed(seed)
     batch = min(config.minibatch, config.lanes * config.steps)
-    kind = PPO if config.trainer == "stock" else partial(ResidentPPO, graphs=job.on_device)
+    kind = PPO if config.trainer == "stock" else partial(ResidentPPO, graphs=job.on_device, masked=config.masks)
     model = kind(
         "MlpPolicy",
         lanes,

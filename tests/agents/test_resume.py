@@ -80,11 +80,11 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, kept: int, seed: int = 0) -> None
     monkeypatch.setattr(Run, "keep", kept_then_cut)
 
 
-@pytest.mark.parametrize("trainer", ["resident", "stock"])
+@pytest.mark.parametrize("trainer", ["resident", "stock", "masked"])
 def test_cut_off_and_resumed_weights_are_those_of_an_uninterrupted_training(
     tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch, last: list[dict[str, Any]], trainer: str
 ) -> None:
-    config = replace(SMALL, trainer=trainer)
+    config = replace(SMALL, trainer=trainer) if trainer != "masked" else replace(SMALL, masks=True)
     train.train(job(line3, tmp_path / "whole", config=config), 1)
     whole = bundle.load(tmp_path / "whole")
     with monkeypatch.context() as patch:
