@@ -193,7 +193,7 @@ class _Device:
         self._grid = DeviceGrid(env.grid, compiled, env.device)
         self.ends = torch.zeros(n, dtype=torch.int64, device=env.device)
         self._moved = torch.full((n, env.grid.size), LONG_AGO, dtype=torch.int64, device=env.device)
-        self._every = torch.as_tensor(env._moves.every, device=env.device)
+        self._every = torch.as_tensor(env.moves.every, device=env.device)
         self._same: tuple[Tensor, ...] | None = None  # of all steps: ticks and what they discount
         if not env.pace.by_events:
             ticks = np.full(n, env.epoch, dtype=np.int64)

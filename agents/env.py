@@ -187,11 +187,11 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._episode = np.zeros(n, dtype=np.int64)
         self._ends = np.zeros(n, dtype=np.int64)
-        self._moves = Moves(self.grid, n)
-        self._money, self._after = np.zeros((n, 2)), np.zeros((n, 2))
+        self.moves = Moves(self.grid, n)
+        self.money, self._after = np.zeros((n, 2)), np.zeros((n, 2))
         self._all = np.ones(n, dtype=np.bool_)
         self._fields = np.broadcast_to(np.array(self.observer.fields), (n, self.observer.size))
-        self.ratio = np.maximum(-(-self._moves.every // self.epoch), 1)
+        self.ratio = np.maximum(-(-self.moves.every // self.epoch), 1)
         self._now = self.compiled.layout.at("now")
         self._kernel_seed: int | None = None
         self._empty: Rows | None = None
@@ -241,10 +241,10 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         self._episode[who] += 1
         self._elapsed[who] = 0
         self._ends[who] = rows[:, self._now] + self.pace.limit
-        self._moves.forget(who)
+        self.moves.forget(who)
         money = np.empty((len(who), 2))
-        look(rows, Turn(0, price=self._prices(money)))
-        self._money[who] = money
+        look(rows, Turn(0, price=self.prices(money)))
+        self.money[who] = money
 
     def _new(self, who: NDArray[np.intp], state: Rows | None) -> Rows:
         """Rows [K, W] of the next episodes of the environments `who` [K]."""
@@ -291,7 +291,7 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
             return None
         return draw_parameters(self.settings.posterior, self.compiled, (self._kernel_seed or 0, address))
 
-    def _prices(self, out: NDArray[np.float64]) -> Prices:
+    def prices(self, out: NDArray[np.float64]) -> Prices:
         """Operating cost and cash since the beginning, into `out` [R, 2]."""
         from sim.batch import Prices
 
@@ -301,19 +301,26 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         """Setpoints [N, C] of actions, and how many controls a limit moved (`clipped`) and how many were kept by their
         `every` (`held`), for each environment.
         """
-        from sim.kernel import get_controls
+        present = self.rows[:, self.compiled.controls]
+        admitted, wanted, kept = self.admit(self.rows, actions, self.moves)
+        if self.pace.by_events:
+            self.moves.note(self.rows[:, self._now], admitted, present)
+        return admitted, {"clipped": _count(admitted != wanted), "held": _count(kept)}
 
-        now, present = self.rows[:, self._now], get_controls(self.rows, self.compiled)
+    def admit(
+        self, rows: Rows, actions: NDArray[np.integer[Any]], moves: Moves
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Setpoints [R, C] that grid indices [R, C] come to in rows [R, W] whose controls moved last as `moves` says;
+        what they were before limits, and which controls were kept by their `every`.
+        """
+        now, present = rows[:, self._now], rows[:, self.compiled.controls]
         wanted = self.grid.decode(np.asarray(actions, dtype=np.int64))
         if self.pace.by_events:
-            kept = self._moves.kept(now, wanted, present)
+            kept = moves.kept(now, wanted, present)
         else:
             kept = (now[:, None] // self.epoch % self.ratio != 0) & (wanted != present)
         wanted = np.where(kept, present, wanted)
-        admitted = self.grid.limit(wanted, self.rows, self.compiled.layout)
-        if self.pace.by_events:
-            self._moves.note(now, admitted, present)
-        return admitted, {"clipped": _count(admitted != wanted), "held": _count(kept)}
+        return self.grid.limit(wanted, rows, self.compiled.layout), wanted, kept
 
     def step(
         self, actions: NDArray[np.int64]
@@ -327,12 +334,12 @@ class PlantVectorEnv(VectorEnv[Floats, NDArray[np.int64], NDArray[Any]]):
         before, observation = self.rows[:, self._now].copy(), self._place()
         look = Observation(self.observer.positions, self.observer.factors, observation)
         until, kinds = self.pace.last(before, self._ends), self.pace.kinds
-        turn = Turn(until, kinds, values, look, self._prices(self._after), self.settings.threads)
+        turn = Turn(until, kinds, values, look, self.prices(self._after), self.settings.threads)
         play(self.rows, self.compiled, turn)
         now = self.rows[:, self._now].copy()
         self.observer.finish(self.rows, observation)
-        cost = self._after - self._money
-        self._money[...] = self._after
+        cost = self._after - self.money
+        self.money[...] = self._after
         self._elapsed += 1
         truncated = self._elapsed >= self.limit_steps
         if kinds:

@@ -110,6 +110,12 @@ class Moves:
         self.every = np.array([c.every for c in self.grid.controls], dtype=np.int64)
         self.last = np.full((self.replicas, self.grid.size), LONG_AGO, dtype=np.int64)
 
+    def of(self, who: NDArray[np.intp]) -> Moves:
+        """Of the replicas `who` [K], as a copy."""
+        found = Moves(self.grid, 0)
+        found.last = self.last[who]
+        return found
+
     def forget(self, who: NDArray[np.intp]) -> None:
         """New episodes of the replicas `who`: whatever there is may move at once."""
         self.last[who] = LONG_AGO

@@ -17,7 +17,7 @@ from agents.errors import TrainingError
 from agents.grid import Grid, Values, switches
 from agents.horizon import scale_s
 from agents.policy import Network
-from agents.rollout import Span, cost_over
+from agents.rollout import Span, cost_over, default_epoch
 from agents.rules import Rule
 from agents.schema import FREE_S, Observer, Rows
 from agents.seeds import SELECT, block_seed, draw_parameters
@@ -48,6 +48,8 @@ class Config:
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
     `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
     `masks`: controls that may not move yet have no part in an action's probability (`ResidentPPO`; not stock).
+    `improve`: share of the budget for the stage after PPO (`agents.improve`) on plants whose states it can count; 0:
+    none.
     """
 
     lanes: int = 1024
@@ -68,6 +70,7 @@ class Config:
     decide: str = "auto"
     trainer: str = "resident"
     masks: bool = False
+    improve: float = 0.85
 
     def replicas(self, compiled: Compiled) -> int:
         """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which
@@ -100,6 +103,15 @@ class Scales:
     centre: float
     scale: float
     epoch: int
+
+
+def longest_s(compiled: Compiled, config: Config) -> float | None:
+    """Longest time between two decisions where nothing is stated: at events, an eighth of the plant's slowest time
+    scale, since what matters happens at events; None (what is usual) at intervals.
+    """
+    if config.decides(compiled) == INTERVAL:
+        return None
+    return max(scale_s(compiled.plant) / 8.0, default_epoch(compiled) * compiled.plant.tick_s)
 
 
 def check_learnable(compiled: Compiled) -> None:
@@ -273,8 +285,14 @@ def spec(
     }
 
 
-def _origin(selection: list[dict[str, float]], as_rule: bool) -> str:
+def _origin(selection: list[dict[str, float]], as_rule: bool, improved: bool) -> str:
     """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
+    if improved:
+        last = selection[-1]["steps"]
+        return (
+            f"PPO's best checkpoint was improved by policy iteration on branched moments (`agents/improve.py`): this "
+            f"is its last policy, after {last:,.0f} decisions in all."
+        )
     chosen = min(selection, key=lambda c: c["cost_per_hour"])
     start = "the tuned rule" if as_rule else "the tuned rule's constants, its switches undecided"
     where = "The checkpoint was chosen on seeds that neither training nor the judgement below used: "
@@ -284,6 +302,11 @@ def _origin(selection: list[dict[str, float]], as_rule: bool) -> str:
             "network**: training found no improvement."
         )
     return where + f"the one after {chosen['steps']:,.0f} decisions. It started as {start}."
+
+
+def _as_rule(compiled: Compiled, evidence: dict[str, Any]) -> bool:
+    """Is the untrained policy the rule itself?"""
+    return not switches(compiled.plant) and ":condition:" not in evidence["rule"]
 
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
@@ -304,7 +327,7 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + (" at events" if evidence.get("decide") == EVENTS else " once a decision interval")
         + ", from the observed state alone, without exploration. "
-        + _origin(evidence["selection"], not switches(compiled.plant) and ":condition:" not in evidence["rule"])
+        + _origin(evidence["selection"], _as_rule(compiled, evidence), bool(evidence.get("improved")))
         + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",

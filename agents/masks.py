@@ -16,7 +16,7 @@ def free(env: PlantVectorEnv) -> Mask:
     """Which controls [N, C] may move at this decision: their `every` has passed (`info["held"]` counts the others)."""
     now = env.rows[:, env._now][:, None]
     if env.pace.by_events:
-        return now - env._moves.last >= env._moves.every
+        return now - env.moves.last >= env.moves.every
     return now // env.epoch % env.ratio == 0
 
 

@@ -118,7 +118,7 @@ def lanes_state(lanes: Lanes) -> Arrays:
     """Rows, clocks and money of the environments."""
     env: Any = lanes.env
     device = getattr(env, "_device", None)
-    rows, moved, money = env.rows, env._moves.last, env._money
+    rows, moved, money = env.rows, env.moves.last, env.money
     if device is not None:
         rows, moved, money = env.to_host(), _array(device._moved), _array(device.money)
     clocks = {"elapsed": env._elapsed, "episode": env._episode, "ends": env._ends}
@@ -134,7 +134,7 @@ def set_lanes(saved: Saved, lanes: Lanes) -> None:
         getattr(env, f"_{name}")[...] = read[name]
     device = getattr(env, "_device", None)
     if device is None:
-        env.rows[...], env._moves.last[...], env._money[...] = read["rows"], read["moved"], read["money"]
+        env.rows[...], env.moves.last[...], env.money[...] = read["rows"], read["moved"], read["money"]
         return
     device.put(np.arange(env.num_envs), np.ascontiguousarray(read["rows"]))
     for tensor, name in ((device._moved, "moved"), (device.money, "money"), (device.ends, "ends")):

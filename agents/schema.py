@@ -61,17 +61,12 @@ def _product_scale(plant: Plant, index: int) -> float:
     return float(max([*highs, product.release.cap or 0, 10]))
 
 
-def columns(plant: Plant) -> list[Column]:
-    """The observed columns of a plant that are fields of its row (without arrivals and clock); see docs/agents.md for
-    the meaning of each.
-    """
-    from sim.compile import control_field
-
+def _of_stations(plant: Plant, wip_scale: float) -> list[Column]:
     out: list[Column] = []
-    wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
-    first_unit = 0
+    first_unit = first_clock = 0
     for i, station in enumerate(plant.stations):
-        states = ["work", "blocked", "starved"]
+        empty = _forgets(plant, station.id)
+        states = [] if empty else ["work", "blocked", "starved"]
         states += ["setup"] if station.setups else []
         states += ["down"] if station.modes else []
         states += ["off"] if station.calendar else []
@@ -82,9 +77,27 @@ def columns(plant: Plant) -> list[Column]:
             for u in range(station.units):
                 name = f"{station.id}.condition" if station.units == 1 else f"{station.id}.{u + 1}.condition"
                 out.append(Column(name, "unit_level", (first_unit + u,), 1.0 / levels))
+                if len(station.modes) > 1:  # being maintained and being repaired last differently long
+                    before = float(first_clock + u * len(station.modes) - 1)
+                    name = f"{name.removesuffix('.condition')}.mode"
+                    out.append(Column(name, "unit_mode", (first_unit + u,), 1.0 / len(station.modes), before))
         first_unit += station.units
+        first_clock += station.units * len(station.modes)
         room = float(station.capacity) if station.capacity not in {UNLIMITED, 0} else wip_scale
-        out.append(Column(f"{station.id}.queue", "q_len", (i,), 1.0 / room))
+        if not empty:
+            out.append(Column(f"{station.id}.queue", "q_len", (i,), 1.0 / room))
+    return out
+
+
+def columns(plant: Plant) -> list[Column]:
+    """The observed columns of a plant that are fields of its row (without arrivals and clock); see docs/agents.md for
+    the meaning of each.
+    """
+    from sim.compile import control_field
+
+    out: list[Column] = []
+    wip_scale = max([_product_scale(plant, i) for i in range(len(plant.products))], default=10.0)
+    out += _of_stations(plant, wip_scale)
     for i, stock in enumerate(plant.stocks):
         scale = 1.0 / _stock_scale(plant, stock.id)
         out.append(Column(f"{stock.id}.on_hand", "on_hand", (i,), scale))
@@ -93,6 +106,8 @@ def columns(plant: Plant) -> list[Column]:
         if stock.source != "line":
             out.append(Column(f"{stock.id}.on_order", "on_order", (i,), scale))
     for i, product in enumerate(plant.products):
+        if all(_forgets(plant, s) for step in product.steps for s, _ in step.eligible):
+            continue
         out.append(Column(f"{product.id}.wip", "wip", (i,), 1.0 / _product_scale(plant, i)))
         if product.release.policy in {"push", "orders"}:
             out.append(Column(f"{product.id}.pending", "pending", (i,), 0.1))
@@ -105,6 +120,22 @@ def columns(plant: Plant) -> list[Column]:
     for i, calendar in enumerate(plant.calendars):
         out.append(Column(f"{calendar.id}.open", "cal_open", (i,), 1.0))
     return out
+
+
+def _forgets(plant: Plant, station: str) -> bool:
+    """Does what this station has in hand say nothing about what is to come? So it is where every part that comes here
+    may be given up at any event (`surplus: scrapped`), has no other operation, and its work forgets how long it lasted.
+    """
+    visits = [(p, s) for p in plant.products for s in p.steps if station in {name for name, _ in s.eligible}]
+    plain = not next(s for s in plant.stations if s.id == station).setups
+    return (
+        plain
+        and bool(visits)
+        and all(
+            p.release.stops and len(p.steps) == 1 and all(work.kind == "exponential" for _, work in s.eligible)
+            for p, s in visits
+        )
+    )
 
 
 FREE_S = 60.0

@@ -18,7 +18,6 @@ import yaml
 from numpy.typing import NDArray
 
 from agents import checkpoint
-from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.goal import Goal
 from agents.grid import as_switches, switches
@@ -151,7 +150,7 @@ def _tried(job: Job, recipe: Recipe, number: int) -> Told:
             raise TrainingError("no checkpoint was judged: the budget was too short for one update; raise --budget")
         layers = zip(network.weights, network.biases, strict=True)
         arrays = {f"{k}.{name}": a for k, both in enumerate(layers) for name, a in zip("wb", both, strict=True)}
-        facts = {"counts": network.counts, "decode": network.decode}
+        facts = {"counts": network.counts, "decode": network.decode, "epoch": run.scales.epoch}
         checkpoint.write(_policy(job, number, seed), arrays, facts)
         costs = judge.costs(network, (JUDGED, judge.replicas))
         pairs.append(costs - judge.rule_costs(job.rule, (JUDGED, judge.replicas)))
@@ -189,7 +188,7 @@ def _again(job: Job, recipe: Recipe, number: int) -> Told:
     compiled = job.compiled
     if switches(compiled.plant):
         compiled = compile_plant(as_switches(compiled.plant))
-    epoch = PlantVectorEnv(1, compiled, epoch_s=recipe.config.epoch_s, reward_unit=1.0).epoch
+    epoch = int(checkpoint.read(_policy(job, number, 0)).fact("epoch"))
     judge = Judge(compiled, recipe.config, epoch, job.threads, job.posterior)
     which = (TOLD, 4 * judge.replicas)
     rule, pairs, cost = judge.rule_costs(job.rule, which), [], []

@@ -21,10 +21,11 @@ from agents.controllers import Hold, PolicyController, RuleController
 from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.evaluate import Trial, Verdict, compare
+from agents.finish import improve, share
 from agents.goal import Goal, goal_of
 from agents.grid import as_switches, switches
 from agents.lanes import Lanes
-from agents.learning import Config, Judge, Scales, card, check_learnable, measure, spec, start_bias
+from agents.learning import Config, Judge, Scales, card, check_learnable, longest_s, measure, spec, start_bias
 from agents.recipe import Begun, Recipe, read_begun
 from agents.resident import ResidentPPO
 from agents.rules import Rule
@@ -98,7 +99,9 @@ class Trained:
 @dataclass(slots=True)
 class Run:
     """The training of one seed as it goes: what its stages work with. `compiled` is the plant as it is learned on (its
-    switches have two values); `stage`: how many of `STAGES` are done; `extra`: what others want kept (JSON).
+    switches have two values); `host`: environments on the CPU; `improving`: share of the budget for the stage after
+    PPO, `improved`: whether its policy was taken; `began_s`: when the present stage began; `stage`: how many of
+    `STAGES` are done; `extra`: what others want kept (JSON).
     """
 
     job: Job
@@ -109,6 +112,10 @@ class Run:
     model: PPO
     clock: Clock
     watch: Watch
+    host: PlantVectorEnv
+    improving: float = 0.0
+    improved: bool = False
+    began_s: float = 0.0
     stage: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -133,7 +140,7 @@ class Run:
 
 def _ppo(run: Run) -> None:
     """PPO until the budget is used up or the target is reached."""
-    model, steps = run.model, run.job.steps or 10**12
+    model, steps = run.model, run.clock.steps or 10**12
     if model.num_timesteps < steps and not run.watch.over:
         # learn() adds what has been done to what it is asked for, unless it begins anew
         begun = bool(run.watch.resumed)
@@ -142,7 +149,7 @@ def _ppo(run: Run) -> None:
         run.watch.check(model)
 
 
-STAGES: tuple[tuple[str, Callable[[Run], None]], ...] = (("PPO", _ppo),)
+STAGES: tuple[tuple[str, Callable[[Run], None]], ...] = (("PPO", _ppo), ("improvement", improve))
 """One after the other; what comes after PPO starts from its end when a training is resumed."""
 
 
@@ -225,6 +232,7 @@ def learned(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) -
             continue
         if saved is not None and k > 0 and k == run.stage:
             job.say(f"seed {seed}: stage {name} is not resumed, it starts over from the last checkpoint")
+        run.began_s = run.clock.used()
         stage(run)
         run.stage = k + 1
         if k + 1 < len(STAGES) and job.keep_s < float("inf"):
@@ -238,7 +246,7 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
     if switches(compiled.plant):
         compiled = compile_plant(as_switches(compiled.plant))
     settings: dict[str, Any] = {
-        "epoch_s": config.epoch_s,
+        "epoch_s": config.epoch_s or longest_s(compiled, config),
         "reward_unit": 1.0,
         "max_episode_s": config.episode_weeks * 7 * 86_400.0,
         "stagger": True,
@@ -253,10 +261,13 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
         from agents.device_lanes import DeviceLanes
 
         lanes = DeviceLanes(PlantDeviceEnv(config.lanes, compiled, **settings), scales.centre, scales.scale)
-    clock = Clock(job.budget_s, job.steps, 0.0 if saved is None else float(saved.fact("used_s")))
+    improving = share(config, compiled, job.posterior is not None, settings)
+    first = 1.0 - improving
+    steps = None if job.steps is None else max(round(job.steps * first), 1)
+    clock = Clock(job.budget_s * first, steps, 0.0 if saved is None else float(saved.fact("used_s")))
     model = _model(job, compiled, lanes, seed, scales, clock)
     watch = Watch(Judge(compiled, config, scales.epoch, job.threads, job.posterior), lanes, clock, goal, show)
-    run = Run(job, seed, compiled, scales, lanes, model, clock, watch)
+    run = Run(job, seed, compiled, scales, lanes, model, clock, watch, env, improving)
     watch.keep, watch.every_s = run.keep, job.keep_s
     if saved is not None:
         run.restore(saved)
@@ -271,7 +282,7 @@ def _model(job: Job, compiled: Compiled, lanes: Lanes, seed: int, scales: Scales
     config = job.config
 
     def rate(left: float) -> float:
-        if job.steps is None:
+        if clock.steps is None:
             left = max(1.0 - clock.done(0), 0.0)
         return config.rate * left
 
@@ -327,7 +338,8 @@ def _write(run: Run) -> Trained:
         "plant_hash": compiled.hash,
         "rule": job.rule.name,
         "seed": run.seed,
-        "steps": int(run.model.num_timesteps),
+        "steps": int(watch.num_timesteps),
+        "improved": run.improved,
         "seconds": round(seconds, 1),
         "budget_s": job.budget_s,
         "epoch_s": about["epoch_s"],

@@ -168,6 +168,21 @@ class Watch(BaseCallback):
             first = CONFIRM + 10 * len(self.history)
             self.over = reached(self.goal.target, costs, lambda k, n: self.judge.costs(network, (first + k, n)))
 
+    def adopt(self, network: Network, decisions: int, sure: float) -> bool:
+        """Take a network of a later stage, `decisions` after the last, unless the best so far is better by `sure`
+        standard errors of the difference on the same seeds; was it taken?
+        """
+        assert self.best is not None, "a checkpoint is judged before"
+        costs = self.judge.costs(network)
+        worse = costs - self.judge.costs(self.best)
+        self.num_timesteps += decisions
+        cost = float(costs.mean())
+        self.history.append({"steps": float(self.num_timesteps), "cost_per_hour": round(cost, 4)})
+        if worse.mean() > sure * worse.std(ddof=1) / np.sqrt(worse.size):
+            return False
+        self.best, self.best_cost = network, cost
+        return True
+
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays and facts from which `restore` makes it what it is."""
         best = self.best

@@ -1,0 +1,275 @@
+"""The last stage of training on small plants: policy iteration by least squares on branched moments.
+
+PPO learns from how whole stretches of luck turned out after an action was drawn. Near the optimum that is too little:
+on `make_to_stock` a failure moves the cost to come by 700 EUR, one step's noise is 40 EUR, and the boundary between two
+actions is worth 0.3 EUR. Here the same moment is played with every action and *the same luck* (`agents.branch`), one
+decision ahead, so that the differences between actions hold only the noise of what the actions change. What followed
+is kept by state and action (`agents.states`), and is asked again for every policy that comes up:
+
+- the value of a policy by least-squares temporal differences (Bradtke and Barto 1996; Boyan 2002) on the transitions
+  that its own actions made,
+- what another action costs more than its own, fitted by least squares to cost + discount x value of what followed,
+- the next policy takes, control by control, the value that costs least (Lagoudakis and Parr 2003, Least-squares policy
+  iteration).
+
+The functions are linear in a hidden layer of random tanh units (Huang et al. 2006, Extreme learning machine): no rate,
+no batches, no order in which things are learnt, and the last policy is a network with one hidden layer as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from agents.branch import branch
+from agents.env import PlantVectorEnv
+from agents.policy import Network
+from agents.schema import Floats
+from agents.states import Counts, Doubles, Indices, States
+
+JOINT = 512
+"""Most joint actions of a plant that all are tried."""
+LEAST = 0.02
+"""Added to the spread of an observed column, so that one that hardly ever moves is not blown up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """Settings. A round plays `steps` decisions in all lanes. `branched`: imagined steps for each played one, at every
+    `every`-th decision. `wander`: share of decisions at which a lane leaves the policy for `stay` decisions on average;
+    `slip`: share at which it leaves it once. `units`: of the hidden layer. `sweeps`: of policy iteration after each
+    growth of the moments by `growth`. `flat`: states weigh as the number of their moments to this power.
+    """
+
+    steps: int = 32
+    every: int = 4
+    branched: float = 4.0
+    wander: float = 0.01
+    stay: float = 15.0
+    slip: float = 0.05
+    units: int = 128
+    sweeps: int = 5
+    growth: float = 0.25
+    flat: float = 0.5
+    ridge: float = 1e-8
+
+
+class Basis:
+    """Random tanh units of standardised columns: observations [.., D] to [.., F + 1], the last of them 1."""
+
+    def __init__(self, seen: Floats, use: NDArray[np.bool_], units: int, rng: np.random.Generator) -> None:
+        mean, spread = seen.mean(axis=0), seen.std(axis=0) + LEAST
+        size = seen.shape[1]
+        direction = rng.normal(size=(units, size)) * use
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        steep = np.exp(rng.uniform(np.log(0.3), np.log(3.0), (units, 1)))
+        weights = direction * steep
+        # each unit turns somewhere among what was met
+        through = ((seen[rng.integers(0, len(seen), units)] - mean) / spread * weights).sum(axis=1)
+        self.weights = (weights / spread).astype(np.float32)
+        self.biases = (-through - (weights * (mean / spread)).sum(axis=1)).astype(np.float32)
+
+    def __call__(self, seen: Floats) -> Doubles:
+        """Features [.., F + 1]."""
+        hidden = np.tanh(seen @ self.weights.T + self.biases).astype(np.float64)
+        return np.concatenate([hidden, np.ones((*hidden.shape[:-1], 1))], axis=-1)
+
+
+def telling(env: PlantVectorEnv) -> NDArray[np.bool_]:
+    """Which observed columns [D] tell states apart: where a control stands that is set anew at every decision does
+    not.
+    """
+    free = {f"control.{name}" for name, every in zip(env.grid.ids, env.ratio.tolist(), strict=True) if every == 1}
+    return np.array([field not in free for field in env.observer.fields])
+
+
+class Improver:
+    """Improves the policy `start` (observations [N, D] to grid indices [N, C]) on the environments of `env`; money is
+    counted in units of `scale`.
+    """
+
+    def __init__(
+        self,
+        env: PlantVectorEnv,
+        scale: float,
+        start: Callable[[Floats], Indices],
+        settings: Improvement | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.env, self.scale = env, scale
+        self.settings = settings or Improvement()
+        self.counts = tuple(int(n) for n in env.grid.counts)
+        size = int(np.prod(self.counts))
+        self.joint = np.stack(np.unravel_index(np.arange(size), self.counts), axis=1).astype(np.int64)
+        self.rng = np.random.Generator(np.random.PCG64(seed))
+        self.policy = start
+        self.decisions = self.moments = 0
+        self.basis: Basis | None = None
+        self._best: Network | None = None
+        self.moments_told = 0
+        n = env.num_envs
+        self._away = np.zeros(n, dtype=np.bool_)
+        self._head, self._value = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        use = np.array(
+            [not (f.startswith("control.") and env.ratio[env.grid.ids.index(f[8:])] == 1) for f in env.observer.fields]
+        )
+        self.states = States(use)
+        self.known = Counts(self.states, size)
+        self._seen, _ = env.reset(seed=seed)
+
+    @property
+    def network(self) -> Network:
+        """The present policy; `improve` comes first."""
+        assert self._best is not None, "improve() comes first"
+        return self._best
+
+    def sample(self, count: int) -> Floats:
+        """Observations [count, D] of the moments that were branched, as often as they came."""
+        share = self.known.times / self.known.times.sum()
+        return self.states.seen[self.rng.choice(len(share), count, p=share)]
+
+    def round(self) -> None:
+        """Play once; improve when enough has come."""
+        self._play()
+        if self.moments >= (1.0 + self.settings.growth) * self.moments_told:
+            self.improve()
+
+    # -- playing -----------------------------------------------------------------------------------------------------
+    def _play(self) -> None:
+        s, n = self.settings, self.env.num_envs
+        per = min(max(round(s.branched * s.every * n / len(self.joint)), 1), n)
+        met = []
+        for t in range(s.steps):
+            chosen = self.policy(self._seen)
+            if t % s.every == s.every - 1:
+                self._branch(self.rng.permutation(n)[:per])
+                met.append(self._seen.copy())
+            action = self._stray(chosen)
+            self._seen, _, _, truncated, _ = self.env.step(action)
+            self._away &= ~truncated
+        self.decisions += s.steps * n
+        if self.basis is None:
+            self.basis = Basis(np.concatenate(met), self.states.use, s.units, self.rng)
+
+    def _branch(self, who: NDArray[np.intp]) -> None:
+        k, j = len(who), len(self.joint)
+        found = branch(self.env, np.repeat(who, j), np.tile(self.joint, (k, 1)))
+        cost = (found.cost * found.accrual / self.scale).reshape(k, j)
+        self.known.add(self._seen[who], cost, found.discount.reshape(k, j), found.observation.reshape(k, j, -1))
+        self.moments += k
+
+    def _stray(self, chosen: Indices) -> Indices:
+        """What is played in place of `chosen` [N, C]."""
+        s, rng, n = self.settings, self.rng, len(chosen)
+        self._away &= rng.random(n) > 1.0 / s.stay
+        begin = ~self._away & (rng.random(n) < s.wander)
+        once = ~self._away & ~begin & (rng.random(n) < s.slip)
+        draw = begin | once
+        head = rng.integers(0, len(self.counts), int(draw.sum()))
+        self._head[draw], self._value[draw] = head, rng.integers(0, np.array(self.counts)[head])
+        self._away |= begin
+        action = chosen.copy()
+        who = np.flatnonzero(self._away | once)
+        action[who, self._head[who]] = self._value[who]
+        return action
+
+    # -- improving ---------------------------------------------------------------------------------------------------
+    def improve(self) -> None:
+        """Sweeps of policy iteration over all moments, until the policy stays."""
+        assert self.basis is not None, "nothing was played yet"
+        self.moments_told = self.moments
+        task = _Task(self.known, self.basis(self.states.seen), self.settings, self.counts, self.joint)
+        chosen = np.ravel_multi_index(tuple(self.policy(self.states.seen).T), self.counts)
+        for _ in range(self.settings.sweeps):
+            value = task.value(chosen)
+            heads = task.heads(chosen, value)
+            again = task.choose(heads)
+            same = bool((again == chosen)[task.met].all())
+            chosen = again
+            if same:
+                break
+        self._best = self._network(heads)
+        self.policy = self._best.decide
+
+    def _network(self, heads: list[Doubles]) -> Network:
+        assert self.basis is not None
+        out = -np.concatenate(heads, axis=1)  # [F + 1, sum(counts)]
+        out /= max(float(np.abs(out).max()), 1e-12) / 100.0
+        weights = (self.basis.weights, out[:-1].T.astype(np.float32).copy())
+        return Network(weights, (self.basis.biases, out[-1].astype(np.float32)), self.counts, "mode")
+
+
+class _Task:
+    """Least squares over what is known: F features `phi` [S, F] of all states."""
+
+    def __init__(
+        self, known: Counts, phi: Doubles, settings: Improvement, counts: tuple[int, ...], joint: Indices
+    ) -> None:
+        self.phi, self.counts, self.joint, self.settings = phi, counts, joint, settings
+        n, j = len(phi), len(joint)
+        self.met = known.times > 0.0
+        self.times = np.maximum(known.times, 1.0)
+        self.weight = known.times**settings.flat
+        pair, after, discount = known.follows()
+        shape = (n * j, n)
+        self.next = sparse.csr_matrix((discount / self.times[pair // j], (pair, after)), shape=shape)
+        self.cost = known.cost / self.times[:, None]
+
+    def _solve(self, left: Doubles, right: Doubles) -> Doubles:
+        left[np.diag_indices_from(left)] += self.settings.ridge * np.trace(left) / len(left)
+        found: Doubles = np.linalg.solve(left, right).astype(np.float64, copy=False)
+        return found
+
+    def value(self, chosen: Indices) -> Doubles:
+        """Value [S] of a policy that takes joint actions `chosen` [S]."""
+        rows = np.flatnonzero(self.met)
+        j = len(self.joint)
+        later = self.next[rows * j + chosen[rows]] @ self.phi
+        weighed = self.phi[rows] * self.weight[rows, None]
+        left = weighed.T @ (self.phi[rows] - later)
+        found: Doubles = self.phi @ self._solve(left, weighed.T @ self.cost[rows, chosen[rows]])
+        return found
+
+    def heads(self, chosen: Indices, value: Doubles) -> list[Doubles]:
+        """By control, weights [F, n] of what each of its values costs more than the chosen one."""
+        all_ = self.cost + (self.next @ value).reshape(self.cost.shape)
+        rows = np.flatnonzero(self.met)
+        total, own = all_[rows], self.joint[chosen[rows]]
+        found = []
+        for c in range(len(self.counts)):
+            more, counts = _more(total, own, self.joint, self.counts, c)
+            weighed = self.phi[rows] * (self.weight[rows] * counts)[:, None]
+            found.append(self._solve(weighed.T @ self.phi[rows], weighed.T @ more))
+        return found
+
+    def choose(self, heads: list[Doubles]) -> Indices:
+        """Joint actions [S] of least cost, control by control."""
+        least = [(self.phi @ h).argmin(axis=1) for h in heads]
+        return np.ravel_multi_index(tuple(least), self.counts).astype(np.int64)
+
+
+def _more(
+    total: Doubles, own: Indices, joint: Indices, counts: tuple[int, ...], c: int
+) -> tuple[Doubles, NDArray[np.bool_]]:
+    """What the values [S, n] of control c cost, of `total` [S, J], less their mean, and in which states they differ.
+
+    The other controls stand where `own` [S, C] puts them. Where control c then makes no difference (what is the base
+    stock of a machine that is being maintained?) they stand elsewhere: else what c should be there would never be
+    learnt, and the other controls would be compared with whatever it happens to be.
+    """
+    n, k = counts[c], np.arange(len(total))[:, None]
+    part = np.zeros((len(total), n))
+    alike = np.ones(len(total), dtype=np.bool_)
+    for context in [own, *joint[:: max(len(joint) // 32, 1)][None].swapaxes(0, 1)]:
+        action = np.repeat(np.broadcast_to(context, own.shape)[:, None, :], n, axis=1)
+        action[:, :, c] = np.arange(n)
+        found = total[k, np.ravel_multi_index(tuple(np.moveaxis(action, 2, 0)), counts)]
+        part[alike] = found[alike]
+        alike &= np.ptp(found, axis=1) <= 1e-12
+        if not alike.any():
+            break
+    return part - part.mean(axis=1, keepdims=True), ~alike
