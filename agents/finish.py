@@ -65,6 +65,8 @@ def improve(run: Run) -> None:
                 rate = improver.decisions / max(run.clock.used() - run.began_s, 1e-9)
                 told = (watch.cost, float(watch.best_cost), watch.rule_cost, watch.goal.optimum)
                 watch.show(Progress(done, watch.num_timesteps + improver.decisions, rate, *told))
+        if not improver.decisions:  # PPO's last rollout went beyond all there was
+            return
         improver.improve()
     run.improved = watch.adopt(improver.network, improver.decisions, SURE)
     if run.improved:

@@ -187,7 +187,7 @@ class Watch(BaseCallback):
         """Arrays and facts from which `restore` makes it what it is."""
         best = self.best
         assert best is not None, "a checkpoint is judged before anything is kept"
-        arrays: dict[str, NDArray[Any]] = {"watch.seen": np.concatenate(self.seen)}
+        arrays: dict[str, NDArray[Any]] = {"watch.seen": np.concatenate(self.seen) if self.seen else np.zeros((0, 0))}
         for k, (weight, bias) in enumerate(zip(best.weights, best.biases, strict=True)):
             arrays |= {f"watch.best.{k}.weight": weight, f"watch.best.{k}.bias": bias}
         facts = {
@@ -204,7 +204,7 @@ class Watch(BaseCallback):
         weights = tuple(saved.array(f"watch.best.{k}.weight", like.weights[k]) for k in layers)
         biases = tuple(saved.array(f"watch.best.{k}.bias", like.biases[k]) for k in layers)
         self.best = Network(weights, biases, like.counts, like.decode)
-        self.seen = [saved.arrays["watch.seen"]]
+        self.seen = [saved.arrays["watch.seen"]] if saved.arrays["watch.seen"].size else []
         self.history, self.checked = saved.fact("history"), int(saved.fact("checked"))
         self.best_cost, self.rule_cost = float(saved.fact("best_cost")), float(saved.fact("rule_cost"))
         self.cost, self.over = float(saved.fact("cost")), bool(saved.fact("over"))

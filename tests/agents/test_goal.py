@@ -118,7 +118,7 @@ def test_the_command_resumes_with_the_settings_it_began_with(
     settings, rule, out = tmp_path / "s.yaml", tmp_path / "rule.json", tmp_path / "out"
     settings.write_text(
         "lanes: 16\nrollout: 8\nminibatch: 64\nepochs: 2\nhidden: [16]\nselect: 4\nchecks: 3\nepisode_weeks: 0.15\n"
-        f"rate: 5.0e-3\nsteps: {STEPS}\ndevice: cpu\n"
+        f"rate: 5.0e-3\nsteps: {STEPS}\ndevice: cpu\nimprove: 0.0\n"
     )
     rule.write_text(json.dumps({"values": {"cap": 6}}))
     begin = ["train", "line3", "--config", str(settings), "--rule", str(rule), "--keep", "0s", "--json"]

@@ -28,8 +28,9 @@ from agents.train import Job, Run
 from sim.compile import Compiled
 
 SMALL = Config(
-    lanes=16, steps=8, minibatch=64, epochs=2, hidden=(16,), select=4, checks=3, episode_weeks=0.15, rate=5e-3
-)
+    lanes=16, steps=8, minibatch=64, epochs=2, hidden=(16,), select=4, checks=3, episode_weeks=0.15, rate=5e-3,
+    improve=0.0,
+)  # fmt: skip
 STEPS = 16 * 8 * 6
 
 
@@ -272,6 +273,7 @@ def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(
         "lanes: 16\nrollout: 8\nminibatch: 64\nepochs: 2\nhidden: [16]\nselect: 4\nchecks: 3\nepisode_weeks: 0.15\n"
+        "improve: 0.0\n"
         f"steps: {STEPS * 20}\ndevice: cpu\n"
     )
     rule = tmp_path / "rule.json"

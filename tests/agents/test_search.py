@@ -92,7 +92,9 @@ def test_the_command_writes_settings_that_train_reads(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, rule, out = tmp_path / "s.yaml", tmp_path / "rule.json", tmp_path / "out"
-    settings.write_text("lanes: 8\nrollout: 8\nselect: 2\nchecks: 1\nepisode_weeks: 0.15\nsteps: 64\ndevice: cpu\n")
+    settings.write_text(
+        "lanes: 8\nrollout: 8\nselect: 2\nchecks: 1\nepisode_weeks: 0.15\nsteps: 64\ndevice: cpu\nimprove: 0.0\n"
+    )
     rule.write_text(json.dumps({"values": {"cap": 6}}))
     monkeypatch.setattr(search, "suggested", lambda _trial, _base: {"rate": 1e-3})
     base = ["search", "line3", "--config", str(settings), "--rule", str(rule), "--out", str(out), "--trials", "2"]
