@@ -192,7 +192,8 @@ class Watch(BaseCallback):
             arrays |= {f"watch.best.{k}.weight": weight, f"watch.best.{k}.bias": bias}
         facts = {
             "history": self.history, "best_cost": float(self.best_cost), "rule_cost": self.rule_cost,
-            "checked": self.checked, "cost": self.cost, "over": self.over, "resumed": self.resumed,
+            "checked": self.checked, "cost": self.cost if np.isfinite(self.cost) else None, "over": self.over,
+            "resumed": self.resumed,
             "sampler": self.rng.bit_generator.state, "used_s": self.clock.used(),
         }  # fmt: skip
         return arrays, facts
@@ -207,7 +208,8 @@ class Watch(BaseCallback):
         self.seen = [saved.arrays["watch.seen"]] if saved.arrays["watch.seen"].size else []
         self.history, self.checked = saved.fact("history"), int(saved.fact("checked"))
         self.best_cost, self.rule_cost = float(saved.fact("best_cost")), float(saved.fact("rule_cost"))
-        self.cost, self.over = float(saved.fact("cost")), bool(saved.fact("over"))
+        cost = saved.fact("cost")  # None: nothing was played yet
+        self.cost, self.over = float("nan") if cost is None else float(cost), bool(saved.fact("over"))
         self.resumed = [*saved.fact("resumed"), int(saved.fact("timesteps"))]
         self.rng.bit_generator.state = saved.fact("sampler")
         self.num_timesteps = int(saved.fact("timesteps"))

@@ -69,12 +69,18 @@ def test_a_target_is_reached_where_fresh_replicas_say_so() -> None:
     assert sum(wrong) / 200 < 0.1, "looked at up to five times, each time one-sided 5 %"
 
 
-def test_training_ends_at_its_target(tmp_path: Path, line3: Compiled) -> None:
+def test_training_ends_at_its_target(tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     never = train.train(job(line3, tmp_path / "never", target="0.1"), 1)
     assert load(never.path).evidence["goal"] == {"target": 0.1, "optimum": None, "reached": False}
     assert load(never.path).evidence["steps"] == STEPS
     at_once = train.train(job(line3, tmp_path / "once", target=f"{100 * never.rule_cost}"), 1)
     evidence = load(at_once.path).evidence
+    with monkeypatch.context() as patch:  # cut off after PPO, before anything was played
+        cut_after(patch, 1)
+        with pytest.raises(CutOff):
+            train.train(job(line3, tmp_path / "cut", target=f"{100 * never.rule_cost}"), 1)
+    resumed = train.train(job(line3, tmp_path / "cut", target=f"{100 * never.rule_cost}", resume=True), 1)
+    assert load(resumed.path).name == load(at_once.path).name
     assert evidence["goal"]["reached"]
     assert evidence["steps"] < STEPS
     assert evidence["selected_cost_per_hour"] <= evidence["goal"]["target"]
