@@ -26,6 +26,7 @@ from tests.agents.test_resume import STEPS, CutOff, cut_after, job, short_runs  
 def test_a_target_is_a_cost_or_a_share_above_the_optimum(line3: Compiled) -> None:
     plant = compiled_plant("make_to_stock")
     best, _ = known_optimum(plant)
+    assert best is not None
     assert best == pytest.approx(8.628, abs=1e-3)
     assert goal_of(plant, "1 %").target == pytest.approx(1.01 * best)
     assert goal_of(plant, "8.7/h") == Goal(8.7, best)

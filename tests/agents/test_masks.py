@@ -81,7 +81,7 @@ def test_a_control_without_a_choice_has_no_part_in_the_probability(padded: bool)
 
 
 def test_resident_ppo_leaves_held_controls_out(two_motors: Any) -> None:
-    models = []
+    models: list[Any] = []
     for masked in (False, True):
         lanes = Lanes(PlantVectorEnv(8, two_motors, reward_unit=1.0, copy=False), 1.0, 5.0)
         model = ResidentPPO("MlpPolicy", lanes, n_steps=8, batch_size=64, seed=3, device="cpu", masked=masked)

@@ -234,7 +234,7 @@ def test_what_does_not_fit_is_refused_by_name(
         ({"config": replace(SMALL, hidden=(8,))}, r"hidden \[8\]: the training in .* was begun with \[16\]"),
     ):
         with pytest.raises(TrainingError, match=match):
-            train.train(replace(again, **changed), 1)  # type: ignore[arg-type]
+            train.train(replace(again, **changed), 1)
     path = again.kept(0)
     saved = checkpoint.read(path)
     checkpoint.write(path, {**saved.arrays, "lanes.rows": saved.arrays["lanes.rows"][:8]}, saved.facts)
