@@ -24,6 +24,10 @@ AGAIN = 0.5
 """They do when at most so many of the observations are distinct."""
 SEEN = 1000
 """Observations kept to know what the policy has seen."""
+JUDGED = 256
+"""Replicas that PPO's checkpoints, and at last both stages, are compared on where this stage follows: the choice
+matters little then, and thousands of replicas would take the budget.
+"""
 SURE = 2.0
 """Standard errors by which PPO's checkpoint must be better to be kept."""
 
@@ -65,7 +69,7 @@ def improve(run: Run) -> None:
                 rate = improver.decisions / max(run.clock.used() - run.began_s, 1e-9)
                 told = (watch.cost, float(watch.best_cost), watch.rule_cost, watch.goal.optimum)
                 watch.show(Progress(done, watch.num_timesteps + improver.decisions, rate, *told))
-        if not improver.decisions:  # PPO's last rollout went beyond all there was
+        if improver.moments == 0:  # PPO took all there was
             return
         improver.improve()
     run.improved = watch.adopt(improver.network, improver.decisions, SURE)

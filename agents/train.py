@@ -21,7 +21,7 @@ from agents.controllers import Hold, PolicyController, RuleController
 from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.evaluate import Trial, Verdict, compare
-from agents.finish import improve, share
+from agents.finish import JUDGED, improve, share
 from agents.goal import Goal, goal_of
 from agents.grid import as_switches, switches
 from agents.lanes import Lanes
@@ -265,7 +265,10 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
     steps = None if job.steps is None else max(round(job.steps * first), 1)
     clock = Clock(job.budget_s * first, steps, 0.0 if saved is None else float(saved.fact("used_s")))
     model = _model(job, compiled, lanes, seed, scales, clock)
-    watch = Watch(Judge(compiled, config, scales.epoch, job.threads, job.posterior), lanes, clock, goal, show)
+    judge = Judge(compiled, config, scales.epoch, job.threads, job.posterior)
+    if improving > 0.0:
+        judge.replicas, judge.checks = min(judge.replicas, JUDGED), min(judge.checks, 3)
+    watch = Watch(judge, lanes, clock, goal, show)
     run = Run(job, seed, compiled, scales, lanes, model, clock, watch, env, improving)
     watch.keep, watch.every_s = run.keep, job.keep_s
     if saved is not None:

@@ -187,13 +187,14 @@ class Watch(BaseCallback):
         """Arrays and facts from which `restore` makes it what it is."""
         best = self.best
         assert best is not None, "a checkpoint is judged before anything is kept"
-        arrays: dict[str, NDArray[Any]] = {"watch.seen": np.concatenate(self.seen) if self.seen else np.zeros((0, 0))}
+        nothing = np.zeros((0, self.judge.observer.size), dtype=np.float32)
+        arrays: dict[str, NDArray[Any]] = {"watch.seen": np.concatenate([nothing, *self.seen])}
         for k, (weight, bias) in enumerate(zip(best.weights, best.biases, strict=True)):
             arrays |= {f"watch.best.{k}.weight": weight, f"watch.best.{k}.bias": bias}
+        cost = self.cost if np.isfinite(self.cost) else None  # no rollout yet
         facts = {
             "history": self.history, "best_cost": float(self.best_cost), "rule_cost": self.rule_cost,
-            "checked": self.checked, "cost": self.cost if np.isfinite(self.cost) else None, "over": self.over,
-            "resumed": self.resumed,
+            "checked": self.checked, "cost": cost, "over": self.over, "resumed": self.resumed,
             "sampler": self.rng.bit_generator.state, "used_s": self.clock.used(),
         }  # fmt: skip
         return arrays, facts
@@ -208,8 +209,8 @@ class Watch(BaseCallback):
         self.seen = [saved.arrays["watch.seen"]] if saved.arrays["watch.seen"].size else []
         self.history, self.checked = saved.fact("history"), int(saved.fact("checked"))
         self.best_cost, self.rule_cost = float(saved.fact("best_cost")), float(saved.fact("rule_cost"))
-        cost = saved.fact("cost")  # None: nothing was played yet
-        self.cost, self.over = float("nan") if cost is None else float(cost), bool(saved.fact("over"))
+        known = saved.fact("cost")
+        self.cost, self.over = float("nan") if known is None else float(known), bool(saved.fact("over"))
         self.resumed = [*saved.fact("resumed"), int(saved.fact("timesteps"))]
         self.rng.bit_generator.state = saved.fact("sampler")
         self.num_timesteps = int(saved.fact("timesteps"))
