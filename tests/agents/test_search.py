@@ -54,6 +54,7 @@ def test_a_search_goes_on_and_says_what_it_found(
     assert study.trials[0].user_attrs["settings"] == {}, "the first are the settings that the search began with"
     assert found.first is not None
     assert found.best.difference != values[found.trial], "measured once more on fresh replicas"
+    assert len(set(values.values())) > 1, "settings differ in what they give"
     assert not (tmp_path / "checkpoints").exists()
     search.write_config(tmp_path / "best.yaml", found, "plantwin search line3", "EUR/h")
     assert "# made by: plantwin search line3" in (tmp_path / "best.yaml").read_text()
