@@ -60,7 +60,7 @@ def improve(run: Run) -> None:
         return
     env: Any = run.host
     with threadpool_limits(limits=job.threads, user_api="blas"):
-        improver = Improver(env, run.scales.scale, watch.best.decide, seed=run.seed)
+        run.improver = improver = Improver(env, run.scales.scale, watch.best.decide, seed=run.seed)
         played = 0
         while (done := _done(run, improver.decisions)) < 1.0:
             improver.round()

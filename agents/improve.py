@@ -33,6 +33,10 @@ from agents.states import Counts, Doubles, Indices, States
 
 JOINT = 512
 """Most joint actions of a plant that all are tried."""
+CONTEXTS = 32
+"""At most about so many settings of the other controls are looked at where a control makes no difference."""
+SAME = 1e-12
+"""Costs that differ by less are alike: the same luck led to the same state."""
 LEAST = 0.02
 """Added to the spread of an observed column, so that one that hardly ever moves is not blown up."""
 
@@ -252,6 +256,13 @@ class _Task:
         return np.ravel_multi_index(tuple(least), self.counts).astype(np.int64)
 
 
+def _over(total: Doubles, context: Indices, counts: tuple[int, ...], c: int) -> Doubles:
+    """Of `total` [S, J] what the values [S, n] of control c cost, the others standing as in `context` [S, C]."""
+    action = np.repeat(context[:, None, :], counts[c], axis=1)
+    action[:, :, c] = np.arange(counts[c])
+    return np.take_along_axis(total, np.ravel_multi_index(tuple(np.moveaxis(action, 2, 0)), counts), axis=1)
+
+
 def _more(
     total: Doubles, own: Indices, joint: Indices, counts: tuple[int, ...], c: int
 ) -> tuple[Doubles, NDArray[np.bool_]]:
@@ -261,15 +272,15 @@ def _more(
     stock of a machine that is being maintained?) they stand elsewhere: else what c should be there would never be
     learnt, and the other controls would be compared with whatever it happens to be.
     """
-    n, k = counts[c], np.arange(len(total))[:, None]
-    part = np.zeros((len(total), n))
-    alike = np.ones(len(total), dtype=np.bool_)
-    for context in [own, *joint[:: max(len(joint) // 32, 1)][None].swapaxes(0, 1)]:
-        action = np.repeat(np.broadcast_to(context, own.shape)[:, None, :], n, axis=1)
-        action[:, :, c] = np.arange(n)
-        found = total[k, np.ravel_multi_index(tuple(np.moveaxis(action, 2, 0)), counts)]
-        part[alike] = found[alike]
-        alike &= np.ptp(found, axis=1) <= 1e-12
-        if not alike.any():
+    part = _over(total, own, counts, c)
+    alike = np.ptp(part, axis=1) <= SAME
+    others = joint[:: max(len(joint) // CONTEXTS, 1)] if len(counts) > 1 else joint[:0]
+    for context in others:
+        rows = np.flatnonzero(alike)
+        if not len(rows):
             break
+        found = _over(total[rows], np.broadcast_to(context, (len(rows), len(counts))), counts, c)
+        differ = np.ptp(found, axis=1) > SAME
+        part[rows[differ]] = found[differ]
+        alike[rows[differ]] = False
     return part - part.mean(axis=1, keepdims=True), ~alike

@@ -34,6 +34,7 @@ from agents.watch import Clock, Progress, Watch
 from sim.compile import Compiled, compile_plant
 
 if TYPE_CHECKING:
+    from agents.improve import Improver
     from agents.monitor import Monitor, Outputs
     from twin.posterior_file import FilePosterior
 
@@ -100,8 +101,8 @@ class Trained:
 class Run:
     """The training of one seed as it goes: what its stages work with. `compiled` is the plant as it is learned on (its
     switches have two values); `host`: environments on the CPU; `improving`: share of the budget for the stage after
-    PPO, `improved`: whether its policy was taken; `began_s`: when the present stage began; `stage`: how many of
-    `STAGES` are done; `extra`: what others want kept (JSON).
+    PPO, `improver`: what that stage works with, `improved`: whether its policy was taken; `began_s`: when the present
+    stage began; `stage`: how many of `STAGES` are done; `extra`: what others want kept (JSON).
     """
 
     job: Job
@@ -116,6 +117,7 @@ class Run:
     improving: float = 0.0
     improved: bool = False
     began_s: float = 0.0
+    improver: Improver | None = None
     stage: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
