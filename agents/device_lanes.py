@@ -48,6 +48,13 @@ class DeviceLanes(Lanes):
             discount = step.discount.float()
         return Played((gain / self.scale).float(), discount, step.ended, step.ended, step.final)
 
+    def free(self) -> Tensor:
+        """As `Lanes.free`, on the device."""
+        env, device = self.env, self.env._device
+        if env.pace.by_events:
+            return device.now[:, None] - device._moved >= device._every
+        return device.now[:, None] // env.epoch % torch.as_tensor(env.ratio, device=env.device) == 0
+
     def take(self) -> tuple[float, int]:
         """As `Lanes.take`; waits for the device, and raises `KernelError` if a replica has stopped."""
         self.env.check()

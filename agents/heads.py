@@ -60,33 +60,40 @@ class Heads:
         self._places = torch.tensor(places, device=device).flatten()
         self._spare = torch.tensor([[k >= n for k in range(self.widest)] for n in counts], device=device)
 
-    def draw(self, logits: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Actions [N, C] and their log-probability [N]; `mask` bool [N, sum(counts)] says what may be chosen."""
+    def draw(self, logits: Tensor, mask: Tensor | None = None, free: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Actions [N, C] and their log-probability [N]; `mask` bool [N, sum(counts)] says what may be chosen, `free`
+        [N, C] (1 or 0) which controls have a choice at all: the others count for nothing.
+        """
         parts = self._parts(logits, mask)
         chance = torch.rand((len(logits), len(self.counts)), device=logits.device).mul_(BELOW_ONE)
         if self.padded:
             chosen, told = _draw(parts[0], chance)
-            return chosen, told.sum(dim=1)
+            return chosen, told.sum(dim=1) if free is None else (told * free).sum(dim=1)
         found = [_draw(part, chance[:, c]) for c, part in enumerate(parts)]
-        return torch.stack([chosen for chosen, _ in found], dim=1), torch.stack([told for _, told in found]).sum(dim=0)
+        return torch.stack([chosen for chosen, _ in found], dim=1), _sum([told for _, told in found], free)
 
-    def log_prob(self, logits: Tensor, actions: Tensor, mask: Tensor | None = None) -> Tensor:
+    def log_prob(
+        self, logits: Tensor, actions: Tensor, mask: Tensor | None = None, free: Tensor | None = None
+    ) -> Tensor:
         """Log-probability [N] of actions."""
         parts = self._parts(logits, mask)
         if self.padded:
             log_p = torch.log_softmax(parts[0], dim=-1)
-            return log_p.gather(-1, actions.unsqueeze(-1)).squeeze(-1).sum(dim=-1)
+            told = log_p.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+            return told.sum(dim=-1) if free is None else (told * free).sum(dim=-1)
         of = torch.nn.functional.cross_entropy
-        return -torch.stack([of(part, actions[:, c], reduction="none") for c, part in enumerate(parts)]).sum(dim=0)
+        return -_sum([of(part, actions[:, c], reduction="none") for c, part in enumerate(parts)], free)
 
-    def entropy(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    def entropy(self, logits: Tensor, mask: Tensor | None = None, free: Tensor | None = None) -> Tensor:
         """Entropy [N] of the joint distribution."""
         found = []
         for part in self._parts(logits, mask):
             log_p = torch.log_softmax(part, dim=-1)
             each = -(log_p.exp() * log_p).sum(dim=-1)
-            found.append(each.sum(dim=-1) if self.padded else each)
-        return torch.stack(found).sum(dim=0)
+            if self.padded:
+                return each.sum(dim=-1) if free is None else (each * free).sum(dim=-1)
+            found.append(each)
+        return _sum(found, free)
 
     def _parts(self, logits: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
         """Logits of each head [N, n], or of all of them [N, C, widest]."""
@@ -96,6 +103,12 @@ class Heads:
             return torch.split(logits, list(self.counts), dim=1)
         wide = logits.index_select(1, self._places).view(len(logits), len(self.counts), self.widest)
         return (wide.masked_fill(self._spare, 2.0 * MASKED),)
+
+
+def _sum(parts: list[Tensor], free: Tensor | None) -> Tensor:
+    """Sum [N] over controls of a number [N] each, of those that are free."""
+    each = torch.stack(parts)
+    return each.sum(dim=0) if free is None else (each * free.T).sum(dim=0)
 
 
 def _draw(logits: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from agents.env import PlantVectorEnv
+from agents.masks import action_masks, free
 
 
 class Lanes(VecEnv):
@@ -67,6 +68,10 @@ class Lanes(VecEnv):
         reward = (gain / self.scale).astype(np.float32)
         return observation, reward, truncated | terminated, self._infos
 
+    def free(self) -> Any:
+        """Which controls [N, C] may move at this decision (for `ResidentPPO(masked=True)`)."""
+        return free(self.env)
+
     def take(self) -> tuple[float, int]:
         """(operating cost, ticks) of all environments since the last call."""
         found = self.cost_sum, self.ticks
@@ -87,7 +92,10 @@ class Lanes(VecEnv):
         )
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Refused, as `set_attr`."""
+        """`action_masks`, as sb3-contrib's MaskablePPO asks for them; anything else is refused, as `set_attr`."""
+        if method_name == "action_masks" and not method_args and not method_kwargs:
+            masks = action_masks(self.env)
+            return [masks[i] for i in self._which(indices)]
         raise NotImplementedError(
             f"cannot call {method_name!r} on replicas {indices}: they share one environment object"
         )

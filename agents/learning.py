@@ -47,8 +47,10 @@ class Config:
     of the first policy about the rule, as a share of a control's range. `select`: replicas for choosing a
     checkpoint, of which there are `checks`. `decide`: at equal intervals, at events, or auto: at events where all
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
-    `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only). `improve`:
-    share of the budget for the stage after PPO (`agents.improve`) on plants whose states it can count; 0: none.
+    `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
+    `masks`: controls that may not move yet have no part in an action's probability (`ResidentPPO`; not stock).
+    `improve`: share of the budget for the stage after PPO (`agents.improve`) on plants whose states it can count; 0:
+    none.
     """
 
     lanes: int = 1024
@@ -68,6 +70,7 @@ class Config:
     epoch_s: float | None = None
     decide: str = "auto"
     trainer: str = "resident"
+    masks: bool = False
     improve: float = 0.85
 
     def replicas(self, compiled: Compiled) -> int:

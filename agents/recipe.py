@@ -56,6 +56,8 @@ class Recipe:
         for name in ("gae", "entropy"):
             if not 0 <= getattr(self.config, name) <= 1:
                 raise TrainingError(f"{name} {getattr(self.config, name)}: expected a number from 0 to 1")
+        if self.config.masks and self.config.trainer == "stock":
+            raise TrainingError("masks: stock PPO has none; use --trainer resident")
         if not self.config.hidden or min(self.config.hidden) < 1:
             raise TrainingError(f"hidden {list(self.config.hidden)}: expected the widths of one or more layers")
         return self

@@ -39,6 +39,7 @@ class Batch(NamedTuple):
     old_log_prob: Tensor
     advantages: Tensor
     returns: Tensor
+    free: Tensor | None = None
 
 
 class ResidentBuffer(RolloutBuffer):
@@ -50,6 +51,7 @@ class ResidentBuffer(RolloutBuffer):
 
     frames: Tensor
     discounts: Tensor
+    free: Tensor | None = None  # float32 [T, N, A]: which controls could move; None: not asked for
     # SB3 names these arrays; here they are tensors
     rewards: Any
     returns: Any
@@ -101,6 +103,8 @@ class ResidentBuffer(RolloutBuffer):
         total = self.buffer_size * self.n_envs
         flat = [self.observations.reshape(total, -1), self.actions.reshape(total, -1)]
         flat += [x.reshape(total) for x in (self.values, self.log_probs, self.advantages, self.returns)]
+        if self.free is not None:
+            flat.append(self.free.reshape(total, -1))
         for start in range(0, total, size):
             which = order[start : start + size]
             yield Batch(*(x.index_select(0, which) for x in flat))
@@ -125,10 +129,13 @@ class ResidentPPO(PPO):
     `graphs=True` replays minibatches as a CUDA graph where that is possible (a device, equal minibatches, no
     `target_kl`, no value clipping). The environment is any SB3 `VecEnv`; one with a method `play`
     (`agents.device_lanes.DeviceLanes`) hands out tensors and nothing passes through the host.
+
+    `masked=True`: a control that may not move at a decision (the environment's `free` [N, C] says so) has no part in
+    the probability of an action there: what is drawn for it does nothing, and would only be noise in the ratio.
     """
 
-    def __init__(self, *arguments: Any, graphs: bool = False, **settings: Any) -> None:
-        self.graphs = graphs
+    def __init__(self, *arguments: Any, graphs: bool = False, masked: bool = False, **settings: Any) -> None:
+        self.graphs, self.masked = graphs, masked
         super().__init__(*arguments, **{"rollout_buffer_class": ResidentBuffer, **settings})
 
     def _setup_model(self) -> None:
@@ -139,6 +146,8 @@ class ResidentPPO(PPO):
         if plain and isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts = (int(space.n),) if isinstance(space, spaces.Discrete) else tuple(int(n) for n in space.nvec)
             self._heads = Heads(counts, self.device)
+        if self.masked and self._heads is None:
+            raise TrainingError("masks: expected a plain policy of discrete controls, found another")
         self._frames_of: Any = None  # the environment that gave the buffer its memory
         self._graphed: GraphedUpdate | None = None
 
@@ -158,13 +167,13 @@ class ResidentPPO(PPO):
         actor, critic = through(nets.policy_net, features), through(nets.value_net, features)
         return policy.action_net(actor), policy.value_net(critic).flatten()
 
-    def _act(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _act(self, observations: Tensor, free: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled actions [N, A], values [N] and log-probabilities [N]."""
         if self._heads is None:
             actions, values, log_prob = self.policy(observations)
             return actions.reshape(len(actions), -1), values.flatten(), log_prob
         logits, values = self._outputs(observations)
-        actions, log_prob = self._heads.draw(logits)
+        actions, log_prob = self._heads.draw(logits, free=free)
         return actions, values, log_prob
 
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -177,11 +186,17 @@ class ResidentPPO(PPO):
             self._frames_of = env
         source.look(0, self._last_obs)  # not the last frame: `learn` may have reset the environment since
         buffer.reset()
+        if self.masked and buffer.free is None:
+            buffer.free = torch.zeros((buffer.buffer_size, env.num_envs, buffer.action_dim), device=self.device)
         callback.on_rollout_start()
         cut: list[tuple[int, Played]] = []
         with torch.no_grad():
             for t in range(n_rollout_steps):
-                actions, values, log_prob = self._act(buffer.frames[t])
+                if buffer.free is None:
+                    actions, values, log_prob = self._act(buffer.frames[t])
+                else:
+                    buffer.free[t] = torch.as_tensor(env.free(), device=self.device)
+                    actions, values, log_prob = self._act(buffer.frames[t], buffer.free[t])
                 played: Played = source.play(actions, t + 1)
                 self.num_timesteps += env.num_envs
                 callback.update_locals({"self": self, "env": env, "n_steps": t})
@@ -224,8 +239,10 @@ class ResidentPPO(PPO):
             entropy_loss = log_prob.mean() if entropy is None else -entropy.mean()
         else:
             logits, values = self._outputs(batch.observations)
-            log_prob = self._heads.log_prob(logits, batch.actions)
-            entropy_loss = -self._heads.entropy(logits).mean() if self.ent_coef else values.new_zeros(())
+            log_prob = self._heads.log_prob(logits, batch.actions, free=batch.free)
+            entropy_loss = values.new_zeros(())
+            if self.ent_coef:
+                entropy_loss = -self._heads.entropy(logits, free=batch.free).mean()
         advantages = batch.advantages
         if self.normalize_advantage and len(advantages) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)

@@ -1,8 +1,9 @@
 """Search for better settings of a training with Optuna, judged on seeds for choices as all that is chosen.
 
-What a trial is worth is its policy's cost minus the rule's on the same luck, on replicas that did not choose its
-checkpoint. The best of many trials flatters itself, so what is told at the end is measured once more on fresh replicas,
-beside the settings that the search began from.
+What a trial is worth is the cost of the policy at its end minus the rule's on the same luck. Not that of its best
+checkpoint: where learning goes wrong that is the start, which is the rule, and all settings look alike. The best of
+many trials flatters itself, so what is told at the end is measured once more on fresh replicas, beside the settings
+that the search began from.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import yaml
 from numpy.typing import NDArray
 
 from agents import checkpoint
-from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.goal import Goal
 from agents.grid import as_switches, switches
@@ -26,6 +26,7 @@ from agents.learning import Judge
 from agents.policy import Network
 from agents.recipe import Recipe
 from agents.train import Job, learned, prepare_torch
+from agents.watch import extract
 from sim.compile import compile_plant
 
 JUDGED, TOLD = 500, 501
@@ -146,12 +147,12 @@ def _tried(job: Job, recipe: Recipe, number: int) -> Told:
     pairs, cost = [], []
     for seed in range(recipe.seeds):
         run, _ = learned(tried, seed, Goal(), lambda _: None)
-        network, judge = run.watch.best, run.watch.judge
-        if network is None:
-            raise TrainingError("no checkpoint was judged: the budget was too short for one update; raise --budget")
+        judge, best = run.watch.judge, run.watch.best
+        # not the best checkpoint: where that is the start, the rule, all settings look alike
+        network = best if run.improved and best is not None else extract(run.model, judge.grid)
         layers = zip(network.weights, network.biases, strict=True)
         arrays = {f"{k}.{name}": a for k, both in enumerate(layers) for name, a in zip("wb", both, strict=True)}
-        facts = {"counts": network.counts, "decode": network.decode}
+        facts = {"counts": network.counts, "decode": network.decode, "epoch": run.scales.epoch}
         checkpoint.write(_policy(job, number, seed), arrays, facts)
         costs = judge.costs(network, (JUDGED, judge.replicas))
         pairs.append(costs - judge.rule_costs(job.rule, (JUDGED, judge.replicas)))
@@ -189,7 +190,7 @@ def _again(job: Job, recipe: Recipe, number: int) -> Told:
     compiled = job.compiled
     if switches(compiled.plant):
         compiled = compile_plant(as_switches(compiled.plant))
-    epoch = PlantVectorEnv(1, compiled, epoch_s=recipe.config.epoch_s, reward_unit=1.0).epoch
+    epoch = int(checkpoint.read(_policy(job, number, 0)).fact("epoch"))
     judge = Judge(compiled, recipe.config, epoch, job.threads, job.posterior)
     which = (TOLD, 4 * judge.replicas)
     rule, pairs, cost = judge.rule_costs(job.rule, which), [], []

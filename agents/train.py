@@ -229,10 +229,9 @@ def learned(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None]) -
         job.say(f"seed {seed}: no checkpoint yet, begins anew")
     run = _prepare(job, seed, goal, show, saved)
     outputs = None if job.monitor is None else job.monitor.begin(run, saved)
-    for k, (name, stage) in enumerate(STAGES):
-        if k < run.stage:
-            continue
-        if saved is not None and k > 0 and k == run.stage:
+    begun = run.stage
+    for k, (name, stage) in enumerate(STAGES[begun:], begun):
+        if saved is not None and 0 < k == begun:
             job.say(f"seed {seed}: stage {name} is not resumed, it starts over from the last checkpoint")
         run.began_s = run.clock.used()
         stage(run)
@@ -293,7 +292,7 @@ def _model(job: Job, compiled: Compiled, lanes: Lanes, seed: int, scales: Scales
 
     torch.manual_seed(seed)
     batch = min(config.minibatch, config.lanes * config.steps)
-    kind = PPO if config.trainer == "stock" else partial(ResidentPPO, graphs=job.on_device)
+    kind = PPO if config.trainer == "stock" else partial(ResidentPPO, graphs=job.on_device, masked=config.masks)
     model = kind(
         "MlpPolicy",
         lanes,

@@ -206,7 +206,7 @@ class Watch(BaseCallback):
         weights = tuple(saved.array(f"watch.best.{k}.weight", like.weights[k]) for k in layers)
         biases = tuple(saved.array(f"watch.best.{k}.bias", like.biases[k]) for k in layers)
         self.best = Network(weights, biases, like.counts, like.decode)
-        self.seen = [saved.arrays["watch.seen"]]
+        self.seen = [saved.arrays["watch.seen"]] if saved.arrays["watch.seen"].size else []
         self.history, self.checked = saved.fact("history"), int(saved.fact("checked"))
         self.best_cost, self.rule_cost = float(saved.fact("best_cost")), float(saved.fact("rule_cost"))
         known = saved.fact("cost")

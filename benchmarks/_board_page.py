@@ -65,7 +65,7 @@ def summary(agents: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     if not agents:
         return []
     ordered = sorted(agents, key=lambda line: float(line["cost"]))
-    names = (f"PPO, median of {len(agents)} seeds", f"PPO, worst of {len(agents)} seeds")
+    names = (f"agent, median of {len(agents)} seeds", f"agent, worst of {len(agents)} seeds")
     return list(zip(names, (ordered[len(ordered) // 2], ordered[-1]), strict=True))
 
 

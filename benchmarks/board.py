@@ -138,7 +138,11 @@ def agents(board: Board, start: Any, recipe: Recipe, out: Path) -> list[Line]:
         folder = out / f"seed-{seed}"
         evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
         cost, half, about = board.price(controller(str(folder), board.compiled))
-        lines.append(Line(f"PPO, seed {seed}", "agent", cost, half, evidence["seconds"], 0.0, evidence["steps"], about))
+        if evidence.get("improved"):
+            about = "; ".join(filter(None, ("PPO, then improved", about)))
+        lines.append(
+            Line(f"agent, seed {seed}", "agent", cost, half, evidence["seconds"], 0.0, evidence["steps"], about)
+        )
     return lines
 
 

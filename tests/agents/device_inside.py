@@ -6,12 +6,15 @@ In numba's simulator of a device (NUMBA_ENABLE_CUDASIM=1, NUMBA_DISABLE_JIT=1) o
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from agents import resume
+from agents.checkpoint import Saved
 from agents.device import PlantDeviceEnv
 from agents.device_lanes import DeviceLanes
 from agents.env import PlantVectorEnv
@@ -101,6 +104,33 @@ def same_learning(plant: str, lanes: int) -> None:
         torch.testing.assert_close(other, value.cpu(), atol=2e-4, rtol=2e-4, msg=name)
 
 
+def a_checkpoint_is_the_same(plant: str, **settings: Any) -> None:
+    """What a checkpoint holds of the lanes, and which controls may move; put back on the device, all goes on alike."""
+    common: dict[str, Any] = {"max_episode_steps": 4, "stagger": True, "reward_unit": 1.0, **settings}
+    host = Lanes(PlantVectorEnv(3, plant, copy=False, **common))
+    first, second = (DeviceLanes(PlantDeviceEnv(3, plant, **common)) for _ in range(2))
+    rng, grid = np.random.Generator(np.random.PCG64(4)), host.env.grid
+    for lanes in (host, first):
+        lanes.seed(3)
+        lanes.reset()
+    for at in range(8):
+        actions = rng.integers(0, grid.counts, size=(3, grid.size))
+        told = resume.lanes_state(host)
+        for name, value in resume.lanes_state(first).items():
+            expected = told[name][:, 0] if name == "money" else told[name]  # the host counts cash too
+            np.testing.assert_allclose(value, expected, rtol=1e-12, err_msg=f"{plant}: {name}")
+        assert np.array_equal(np.asarray(host.free()), first.free().cpu().numpy())
+        if at == 5:
+            saved = Saved(Path(), {f"lanes.{k}": v for k, v in resume.lanes_state(first).items()},
+                          {"kernel_seed": first.env._kernel_seed})  # fmt: skip
+            resume.set_lanes(saved, second)
+        for lanes in (host, first) if at < 5 else (host, first, second):
+            lanes.step(actions)
+    a, b = (resume.lanes_state(lanes) for lanes in (first, second))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert (a["episode"] > 1).all()
+
+
 def a_stopped_replica_is_told() -> None:
     """Not at once, but when the costs of a rollout are taken."""
     env = PlantDeviceEnv(3, "line3", reward_unit=1.0)
@@ -130,6 +160,8 @@ def main(argv: list[str]) -> None:
     same_story("make_to_stock", 3, 40, **hours)
     same_story("gearmotor", 2, 12, decide="events", max_episode_steps=4)
     same_learning("make_to_stock", 4)
+    a_checkpoint_is_the_same("line3")
+    a_checkpoint_is_the_same("make_to_stock", decide="events")
     a_stopped_replica_is_told()
     print("same")
 

@@ -26,6 +26,7 @@ from tests.agents.test_resume import STEPS, CutOff, cut_after, job, short_runs  
 def test_a_target_is_a_cost_or_a_share_above_the_optimum(line3: Compiled) -> None:
     plant = compiled_plant("make_to_stock")
     best, _ = known_optimum(plant)
+    assert best is not None
     assert best == pytest.approx(8.628, abs=1e-3)
     assert goal_of(plant, "1 %").target == pytest.approx(1.01 * best)
     assert goal_of(plant, "8.7/h") == Goal(8.7, best)
@@ -69,12 +70,18 @@ def test_a_target_is_reached_where_fresh_replicas_say_so() -> None:
     assert sum(wrong) / 200 < 0.1, "looked at up to five times, each time one-sided 5 %"
 
 
-def test_training_ends_at_its_target(tmp_path: Path, line3: Compiled) -> None:
+def test_training_ends_at_its_target(tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     never = train.train(job(line3, tmp_path / "never", target="0.1"), 1)
     assert load(never.path).evidence["goal"] == {"target": 0.1, "optimum": None, "reached": False}
     assert load(never.path).evidence["steps"] == STEPS
     at_once = train.train(job(line3, tmp_path / "once", target=f"{100 * never.rule_cost}"), 1)
     evidence = load(at_once.path).evidence
+    with monkeypatch.context() as patch:  # cut off after PPO, before anything was played
+        cut_after(patch, 1)
+        with pytest.raises(CutOff):
+            train.train(job(line3, tmp_path / "cut", target=f"{100 * never.rule_cost}"), 1)
+    resumed = train.train(job(line3, tmp_path / "cut", target=f"{100 * never.rule_cost}", resume=True), 1)
+    assert load(resumed.path).name == load(at_once.path).name
     assert evidence["goal"]["reached"]
     assert evidence["steps"] < STEPS
     assert evidence["selected_cost_per_hour"] <= evidence["goal"]["target"]
@@ -118,7 +125,7 @@ def test_the_command_resumes_with_the_settings_it_began_with(
     settings, rule, out = tmp_path / "s.yaml", tmp_path / "rule.json", tmp_path / "out"
     settings.write_text(
         "lanes: 16\nrollout: 8\nminibatch: 64\nepochs: 2\nhidden: [16]\nselect: 4\nchecks: 3\nepisode_weeks: 0.15\n"
-        f"rate: 5.0e-3\nsteps: {STEPS}\ndevice: cpu\n"
+        f"rate: 5.0e-3\nsteps: {STEPS}\ndevice: cpu\nimprove: 0.0\n"
     )
     rule.write_text(json.dumps({"values": {"cap": 6}}))
     begin = ["train", "line3", "--config", str(settings), "--rule", str(rule), "--keep", "0s", "--json"]

@@ -178,7 +178,7 @@ def replay(stock: PPO, ours: ResidentPPO, plays: list[Any]) -> None:
         values, log_prob, _ = ours.policy.evaluate_actions(observations, flat)
         return chosen, values.flatten(), log_prob
 
-    ours._act = act  # type: ignore[method-assign]
+    ours._act = act  # type: ignore[method-assign, assignment]
     _, callback = ours._setup_learn(1000, _Copy())
     ours._last_obs = first
     ours.collect_rollouts(Recorded(), callback, ours.rollout_buffer, ours.n_steps)

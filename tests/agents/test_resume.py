@@ -28,8 +28,9 @@ from agents.train import Job, Run
 from sim.compile import Compiled
 
 SMALL = Config(
-    lanes=16, steps=8, minibatch=64, epochs=2, hidden=(16,), select=4, checks=3, episode_weeks=0.15, rate=5e-3
-)
+    lanes=16, steps=8, minibatch=64, epochs=2, hidden=(16,), select=4, checks=3, episode_weeks=0.15, rate=5e-3,
+    improve=0.0,
+)  # fmt: skip
 STEPS = 16 * 8 * 6
 
 
@@ -80,11 +81,11 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, kept: int, seed: int = 0) -> None
     monkeypatch.setattr(Run, "keep", kept_then_cut)
 
 
-@pytest.mark.parametrize("trainer", ["resident", "stock"])
+@pytest.mark.parametrize("trainer", ["resident", "stock", "masked"])
 def test_cut_off_and_resumed_weights_are_those_of_an_uninterrupted_training(
     tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch, last: list[dict[str, Any]], trainer: str
 ) -> None:
-    config = replace(SMALL, trainer=trainer)
+    config = replace(SMALL, trainer=trainer) if trainer != "masked" else replace(SMALL, masks=True)
     train.train(job(line3, tmp_path / "whole", config=config), 1)
     whole = bundle.load(tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -233,7 +234,7 @@ def test_what_does_not_fit_is_refused_by_name(
         ({"config": replace(SMALL, hidden=(8,))}, r"hidden \[8\]: the training in .* was begun with \[16\]"),
     ):
         with pytest.raises(TrainingError, match=match):
-            train.train(replace(again, **changed), 1)  # type: ignore[arg-type]
+            train.train(replace(again, **changed), 1)
     path = again.kept(0)
     saved = checkpoint.read(path)
     checkpoint.write(path, {**saved.arrays, "lanes.rows": saved.arrays["lanes.rows"][:8]}, saved.facts)
@@ -272,6 +273,7 @@ def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(
         "lanes: 16\nrollout: 8\nminibatch: 64\nepochs: 2\nhidden: [16]\nselect: 4\nchecks: 3\nepisode_weeks: 0.15\n"
+        "improve: 0.0\n"
         f"steps: {STEPS * 20}\ndevice: cpu\n"
     )
     rule = tmp_path / "rule.json"

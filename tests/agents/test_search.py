@@ -54,6 +54,7 @@ def test_a_search_goes_on_and_says_what_it_found(
     assert study.trials[0].user_attrs["settings"] == {}, "the first are the settings that the search began with"
     assert found.first is not None
     assert found.best.difference != values[found.trial], "measured once more on fresh replicas"
+    assert len(set(values.values())) > 1, "settings differ in what they give"
     assert not (tmp_path / "checkpoints").exists()
     search.write_config(tmp_path / "best.yaml", found, "plantwin search line3", "EUR/h")
     assert "# made by: plantwin search line3" in (tmp_path / "best.yaml").read_text()
@@ -92,7 +93,9 @@ def test_the_command_writes_settings_that_train_reads(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, rule, out = tmp_path / "s.yaml", tmp_path / "rule.json", tmp_path / "out"
-    settings.write_text("lanes: 8\nrollout: 8\nselect: 2\nchecks: 1\nepisode_weeks: 0.15\nsteps: 64\ndevice: cpu\n")
+    settings.write_text(
+        "lanes: 8\nrollout: 8\nselect: 2\nchecks: 1\nepisode_weeks: 0.15\nsteps: 64\ndevice: cpu\nimprove: 0.0\n"
+    )
     rule.write_text(json.dumps({"values": {"cap": 6}}))
     monkeypatch.setattr(search, "suggested", lambda _trial, _base: {"rate": 1e-3})
     base = ["search", "line3", "--config", str(settings), "--rule", str(rule), "--out", str(out), "--trials", "2"]

@@ -37,8 +37,8 @@ def test_a_board_is_measured_stored_and_written(tmp_path: Path, capsys: pytest.C
     shown = capsys.readouterr().out
     stored = json.loads((tmp_path / "board-lost_sales.json").read_text())
     assert [line["name"] for line in stored["lines"]] == [
-        "as in the plant file", "best fixed setpoints", "tuned rule: fixed", "PPO, seed 0", "PPO, seed 1",
-        "PPO, seed 2", "level 14",
+        "as in the plant file", "best fixed setpoints", "tuned rule: fixed", "agent, seed 0", "agent, seed 1",
+        "agent, seed 2", "level 14",
     ]  # fmt: skip
     assert all(line["cost"] >= stored["optimum"]["cost"] - 1e-6 for line in stored["lines"])
     assert {line["decisions"] for line in stored["lines"] if line["kind"] == "agent"} == {128}
@@ -60,16 +60,16 @@ def test_the_median_and_the_worst_seed_count() -> None:
     found = {
         "plant": "x", "unit": "EUR/h", "pairs": 10, "command": "c", "date": "d", "machine": "m", "not_exact": "big",
         "optimum": {"cost": 2.0, "low": 2.0, "high": 2.0, "wall_s": 1.0},
-        "lines": [line("a rule", "rule", 2.4, 0.1), *(line(f"PPO, seed {k}", "agent", c) for k, c in enumerate(costs))],
+        "lines": [line("a rule", "rule", 2.4, 0.1), *(line(f"agent {k}", "agent", c) for k, c in enumerate(costs))],
     }  # fmt: skip
     lines = section(found)
     table = [text for text in lines if text.startswith("|")][2:]
     assert [text.split("|")[1].strip() for text in table] == [
-        "**optimum**", "a rule", "PPO, median of 5 seeds", "PPO, worst of 5 seeds",
+        "**optimum**", "a rule", "agent, median of 5 seeds", "agent, worst of 5 seeds",
     ]  # fmt: skip
     assert table[1].startswith("| a rule | 2.4000 ± 0.1000 | 20.00 % |")
-    assert table[2] == "| PPO, median of 5 seeds | 2.5000 | 25.00 % |  | 7 | 25 s |"
-    assert table[3].startswith("| PPO, worst of 5 seeds | 3.0000 | 50.00 % |")
+    assert table[2] == "| agent, median of 5 seeds | 2.5000 | 25.00 % |  | 7 | 25 s |"
+    assert table[3].startswith("| agent, worst of 5 seeds | 3.0000 | 50.00 % |")
     assert "3.0000, 2.2000, 2.5000, 2.1000, 2.9000; mean 2.5400 ± 0.5013 (95 %" in "\n".join(lines)
     # 2.7764 (t, 4 degrees) * sqrt(0.652 / 4) / sqrt(5)
     simulated = section({**found, "optimum": None})
