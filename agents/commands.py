@@ -160,7 +160,7 @@ def evaluate(
         str,
         typer.Argument(
             help="nothing, rule, policy, a bundle's folder, a rule's or an .onnx file, CONTROL=VALUE,... or "
-            "MODULE:CALLABLE (with --allow-code)."
+            "MODULE:CALLABLE (with --allow-code); rollout:RULE looks ahead from a rule."
         ),
     ],
     against: Annotated[str, typer.Option(help="The same, to compare with.")] = "rule",
@@ -175,13 +175,15 @@ def evaluate(
     with _told():
         from agents.controllers import controller
         from agents.evaluate import Trial, compare
+        from agents.timed import Timed, in_words
 
         compiled = _compiled(plant, allow_code)
-        both = [controller(what, compiled, allow_code=allow_code) for what in (a, against)]
+        both = [Timed(controller(what, compiled, allow_code=allow_code)) for what in (a, against)]
         verdict = compare(both[0], both[1], compiled, Trial(pairs, seed, threads=threads))
     warnings = [f"{who.name}: {text}" for who in both for text in getattr(who, "warnings", ())]
     if json_:
-        typer.echo(json.dumps({**verdict.as_json(), "warnings": warnings}))
+        spent = dict(zip("ab", (who.each for who in both), strict=True))
+        typer.echo(json.dumps({**verdict.as_json(), "warnings": warnings, "decision_cpu_s": spent}))
         return
     for text in warnings:
         typer.echo(f"plantwin: warning: {text}", err=True)
@@ -192,6 +194,7 @@ def evaluate(
         f"% of {verdict.pairs} pairs, "
         f"by {verdict.worst_decile:.3f} in its worst tenth; correlation {verdict.correlation}"
     )
+    typer.echo(f"CPU time a decision: A {in_words(both[0].each)}, B {in_words(both[1].each)}")
 
 
 def _told_of(plant: str, done: Trained, as_json: bool) -> str:
