@@ -1,15 +1,16 @@
 """What a state is worth under a rule: a linear estimate of the cost still to come, by which a lookahead may end early.
 
 The features of a row are counts that people look at (stocks net of what customers wait for, positions, parts in the
-plant, queues, units by state, the hour of the week), the larger ones piecewise linear. Their weights solve the
-projected Bellman equation of the rule, LSTD(lambda) with eligibility traces (Bradtke and Barto 1996; Boyan 2002), on
-runs of the rule. The cost is counted against its average, so the estimate is a relative value: only differences mean
-anything.
+plant, queues, units by state, the shift of the week), the larger ones piecewise linear, and by how much of the next day
+and of the two after it is open: stock before a weekend is worth something else than on a Monday. Their weights solve
+the projected Bellman equation of the rule (LSTD, Bradtke and Barto 1996) on runs of the rule that are disturbed now and
+then: a rule that keeps a sum of parts constant shows by itself nothing of what another sum would be worth, and that
+is what a lookahead asks. The cost is counted against its average, so only differences of the estimate mean anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from agents.rollout import Operation
 from agents.seeds import TRAIN, block_seed
 from agents.tune import judge_span
 from sim import state as st
+from sim.compile import control_field
 from sim.plant import STATES
 from sim.value import operating_cost
 
@@ -30,20 +32,23 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 KNOTS = (0.1, 0.5, 0.9)
-"""Quantiles of a count, as runs of the rule show it, at which its weight may change."""
+"""Quantiles of a count, as runs show it, at which its weight may change."""
+DISTURBED, MOVED = 0.3, 0.35
+"""Share of the intervals in which a run is disturbed, and of the controls that are moved then."""
+AHEAD_H = (24, 72)
+WEEK_H = 168
 SHIFT_S = 8 * 3600.0
 CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How to estimate: `replicas` runs of the rule of `steps` intervals each after the warm-up; `trace` is lambda;
-    `ridge` keeps weights of what hardly varies small; `seed` within the block for training.
+    """How to estimate: `replicas` runs of `steps` intervals each after the warm-up; `ridge` keeps weights of what hardly
+    varies small; `seed` within the block for training.
     """
 
     replicas: int = 1024
-    steps: int = 84
-    trace: float = 0.5
+    steps: int = 168
     ridge: float = 1e-3
     seed: int = 0
 
@@ -53,6 +58,9 @@ class Features:
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled, self.plant = compiled, compiled.plant
+        start = compiled.start
+        self.begun_s = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
+        self.open = _open_ahead(compiled)
         self.knots: Floats = np.zeros((0, 0))
         self.mean: Floats = np.zeros(0)
         self.spread: Floats = np.ones(0)
@@ -73,14 +81,15 @@ class Features:
 
     def shares(self, rows: Rows) -> Floats:
         """[R, N]: what stays linear: units by state, conditions, the shift of the week as one of 21."""
-        view, layout = self.compiled.layout.view, self.compiled.layout
+        view = self.compiled.layout.view
         states = view(rows, "n_state")[:, :, [STATES.index(s) for s in ("work", "setup", "down", "blocked")]]
         level = view(rows, "unit_level")
-        start = self.compiled.start
-        begun = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
-        at = (begun + rows[:, layout.at("now")] * self.plant.tick_s) / SHIFT_S
-        shift = (at.astype(np.int64) % 21)[:, None] == np.arange(21)
+        shift = (self._seconds(rows) // SHIFT_S % 21)[:, None] == np.arange(21)
         return np.concatenate([states.reshape(len(rows), -1), level, level**2, shift], axis=1).astype(np.float64)
+
+    def _seconds(self, rows: Rows) -> Floats:
+        """Seconds since a Monday, local time."""
+        return self.begun_s + rows[:, st.NOW] * self.plant.tick_s
 
     def learn(self, rows: Rows) -> None:
         """Place the knots and the scales by a sample of rows."""
@@ -91,7 +100,9 @@ class Features:
     def _plain(self, rows: Rows) -> Floats:
         counts = self.counts(rows)
         bends = [np.maximum(counts - knot, 0.0) for knot in self.knots]
-        return np.concatenate([counts, *bends, self.shares(rows)], axis=1)
+        hour = (self._seconds(rows) // 3600.0).astype(np.int64) % WEEK_H
+        by_hours = [counts * share[hour][:, None] for share in self.open]
+        return np.concatenate([counts, *bends, *by_hours, self.shares(rows)], axis=1)
 
     def __call__(self, rows: Rows) -> Floats:
         """[R, D], each of about unit spread in the sample; a constant last."""
@@ -112,54 +123,115 @@ class CostToGo:
         return self.features(rows) @ self.weights
 
 
+def _open_ahead(compiled: Compiled) -> list[Floats]:
+    """For every hour of the local week the open share of the hours that follow, less its mean; [] without calendars."""
+    if not compiled.plant.calendars:
+        return []
+    opened = np.zeros((len(compiled.plant.calendars), WEEK_H))
+    for i, calendar in enumerate(compiled.plant.calendars):
+        for day, start, end in calendar.open:
+            for minute in range(start, end, 30):
+                opened[i, (day * 24 + minute // 60) % WEEK_H] += 0.5
+    hours = np.tile(opened.mean(axis=0), 2)
+    means = [np.array([hours[h : h + span].mean() for h in range(WEEK_H)]) for span in AHEAD_H]
+    return [m - m.mean() for m in means]
+
+
+def said(who: Controller, rows: Rows, compiled: Compiled) -> Rows:
+    """What a controller sets in rows [R, W]; the plant file's setpoints where it leaves the controls alone."""
+    wanted = who.act(rows)
+    if wanted is not None:
+        return wanted
+    places = [control_field(compiled.plant, c.sets) for c in compiled.plant.controls]
+    return np.tile([int(compiled.initial[name][place]) for name, place in places], (len(rows), 1))
+
+
 def cost_to_go(who: Controller, compiled: Compiled, epoch: int, fit: Fit | None = None) -> CostToGo:
-    """The estimate for controller `who`, from its own runs, looked at every `epoch` ticks."""
+    """The estimate for controller `who`, from disturbed runs of it, looked at every `epoch` ticks."""
     from sim.engine import new_rows
 
     fit = fit or Fit()
-    gamma = float(np.exp(-epoch * compiled.plant.tick_s / discount_s(compiled, epoch * compiled.plant.tick_s)))
+    seconds = epoch * compiled.plant.tick_s
+    gamma = float(np.exp(-seconds / discount_s(compiled, seconds)))
     warm = -(-judge_span(compiled).warmup // epoch) * epoch
-    features = Features(compiled)
-    sums: list[Floats] = []
-    firsts = range(0, fit.replicas, CHUNK)
-    for first in firsts:
-        rows = new_rows(compiled, block_seed(TRAIN, fit.seed), min(CHUNK, fit.replicas - first), first)
-        operation = Operation(compiled, who, epoch)
-        operation.run(rows, warm)
-        if not sums:
-            ahead = [rows.copy()]
-            trial = rows.copy()
-            for _ in range(3):  # a day and more, so that every shift is there
-                operation.run(trial, int(trial[0, st.NOW]) + 7 * epoch)
-                ahead.append(trial.copy())
-            features.learn(np.concatenate(ahead))
-        part = _traced(rows, operation, features, (fit.steps, epoch, gamma * fit.trace, gamma))
-        sums = part if not sums else [a + b for a, b in zip(sums, part, strict=True)]
-    matrix, costs, traces, money, n = sums
-    average = float(money / n)
-    matrix = matrix / n + fit.ridge * np.eye(len(matrix))
-    weights = np.linalg.solve(matrix, (costs - average * traces) / n)
+    features, total = Features(compiled), _Sums()
+    for first in range(0, fit.replicas, CHUNK):
+        seed = block_seed(TRAIN, fit.seed)
+        rows = new_rows(compiled, seed, min(CHUNK, fit.replicas - first), first)
+        runs = _Runs(Operation(compiled, who, epoch), epoch, np.random.Generator(np.random.PCG64([seed, first])))
+        runs.operation.run(rows, warm)
+        if not first:
+            sample = []
+            trial = rows[: CHUNK // 4].copy()
+            for _ in range(21):  # every shift of the week
+                runs.step(trial)
+                sample.append(trial.copy())
+            features.learn(np.concatenate(sample))
+        total.add(rows, runs, features, (fit.steps, gamma))
+    average = total.money / total.n
+    matrix = total.matrix / total.n + fit.ridge * np.eye(len(total.matrix))
+    weights = np.linalg.solve(matrix, (total.costs - average * total.seen) / total.n)
     return CostToGo(features, weights, average)
 
 
-def _traced(rows: Rows, operation: Operation, features: Features, how: tuple[int, int, float, float]) -> list[Floats]:
-    """Sums over runs from rows [R, W]: z (f - gamma f')' , z c, z, c, and how many, z the trace of the features f."""
-    steps, epoch, decay, gamma = how
-    now = features(rows)
-    trace = np.zeros_like(now)
-    size = now.shape[1]
-    matrix, costs, traces, money = np.zeros((size, size)), np.zeros(size), np.zeros(size), 0.0
-    for _ in range(steps):
-        before = rows.copy()
-        operation.run(rows, int(rows[0, st.NOW]) + epoch)
-        cost = operating_cost(before, rows, operation.compiled)
-        following = features(rows)
-        trace = decay * trace + now
-        matrix += trace.T @ (now - gamma * following)
-        costs += trace.T @ cost
-        traces += trace.sum(axis=0)
-        money += float(cost.sum())
-        now = following
-    return [matrix, costs, traces, np.asarray(money), np.asarray(float(steps * len(rows)))]
+class _Runs:
+    """Runs of a controller, one interval after the other, in some of which some controls are moved."""
+
+    def __init__(self, operation: Operation, epoch: int, rng: np.random.Generator) -> None:
+        self.operation, self.epoch, self.rng = operation, epoch, rng
+        self.grid = operation.grid
+        self.every = np.maximum([c.every for c in self.grid.controls], epoch)
+        self.shift = np.zeros((0, self.grid.size), dtype=np.int64)
+
+    def step(self, rows: Rows) -> NDArray[np.bool_]:
+        """One interval of rows [R, W] in place; in which of them nothing was moved."""
+        from sim.engine import run, set_controls
+
+        now, size = int(rows[0, st.NOW]), (len(rows), self.grid.size)
+        if self.shift.shape != size:
+            self.shift = np.zeros(size, dtype=np.int64)
+        free = now % self.every == 0
+        unit = np.maximum(self.grid.counts // 16, 1) * self.grid.step
+        moved = (self.rng.random((size[0], 1)) < DISTURBED) & (self.rng.random(size) < MOVED)
+        drawn = np.where(moved, self.rng.integers(-3, 4, size) * unit, 0)
+        self.shift = np.where(free, drawn, self.shift)
+        calm = ~self.shift.any(axis=1)
+        if calm.all() or self.operation.kinds:  # what decides at events is not disturbed
+            self.operation.run(rows, now + self.epoch)
+            return calm
+        compiled = self.operation.compiled
+        wanted = said(self.operation.who, rows, compiled) + self.shift
+        set_controls(rows, compiled, self.grid.limit(wanted, rows, compiled.layout))
+        run(rows, compiled, now + self.epoch, self.operation.threads)
+        return calm
 
 
+@dataclass
+class _Sums:
+    """Over the calm intervals: f (f - gamma f')', f c, f, c and how many; f the features before, f' after, c the cost."""
+
+    matrix: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    costs: Floats = field(default_factory=lambda: np.zeros(0))
+    seen: Floats = field(default_factory=lambda: np.zeros(0))
+    money: float = 0.0
+    n: int = 0
+
+    def add(self, rows: Rows, runs: _Runs, features: Features, how: tuple[int, float]) -> None:
+        """Go on for so many intervals from rows [R, W], and add what is seen."""
+        steps, gamma = how
+        now = features(rows)
+        if not self.n:
+            size = now.shape[1]
+            self.matrix, self.costs, self.seen = np.zeros((size, size)), np.zeros(size), np.zeros(size)
+        for _ in range(steps):
+            before = rows.copy()
+            calm = runs.step(rows)
+            cost = operating_cost(before, rows, runs.operation.compiled)[calm]
+            following = features(rows)
+            kept = now[calm]
+            self.matrix += kept.T @ (kept - gamma * following[calm])
+            self.costs += kept.T @ cost
+            self.seen += kept.sum(axis=0)
+            self.money += float(cost.sum())
+            self.n += len(kept)
+            now = following

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.controllers import Controller
-from agents.costtogo import CostToGo, Fit, cost_to_go
+from agents.costtogo import CostToGo, Fit, cost_to_go, said
 from agents.grid import Grid
 from agents.horizon import SHIFT_S
 from agents.rollout import Operation, default_epoch, ticks
@@ -126,9 +126,8 @@ class Rollout:
         from sim.kernel import get_controls
 
         present = np.array(get_controls(rows, self.compiled))
-        wanted = self.rule.act(rows)
         free = now % self.every == 0
-        base = np.where(free, present if wanted is None else wanted, present)
+        base = np.where(free, said(self.rule, rows, self.compiled), present)
         return self.grid.limit(base, rows, self.compiled.layout), free
 
     def _moves(self, base: Values, free: NDArray[np.bool_], rows: Rows) -> Values:
