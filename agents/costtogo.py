@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from agents.controllers import Controller
 from agents.epochs import discount_s
 from agents.rollout import Operation
+from agents.schema import Observer
 from agents.seeds import TRAIN, block_seed
 from agents.tune import judge_span
 from sim import state as st
@@ -43,8 +44,8 @@ CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How to estimate: `replicas` runs of `steps` intervals each after the warm-up; `ridge` keeps weights of what hardly
-    varies small; `seed` within the block for training.
+    """How to estimate: `replicas` runs of `steps` intervals each after the warm-up; `ridge` keeps weights of what
+    hardly varies small; `seed` within the block for training.
     """
 
     replicas: int = 1024
@@ -61,6 +62,9 @@ class Features:
         start = compiled.start
         self.begun_s = ((start.weekday() * 24 + start.hour) * 60 + start.minute) * 60 + start.second
         self.open = _open_ahead(compiled)
+        self.observer = Observer(compiled)
+        coming = [i for i, name in enumerate(self.observer.fields) if ".arriving." in name]
+        self.coming = np.array(coming, dtype=np.int64)
         self.knots: Floats = np.zeros((0, 0))
         self.mean: Floats = np.zeros(0)
         self.spread: Floats = np.ones(0)
@@ -77,6 +81,8 @@ class Features:
             if own:
                 found.append((wip[:, i] + position[:, own].sum(axis=1))[:, None])
         found.append(wip.sum(axis=1, keepdims=True))
+        if self.coming.size:
+            found.append(self.observer(rows)[:, self.coming])
         return np.concatenate(found, axis=1).astype(np.float64)
 
     def shares(self, rows: Rows) -> Floats:
@@ -208,7 +214,7 @@ class _Runs:
 
 @dataclass
 class _Sums:
-    """Over the calm intervals: f (f - gamma f')', f c, f, c and how many; f the features before, f' after, c the cost."""
+    """Over the calm intervals: f (f - gamma f')', f c, f, c, how many; f features before, f' after, c the cost."""
 
     matrix: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     costs: Floats = field(default_factory=lambda: np.zeros(0))

@@ -1,4 +1,4 @@
-"""Rollout over a rule: at each decision try the rule's setpoints and their neighbours in simulation, then play the best.
+"""Rollout over a rule: at each decision try its setpoints and their neighbours in simulation, then play the best.
 
 One step of policy improvement by simulation (Bertsekas 2019, Reinforcement Learning and Optimal Control, ch. 2; Tesauro
 and Galperin 1997). Every candidate is in force until the control may move again, then the rule goes on; all meet the
@@ -45,8 +45,8 @@ ROWS = 4096
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to look ahead: time between decisions (None: a shift where the plant keeps hours, else the usual interval),
-    futures for choosing and for the judgement, moves in sixteenths of a control's range (one step of the grid at least),
-    and what a gain must exceed, in its standard errors.
+    futures for choosing and for the judgement, moves in sixteenths of a control's range (a step of the grid at least), and
+    what a gain must exceed, in its standard errors.
 
     A future goes on for `tail_s` after the moves were taken back (None: one more interval); `valued`: what comes after
     is estimated, else ignored.
@@ -76,7 +76,9 @@ class Rollout:
         self.every = np.maximum([c.every for c in self.grid.controls], self.epoch)
         self.unit = np.maximum(self.grid.counts // 16, 1) * self.grid.step
         began = time.perf_counter()
-        self.value: CostToGo | None = cost_to_go(rule, compiled, self.epoch, self.plan.fit) if self.plan.valued else None
+        self.value: CostToGo | None = None
+        if self.plan.valued:
+            self.value = cost_to_go(rule, compiled, self.epoch, self.plan.fit)
         self.fit_s = time.perf_counter() - began
         self.asked = self.moved = 0
         """Decisions so far, and in how many of them another setpoint than the rule's was played."""

@@ -303,7 +303,8 @@ class Unseen:
         which, pool = lane
         due = self.layout.view(rows, "transit_due")[:, which]
         there = self.layout.view(rows, "transit_qty")[:, which] > 0
-        factor = self._factor(rows, self.layout.at("lead_scale", self.compiled.stock_index[self.compiled.lanes[which][0]]))
+        stock = self.compiled.stock_index[self.compiled.lanes[which][0]]
+        factor = self._factor(rows, self.layout.at("lead_scale", stock))
         left = pool.unknown(u[:, :, 0], u[:, :, 1]) * factor[:, None]
         due[...] = np.where(there, now[:, None] + np.maximum(np.rint(left), 1).astype(np.int64), due)
         slot = self._slot(self.d.of("lanes", which, "delivery_slot"))

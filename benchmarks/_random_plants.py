@@ -1,8 +1,8 @@
 """Random job shops of gearmotor's size as plant files: a function of the seed alone.
 
-Five to nine stations, of which each product visits four or more in an order of its own; three products made to stock for
-random customers; failures, one machine that wears and is maintained, a station whose changeovers count, two shifts
-beside three, a tariff, material from a supplier with an expressway. Controls: the CONWIP cap, a base stock a product, the
+Five to nine stations, of which each product visits four or more in an order of its own; three products made to stock
+for random customers; failures, one machine that wears and is maintained, a station whose changeovers count, two shifts
+beside three, a tariff, material from a supplier and a faster one. Controls: the CONWIP cap, a base stock a product, the
 weight of setups, the condition at which the worn machine is maintained, the levels of material and of express orders.
 Work times are scaled so that the stations are loaded to 55 to 86 % of their open time.
 """
@@ -34,7 +34,8 @@ def random_plant(seed: int) -> str:
         if all(s not in route for route in routes.values()):
             routes[rng.choice(PRODUCTS)].append(s)
     rate = {p: round(rng.uniform(1.0, 2.6), 2) for p in PRODUCTS}  # orders an hour while customers order
-    lines = [*_head(seed), *_products(rng, routes), *_stations(rng, (stations, units, calendars), (worn, changed), (routes, rate))]
+    lines = [*_head(seed), *_products(rng, routes)]
+    lines += _stations(rng, (stations, units, calendars), (worn, changed), (routes, rate))
     return "\n".join([*lines, *_supply(rng, rate), *_controls(rate, worn, changed)]) + "\n"
 
 
@@ -100,8 +101,10 @@ def _wear(rng: random.Random) -> Iterator[str]:
     last = rng.uniform(12, 30)
     yield "    condition:"
     yield "      levels: 4"
-    yield f"      wear: [exponential({2 * last:.0f} h), exponential({1.5 * last:.0f} h), exponential({last:.0f} h), exponential({last:.0f} h)]"
-    yield f"      fails: [never, exponential({12 * last:.0f} h), exponential({5 * last:.0f} h), exponential({2 * last:.0f} h)]"
+    wear = ", ".join(f"exponential({k * last:.0f} h)" for k in (2, 1.5, 1, 1))
+    fails = ", ".join(f"exponential({k * last:.0f} h)" for k in (12, 5, 2))
+    yield f"      wear: [{wear}]"
+    yield f"      fails: [never, {fails}]"
     yield "      speed: [1, 1, 0.97, 0.9]"
     yield "    maintenance:"
     yield f'      preventive: "gamma(mean={rng.uniform(1, 2.5):.1f} h, cv=0.2)"'
@@ -115,7 +118,8 @@ def _supply(rng: random.Random, rate: dict[str, float]) -> Iterator[str]:
     use = sum(rate.values()) * DEMAND_H / 7  # a day
     lead = rng.randint(3, 6)
     yield "suppliers:"
-    yield f'  mill: {{lead: "gamma(mean={lead} d, cv=0.2)", reliability: {rng.randint(80, 95)} %, late: "gamma(mean=5 d, cv=0.5)", order_cost: 60 EUR}}'
+    lead_time, late = f'lead: "gamma(mean={lead} d, cv=0.2)"', 'late: "gamma(mean=5 d, cv=0.5)"'
+    yield f"  mill: {{{lead_time}, reliability: {rng.randint(80, 95)} %, {late}, order_cost: 60 EUR}}"
     yield '  trader: {lead: "gamma(mean=26 h, cv=0.2)", price: 19 EUR, order_cost: 150 EUR}'
     yield "release:"
     for p in PRODUCTS:
@@ -124,11 +128,12 @@ def _supply(rng: random.Random, rate: dict[str, float]) -> Iterator[str]:
     yield f"  all: {{cap: {_cap(rate)}, mix: {{{', '.join(f'{p}: {round(10 * rate[p])}' for p in PRODUCTS)}}}}}"
     yield "stocks:"
     yield (
-        f"  bars: {{item: bar, from: mill, policy: {{kind: base_stock, level: {_level(use, lead)}, every: 24 h}}, price: 12 EUR, "
-        f"initial: {round(use * 4)}, holding: 0.0008 EUR/h, express: {{from: trader, level: {round(use / 10) * 10}}}}}"
+        f"  bars: {{item: bar, from: mill, policy: {{kind: base_stock, level: {_level(use, lead)}, every: 24 h}}, "
+        f"price: 12 EUR, initial: {round(use * 4)}, holding: 0.0008 EUR/h, express: {{from: trader, level: {round(use / 10) * 10}}}}}"
     )
     for p in PRODUCTS:
-        yield f"  {p}s: {{item: {p}, from: line, initial: {_base(rate[p]) // 2}, holding: {rng.uniform(0.006, 0.02):.4f} EUR/h}}"
+        holding = f"holding: {rng.uniform(0.006, 0.02):.4f} EUR/h"
+        yield f"  {p}s: {{item: {p}, from: line, initial: {_base(rate[p]) // 2}, {holding}}}"
     yield "demand:"
     for p in PRODUCTS:
         yield (
@@ -157,14 +162,17 @@ def _controls(rate: dict[str, float], worn: str, changed: str) -> Iterator[str]:
     use = sum(rate.values()) * DEMAND_H / 7
     cap, worth = _cap(rate), "class: release, worth: 15 EUR, approve: operator"
     yield "controls:"
-    yield f"  cap: {{sets: groups.all.cap, from: {max(cap // 3 // 4 * 4, 8)}, to: {2 * cap}, step: 4, every: 1 h, {worth}}}"
+    least = max(cap // 3 // 4 * 4, 8)
+    yield f"  cap: {{sets: groups.all.cap, from: {least}, to: {2 * cap}, step: 4, every: 1 h, {worth}}}"
     for p in PRODUCTS:
         base = _base(rate[p])
-        yield f"  base_{p}: {{sets: release.{p}.base_stock, from: {base // 4 * 2 - 2}, to: {3 * base}, step: 2, every: 2 h, {worth}}}"
+        ends = f"from: {base // 4 * 2 - 2}, to: {3 * base}, step: 2"
+        yield f"  base_{p}: {{sets: release.{p}.base_stock, {ends}, every: 2 h, {worth}}}"
     other, upkeep = worth.replace("release", "dispatch"), worth.replace("release", "maintenance")
     yield f"  setups: {{sets: stations.{changed}.dispatch.setup, from: 1, to: 39, step: 2, every: 8 h, {other}}}"
     yield f"  care: {{sets: stations.{worn}.at_level, from: 1, to: 4, every: 1 h, {upkeep}}}"
     supply = worth.replace("release", "supply")
     low, high = round(3 * use / 20) * 20, round(16 * use / 20) * 20
     yield f"  bars_level: {{sets: stocks.bars.level, from: {low}, to: {high}, step: 20, every: 24 h, {supply}}}"
-    yield f"  bars_express: {{sets: stocks.bars.express, from: 0, to: {round(5 * use / 10) * 10}, step: 10, every: 24 h, {supply}}}"
+    most = round(5 * use / 10) * 10
+    yield f"  bars_express: {{sets: stocks.bars.express, from: 0, to: {most}, step: 10, every: 24 h, {supply}}}"
