@@ -30,7 +30,7 @@ WEEK_H = 168
 HOUR_S = 3600.0
 PARTS = 10
 """Parts of equal size into which what is seen is cut."""
-MOVES = 0.02
+MOVES = 0.01
 """A control counts as moved where it differs by so much of its range, in standard deviation or on average."""
 
 
@@ -173,7 +173,7 @@ def _along(fields: tuple[str, ...], seen: NDArray[np.float32], values: Rows, con
         column = x[:, usable[k]]
         edges = np.unique(np.quantile(column, np.linspace(0, 1, PARTS + 1)[1:-1]))
         part = np.searchsorted(edges, column, side="left")
-        points = [(float(column[part == p].mean()), float(y[part == p].mean())) for p in np.unique(part)]
+        points = [[float(column[part == p].mean()), float(y[part == p].mean())] for p in np.unique(part)]
         found.append({"field": fields[usable[k]], "r": float(r[k]), "points": points})
     return found
 

@@ -45,8 +45,8 @@ ROWS = 4096
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to look ahead: time between decisions (None: a shift where the plant keeps hours, else the usual interval),
-    futures for choosing and for the judgement, moves in sixteenths of a control's range (a step of the grid at least), and
-    what a gain must exceed, in its standard errors.
+    futures for choosing and for the judgement, moves in sixteenths of a control's range (a step of the grid at least),
+    and what a gain must exceed, in its standard errors.
 
     A future goes on for `tail_s` after the moves were taken back (None: one more interval); `valued`: what comes after
     is estimated, else ignored.

@@ -129,7 +129,8 @@ def _supply(rng: random.Random, rate: dict[str, float]) -> Iterator[str]:
     yield "stocks:"
     yield (
         f"  bars: {{item: bar, from: mill, policy: {{kind: base_stock, level: {_level(use, lead)}, every: 24 h}}, "
-        f"price: 12 EUR, initial: {round(use * 4)}, holding: 0.0008 EUR/h, express: {{from: trader, level: {round(use / 10) * 10}}}}}"
+        f"price: 12 EUR, initial: {round(use * 4)}, holding: 0.0008 EUR/h, "
+        f"express: {{from: trader, level: {round(use / 10) * 10}}}}}"
     )
     for p in PRODUCTS:
         holding = f"holding: {rng.uniform(0.006, 0.02):.4f} EUR/h"
