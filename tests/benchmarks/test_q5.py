@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.controllers import Hold, controller
 from benchmarks import q5
 from benchmarks._paired import Run, Size, gap, play
 from benchmarks._plot_gap import gaps
 from benchmarks._random_plants import random_plant
 from benchmarks._record import RESULTS
-from agents.controllers import Hold, controller
 from sim.compile import compile_plant
 from sim.plantfile import load
 from sim.traffic import traffic
