@@ -11,7 +11,7 @@ is what a lookahead asks. The cost is counted against its average, so only diffe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ class Features:
         net = view(rows, "on_hand") - view(rows, "backorders")
         position = net + view(rows, "on_order")
         wip = view(rows, "wip")
-        found = [net, position, wip, view(rows, "q_len"), view(rows, "pending")]
+        found: list[NDArray[Any]] = [net, position, wip, view(rows, "q_len"), view(rows, "pending")]
         for i, product in enumerate(plant.products):
             own = [k for k, stock in enumerate(plant.stocks) if stock.item == product.id]
             if own:
@@ -91,11 +91,12 @@ class Features:
         states = view(rows, "n_state")[:, :, [STATES.index(s) for s in ("work", "setup", "down", "blocked")]]
         level = view(rows, "unit_level")
         shift = (self._seconds(rows) // SHIFT_S % 21)[:, None] == np.arange(21)
-        return np.concatenate([states.reshape(len(rows), -1), level, level**2, shift], axis=1).astype(np.float64)
+        parts = [states.reshape(len(rows), -1), level, level**2, shift]
+        return np.asarray(np.concatenate(parts, axis=1), dtype=np.float64)
 
     def _seconds(self, rows: Rows) -> Floats:
         """Seconds since a Monday, local time."""
-        return self.begun_s + rows[:, st.NOW] * self.plant.tick_s
+        return np.asarray(self.begun_s + rows[:, st.NOW] * self.plant.tick_s, dtype=np.float64)
 
     def learn(self, rows: Rows) -> None:
         """Place the knots and the scales by a sample of rows."""
@@ -113,7 +114,7 @@ class Features:
     def __call__(self, rows: Rows) -> Floats:
         """[R, D], each of about unit spread in the sample; a constant last."""
         scaled = (self._plain(rows) - self.mean) / np.where(self.spread > 1e-9, self.spread, np.inf)
-        return np.concatenate([scaled, np.ones((len(rows), 1))], axis=1)
+        return np.asarray(np.concatenate([scaled, np.ones((len(rows), 1))], axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def cost_to_go(who: Controller, compiled: Compiled, epoch: int, fit: Fit | None 
         total.add(rows, runs, features, (fit.steps, gamma))
     average = total.money / total.n
     matrix = total.matrix / total.n + fit.ridge * np.eye(len(total.matrix))
-    weights = np.linalg.solve(matrix, (total.costs - average * total.seen) / total.n)
+    weights: Floats = np.asarray(np.linalg.solve(matrix, (total.costs - average * total.seen) / total.n), np.float64)
     return CostToGo(features, weights, average)
 
 
@@ -201,7 +202,7 @@ class _Runs:
         moved = (self.rng.random((size[0], 1)) < DISTURBED) & (self.rng.random(size) < MOVED)
         drawn = np.where(moved, self.rng.integers(-3, 4, size) * unit, 0)
         self.shift = np.where(free, drawn, self.shift)
-        calm = ~self.shift.any(axis=1)
+        calm: NDArray[np.bool_] = np.asarray(~self.shift.any(axis=1), dtype=np.bool_)
         if calm.all() or self.operation.kinds:  # what decides at events is not disturbed
             self.operation.run(rows, now + self.epoch)
             return calm

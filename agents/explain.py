@@ -120,7 +120,7 @@ def _costs(compiled: Compiled, mine: Rows, theirs: Rows, hours: float) -> list[d
     kinds: dict[str, list[Term]] = {}
     for term in operating_terms(compiled.plant):
         kinds.setdefault(term.kind, []).append(term)
-    found = []
+    found: list[dict[str, Any]] = []
     total = np.zeros((2, len(mine)))
     for kind, terms in kinds.items():
         positions, coefficients = weights(compiled, terms)

@@ -105,3 +105,16 @@ def test_the_command(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().out
     assert "All in all +0.00 EUR/h [+0.00, +0.00]" in said
     assert (tmp_path / "week.svg").is_file()
+
+
+def test_the_pictures_and_sentences_of_the_page_are_those_of_its_numbers() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    page = (docs / "agents.md").read_text(encoding="utf-8")
+    for name in ("gearmotor-policy", "gearmotor-rollout"):
+        folder = docs / "img" / name
+        kept = json.loads((folder / "explained.json").read_text(encoding="utf-8"))
+        assert f"img/{name}/costs.svg" in page
+        for picture, svg in pictures(kept).items():
+            assert (folder / f"{picture}.svg").read_text(encoding="utf-8") == svg
+        for said in sentences(kept):
+            assert said in page, said

@@ -9,7 +9,7 @@ import pytest
 
 from agents import lookahead
 from agents.controllers import controller
-from agents.costtogo import Fit
+from agents.costtogo import Fit, cost_to_go
 from agents.lookahead import Plan, Rollout
 from agents.rollout import Operation
 from agents.timed import Timed, in_words
@@ -74,7 +74,7 @@ def test_a_gain_that_is_not_sure_is_not_played(plant: Compiled, ahead: Rollout) 
 def test_evaluate_plays_it_and_says_what_a_decision_takes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = lookahead.cost_to_go
+    whole = cost_to_go
     small = Fit(64, 40)  # the usual size takes half a minute on a busy machine
     monkeypatch.setattr(lookahead, "cost_to_go", lambda who, compiled, epoch, _: whole(who, compiled, epoch, small))
     asked = ["evaluate", "rollout:level=16", "--against", "level=16", "--plant", "lost_sales", "--pairs", "2", "--json"]
