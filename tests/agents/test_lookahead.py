@@ -34,7 +34,7 @@ def ahead(plant: Compiled) -> Rollout:
 
 
 def test_it_gains_on_the_best_base_stock_and_stays_above_the_optimum(plant: Compiled, ahead: Rollout) -> None:
-    size = Size(48, 1, 6)
+    size = Size(96, 1, 8)
     rule = play(plant, ahead.rule, ahead.rule, size)
     found = play(plant, ahead.rule, ahead, size)
     gained = gap(found.costs - rule.costs, float(rule.costs.mean()))
