@@ -151,7 +151,7 @@ def evaluate(
         str,
         typer.Argument(
             help="nothing, rule, policy, a bundle's folder, a rule's or an .onnx file, CONTROL=VALUE,... or "
-            "MODULE:CALLABLE (with --allow-code)."
+            "MODULE:CALLABLE (with --allow-code); rollout:RULE looks ahead from a rule."
         ),
     ],
     against: Annotated[str, typer.Option(help="The same, to compare with.")] = "rule",

@@ -140,3 +140,31 @@ def export(
         loaded = load(bundle)
         size = write(loaded, out)
     typer.echo(f"{out}: {loaded.name}, {size} bytes")
+
+
+@policy.command()
+def explain(
+    who: Annotated[
+        str, typer.Argument(help="As for `plantwin evaluate`: policy, a bundle's folder, rollout:rule, ...")
+    ],
+    plant: Annotated[str, typer.Option(help="Plant.")],
+    out: Annotated[Path, typer.Option(help="Folder for the page, the numbers and the pictures.")],
+    against: Annotated[str, typer.Option(help="What to compare with.")] = "rule",
+    replicas: Annotated[int, typer.Option(min=2, help="Runs on the same luck.")] = 64,
+    weeks: Annotated[int, typer.Option(min=1, help="Weeks of each that are looked at.")] = 4,
+    allow_code: AllowCode = False,
+) -> None:
+    """Say and draw what a controller does differently: when it moves what, expedites, maintains, draws power."""
+    with _told():
+        from agents.controllers import controller
+        from agents.explain import Look
+        from agents.explain import explain as look
+        from agents.explainpage import sentences, write
+
+        compiled = _compiled(plant, allow_code)
+        both = [controller(what, compiled, allow_code=allow_code) for what in (who, against)]
+        found = look(both[0], both[1], compiled, Look(replicas, weeks))
+        files = write(found, out)
+    for text in sentences(found):
+        typer.echo(text)
+    typer.echo(f"written: {', '.join(map(str, files))}")

@@ -157,8 +157,13 @@ def controller(
     `nothing`: the plant file's setpoints; `rule`, `policy`: those shipped for this plant; a folder: a policy bundle
     (signed with the key `signer`, where one is asked for); a file `*.json`: a rule, or a table of `plantwin policy
     table`; `*.onnx`: a policy from elsewhere;
-    `cap=8,level=30`: fixed setpoints (every control once); `module:name`: a Python callable, with `allow_code` only.
+    `cap=8,level=30`: fixed setpoints (every control once); `module:name`: a Python callable, with `allow_code` only;
+    `rollout:` and any of these: one step of improvement over it, by simulation at each decision.
     """
+    if what.startswith("rollout:"):
+        from agents.lookahead import Rollout
+
+        return Rollout(controller(what.removeprefix("rollout:"), compiled, signer, allow_code), compiled)
     shipped = bundle.BUNDLED / compiled.plant.id
     if what == "nothing":
         return Hold()
@@ -188,7 +193,7 @@ def controller(
         return python_policy(what, compiled, allow_code)
     raise AgentError(
         f"{what!r}: expected nothing, rule, policy, the folder of a policy, a rule's .json file, an .onnx file, "
-        f"CONTROL=VALUE,... or MODULE:CALLABLE"
+        f"CONTROL=VALUE,..., MODULE:CALLABLE, or rollout: and one of these"
     )
 
 

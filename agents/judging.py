@@ -12,6 +12,7 @@ from agents.errors import AgentError
 from agents.evaluate import Trial, over_seeds, run_all, verdict
 from agents.report import lines_of, robust_lines, seeds_lines
 from agents.robust import Scales, believed, disturbed, robustness
+from agents.timed import Timed, in_words
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -64,7 +65,7 @@ def judged(case: Case, pairs: int, seed: int, threads: int) -> Told:
     elif case.disturb is not None:
         scales = disturbed(compiled, case.disturb, seed, case.draws)
         drawn = f"disturbed by {100 * case.disturb:g} %"
-    both = _controller(case.a, case, compiled), _controller(case.against, case, compiled)
+    both = Timed(_controller(case.a, case, compiled)), Timed(_controller(case.against, case, compiled))
     warnings = [f"{who.name}: {text}" for who in both for text in getattr(who, "warnings", ())]
     trial = Trial(pairs, seed, threads=threads)
     if scales is not None:
@@ -73,6 +74,11 @@ def judged(case: Case, pairs: int, seed: int, threads: int) -> Told:
     a, b = (run_all(who, compiled, trial) for who in both)
     found = verdict(a, b, compiled, trial)
     data, lines = found.as_json(), lines_of(found)
+    data["decision_cpu_s"] = dict(zip("ab", (who.each for who in both), strict=True))
+    lines = [
+        *lines,
+        "CPU time a decision: " + ", ".join(f"{n} {in_words(w.each)}" for n, w in zip("AB", both, strict=True)),
+    ]
     if folders:
         seeds = {name: _controller(path, case, compiled) for name, path in folders.items()}
         over = over_seeds(seeds, b, compiled, trial)

@@ -19,6 +19,8 @@ TRAIN, TUNE, SELECT, TEST, ADVICE_SELECT, ADVICE_PROMISE, WARM = range(1, 8)
 """Blocks: gradients, tuning of rules, choice of a checkpoint or rule, `evaluate`, choice of an action, its promise,
 warm starts.
 """
+AHEAD = 9
+"""Block of the futures in which `agents.lookahead` tries what to do; their seeds are made from the state."""
 
 LIMIT = 1 << 40
 ONE = 1 << 16
