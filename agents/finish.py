@@ -28,7 +28,7 @@ JUDGED = 256
 """Replicas that PPO's checkpoints, and at last both stages, are compared on where this stage follows: the choice
 matters little then, and thousands of replicas would take the budget.
 """
-SURE = 2.0
+SURE = 1.0
 """Standard errors by which PPO's checkpoint must be better to be kept."""
 
 

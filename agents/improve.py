@@ -33,6 +33,8 @@ from agents.states import Counts, Doubles, Indices, States
 
 JOINT = 512
 """Most joint actions of a plant that all are tried."""
+PLACED = 5000
+"""Observations that the hidden layer is placed by."""
 CONTEXTS = 32
 """At most about so many settings of the other controls are looked at where a control makes no difference."""
 SAME = 1e-12
@@ -55,10 +57,10 @@ class Improvement:
     wander: float = 0.01
     stay: float = 15.0
     slip: float = 0.05
-    units: int = 128
-    sweeps: int = 5
-    growth: float = 0.25
-    flat: float = 0.5
+    units: int = 300
+    sweeps: int = 20
+    growth: float = 0.5
+    flat: float = 1.0
     ridge: float = 1e-8
 
 
@@ -115,6 +117,8 @@ class Improver:
         self.basis: Basis | None = None
         self._best: Network | None = None
         self.moments_told = 0
+        self.seed = seed
+        self._table: Indices | None = None
         n = env.num_envs
         self._away = np.zeros(n, dtype=np.bool_)
         self._head, self._value = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -146,18 +150,27 @@ class Improver:
     def _play(self) -> None:
         s, n = self.settings, self.env.num_envs
         per = min(max(round(s.branched * s.every * n / len(self.joint)), 1), n)
-        met = []
         for t in range(s.steps):
-            chosen = self.policy(self._seen)
+            chosen = self._act(self._seen)
             if t % s.every == s.every - 1:
                 self._branch(self.rng.permutation(n)[:per])
-                met.append(self._seen.copy())
             action = self._stray(chosen)
             self._seen, _, _, truncated, _ = self.env.step(action)
             self._away &= ~truncated
         self.decisions += s.steps * n
-        if self.basis is None:
-            self.basis = Basis(np.concatenate(met), self.states.use, s.units, self.rng)
+
+    def _act(self, seen: Floats) -> Indices:
+        """What the policy does, from its table where the state is in it: a network of hundreds of units would take as
+        long as the plant.
+        """
+        if self._table is None:
+            return self.policy(seen)
+        ids = self.states.find(seen)
+        fresh = ids >= len(self._table)
+        action = self.joint[self._table[np.where(fresh, 0, ids)]]
+        if fresh.any():
+            action[fresh] = self.policy(seen[fresh])
+        return action
 
     def _branch(self, who: NDArray[np.intp]) -> None:
         k, j = len(who), len(self.joint)
@@ -184,8 +197,11 @@ class Improver:
     # -- improving ---------------------------------------------------------------------------------------------------
     def improve(self) -> None:
         """Sweeps of policy iteration over all moments, until the policy stays."""
-        assert self.basis is not None, "nothing was played yet"
         self.moments_told = self.moments
+        self.known.reach()
+        # the same directions every time, placed where the moments are by now
+        units = np.random.Generator(np.random.PCG64(self.seed))
+        self.basis = Basis(self.sample(PLACED), self.states.use, self.settings.units, units)
         task = _Task(self.known, self.basis(self.states.seen), self.settings, self.counts, self.joint)
         chosen = np.ravel_multi_index(tuple(self.policy(self.states.seen).T), self.counts)
         for _ in range(self.settings.sweeps):
@@ -197,7 +213,7 @@ class Improver:
             if same:
                 break
         self._best = self._network(heads)
-        self.policy = self._best.decide
+        self.policy, self._table = self._best.decide, task.choose(heads)
 
     def _network(self, heads: list[Doubles]) -> Network:
         assert self.basis is not None

@@ -67,17 +67,21 @@ class Counts:
         k, j = cost.shape
         ids = self.states.find(np.concatenate([seen, after.reshape(k * j, -1)]))
         here, there = ids[:k], ids[k:]
-        total = len(self.states)
-        grow = total - len(self.times)
-        if grow:
-            self.times = np.concatenate([self.times, np.zeros(grow)])
-            self.cost = np.concatenate([self.cost, np.zeros((grow, j))])
+        total = self.reach()
         self.times += np.bincount(here, minlength=total)
         pair = (here[:, None] * j + np.arange(j)).ravel()
         self.cost += np.bincount(pair, cost.ravel(), minlength=total * j).reshape(total, j)
         self._late.append(_summed((pair << _SHIFT) | there, discount.ravel()))
         if sum(len(key) for key, _ in self._late) > len(self._key) // 4:
             self._merge()
+
+    def reach(self) -> int:
+        """Let the sums reach all states that are known by now; how many that are."""
+        grow = len(self.states) - len(self.times)
+        if grow:
+            self.times = np.concatenate([self.times, np.zeros(grow)])
+            self.cost = np.concatenate([self.cost, np.zeros((grow, self.actions))])
+        return len(self.states)
 
     def _merge(self) -> None:
         keys, weights = zip((self._key, self._weight), *self._late, strict=True)
