@@ -23,7 +23,9 @@ from agents.train import Job, train
 from sim.compile import Compiled
 from sim.kernel import new_rows
 
-SMALL = Config(lanes=16, steps=16, minibatch=128, epochs=2, hidden=(16, 16), select=4, checks=2, episode_weeks=0.5)
+SMALL = Config(
+    lanes=16, steps=16, minibatch=128, epochs=2, hidden=(16, 16), select=4, checks=2, episode_weeks=0.5, improve=0.0
+)
 
 
 @pytest.mark.parametrize("name", ["gearmotor", "line3"])
@@ -94,7 +96,16 @@ def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: C
 def test_ppo_learns_to_open_a_line_that_the_rule_starves(tmp_path: Path, line3: Compiled) -> None:
     # two parts cannot keep three stations busy enough: orders pile up, and any learning at all moves the cap up
     config = Config(
-        lanes=64, steps=16, minibatch=1024, hidden=(16,), select=8, checks=3, rate=0.02, explore=0.3, episode_weeks=0.5
+        lanes=64,
+        steps=16,
+        minibatch=1024,
+        hidden=(16,),
+        select=8,
+        checks=3,
+        rate=0.02,
+        explore=0.3,
+        episode_weeks=0.5,
+        improve=0.0,
     )
     rule = Rule({"cap": 2})
     job = Job(line3, rule, tmp_path, steps=16_384, device="cpu", pairs=8, config=config)
