@@ -81,3 +81,14 @@ def test_the_page_is_what_is_stored() -> None:
     assert DOCS.exists() == bool(stored)
     if stored:
         assert DOCS.read_text() == page(stored), "plantwin bench board --page docs/leaderboard.md"
+
+
+def test_what_the_readme_says_of_small_plants_is_what_was_measured() -> None:
+    found = json.loads((board.RESULTS / "board-make_to_stock.json").read_text())
+    least = found["optimum"]["cost"]
+    gaps = sorted(100 * (line["cost"] / least - 1) for line in found["lines"] if line["kind"] == "agent")
+    fixed = next(line["cost"] for line in found["lines"] if line["name"] == "best fixed setpoints")
+    text = (DOCS.parents[1] / "README.md").read_text()
+    assert len(gaps) == 5
+    assert f"median {gaps[2]:.2f} % above it, worst {gaps[-1]:.2f} % (the best two-number rule: " in text
+    assert f"rule: {100 * (fixed / least - 1):.1f} %)" in text
