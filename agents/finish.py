@@ -61,9 +61,16 @@ def improve(run: Run) -> None:
     env: Any = run.host
     with threadpool_limits(limits=job.threads, user_api="blas"):
         run.improver = improver = Improver(env, run.scales.scale, watch.best.decide, seed=run.seed)
-        played = 0
+        played = judged = 0
         while (done := _done(run, improver.decisions)) < 1.0:
             improver.round()
+            if improver.full:
+                job.say(f"seed {run.seed}: {len(improver.states):,} states met, more than can be counted: ends early")
+                break
+            if improver.moments_told != judged:
+                judged = improver.moments_told
+                if watch.enough(improver.network):
+                    break
             if improver.decisions - played > env.num_envs * 128 or played == 0:
                 played = improver.decisions
                 rate = improver.decisions / max(run.clock.used() - run.began_s, 1e-9)

@@ -33,6 +33,8 @@ from agents.states import Counts, Doubles, Indices, States
 
 JOINT = 512
 """Most joint actions of a plant that all are tried."""
+MOST = 20_000_000
+"""Most pairs of a state and a joint action that are counted: 160 MB for their costs."""
 PLACED = 5000
 """Observations that the hidden layer is placed by."""
 CONTEXTS = 32
@@ -48,7 +50,7 @@ class Improvement:
     """Settings. A round plays `steps` decisions in all lanes. `branched`: imagined steps for each played one, at every
     `every`-th decision. `wander`: share of decisions at which a lane leaves the policy for `stay` decisions on average;
     `slip`: share at which it leaves it once. `units`: of the hidden layer. `sweeps`: of policy iteration after each
-    growth of the moments by `growth`. `flat`: states weigh as the number of their moments to this power.
+    growth of the moments by `growth`. `ridge`: added to the diagonals of least squares, as a share of their mean.
     """
 
     steps: int = 32
@@ -60,7 +62,6 @@ class Improvement:
     units: int = 300
     sweeps: int = 20
     growth: float = 0.5
-    flat: float = 1.0
     ridge: float = 1e-8
 
 
@@ -122,10 +123,7 @@ class Improver:
         n = env.num_envs
         self._away = np.zeros(n, dtype=np.bool_)
         self._head, self._value = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        use = np.array(
-            [not (f.startswith("control.") and env.ratio[env.grid.ids.index(f[8:])] == 1) for f in env.observer.fields]
-        )
-        self.states = States(use)
+        self.states = States(telling(env))
         self.known = Counts(self.states, size)
         self._seen, _ = env.reset(seed=seed)
 
@@ -134,6 +132,11 @@ class Improver:
         """The present policy; `improve` comes first."""
         assert self._best is not None, "improve() comes first"
         return self._best
+
+    @property
+    def full(self) -> bool:
+        """Are there more states than can be counted?"""
+        return len(self.states) * len(self.joint) > MOST
 
     def sample(self, count: int) -> Floats:
         """Observations [count, D] of the moments that were branched, as often as they came."""
@@ -233,7 +236,6 @@ class _Task:
         n, j = len(phi), len(joint)
         self.met = known.times > 0.0
         self.times = np.maximum(known.times, 1.0)
-        self.weight = known.times**settings.flat
         pair, after, discount = known.follows()
         shape = (n * j, n)
         self.next = sparse.csr_matrix((discount / self.times[pair // j], (pair, after)), shape=shape)
@@ -241,7 +243,10 @@ class _Task:
 
     def _solve(self, left: Doubles, right: Doubles) -> Doubles:
         left[np.diag_indices_from(left)] += self.settings.ridge * np.trace(left) / len(left)
-        found: Doubles = np.linalg.solve(left, right).astype(np.float64, copy=False)
+        try:
+            found: Doubles = np.linalg.solve(left, right).astype(np.float64, copy=False)
+        except np.linalg.LinAlgError:  # a policy that never leaves some states can do that
+            found = np.linalg.lstsq(left, right, rcond=None)[0].astype(np.float64, copy=False)
         return found
 
     def value(self, chosen: Indices) -> Doubles:
@@ -249,7 +254,7 @@ class _Task:
         rows = np.flatnonzero(self.met)
         j = len(self.joint)
         later = self.next[rows * j + chosen[rows]] @ self.phi
-        weighed = self.phi[rows] * self.weight[rows, None]
+        weighed = self.phi[rows] * self.times[rows, None]
         left = weighed.T @ (self.phi[rows] - later)
         found: Doubles = self.phi @ self._solve(left, weighed.T @ self.cost[rows, chosen[rows]])
         return found
@@ -262,7 +267,7 @@ class _Task:
         found = []
         for c in range(len(self.counts)):
             more, counts = _more(total, own, self.joint, self.counts, c)
-            weighed = self.phi[rows] * (self.weight[rows] * counts)[:, None]
+            weighed = self.phi[rows] * (self.times[rows] * counts)[:, None]
             found.append(self._solve(weighed.T @ self.phi[rows], weighed.T @ more))
         return found
 

@@ -98,6 +98,7 @@ class Watch(BaseCallback):
         self.cost = float("nan")
         self.over = False
         self.resumed: list[int] = []
+        self._later = 0
         self.rng = np.random.Generator(np.random.PCG64(0))
         self.keep: Callable[[], None] = lambda: None
         self.every_s = float("inf")
@@ -164,9 +165,20 @@ class Watch(BaseCallback):
         if not cost < self.best_cost:
             return
         self.best, self.best_cost = network, cost
-        if self.goal.target is not None and not self.over:
-            first = CONFIRM + 10 * len(self.history)
-            self.over = reached(self.goal.target, costs, lambda k, n: self.judge.costs(network, (first + k, n)))
+        self.enough(network, costs)
+
+    def enough(self, network: Network, costs: NDArray[np.float64] | None = None) -> bool:
+        """Has a network reached the target, surely? `costs`: where they are known, of the replicas that checkpoints are
+        compared on.
+        """
+        if self.goal.target is None or self.over:
+            return self.over
+        if costs is None:
+            self._later += 1
+            costs = self.judge.costs(network)
+        first = CONFIRM + 10 * (len(self.history) + self._later)
+        self.over = reached(self.goal.target, costs, lambda k, n: self.judge.costs(network, (first + k, n)))
+        return self.over
 
     def adopt(self, network: Network, decisions: int, sure: float) -> bool:
         """Take a network of a later stage, `decisions` after the last, unless the best so far is better by `sure`
