@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from benchmarks import _plot
-from benchmarks.performance import PAGE, PREFIX, main, pictures, plots, results, share, table, write
+from benchmarks.performance import PAGE, PREFIX, main, of_board, pictures, plots, results, share, table, write
 
 
 def test_the_page_shows_the_result_files() -> None:
@@ -87,3 +87,17 @@ def test_the_command_replaces_the_table(tmp_path: Path) -> None:
     page.write_text("a\n<!-- figures -->old<!-- /figures -->\n<!-- plots -->old<!-- /plots -->\n", encoding="utf-8")
     assert main(["--write", str(page)]) == 0
     assert table(results()) in page.read_text(encoding="utf-8")
+
+
+def test_a_leader_board_is_a_figure_of_its_seeds() -> None:
+    lines = [{"kind": "agent", "cost": c, "name": "seed"} for c in (10.2, 10.0, 10.1)]
+    board = {
+        "plant": "lost_sales", "optimum": {"cost": 10.0}, "settings": {"budget": "60s"},
+        "machine": "a CPU, 4 CPUs, 1 thread(s)",
+        "lines": [*lines, {"kind": "fixed", "cost": 11.0, "name": "best fixed setpoints"}],
+    }  # fmt: skip
+    found = of_board(board)
+    (figure,) = found["figures"]
+    assert (figure["row"], figure["ratio"], figure["n"], figure["spread"]) == ("Q4", 1.0, 3, [0.0, 2.0])
+    assert figure["peer"] == "best fixed setpoints: 10.00 %"
+    assert (found["cpu"], found["cores"]) == ("a CPU", "4")
