@@ -56,9 +56,12 @@ def stock_scale(plant: Plant, stock_id: str) -> float:
 
 
 def _product_scale(plant: Plant, index: int) -> float:
+    """Parts of this product that count as "full": the highest cap that may be set for it or for a group it is in."""
     product = plant.products[index]
-    highs = [c.high for c in plant.controls if c.sets == f"release.{product.id}.cap"]
-    return float(max([*highs, product.release.cap or 0, 10]))
+    groups = [g for g in plant.groups if product.id in {name for name, _ in g.mix}]
+    sets = {f"release.{product.id}.cap", *(f"groups.{g.id}.cap" for g in groups)}
+    highs = [c.high for c in plant.controls if c.sets in sets]
+    return float(max([*highs, *(g.cap for g in groups), product.release.cap or 0, 10]))
 
 
 def _of_stations(plant: Plant, wip_scale: float) -> list[Column]:
