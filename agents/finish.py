@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from agents.env import PlantVectorEnv
-from agents.improve import JOINT, Improver
+from agents.improve import JOINT, Improver, telling
 from agents.learning import Config
 from agents.watch import Progress
 
@@ -42,11 +42,12 @@ def share(config: Config, compiled: Compiled, drawn: bool, settings: dict[str, A
     env = PlantVectorEnv(lanes, compiled, **{**settings, "posterior": None})
     if int(np.prod(env.grid.counts, dtype=float)) > JOINT:
         return 0.0
+    use = telling(env)
     rng, met = np.random.Generator(np.random.PCG64(0)), []
     env.reset(seed=0)
     for _ in range(decisions):
         seen, *_ = env.step(rng.integers(0, env.grid.counts, (lanes, len(env.grid.counts))))
-        met.append(seen[:, [not f.startswith("control.") for f in env.observer.fields]])
+        met.append(seen[:, use])
     distinct = len(np.unique(np.concatenate(met), axis=0))
     return config.improve if distinct <= AGAIN * lanes * decisions else 0.0
 
@@ -76,7 +77,8 @@ def improve(run: Run) -> None:
                 rate = improver.decisions / max(run.clock.used() - run.began_s, 1e-9)
                 told = (watch.cost, float(watch.best_cost), watch.rule_cost, watch.goal.optimum)
                 watch.show(Progress(done, watch.num_timesteps + improver.decisions, rate, *told))
-        if improver.moments == 0:  # PPO took all there was
+        if improver.moments == 0:
+            job.say(f"seed {run.seed}: PPO took the whole budget, nothing was improved after it; raise --budget")
             return
         improver.improve()
     run.improved = watch.adopt(improver.network, improver.decisions, SURE)
