@@ -165,7 +165,7 @@ def cost_to_go(who: Controller, compiled: Compiled, epoch: int, fit: Fit | None 
     for first in range(0, fit.replicas, CHUNK):
         seed = block_seed(TRAIN, fit.seed)
         rows = new_rows(compiled, seed, min(CHUNK, fit.replicas - first), first)
-        runs = _Runs(Operation(compiled, who, epoch), epoch, np.random.Generator(np.random.PCG64([seed, first])))
+        runs = Disturbed(Operation(compiled, who, epoch), epoch, np.random.Generator(np.random.PCG64([seed, first])))
         runs.operation.run(rows, warm)
         if not first:
             sample = []
@@ -181,7 +181,7 @@ def cost_to_go(who: Controller, compiled: Compiled, epoch: int, fit: Fit | None 
     return CostToGo(features, weights, average)
 
 
-class _Runs:
+class Disturbed:
     """Runs of a controller, one interval after the other, in some of which some controls are moved."""
 
     def __init__(self, operation: Operation, epoch: int, rng: np.random.Generator) -> None:
@@ -193,6 +193,7 @@ class _Runs:
     def step(self, rows: Rows) -> NDArray[np.bool_]:
         """One interval of rows [R, W] in place; in which of them nothing was moved."""
         from sim.engine import run, set_controls
+        from sim.kernel import get_controls
 
         now, size = int(rows[0, st.NOW]), (len(rows), self.grid.size)
         if self.shift.shape != size:
@@ -208,6 +209,7 @@ class _Runs:
             return calm
         compiled = self.operation.compiled
         wanted = said(self.operation.who, rows, compiled) + self.shift
+        wanted = np.where(free, wanted, get_controls(rows, compiled))
         set_controls(rows, compiled, self.grid.limit(wanted, rows, compiled.layout))
         run(rows, compiled, now + self.epoch, self.operation.threads)
         return calm
@@ -223,7 +225,7 @@ class _Sums:
     money: float = 0.0
     n: int = 0
 
-    def add(self, rows: Rows, runs: _Runs, features: Features, how: tuple[int, float]) -> None:
+    def add(self, rows: Rows, runs: Disturbed, features: Features, how: tuple[int, float]) -> None:
         """Go on for so many intervals from rows [R, W], and add what is seen."""
         steps, gamma = how
         now = features(rows)

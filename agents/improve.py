@@ -6,9 +6,9 @@ actions is worth 0.3 EUR. Here the same moment is played with every action and *
 decision ahead, so that the differences between actions hold only the noise of what the actions change. What followed
 is kept by state and action (`agents.states`), and is asked again for every policy that comes up:
 
-- the value of a policy by least-squares temporal differences (Bradtke and Barto 1996; Boyan 2002) on the transitions
-  that its own actions made,
-- what another action costs more than its own, fitted by least squares to cost + discount x value of what followed,
+- the relative value and the average cost of a policy by least-squares temporal differences (Bradtke and Barto 1996;
+  without a discount: Tsitsiklis and Van Roy 1999) on the transitions that its own actions made,
+- what another action costs more than its own, fitted by least squares to cost - average + value of what followed,
 - the next policy takes, control by control, the value that costs least (Lagoudakis and Parr 2003, Least-squares policy
   iteration).
 
@@ -49,8 +49,12 @@ LEAST = 0.02
 class Improvement:
     """Settings. A round plays `steps` decisions in all lanes. `branched`: imagined steps for each played one, at every
     `every`-th decision. `wander`: share of decisions at which a lane leaves the policy for `stay` decisions on average;
-    `slip`: share at which it leaves it once. `units`: of the hidden layer. `sweeps`: of policy iteration after each
-    growth of the moments by `growth`. `ridge`: added to the diagonals of least squares, as a share of their mean.
+    `slip`: share at which it leaves it once. `units`: of the hidden layer, at most one for `each`
+    so many moments (but 100). `sweeps`: of policy iteration after each growth of the moments by `growth`. `ridge`:
+    added to the diagonals of least squares, as a share of their mean.
+    `further`: with so many moments the sight, at first the time constant of the environment's discount, begins to grow
+    in proportion to them: a short sight has another optimum than the average cost (with PPO's it costs up to 1.7 % too
+    much, median 0.5 %, on twenty sets of parameters of `make_to_stock`), a long one needs more moments.
     """
 
     steps: int = 32
@@ -63,6 +67,8 @@ class Improvement:
     sweeps: int = 20
     growth: float = 0.5
     ridge: float = 1e-8
+    further: float = 150_000.0
+    each: int = 600
 
 
 class Basis:
@@ -178,8 +184,9 @@ class Improver:
     def _branch(self, who: NDArray[np.intp]) -> None:
         k, j = len(who), len(self.joint)
         found = branch(self.env, np.repeat(who, j), np.tile(self.joint, (k, 1)))
-        cost = (found.cost * found.accrual / self.scale).reshape(k, j)
-        self.known.add(self._seen[who], cost, found.discount.reshape(k, j), found.observation.reshape(k, j, -1))
+        cost, elapsed = found.cost / self.scale, found.elapsed.astype(np.float64)
+        after = found.observation.reshape(k, j, -1)
+        self.known.add(self._seen[who], cost.reshape(k, j), elapsed.reshape(k, j), after)
         self.moments += k
 
     def _stray(self, chosen: Indices) -> Indices:
@@ -204,12 +211,11 @@ class Improver:
         self.known.reach()
         # the same directions every time, placed where the moments are by now
         units = np.random.Generator(np.random.PCG64(self.seed))
-        self.basis = Basis(self.sample(PLACED), self.states.use, self.settings.units, units)
-        task = _Task(self.known, self.basis(self.states.seen), self.settings, self.counts, self.joint)
+        self.basis = Basis(self.sample(PLACED), self.states.use, self._units(), units)
+        task = _Task(self.known, self.basis(self.states.seen), self.settings, (self.counts, self.joint), self._sight())
         chosen = np.ravel_multi_index(tuple(self.policy(self.states.seen).T), self.counts)
         for _ in range(self.settings.sweeps):
-            value = task.value(chosen)
-            heads = task.heads(chosen, value)
+            heads = task.heads(chosen, *task.value(chosen))
             again = task.choose(heads)
             same = bool((again == chosen)[task.met].all())
             chosen = again
@@ -217,6 +223,14 @@ class Improver:
                 break
         self._best = self._network(heads)
         self.policy, self._table = self._best.decide, task.choose(heads)
+
+    def _units(self) -> int:
+        """Of the hidden layer, with the moments there are."""
+        return min(self.settings.units, max(100, self.moments // self.settings.each))
+
+    def _sight(self) -> float:
+        """Ticks that are looked ahead with the moments there are."""
+        return self.env.pace.constant * max(1.0, self.moments / self.settings.further)
 
     def _network(self, heads: list[Doubles]) -> Network:
         assert self.basis is not None
@@ -227,19 +241,31 @@ class Improver:
 
 
 class _Task:
-    """Least squares over what is known: F features `phi` [S, F] of all states."""
+    """Least squares over what is known: F features `phi` [S, F] of all states, the last of them 1.
+
+    What comes later than about `sight` ticks after a decision counts less (to first order in the length of a step: in
+    proportion to 1 - t / sight), and costs are counted against their average.
+    """
 
     def __init__(
-        self, known: Counts, phi: Doubles, settings: Improvement, counts: tuple[int, ...], joint: Indices
+        self,
+        known: Counts,
+        phi: Doubles,
+        settings: Improvement,
+        grid: tuple[tuple[int, ...], Indices],
+        sight: float = np.inf,
     ) -> None:
-        self.phi, self.counts, self.joint, self.settings = phi, counts, joint, settings
-        n, j = len(phi), len(joint)
+        self.phi, self.settings = phi, settings
+        self.counts, self.joint = grid
+        n, j = len(phi), len(self.joint)
         self.met = known.times > 0.0
         self.times = np.maximum(known.times, 1.0)
-        pair, after, discount = known.follows()
-        shape = (n * j, n)
-        self.next = sparse.csr_matrix((discount / self.times[pair // j], (pair, after)), shape=shape)
+        pair, after, often, took = known.follows()
+        kept = np.maximum(often - took / sight, 0.0)
+        self.next = sparse.csr_matrix((kept / self.times[pair // j], (pair, after)), shape=(n * j, n))
         self.cost = known.cost / self.times[:, None]
+        elapsed = np.bincount(pair, took, minlength=n * j).reshape(n, j) / self.times[:, None]
+        self.elapsed = elapsed / max(float(elapsed.mean()), 1e-300)  # in steps, as it were
 
     def _solve(self, left: Doubles, right: Doubles) -> Doubles:
         left[np.diag_indices_from(left)] += self.settings.ridge * np.trace(left) / len(left)
@@ -249,19 +275,22 @@ class _Task:
             found = np.linalg.lstsq(left, right, rcond=None)[0].astype(np.float64, copy=False)
         return found
 
-    def value(self, chosen: Indices) -> Doubles:
-        """Value [S] of a policy that takes joint actions `chosen` [S]."""
+    def value(self, chosen: Indices) -> tuple[Doubles, float]:
+        """Relative value [S] and average cost of a policy that takes joint actions `chosen` [S]: v = c - g t + P v, P
+        with what is left of the weight.
+        """
         rows = np.flatnonzero(self.met)
         j = len(self.joint)
         later = self.next[rows * j + chosen[rows]] @ self.phi
         weighed = self.phi[rows] * self.times[rows, None]
-        left = weighed.T @ (self.phi[rows] - later)
-        found: Doubles = self.phi @ self._solve(left, weighed.T @ self.cost[rows, chosen[rows]])
-        return found
+        change = self.phi[rows] - later
+        change[:, -1] = self.elapsed[rows, chosen[rows]]  # a constant makes no difference: in its place the average
+        found = self._solve(weighed.T @ change, weighed.T @ self.cost[rows, chosen[rows]])
+        return self.phi[:, :-1] @ found[:-1], float(found[-1])
 
-    def heads(self, chosen: Indices, value: Doubles) -> list[Doubles]:
+    def heads(self, chosen: Indices, value: Doubles, average: float) -> list[Doubles]:
         """By control, weights [F, n] of what each of its values costs more than the chosen one."""
-        all_ = self.cost + (self.next @ value).reshape(self.cost.shape)
+        all_ = self.cost - average * self.elapsed + (self.next @ value).reshape(self.cost.shape)
         rows = np.flatnonzero(self.met)
         total, own = all_[rows], self.joint[chosen[rows]]
         found = []

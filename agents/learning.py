@@ -49,8 +49,7 @@ class Config:
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
     `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
     `masks`: controls that may not move yet have no part in an action's probability (`ResidentPPO`; not stock).
-    `improve`: share of the budget for the stage after PPO (`agents.improve`) on plants whose states it can count; 0:
-    none.
+    `improve`: share of the budget for the stage after PPO (`agents.finish`) on plants that there is one for; 0: none.
     """
 
     lanes: int = 1024
@@ -71,7 +70,7 @@ class Config:
     decide: str = "auto"
     trainer: str = "resident"
     masks: bool = False
-    improve: float = 0.85
+    improve: float = 0.95
 
     def replicas(self, compiled: Compiled) -> int:
         """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which
@@ -288,8 +287,14 @@ def spec(
     }
 
 
-def _origin(selection: list[dict[str, float]], as_rule: bool, improved: bool) -> str:
+def _origin(selection: list[dict[str, float]], as_rule: bool, improved: str) -> str:
     """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
+    if improved == "distilled":
+        return (
+            "Rollouts over the rule, and over the policy that came of them, were distilled into it "
+            "(`agents/distill.py`); of those policies it cost least on seeds that neither training nor the judgement "
+            "below used."
+        )
     if improved:
         last = selection[-1]["steps"]
         return (
@@ -330,7 +335,7 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + (" at events" if evidence.get("decide") == EVENTS else " once a decision interval")
         + ", from the observed state alone, without exploration. "
-        + _origin(evidence["selection"], _as_rule(compiled, evidence), bool(evidence.get("improved")))
+        + _origin(evidence["selection"], _as_rule(compiled, evidence), str(evidence.get("improved") or ""))
         + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",

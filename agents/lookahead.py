@@ -105,16 +105,16 @@ class Rollout:
 
     def _act(self, rows: Rows) -> Values:
         now, layout = int(rows[0, st.NOW]), self.compiled.layout
-        base, free = self._base(rows, now)
+        base, free = self.standing(rows, now)
         moves = self._moves(base, free, rows)
         marks = self.unseen.marks(rows)
         self.asked += len(rows)
         if moves.shape[1] == 1:
             return base
-        luck = _Luck(marks, 0, self.plan.futures)
-        gains = self._gains(rows, moves, luck)
+        luck = Luck(marks, 0, self.plan.futures)
+        gains = self.gains(rows, moves, luck)
         finalists = self._finalists(gains, moves, base)
-        judged = self._gains(rows, finalists, _Luck(marks, self.plan.futures, self.plan.judged))
+        judged = self.gains(rows, finalists, Luck(marks, self.plan.futures, self.plan.judged))
         mean, error = _mean(judged)
         best = mean.argmax(axis=1)
         lines = np.arange(len(rows))
@@ -123,7 +123,7 @@ class Rollout:
         self.moved += int((chosen != base).any(axis=1).sum())
         return self.grid.limit(chosen, rows, layout)
 
-    def _base(self, rows: Rows, now: int) -> tuple[Values, NDArray[np.bool_]]:
+    def standing(self, rows: Rows, now: int) -> tuple[Values, NDArray[np.bool_]]:
         """What the rule sets [R, C], where controls may move [C] at this tick; the others stay as they are."""
         from sim.kernel import get_controls
 
@@ -154,7 +154,7 @@ class Rollout:
             joint += np.where(pays[:, None], moves[lines, best] - base, 0)
         return np.stack([base, single, joint], axis=1)
 
-    def _gains(self, rows: Rows, values: Values, luck: _Luck) -> Floats:
+    def gains(self, rows: Rows, values: Values, luck: Luck) -> Floats:
         """[R, K, F]: by how much less than candidate 0 each candidate costs in each future, in money."""
         r, k, f = len(rows), values.shape[1], luck.futures
         start = np.repeat(rows, f, axis=0)
@@ -171,19 +171,23 @@ class Rollout:
         before, now = rows.copy(), int(rows[0, st.NOW])
         operation = Operation(self.compiled, self.rule, default_epoch(self.compiled), self.threads)
         set_controls(rows, self.compiled, values)
-        for end in sorted({now + int(e) for e in self.every[now % self.every == 0]} or {now + self.epoch}):
+        ends = {now + int(e) for e in self.every[now % self.every == 0]} or {now + self.epoch}
+        if not self.rule.static:  # it is asked at every interval
+            ends |= set(range(now + self.epoch, max(ends), self.epoch))
+        for end in sorted(ends):
             run(rows, self.compiled, end, self.threads)
-            back, _ = self._base(rows, end)
+            back, _ = self.standing(rows, end)
             set_controls(rows, self.compiled, back)
         last = int(rows[0, st.NOW])
         tail = self.epoch if self.plan.tail_s is None else ticks(self.compiled, self.plan.tail_s)
+        operation.due = last  # what may not move yet stays
         operation.run(rows, last + tail)
         costs = operating_cost(before, rows, self.compiled)
         return costs if self.value is None else costs + self.value(rows)
 
 
 @dataclass(frozen=True, slots=True)
-class _Luck:
+class Luck:
     """Futures `first` .. `first + futures` of states with these marks."""
 
     marks: list[int]

@@ -52,18 +52,20 @@ class States:
 
 class Counts:
     """Sums over all moments at which all of `actions` joint actions were tried: by state `times` [S], by state and
-    action `cost` [S, J]; and for each (state, action, next state) met the sum of discounts.
+    action `cost` [S, J]; and for each (state, action, next state) met how often, and how long it took together.
     """
 
     def __init__(self, states: States, actions: int) -> None:
         self.states, self.actions = states, actions
         self.times = np.zeros(0)
         self.cost = np.zeros((0, actions))
-        self._key, self._weight = np.zeros(0, dtype=np.int64), np.zeros(0)
+        self._key, self._sums = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
         self._late: list[tuple[Indices, Doubles]] = []
 
-    def add(self, seen: Floats, cost: Doubles, discount: Doubles, after: Floats) -> None:
-        """K moments: observations [K, D], cost and discount [K, J] of the steps, observations [K, J, D] after them."""
+    def add(self, seen: Floats, cost: Doubles, elapsed: Doubles, after: Floats) -> None:
+        """K moments: observations [K, D], cost and elapsed time [K, J] of the steps, observations [K, J, D] after
+        them.
+        """
         k, j = cost.shape
         ids = self.states.find(np.concatenate([seen, after.reshape(k * j, -1)]))
         here, there = ids[:k], ids[k:]
@@ -71,7 +73,8 @@ class Counts:
         self.times += np.bincount(here, minlength=total)
         pair = (here[:, None] * j + np.arange(j)).ravel()
         self.cost += np.bincount(pair, cost.ravel(), minlength=total * j).reshape(total, j)
-        self._late.append(_summed((pair << _SHIFT) | there, discount.ravel()))
+        once = np.stack([np.ones(k * j), elapsed.ravel()], axis=1)
+        self._late.append(_summed((pair << _SHIFT) | there, once))
         if sum(len(key) for key, _ in self._late) > len(self._key) // 4:
             self._merge()
 
@@ -84,16 +87,18 @@ class Counts:
         return len(self.states)
 
     def _merge(self) -> None:
-        keys, weights = zip((self._key, self._weight), *self._late, strict=True)
-        self._key, self._weight = _summed(np.concatenate(keys), np.concatenate(weights))
+        keys, sums = zip((self._key, self._sums), *self._late, strict=True)
+        self._key, self._sums = _summed(np.concatenate(keys), np.concatenate(sums))
         self._late = []
 
-    def follows(self) -> tuple[Indices, Indices, Doubles]:
-        """(state x actions + action, next state, sum of discounts), each [T], in order."""
+    def follows(self) -> tuple[Indices, Indices, Doubles, Doubles]:
+        """(state x actions + action, next state, how often, sum of elapsed times), each [T], in order."""
         self._merge()
-        return self._key >> _SHIFT, self._key & ((1 << _SHIFT) - 1), self._weight
+        often, took = self._sums.T
+        return self._key >> _SHIFT, self._key & ((1 << _SHIFT) - 1), often, took
 
 
-def _summed(key: Indices, weight: Doubles) -> tuple[Indices, Doubles]:
+def _summed(key: Indices, sums: Doubles) -> tuple[Indices, Doubles]:
+    """Distinct keys in order, and the sums [T, 2] of each."""
     distinct, back = np.unique(key, return_inverse=True)
-    return distinct, np.bincount(back, weight, minlength=len(distinct)).astype(np.float64, copy=False)
+    return distinct, np.stack([np.bincount(back, s, minlength=len(distinct)) for s in sums.T], axis=1)

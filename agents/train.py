@@ -21,7 +21,7 @@ from agents.controllers import Hold, PolicyController, RuleController
 from agents.env import PlantVectorEnv
 from agents.errors import TrainingError
 from agents.evaluate import Trial, Verdict, compare
-from agents.finish import JUDGED, improve, share
+from agents.finish import COUNTED, JUDGED, Ending, ending, improve
 from agents.goal import Goal, goal_of
 from agents.grid import as_switches, switches
 from agents.lanes import Lanes
@@ -100,9 +100,9 @@ class Trained:
 @dataclass(slots=True)
 class Run:
     """The training of one seed as it goes: what its stages work with. `compiled` is the plant as it is learned on (its
-    switches have two values); `host`: environments on the CPU; `improving`: share of the budget for the stage after
-    PPO, `improver`: what that stage works with, `improved`: whether its policy was taken; `began_s`: when the present
-    stage began; `stage`: how many of `STAGES` are done; `extra`: what others want kept (JSON).
+    switches have two values); `host`: environments on the CPU; `ending`: the stage after PPO, `improver`: what it works
+    with where states are counted, `improved`: its kind where its policy was taken; `began_s`: when the present stage
+    began; `stage`: how many of `STAGES` are done; `extra`: what others want kept (JSON).
     """
 
     job: Job
@@ -114,8 +114,8 @@ class Run:
     clock: Clock
     watch: Watch
     host: PlantVectorEnv
-    improving: float = 0.0
-    improved: bool = False
+    ending: Ending = field(default_factory=Ending)
+    improved: str = ""
     began_s: float = 0.0
     improver: Improver | None = None
     stage: int = 0
@@ -125,7 +125,13 @@ class Run:
         """Write everything that a resume needs."""
         arrays, facts = resume.take(self.model, self.lanes)
         more, watched = self.watch.state()
-        own = {"seed": self.seed, "stage": self.stage, "scales": asdict(self.scales), "device": self.model.device.type}
+        own: dict[str, Any] = {
+            "seed": self.seed,
+            "stage": self.stage,
+            "scales": asdict(self.scales),
+            "device": self.model.device.type,
+        }
+        own["ending"] = asdict(self.ending)
         checkpoint.write(self.job.kept(self.seed), arrays | more, facts | watched | own | self.extra)
 
     def restore(self, saved: checkpoint.Saved) -> None:
@@ -254,6 +260,11 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
         "posterior": job.posterior,
         "decide": config.decides(compiled),
     }
+    if saved is not None:  # what the budget allows depends on the machine's speed; it has been decided
+        last = Ending(**saved.fact("ending"))
+    else:
+        last = ending(config, compiled, job.posterior is not None, settings, (job.budget_s, job.steps))
+    settings["epoch_s"] = last.epoch_s or settings["epoch_s"]
     env = PlantVectorEnv(config.lanes, compiled, threads=job.threads, copy=False, **settings)
     scales = measure(env, job.rule, config) if saved is None else Scales(**saved.fact("scales"))
     lanes = Lanes(env, scales.centre, scales.scale)
@@ -262,16 +273,15 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
         from agents.device_lanes import DeviceLanes
 
         lanes = DeviceLanes(PlantDeviceEnv(config.lanes, compiled, **settings), scales.centre, scales.scale)
-    improving = share(config, compiled, job.posterior is not None, settings)
-    first = 1.0 - improving
+    first = 1.0 - last.share
     steps = None if job.steps is None else max(round(job.steps * first), 1)
     clock = Clock(job.budget_s * first, steps, 0.0 if saved is None else float(saved.fact("used_s")))
     model = _model(job, compiled, lanes, seed, scales, clock)
     judge = Judge(compiled, config, scales.epoch, job.threads, job.posterior)
-    if improving > 0.0:
+    if last.kind == COUNTED:
         judge.replicas, judge.checks = min(judge.replicas, JUDGED), min(judge.checks, 3)
     watch = Watch(judge, lanes, clock, goal, show)
-    run = Run(job, seed, compiled, scales, lanes, model, clock, watch, env, improving)
+    run = Run(job, seed, compiled, scales, lanes, model, clock, watch, env, last)
     watch.keep, watch.every_s = run.keep, job.keep_s
     if saved is not None:
         run.restore(saved)

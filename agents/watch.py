@@ -185,15 +185,28 @@ class Watch(BaseCallback):
         standard errors of the difference on the same seeds; was it taken?
         """
         assert self.best is not None, "a checkpoint is judged before"
-        costs = self.judge.costs(network)
+        costs = self._judged(network, decisions)
         worse = costs - self.judge.costs(self.best)
-        self.num_timesteps += decisions
-        cost = float(costs.mean())
-        self.history.append({"steps": float(self.num_timesteps), "cost_per_hour": round(cost, 4)})
         if worse.mean() > sure * worse.std(ddof=1) / np.sqrt(worse.size):
+            return False
+        self.best, self.best_cost = network, float(costs.mean())
+        return True
+
+    def better(self, network: Network, decisions: int) -> bool:
+        """Take a network of a later stage, `decisions` after the last, if it costs less than the rule and the best so
+        far on the same seeds; was it taken?
+        """
+        cost = float(self._judged(network, decisions).mean())
+        if cost >= min(float(self.best_cost), self.rule_cost):
             return False
         self.best, self.best_cost = network, cost
         return True
+
+    def _judged(self, network: Network, decisions: int) -> NDArray[np.float64]:
+        costs = self.judge.costs(network)
+        self.num_timesteps += decisions
+        self.history.append({"steps": float(self.num_timesteps), "cost_per_hour": round(float(costs.mean()), 4)})
+        return costs
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays and facts from which `restore` makes it what it is."""

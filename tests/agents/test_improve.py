@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from agents.branch import branch
 from agents.controllers import controller
 from agents.env import PlantVectorEnv, compiled_plant
-from agents.finish import share
+from agents.finish import COUNTED, DISTILLED, Ending, ending
 from agents.grid import Grid, as_switches
 from agents.improve import Basis, Improvement, Improver, _more, _Task
 from agents.learning import Config, Untold
@@ -76,37 +76,46 @@ def test_zero_has_no_sign() -> None:
 def test_counts_are_the_sums_of_what_came() -> None:
     rng = np.random.default_rng(0)
     known = Counts(States(np.array([True])), 2)
-    cost, follows, times = np.zeros((6, 2)), np.zeros((12, 6)), np.zeros(6)
+    cost, often, times = np.zeros((6, 2)), np.zeros((12, 6, 2)), np.zeros(6)
     for _ in range(20):
         here, after = rng.integers(0, 6, 5), rng.integers(0, 6, (5, 2))
-        paid, kept = rng.random((5, 2)), rng.random((5, 2))
-        known.add(here[:, None].astype(np.float32), paid, kept, after[:, :, None].astype(np.float32))
+        paid, took = rng.random((5, 2)), rng.random((5, 2))
+        known.add(here[:, None].astype(np.float32), paid, took, after[:, :, None].astype(np.float32))
         for k in range(5):
             times[here[k]] += 1
             for j in range(2):
                 cost[here[k], j] += paid[k, j]
-                follows[here[k] * 2 + j, after[k, j]] += kept[k, j]
+                often[here[k] * 2 + j, after[k, j]] += 1.0, took[k, j]
     name = known.states.seen[:, 0].astype(int)  # number -> value
-    pair, next_, weight = known.follows()
-    mine = sparse.coo_matrix((weight, (pair, next_)), shape=(2 * len(name), len(name))).toarray()
+    pair, next_, *sums = known.follows()
     assert known.times == pytest.approx(times[name])
     assert known.cost == pytest.approx(cost[name])
-    assert mine.reshape(len(name), 2, -1) == pytest.approx(follows.reshape(6, 2, 6)[name][:, :, name])
+    for k, found in enumerate(sums):
+        mine = sparse.coo_matrix((found, (pair, next_)), shape=(2 * len(name), len(name))).toarray()
+        expected = often[:, :, k].reshape(6, 2, 6)[name][:, :, name]
+        assert mine.reshape(len(name), 2, -1) == pytest.approx(expected)
 
 
 def test_values_are_exact_where_the_features_tell_all_states_apart() -> None:
-    """Three states in a ring with known costs and discounts: the value solves v = c + d P v."""
+    """Three states in a ring, where steps take 1, 2 and 3: 6 EUR in 6 hours; jumping on the spot from the last state
+    costs 0.5 EUR in an hour.
+    """
     known = Counts(States(np.array([True])), 2)
     here = np.array([[0.0], [1.0], [2.0]], dtype=np.float32)
     after = np.array([[[1.0], [0.0]], [[2.0], [1.0]], [[0.0], [2.0]]], dtype=np.float32)
-    cost, kept = np.array([[1.0, 9.0], [2.0, 9.0], [3.0, 0.5]]), np.full((3, 2), 0.9)
-    known.add(here, cost, kept, after)
-    task = _Task(known, np.eye(3), Improvement(ridge=0.0), (2,), np.array([[0], [1]]))
-    chosen = np.zeros(3, dtype=np.int64)
-    at = known.states.find(here)
-    ring = np.linalg.solve(np.eye(3) - 0.9 * np.eye(3)[[1, 2, 0]], cost[:, 0])
-    assert task.value(chosen)[at] == pytest.approx(ring)
-    assert task.choose(task.heads(chosen, task.value(chosen)))[at].tolist() == [0, 0, 1], "0.5 for ever is cheaper at 2"
+    cost, took = np.array([[1.0, 9.0], [2.0, 9.0], [3.0, 0.5]]), np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    known.add(here, cost, took, after)
+    phi = np.eye(3)
+    phi[:, 2] = 1.0
+    task = _Task(known, phi, Improvement(ridge=0.0), ((2,), np.array([[0], [1]])))
+    chosen, at = np.zeros(3, dtype=np.int64), known.states.find(here)
+    value, average = task.value(chosen)
+    hours = float(took.mean())
+    assert average / hours == pytest.approx(1.0), "EUR/h"
+    along = value[at]
+    assert along[0] - along[1] == pytest.approx(1.0 - 1.0)
+    assert along[1] - along[2] == pytest.approx(2.0 - 2.0)
+    assert task.choose(task.heads(chosen, value, average))[at].tolist() == [0, 0, 1], "0.5 an hour for ever is cheaper"
 
 
 def test_a_control_without_effect_is_compared_where_it_has_one() -> None:
@@ -152,15 +161,19 @@ def test_it_comes_near_the_optimum_in_seconds(plant: str, rounds: int, above: fl
     assert cost <= (1.0 + above) * least
 
 
-def test_only_where_states_come_again() -> None:
-    config = Config()
-    events = {"decide": "events", "reward_unit": 1.0}
+def test_which_stage_follows_ppo() -> None:
+    config, events, interval = Config(), {"decide": "events", "reward_unit": 1.0}, {"reward_unit": 1.0}
+    long: tuple[float, int | None] = (600.0, 10**9)
     switched = compile_plant(as_switches(compiled_plant("make_to_stock").plant))
-    assert share(config, switched, False, events) == config.improve
-    assert share(replace(config, improve=0.0), switched, False, events) == 0.0
-    assert share(config, switched, True, events) == 0.0, "parameters that differ from episode to episode"
-    assert share(replace(config, trainer="stock"), switched, False, events) == 0.0
-    assert share(config, compiled_plant("gearmotor"), False, {"reward_unit": 1.0}) == 0.0
+    assert ending(config, switched, False, events, long) == Ending(COUNTED, config.improve)
+    assert ending(replace(config, improve=0.0), switched, False, events, long) == Ending()
+    assert ending(config, switched, True, events, long) == Ending(), "parameters that differ from episode to episode"
+    assert ending(replace(config, trainer="stock"), switched, False, events, long) == Ending()
+    large = compiled_plant("gearmotor")
+    assert ending(config, large, False, interval, long) == Ending(DISTILLED, config.improve, 8 * 3600.0)
+    assert ending(replace(config, epoch_s=7200.0), large, False, interval, long).epoch_s == 7200.0
+    assert ending(config, large, False, interval, (600.0, 400_000)) == Ending(), "no time for one estimate and looks"
+    assert ending(config, large, False, interval, (1.0, None)) == Ending()
 
 
 def test_training_ends_in_it(tmp_path: Path) -> None:
@@ -172,6 +185,6 @@ def test_training_ends_in_it(tmp_path: Path) -> None:
     policy = controller(str(tmp_path), plant)
     assert policy_cost(plant.plant, table_of(policy, plant).policy)[0] < 1.10 * optimum(plant.plant).cost
     evidence = json.loads((tmp_path / "evidence.json").read_text())
-    assert evidence["improved"]
+    assert evidence["improved"] == COUNTED
     assert evidence["steps"] >= 800_000
     assert "improved by policy iteration on branched moments" in (tmp_path / "card.md").read_text()

@@ -1,0 +1,194 @@
+"""The last stage of training on plants too large to count states: rollouts, distilled into a network, and so again.
+
+Rollout over a policy (`agents.lookahead`) looks at what each control might do by simulation: a good step of policy
+improvement, but it costs a tenth of a second of CPU a decision, and one step is all. Here the same question is asked in
+many states, of only a few futures each, and the answers are averaged over states instead of over futures
+(`agents.regress`): a network that decides in microseconds, with the noise of all moments together. That network is the
+policy of the next round (Lagoudakis and Parr 2003, Reinforcement learning as classification; Bertsekas 2019, ch. 4).
+
+A round: the cost to go of the present policy (`agents.costtogo`); then states of disturbed runs of it, at each of
+which every control that may move is moved up and down by random amounts, for one interval or until it may move again,
+all with the same luck; then the regression; then proof by simulation, control by control. What comes out is judged by
+`agents.finish` on other seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.controllers import Controller
+from agents.costtogo import Disturbed, Fit
+from agents.learning import Untold
+from agents.lookahead import Luck, Plan, Rollout
+from agents.policy import Network
+from agents.regress import Moments, Regression
+from agents.rollout import Operation, cost_over
+from agents.schema import Floats, Observer
+from agents.seeds import TRAIN, block_seed
+from agents.tune import judge_span
+from sim import state as st
+from sim.engine import new_rows
+
+if TYPE_CHECKING:
+    from sim.compile import Compiled
+
+Rows = NDArray[np.int64]
+Values = NDArray[np.int64]
+DISTILLING, SETTLING = 1 << 20, 1 << 21
+"""Seeds of the block for training from here on are for this stage's moments, and for its proofs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """Settings. `rows`: plants that run side by side; `futures` of each trial; trials lie up to `reach` sixteenths of a
+    control's range (of the grid's steps at least) away, half as far whenever nothing of a proposal proves good (a
+    parabola fits only so far); `skip`: up to so many
+    intervals pass between two looks, since states that follow each other say the same; `runs`: on which a change is
+    proved, by `sure` standard errors; `fit`: of the cost to go.
+    """
+
+    rows: int = 64
+    futures: int = 2
+    reach: int = 4
+    skip: int = 3
+    runs: int = 64
+    sure: float = 1.0
+    fit: Fit = field(default_factory=lambda: Fit(replicas=512, steps=84))
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What is known, its policy, and the controls of which something new was taken."""
+
+    known: Regression
+    network: Network
+    taken: tuple[str, ...]
+
+
+class Distiller:
+    """Improves the policy `base`, which decides every `epoch_s` seconds, round by round."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        base: Controller,
+        epoch_s: float | None,
+        settings: Distillation | None = None,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self.compiled, self.epoch_s, self.threads = compiled, epoch_s, threads
+        self.settings = settings or Distillation()
+        self.observer, self.seed, self.round = Observer(compiled), seed, 0
+        self.decisions = 0
+        """Intervals that were simulated."""
+        self.rng = np.random.Generator(np.random.PCG64([seed, DISTILLING]))
+        self.reach = self.settings.reach
+        self.begin(base, None)
+
+    def begin(self, base: Controller, known: Regression | None) -> None:
+        """A round with another policy, which is that of what is `known` (None: nothing); trials under the policy before
+        are forgotten.
+        """
+        self._known = known
+        s, fit = self.settings, self.settings.fit
+        self.base = base
+        self.look = Rollout(base, self.compiled, Plan(self.epoch_s, fit=fit), self.threads)
+        epoch = self.look.epoch
+        self._seen: list[Floats] = []
+        self._base: list[Values] = []
+        self._trials: list[tuple[Values, Values, Values, NDArray[np.float64]]] = []
+        self.moments = 0
+        self.rows = new_rows(self.compiled, block_seed(TRAIN, DISTILLING + self.seed), s.rows, self.round * s.rows)
+        self.runs = Disturbed(Operation(self.compiled, base, epoch, self.threads), epoch, self.rng)
+        warm = -(-judge_span(self.compiled).warmup // epoch)
+        Operation(self.compiled, base, epoch, self.threads).run(self.rows, warm * epoch)
+        self.decisions += fit.replicas * (fit.steps + warm) + s.rows * warm
+        self.round += 1
+
+    def look_once(self) -> None:
+        """Try every control that may move now in all rows, and go on to other states."""
+        s, grid, now = self.settings, self.look.grid, int(self.rows[0, st.NOW])
+        base, free = self.look.standing(self.rows, now)
+        who = np.repeat(np.flatnonzero(free), 2)
+        moves = [base]
+        for k, c in enumerate(who.tolist()):
+            by = self.rng.integers(1, self.reach + 1, len(base)) * self.look.unit[c] * (1 if k % 2 else -1)
+            moved = base.copy()
+            moved[:, c] = np.clip(base[:, c] + by, grid.low[c], grid.high[c])
+            moves.append(grid.limit(moved, self.rows, self.compiled.layout))
+        if len(who):
+            values = np.stack(moves, axis=1)
+            luck = Luck(self.look.unseen.marks(self.rows), 0, s.futures)
+            gains = self.look.gains(self.rows, values, luck).mean(axis=2)
+            at = self.moments + np.arange(len(base))
+            for k, c in enumerate(who.tolist()):
+                self._trials.append((at, np.full(len(base), c), values[:, k + 1, c], gains[:, k + 1]))
+            self._seen.append(self.observer(self.rows))
+            self._base.append(base)
+            self.moments += len(base)
+            self.decisions += 2 * len(base) * len(moves) * s.futures
+        for _ in range(int(self.rng.integers(1, s.skip + 1))):
+            self.runs.step(self.rows)
+            self.decisions += len(base)
+
+    def collect(self, enough: Callable[[], bool]) -> None:
+        """Look until there is enough (once at least)."""
+        while True:
+            self.look_once()
+            if enough():
+                return
+
+    @property
+    def seen(self) -> Floats:
+        """Observations [N, D] of this round's moments."""
+        return np.concatenate(self._seen)
+
+    def propose(self) -> Regression:
+        """What this round's moments say, in addition to what is known."""
+        at, control, value, gain = (np.concatenate(parts) for parts in zip(*self._trials, strict=True))
+        base = np.concatenate(self._base)
+        near = np.abs(value - base[at, control]) <= self.reach * self.look.unit[control]
+        moments = Moments(self.seen, base, at[near], control[near], value[near], gain[near])
+        if self._known is None:
+            self._known = Regression(moments, self.observer.fields, self.look.grid)
+        return self._known.after(moments)
+
+    def settle(self, proposed: Regression) -> Proven:
+        """Of what is proposed what proves good, control by control, in runs on luck of its own.
+
+        A regression of gains can be sure and wrong: the cost to go is an estimate, and the controls are tried one at a
+        time. On `gearmotor` the base stocks of a first round alone were worth more than the whole of it.
+        """
+        assert self._known is not None, "propose() comes first"
+        grid, taken = self.look.grid, []
+        kept, best = self._known, self._costs(self.base)
+        order = sorted(range(grid.size), key=lambda c: -proposed.heads[c].explained)
+        for c in order:
+            if proposed.heads[c] is self._known.heads[c] or not proposed.heads[c].sure:
+                continue
+            mixed = kept.with_head(proposed, c)
+            costs = self._costs(self.controller(mixed.network()))
+            less = best - costs
+            if less.mean() > self.settings.sure * less.std(ddof=1) / np.sqrt(less.size):
+                kept, best = mixed, costs
+                taken.append(grid.ids[c])
+        if not taken:
+            self.reach = max(self.reach // 2, 1)
+        return Proven(kept, kept.network(), tuple(taken))
+
+    def controller(self, network: Network) -> Controller:
+        """A network as a controller."""
+        return Untold(network, self.observer, self.look.grid, 0, epoch_s=self.look.epoch_s)
+
+    def _costs(self, who: Controller) -> NDArray[np.float64]:
+        """Operating cost [runs] of a controller after a warm-up, on this round's luck for that."""
+        s, span = self.settings, judge_span(self.compiled)
+        rows = new_rows(self.compiled, block_seed(TRAIN, SETTLING + self.seed), s.runs, self.round * s.runs)
+        self.decisions += s.runs * (span.warmup + span.length) // self.look.epoch
+        return cost_over(rows, self.compiled, who, span, self.threads)
