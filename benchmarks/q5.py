@@ -2,9 +2,10 @@
 
 `plantwin bench q5 [--plants N] [--seeds N] [--train 60s] [--pairs N] [--rollout-pairs N] [--weeks N] [--write PAGE]`.
 On each plant: the rule tuned on common random numbers (on `gearmotor` the shipped one), rollout over it
-(`agents.lookahead`), and policies: `gearmotor`'s shipped one, elsewhere `--seeds` trained for `--train` of wall time
-each. All are played on the same luck after the same warm-up under the rule; the cost is that of whole weeks, and CPU
-seconds a decision are counted in the same runs. `--keep` writes benchmarks/results/q5.json, which says at what size it
+(`agents.lookahead`), and policies: `gearmotor`'s shipped one (or the seeds of a training, `--gearmotor DIR`), elsewhere
+`--seeds` trained for `--train` of wall time each. All are played on the same luck after the same warm-up under the
+rule; the cost is that of whole weeks, and CPU seconds a decision are counted in the same runs.
+`--keep` writes benchmarks/results/q5.json, which says at what size it
 was measured. A policy passes where it costs less than the rollout, or where no difference is shown and it takes at most
 a hundredth of the rollout's time.
 """
@@ -63,10 +64,14 @@ def _trained(
 
     job = Job(compiled, rule, folder / compiled.plant.id, seconds(options.train), device="cpu", pairs=2)
     train(job, options.seeds)
+    return _seeds(compiled, job.out)
+
+
+def _seeds(compiled: Compiled, trained: Path) -> tuple[list[Controller], list[dict[str, Any]]]:
+    """The policies of all seeds in the folder of a training, and what each took."""
     found: list[Controller] = []
     took = []
-    for seed in range(options.seeds):
-        where = job.out / f"seed-{seed}"
+    for where in sorted(trained.glob("seed-*"), key=lambda f: int(f.name[5:])):
         evidence = json.loads((where / "evidence.json").read_text(encoding="utf-8"))
         took.append({key: evidence[key] for key in ("steps", "seconds", "epoch_s", "decide")})
         found.append(controller(str(where), compiled))
@@ -104,9 +109,12 @@ def measure(compiled: Compiled, options: argparse.Namespace, folder: Path, shipp
         found, line["tuned"] = _tuned(compiled, options)
         save_rule(folder / f"{name}-rule.json", found, compiled.plant)
         rule = RuleController(found, compiled, Grid(compiled.plant))
-    policies, line["trained"] = ([controller("policy", compiled)], "shipped") if shipped else ([], [])
     if not shipped:
         policies, line["trained"] = _trained(compiled, found, options, folder)
+    elif options.gearmotor is None:
+        policies, line["trained"] = [controller("policy", compiled)], "shipped"
+    else:
+        policies, line["trained"] = _seeds(compiled, options.gearmotor)
     size = Size(options.pairs, options.settle, options.weeks)
     costs = play(compiled, rule, rule, size, _say)
     runs = [play(compiled, rule, who, size, _say) for who in policies]
@@ -169,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plantwin bench q5", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plants", type=int, default=10, help="random plants")
+    parser.add_argument("--gearmotor", type=Path, help="folder of a training of gearmotor (default: what is shipped)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--no-gearmotor", action="store_true")
     parser.add_argument("--seeds", type=int, default=5, help="training seeds a random plant")
@@ -201,7 +210,7 @@ def _keep(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
         f"training seed(s) of {options.train} a random plant, its rule tuned with {options.candidates} candidates and "
         f"{options.replicas} replicas"
     )
-    asked = {k: str(v) for k, v in vars(options).items() if k not in {"keep", "write", "json"}}
+    asked = {k: str(v) for k, v in vars(options).items() if k not in {"keep", "write", "json", "gearmotor"}}
     detail = {"lines": lines, "size": {"words": words, "options": asked}}
     libraries = _record.versions("numba", "numpy", "scipy", "torch", "stable-baselines3")
     _record.keep("q5", [figure], libraries, detail)
