@@ -42,6 +42,8 @@ NEAR, BEND = 0.15, 3.0
 OUTSIDE = 1e4
 """What a step of the grid outside of what was tried counts as costing, money."""
 CONSTANT, SLOT, LINE, CURVE = 0, 1, 2, 3
+QUARTERS = 7 * 24 * 4
+"""Of an hour, in a week."""
 LEAST = 100
 """Fewer moments of a control say nothing."""
 SURE = 2.0
@@ -106,15 +108,20 @@ class Basis:
 
 
 def _slots(seen: Floats, fields: tuple[str, ...]) -> list[tuple[dict[int, float], float, int]]:
-    """A unit for each time of the week at which there were decisions; it is on near that time, off at the others."""
+    """A unit for each time of the week at which there were decisions; it is on from a quarter of an hour before it
+    until the next one, so that whoever asks in between is told what has been set.
+    """
     sine, cosine = (fields.index(name) for name in CLOCK[2:])
     turns = np.arctan2(seen[:, sine], seen[:, cosine]) / (2.0 * np.pi) % 1.0
-    quarters = np.unique(np.rint(turns * 672.0).astype(np.int64) % 672)  # quarters of an hour of the week
-    gaps = np.diff([*quarters, quarters[0] + 672])
-    half = 2.0 * np.pi / 672.0 * min(int(gaps.min()), 336) / 2.0
-    steep = BEND / (1.0 - np.cos(half))
-    at = 2.0 * np.pi * quarters / 672.0
-    return [({sine: steep * np.sin(t), cosine: steep * np.cos(t)}, -steep * np.cos(half), SLOT) for t in at]
+    begins = np.unique(np.rint(turns * QUARTERS).astype(np.int64) % QUARTERS)
+    gaps = np.diff([*begins, begins[0] + QUARTERS])
+    found = []
+    for begin, gap in zip(begins.tolist(), np.minimum(gaps, QUARTERS // 2).tolist(), strict=True):
+        at, half = 2.0 * np.pi / QUARTERS * (begin + gap / 2.0 - 1.0), np.pi / QUARTERS * gap
+        inside = half - 2.0 * np.pi / QUARTERS if gap > 2 else half / 2.0
+        steep = BEND / (np.cos(inside) - np.cos(half))
+        found.append(({sine: steep * np.sin(at), cosine: steep * np.cos(at)}, -steep * np.cos(half), SLOT))
+    return found
 
 
 @dataclass(slots=True)

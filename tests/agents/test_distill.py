@@ -13,7 +13,7 @@ from agents.distill import Distillation, Distiller
 from agents.env import compiled_plant
 from agents.grid import Grid
 from agents.optimum import optimum, policy_cost
-from agents.regress import Moments, Regression, ridge
+from agents.regress import SLOT, Basis, Moments, Regression, ridge
 from agents.schema import CLOCK
 from agents.table import table_of
 
@@ -51,6 +51,20 @@ def test_the_best_value_of_each_state_is_found_in_noise() -> None:
     assert np.abs(set_to[odd] - 10.0).mean() < 1.5
     assert set_to.min() >= 2
     assert set_to.max() <= 14, "nothing that was not tried"
+
+
+def test_between_two_decisions_the_last_one_holds() -> None:
+    """Decisions every 8 h: whatever the hour is, exactly the unit of the shift that runs is on."""
+    turn = 2.0 * np.pi * np.arange(21) / 21.0
+    basis = Basis(np.stack([np.sin(turn), np.cos(turn), np.sin(turn), np.cos(turn)], axis=1).astype(np.float32), CLOCK)
+    assert (basis.group == SLOT).sum() == 21
+    hours = np.arange(0.0, 168.0, 0.5)
+    turn = 2.0 * np.pi * hours / 168.0
+    seen = np.stack([np.sin(turn), np.cos(turn), np.sin(turn), np.cos(turn)], axis=1).astype(np.float32)
+    on = np.tanh(seen @ basis.weights.T + basis.biases)[:, basis.group[1:] == SLOT]
+    assert (on.argmax(axis=1) == hours // 8).all()
+    assert (np.sort(on, axis=1)[:, -1] > 0.9).all()
+    assert (np.sort(on, axis=1)[:, -2] < -0.9).all()
 
 
 def test_noise_moves_nothing() -> None:
