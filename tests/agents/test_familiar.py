@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from agents import bundle
-from agents.bundle import BUNDLED, load
+from agents.bundle import BUNDLED, load, save
 from agents.compare import Question, in_distribution, propose
 from agents.controllers import PolicyController, policy
 from agents.errors import BundleError
@@ -159,9 +159,13 @@ def test_a_bundle_carries_it_under_its_hash(line3: Compiled, folder: Path) -> No
         load(folder)
 
 
-def test_a_bundle_of_before_says_nothing_and_opens() -> None:
-    assert load(BUNDLED / "gearmotor").spec["observation"].get("familiar") is None
-    assert load(BUNDLED / "gearmotor").familiar is None
+def test_a_bundle_of_before_says_nothing_and_opens(tmp_path: Path) -> None:
+    shipped = load(BUNDLED / "gearmotor")
+    about = json.loads(json.dumps(shipped.spec))
+    about["observation"].pop("familiar", None)
+    evidence = {k: v for k, v in shipped.evidence.items() if k not in {"name", "files"}}
+    save(tmp_path, shipped.network, about, evidence, "# Policy `{name}`")
+    assert load(tmp_path).familiar is None
 
 
 @pytest.mark.parametrize(

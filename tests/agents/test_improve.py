@@ -172,7 +172,7 @@ def test_which_stage_follows_ppo() -> None:
     large = compiled_plant("gearmotor")
     assert ending(config, large, False, interval, long) == Ending(DISTILLED, config.improve, 8 * 3600.0)
     assert ending(replace(config, epoch_s=7200.0), large, False, interval, long).epoch_s == 7200.0
-    assert ending(config, large, False, interval, (600.0, 400_000)) == Ending(), "no time for one estimate and looks"
+    assert ending(config, large, False, interval, (600.0, 200_000)) == Ending(), "no time for one estimate and looks"
     assert ending(config, large, False, interval, (1.0, None)) == Ending()
 
 
