@@ -47,9 +47,8 @@ DISTILLING, SETTLING = 1 << 20, 1 << 21
 class Distillation:
     """Settings. `rows`: plants that run side by side; `futures` of each trial; trials lie up to `reach` sixteenths of a
     control's range (of the grid's steps at least) away, half as far whenever nothing of a proposal proves good (a
-    parabola fits only so far); `skip`: up to so many
-    intervals pass between two looks, since states that follow each other say the same; `runs`: on which a change is
-    proved, by `sure` standard errors; `fit`: of the cost to go.
+    parabola fits only so far); `skip`: up to so many intervals pass between two looks, since states that follow each
+    other say the same; `runs`: on which a change is proved, by `sure` standard errors; `fit`: of the cost to go.
     """
 
     rows: int = 64
@@ -148,6 +147,11 @@ class Distiller:
     def seen(self) -> Floats:
         """Observations [N, D] of this round's moments."""
         return np.concatenate(self._seen)
+
+    def sample(self, count: int) -> Floats:
+        """At most so many of them, drawn at random."""
+        seen = self.seen
+        return seen[self.rng.permutation(len(seen))[:count]]
 
     def propose(self) -> Regression:
         """What this round's moments say, in addition to what is known."""

@@ -145,7 +145,7 @@ def _distilled(run: Run) -> None:
         better, spent = watch.better(proven.network, distiller.decisions - spent), distiller.decisions
         if better:
             run.improved = DISTILLED
-            watch.seen.append(distiller.seen[-SEEN:])
+            watch.seen.append(distiller.sample(SEEN))
             if watch.enough(proven.network):
                 return
             if told.done(distiller.decisions) > 1.0 - LOOKS * fitted:

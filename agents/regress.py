@@ -41,6 +41,8 @@ NEAR, BEND = 0.15, 3.0
 """Slopes, for one standard deviation, of units that are nearly linear, and of units that bend."""
 OUTSIDE = 1e4
 """What a step of the grid outside of what was tried counts as costing, money."""
+TIE = 1e-3
+"""What a move by one span from the policy before costs at least, money, so that the nearest of equals is taken."""
 CONSTANT, SLOT, LINE, CURVE = 0, 1, 2, 3
 QUARTERS = 7 * 24 * 4
 """Of an hour, in a week."""
@@ -129,7 +131,8 @@ class Head:
     """What the values of one control are worth: parabolas in t = (v - `middle`) / `span`, between the values `low` and
     `high` that were tried, with coefficients linear in the features, `weights` [2, F + 1]. `explained`: share of the
     squared gains of the last moments that was predicted from other moments; `doubt`: standard error of what a step by
-    one `span` is said to gain; `sure`: have the last moments something to say?
+    one `span` is said to gain; `sure`: have the last moments something to say? `lean` [F + 1]: t of the policy that
+    the moments were taken under, as a function of the features.
     """
 
     middle: float
@@ -137,6 +140,7 @@ class Head:
     low: int
     high: int
     weights: Doubles
+    lean: Doubles
     explained: float = 0.0
     doubt: float = 0.0
     sure: bool = False
@@ -151,7 +155,9 @@ class Head:
         found: Doubles = self.powers(values) @ self.weights
         away = np.maximum(self.low - values, 0) + np.maximum(values - self.high, 0)
         # what is not sure to gain is not worth a move; of values that are worth the same take the nearest
-        found[:, 0] -= OUTSIDE * away / step + (self.doubt / self.span + 1e-6) * np.abs(values - self.middle)
+        t = (values - self.middle) / self.span
+        found += (self.doubt + TIE) * 2.0 * t[:, None] * self.lean
+        found[:, 0] -= OUTSIDE * away / step + (self.doubt + TIE) * t**2
         return found
 
 
@@ -162,12 +168,13 @@ class Regression:
 
     def __init__(self, first: Moments, fields: tuple[str, ...], grid: Grid) -> None:
         self.grid, self.basis = grid, Basis(first.seen, fields)
-        size = len(self.basis.group)
-        middle = np.median(first.base, axis=0)
-        self.heads = [
-            Head(float(middle[c]), 1.0, round(middle[c]), round(middle[c]), np.zeros((2, size)))
-            for c in range(grid.size)
-        ]
+        size, features = len(self.basis.group), self.basis(first.seen)
+        self.heads = []
+        for c in range(grid.size):
+            base = first.base[:, c]
+            low, high, middle = int(base.min()), int(base.max()), float(np.median(base))
+            lean = _followed(features, np.asarray(base - middle, dtype=np.float64))
+            self.heads.append(Head(middle, 1.0, low, high, np.zeros((2, size)), lean))
 
     def after(self, moments: Moments) -> Regression:
         """What is known when a round's moments have been taken in."""
@@ -186,7 +193,8 @@ class Regression:
         at, value, gain = moments.at[mine], moments.value[mine], moments.gain[mine]
         low, high = min(head.low, int(value.min())), max(head.high, int(value.max()))
         span = head.span if head.weights.any() else max((high - low) / 2.0, 1.0)
-        new = replace(head, low=low, high=high, span=span)
+        lean = _followed(features, np.asarray((moments.base[:, c] - head.middle) / span, dtype=np.float64))
+        new = replace(head, low=low, high=high, span=span, lean=lean)
         moved = new.powers(value) - new.powers(moments.base[at, c])
         x = (features[at][:, None, :] * moved[:, :, None]).reshape(len(gain), -1)
         left = gain - x @ head.weights.ravel()
@@ -211,6 +219,16 @@ class Regression:
         values = [grid.low[c] + np.arange(grid.counts[c]) * grid.step[c] for c in range(grid.size)]
         made = [h.worth(v, int(s)) for h, v, s in zip(self.heads, values, grid.step, strict=True)]
         return self.basis.network(made, tuple(int(n) for n in grid.counts))
+
+
+def _followed(features: Doubles, base: Doubles) -> Doubles:
+    """Weights [F + 1] by which features [N, F + 1] say what a policy sets, `base` [N]."""
+    if not base.any():
+        return np.zeros(features.shape[1])
+    gram = features.T @ features
+    gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram)
+    found: Doubles = np.linalg.solve(gram, features.T @ base).astype(np.float64, copy=False)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,20 @@ def test_the_best_value_of_each_state_is_found_in_noise() -> None:
     assert set_to.max() <= 14, "nothing that was not tried"
 
 
+def test_a_policy_that_nothing_was_learnt_about_is_followed() -> None:
+    """Setpoints by condition, as a rule may have them, and no gain anywhere: the network sets what the rule sets."""
+    moments, best, grid, fields = made_up(noise=30.0)
+    base = np.where(moments.seen[:, 0] > 0.5, 14, 8)
+    rng = np.random.default_rng(3)
+    empty = replace(moments, base=base[:, None], value=base, gain=np.zeros(len(best)))
+    sets = grid.decode(Regression(empty, fields, grid).after(empty).network().decide(moments.seen))[:, 0]
+    assert np.abs(sets - base).mean() < 1.0
+    assert (sets[base == 14].mean(), sets[base == 8].mean()) == (pytest.approx(14, abs=0.7), pytest.approx(8, abs=0.7))
+    constant = replace(empty, base=np.full((len(best), 1), 8), value=8 + rng.integers(-1, 2, len(best)))
+    same = Regression(constant, fields, grid).after(constant).network().decide(moments.seen)
+    assert (grid.decode(same) == 8).all()
+
+
 def test_between_two_decisions_the_last_one_holds() -> None:
     """Decisions every 8 h: whatever the hour is, exactly the unit of the shift that runs is on."""
     turn = 2.0 * np.pi * np.arange(21) / 21.0
