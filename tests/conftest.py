@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from agents.rollout import Span
+    from sim.compile import Compiled
 
 # A run that lands or rejects a change must not depend on luck; new counterexamples are looked for at the desk.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture
+def briefly_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training judges its policies by a day of each replica: for tests of what it does, not of how good it gets.
+
+    Most of a small training is else its verdicts: `line3` is judged by five weeks, three hundred times.
+    """
+    from agents.rollout import Span
+
+    def span(compiled: Compiled) -> Span:
+        return Span(compiled.ticks(3600.0), compiled.ticks(7200.0), compiled.ticks(86_400.0))
+
+    for module in ("learning", "evaluate"):
+        monkeypatch.setattr(f"agents.{module}.judge_span", span)
