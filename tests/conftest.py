@@ -36,5 +36,5 @@ def briefly_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     def span(compiled: Compiled) -> Span:
         return Span(compiled.ticks(3600.0), compiled.ticks(7200.0), compiled.ticks(86_400.0))
 
-    for module in ("learning", "evaluate"):
+    for module in ("tune", "learning", "evaluate"):
         monkeypatch.setattr(f"agents.{module}.judge_span", span)
