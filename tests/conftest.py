@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from agents.rollout import Span
     from sim.compile import Compiled
 
-# Read when numpy and torch are imported, by the processes that tests start too. Tests run beside each other: a product of
-# small matrices by as many threads as there are cores waits, spinning, for cores that others have: twenty to a hundred
-# times the CPU time on two busy cores.
+# Read when numpy and torch are imported, by the processes that tests start too. Tests run beside each other: a product
+# of small matrices by as many threads as there are cores waits, spinning, for cores that others have: twenty to a
+# hundred times the CPU time on two busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A run that lands or rejects a change must not depend on luck; new counterexamples are looked for at the desk.
