@@ -34,11 +34,11 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Five parts, two at a time on two cores; at three, services that tests start answered too late now and then. They begin in
-# the order of the list, so that neither core is left without work for long at the end, and each is printed whole when it
-# ends. With PYTEST='...' one run of what that names, as it goes. Services want the kernel compiled, because a test that
-# starts one waits only as long as it takes with a warm cache; meanwhile the oracles are tested, which need no kernel, so
-# that it is not compiled in two parts at once.
+# Five parts, two at a time on two cores; at three, services that tests start answered too late now and then. They begin
+# in the order of the list, so that neither core is without work for long at the end, and each is printed whole when
+# it ends. With PYTEST='...' one run of what that names, as it goes. Services want the kernel compiled, because a test
+# that starts one waits only as long as it takes with a warm cache; meanwhile the oracles are tested, which need no
+# kernel, so that it is not compiled in two parts at once.
 AGENTS := tests/oracles tests/agents tests/benchmarks
 WIRE := tests/hardware tests/ingest
 SIM := tests/sim
