@@ -34,29 +34,41 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three parts, two at a time: one computes on one core, the others mostly wait for processes they start, which at three at
-# a time on two cores answered too late now and then. Each is printed whole when it ends. With PYTEST='...' one run of what that names, as it goes. Services compile the kernel first, because
-# a test that starts one waits only as long as it takes with a warm cache.
-COMPUTING := tests/agents tests/benchmarks tests/oracles tests/sim tests/theory tests/twin
+# Five parts, two at a time on two cores; at three, services that tests start answered too late now and then. They begin
+# in the order of the list, so that neither core is without work for long at the end, and each is printed whole when
+# it ends. With PYTEST='...' one run of what that names, as it goes. Services want the kernel compiled, because a test
+# that starts one waits only as long as it takes with a warm cache; meanwhile the oracles are tested, which need no
+# kernel, so that it is not compiled in two parts at once.
+AGENTS := tests/oracles tests/agents tests/benchmarks
 WIRE := tests/hardware tests/ingest
+SIM := tests/sim
+TWIN := tests/theory tests/twin
+ELSEWHERE := $(AGENTS) $(WIRE) $(SIM) $(TWIN)
+PARTS := test-agents test-wire test-sim test-services test-twin
 ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
-	@echo "three parts, two at a time, twenty minutes on two cores; each is shown when it ends"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-computing test-wire test-services
+	@echo "five parts, two at a time, a quarter of an hour or more on two cores; each is shown when it ends"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(PARTS)
 else
 test: $(VENV)/dev system
 	$(BIN)/python -m pytest $(PYTEST)
 endif
 
-.PHONY: test-computing test-wire test-services warm
-test-computing:
-	$(BIN)/python -m pytest $(COMPUTING)
+.PHONY: $(PARTS) warm
+test-agents:
+	$(BIN)/python -m pytest $(AGENTS)
 
 test-wire: warm
 	$(BIN)/python -m pytest $(WIRE)
 
+test-sim:
+	$(BIN)/python -m pytest $(SIM)
+
 test-services: warm
-	$(BIN)/python -m pytest tests $(COMPUTING:%=--ignore=%) $(WIRE:%=--ignore=%)
+	$(BIN)/python -m pytest tests $(ELSEWHERE:%=--ignore=%)
+
+test-twin:
+	$(BIN)/python -m pytest $(TWIN)
 
 warm:
 	@$(BIN)/python -m tests.warm

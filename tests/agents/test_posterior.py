@@ -172,6 +172,7 @@ def test_approved_refits_of_tables_are_in_the_plant(line3: Compiled, tmp_path: P
     env.step(np.zeros((3, len(env.grid.counts)), dtype=np.int64))
 
 
+@pytest.mark.usefixtures("briefly_judged")
 def test_training_with_it_says_so(line3: Compiled, folder: Path, tmp_path: Path) -> None:
     found = read_posterior(folder, line3)
     small = Config(lanes=8, steps=8, minibatch=64, epochs=1, hidden=(8,), select=4, checks=1, episode_weeks=0.25)

@@ -22,7 +22,6 @@ from agents.env import compiled_plant
 from agents.errors import TrainingError
 from agents.learning import Config
 from agents.recipe import read_begun
-from agents.rollout import Span
 from agents.rules import Rule
 from agents.train import Job, Run
 from sim.compile import Compiled
@@ -35,14 +34,8 @@ STEPS = 16 * 8 * 6
 
 
 @pytest.fixture(autouse=True)
-def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_runs(briefly_judged: None) -> None:
     """How long a policy is judged is not what is tested here."""
-
-    def span(compiled: Compiled) -> Span:
-        return Span(compiled.ticks(3600.0), compiled.ticks(7200.0), compiled.ticks(86_400.0))
-
-    for module in ("learning", "evaluate"):
-        monkeypatch.setattr(f"agents.{module}.judge_span", span)
 
 
 @pytest.fixture
@@ -274,11 +267,11 @@ def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     config.write_text(
         "lanes: 16\nrollout: 8\nminibatch: 64\nepochs: 2\nhidden: [16]\nselect: 4\nchecks: 3\nepisode_weeks: 0.15\n"
         "improve: 0.0\n"
-        f"steps: {STEPS * 20}\ndevice: cpu\n"
+        f"steps: {STEPS * 10}\ndevice: cpu\n"
     )
     rule = tmp_path / "rule.json"
     rule.write_text('{"values": {"cap": 6}}')
-    base = [sys.executable, "-m", "plantwin", "train", "line3"]
+    base = [sys.executable, "-m", "plantwin", "train", "conwip4"]  # judged in a second: it keeps no hours
     begin = [*base, "--config", str(config), "--rule", str(rule), "--keep", "0s", "--json"]
     root = Path(__file__).resolve().parents[2]
     cut = subprocess.Popen([*begin, "--out", str(tmp_path / "cut")], cwd=root, stdout=subprocess.DEVNULL)

@@ -68,6 +68,7 @@ def test_the_untrained_policy_is_the_rule(two_motors: Compiled) -> None:
     assert env.grid.decode(np.array(best)).tolist() == list(values.values())
 
 
+@pytest.mark.usefixtures("briefly_judged")
 def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: Compiled) -> None:
     names = []
     for run in ("a", "b"):
@@ -134,6 +135,7 @@ def test_lanes_at_events_pay_by_the_time_a_step_took() -> None:
     assert lanes.take() == (0.0, 0)
 
 
+@pytest.mark.usefixtures("briefly_judged")
 def test_a_policy_for_free_controls_is_trained_and_played_at_events(tmp_path: Path) -> None:
     plant = compiled_plant("make_to_stock")
     job = Job(plant, Rule({"base": 9, "care": 3}), tmp_path, steps=512, device="cpu", pairs=2, config=SMALL)
@@ -153,6 +155,7 @@ def test_a_policy_for_free_controls_is_trained_and_played_at_events(tmp_path: Pa
     assert set(table.values()) <= {"idle", "produce", "pm"}
 
 
+@pytest.mark.usefixtures("briefly_judged")
 def test_stock_ppo_trains_at_intervals_and_refuses_events(tmp_path: Path, line3: Compiled) -> None:
     config = replace(SMALL, trainer="stock")
     train(Job(line3, Rule({"cap": 6}), tmp_path, steps=512, device="cpu", pairs=2, config=config), 1)
@@ -164,6 +167,7 @@ def test_stock_ppo_trains_at_intervals_and_refuses_events(tmp_path: Path, line3:
         replace(config, decide="never").decides(line3)
 
 
+@pytest.mark.usefixtures("briefly_judged")
 def test_what_cannot_be_learned_is_said(tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrainingError, match="no controls"):
         check_learnable(compiled_plant("mm1"))

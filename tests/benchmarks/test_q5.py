@@ -97,6 +97,7 @@ def test_the_page_is_the_result_file() -> None:
     assert "gearmotor" in {line["plant"] for line in kept["lines"]}
 
 
+@pytest.mark.usefixtures("briefly_judged")
 @pytest.mark.slow
 def test_a_small_run(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
