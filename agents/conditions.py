@@ -126,7 +126,7 @@ class Many:
     static = False
     epoch_s: float | None = None
 
-    def act(self, rows: Rows) -> Values | None:
+    def act(self, rows: Rows) -> Values:
         """Setpoints [R, C] of each row's rule."""
         out = np.repeat(self.values[None, :], len(rows), axis=0)
         apply(self.tables, self.numbers, rows, self.compiled, out)

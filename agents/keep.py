@@ -14,8 +14,8 @@ Play = Callable[[str, int, int], Costs]
 LOOKS = 4
 """A pair that is not decided is played on, twice as many runs at each further look."""
 SURE = 2.067
-"""Standard errors by which a richer rule must be better at one of the looks: one-sided 5 % for the four of them together
-(Pocock 1977, Biometrika 64).
+"""Standard errors by which a richer rule must be better at one of the looks: one-sided 5 % for the four of them
+together (Pocock 1977, Biometrika 64).
 """
 USUAL = 1.96
 
@@ -40,11 +40,13 @@ class Fresh:
         gain = self.first(a, replicas) - self.first(b, replicas)
         return float(gain.mean()), float(gain.std(ddof=1)) / float(np.sqrt(replicas))
 
-    def against(self, a: str, b: str) -> tuple[float, float, float]:
-        """Mean by which B costs more than A, and its 95 % interval, on all replicas that both have played."""
+    def against(self, a: str, b: str, unit: float = 1.0) -> tuple[float, float, float]:
+        """Mean by which B costs more than A, and its 95 % interval, on all replicas that both have played; costs are
+        multiplied by `unit`.
+        """
         both = min(len(self.costs[a]), len(self.costs[b]))
         gain, error = self.gain(a, b, both)
-        return -gain, -gain - USUAL * error, -gain + USUAL * error
+        return -gain * unit, (-gain - USUAL * error) * unit, (-gain + USUAL * error) * unit
 
 
 def keep(fresh: Fresh, names: Sequence[str], replicas: int) -> str:

@@ -24,6 +24,7 @@ from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
 from agents.surface import POINTS, Reach, coefficients, descend
+from agents.wearruns import Runs, machines
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -281,13 +282,13 @@ def _conditions(search: _Search, fixed: Rule) -> Rule:
         return fixed
     shape, blank = family.low.shape, Rule(fixed.values, by_condition=family.tables)
     start, low, high, begun = conditions.numbers_of(family.tables), family.low, family.high, search.ticks
-    modelled = wearmodel.machines(plant, family) if blank.free(plant) else []
+    modelled = machines(plant, family) if blank.free(plant) else []
     if modelled:
         low, high = low.copy(), high.copy()
         tables = [t for m in modelled for t in m.tables]
         free = np.count_nonzero(high > low)
         share = float(np.count_nonzero((high > low)[tables]) / free)
-        runs = wearmodel.Runs(search.seed, 1 << 26, share * search.budget, search.span.epoch, search.effort.threads)
+        runs = Runs(search.seed, 1 << 26, share * search.budget, search.span.epoch, search.effort.threads)
         start, ticks_taken = wearmodel.found(search.compiled, family, grid.vector(fixed.values), start, runs)
         search.ticks += ticks_taken
         low[tables], high[tables] = start[tables], start[tables]
@@ -345,7 +346,7 @@ def _judged(search: _Search, took: dict[str, tuple[Rule, float, float]]) -> Resu
     hour = 3600.0 / compiled.plant.tick_s
     an_hour = hour / search.span.length
     mean = {name: float(c.mean()) * an_hour for name, c in fresh.costs.items()}
-    more = {name: tuple(x * an_hour for x in fresh.against("fixed", name)) for name in took}
+    more = {name: fresh.against("fixed", name, an_hour) for name in took}
     weeks = search.ticks * compiled.plant.tick_s / (7 * DAY_S)
     tuned: dict[str, Any] = {
         "plant_hash": compiled.hash,
