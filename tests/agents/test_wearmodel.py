@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agents import wearmodel
-from agents.conditions import ByCondition, Many, family, numbers_of
+from agents.conditions import Many, family, numbers_of
 from agents.controllers import RuleController
 from agents.env import compiled_plant
 from agents.errors import SchemaError
@@ -36,7 +37,7 @@ def worn() -> Compiled:
 def rule_of(numbers: NDArray[np.int64], compiled: Compiled) -> Rule:
     values = {"base": 7, "care": 2}
     tables = family(compiled.plant, np.array([7, 2])).tables
-    told = [ByCondition(t.control, t.station, tuple(n.tolist()), t.stock, t.below) for t, n in zip(tables, numbers, strict=True)]
+    told = [replace(t, values=tuple(n.tolist())) for t, n in zip(tables, numbers, strict=True)]
     return Rule(values, by_condition=tuple(told))
 
 
