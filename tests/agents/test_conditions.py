@@ -143,7 +143,7 @@ def test_a_race_and_surfaces_find_the_floor_of_a_noisy_bowl() -> None:
     assert spent[0] < 120_000
 
 
-def test_every_family_has_the_same_budget_and_the_simpler_one_wins_ties(worn: Compiled) -> None:
+def test_every_family_has_the_same_budget_and_the_richer_one_is_found(worn: Compiled) -> None:
     result = tune(worn, Effort(candidates=8, replicas=4, final=16, hours=3e5))
     assert set(result.families) == {"fixed", "condition"}
     for name, found in result.families.items():
