@@ -125,7 +125,10 @@ def tune(
         "fixed": result.fixed,
         "unit": unit,
         "weeks": result.weeks,
-        "families": {k: {"cost": f.cost, "hours": f.hours, "wall_s": f.wall_s} for k, f in result.families.items()},
+        "families": {
+            k: {"cost": f.cost, "more_than_fixed": f.more, "hours": f.hours, "wall_s": f.wall_s}
+            for k, f in result.families.items()
+        },
     }
     if json_:
         typer.echo(json.dumps(found))
@@ -135,11 +138,14 @@ def tune(
         f"({result.weeks:.0f} weeks simulated)"
     )
     for name, family in result.families.items():
+        more = "" if name == "fixed" else " (than fixed {:+.3f} [{:+.3f}, {:+.3f}])".format(*family.more)
         typer.echo(
-            f"{name}: {family.cost:.3f} {unit}, found in {family.hours:,.0f} simulated hours ({family.wall_s:.0f} s)"
+            f"{name}: {family.cost:.3f} {unit}{more}, found in {family.hours:,.0f} simulated hours "
+            f"({family.wall_s:.0f} s)"
         )
     for table in result.rule.by_condition:
-        what = f"lowest from a net {table.stock} of" if table.stock else "at"
+        way = "down to" if table.below else "from"
+        what = f"lowest {way} a net {table.stock} of" if table.stock else "at"
         typer.echo(f"{table.control} by the condition of {table.station}: {what} {', '.join(map(str, table.values))}")
     for boost in result.rule.boosts:
         typer.echo(f"{boost.control} +{boost.by} while more than {boost.above} customers wait for {boost.stock}")

@@ -54,7 +54,7 @@ class Rule:
         """`rule:fixed:sha256:...`, `rule:boost:...` or `rule:condition:...` by content, without how it was found."""
         content: dict[str, Any] = {"values": self.values, "boosts": [asdict(b) for b in self.boosts]}
         if self.by_condition:
-            content["by_condition"] = [asdict(t) for t in self.by_condition]
+            content["by_condition"] = [t.content for t in self.by_condition]
         kind = "condition" if self.by_condition else "boost" if self.boosts else "fixed"
         return f"rule:{kind}:{digest(content)}"
 
@@ -103,7 +103,7 @@ def save_rule(path: Path, rule: Rule, plant: Plant) -> None:
     """Write a rule as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
-        "format": 2 if rule.by_condition else 1,
+        "format": _format(rule),
         "plant": plant.id,
         "name": rule.name,
         "values": rule.values,
@@ -111,8 +111,15 @@ def save_rule(path: Path, rule: Rule, plant: Plant) -> None:
         "tuned": rule.tuned,
     }
     if rule.by_condition:
-        content["by_condition"] = [asdict(t) for t in rule.by_condition]
+        content["by_condition"] = [t.content for t in rule.by_condition]
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _format(rule: Rule) -> int:
+    """The oldest format that can say what a rule says."""
+    if any(t.below for t in rule.by_condition):
+        return 3
+    return 2 if rule.by_condition else 1
 
 
 def load_rule(path: Path) -> Rule:
@@ -124,9 +131,9 @@ def load_rule(path: Path) -> Rule:
             Boost(str(b["control"]), str(b["stock"]), int(b["above"]), int(b["by"])) for b in content.get("boosts", [])
         )
         tables = tuple(_table(t) for t in content.get("by_condition", []))
-        if content.get("format", 1) not in {1, 2}:
+        if content.get("format", 1) not in {1, 2, 3}:
             raise SchemaError(
-                f"{path}: rule file of format {content['format']!r}, expected 1 or 2; tune the rule again"
+                f"{path}: rule file of format {content['format']!r}, expected 1 to 3; tune the rule again"
             )
         return Rule(values, boosts, dict(content.get("tuned", {})), tables)
     except OSError as e:
@@ -141,4 +148,7 @@ def load_rule(path: Path) -> Rule:
 def _table(content: dict[str, Any]) -> ByCondition:
     stock = content.get("stock")
     numbers = tuple(int(v) for v in content["values"])
-    return ByCondition(str(content["control"]), str(content["station"]), numbers, None if stock is None else str(stock))
+    return ByCondition(
+        str(content["control"]), str(content["station"]), numbers, None if stock is None else str(stock),
+        bool(content.get("below", False)),
+    )  # fmt: skip

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import conditions
+from agents import conditions, wearmodel
 from agents.conditions import Many
 from agents.controllers import Hold, RuleController
 from agents.errors import TrainingError
 from agents.grid import Grid
 from agents.horizon import scale_s
+from agents.keep import Fresh, keep
 from agents.race import Course, Price, race
 from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.rules import Boost, Rule
 from agents.seeds import SELECT, TUNE, block_seed
 from agents.surface import POINTS, Reach, coefficients, descend
+from agents.wearruns import Runs, machines
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -33,11 +35,11 @@ DAY_S = 86_400.0
 ROWS = 4096
 """Replicas run together when points are compared; bounds memory."""
 JUDGING = 16
-"""A family is judged on fresh seeds with so small a share of the budget, or with twice `Effort.final` replicas."""
+"""A family is judged on fresh seeds at first with so small a share of the budget, or with twice `Effort.final`
+replicas.
+"""
 WIDE, RACED = 0.3, 0.65
 """Parts of the budget that are spent when the wide surfaces, and when the race has ended."""
-SURE = 1.645
-"""Standard errors by which a richer family must be better than the simpler one (one-sided 5 %)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class Effort:
 @dataclass(frozen=True, slots=True)
 class Found:
     """The best rule of a family: its cost on fresh seeds, operating money an hour; the plant hours and the wall time,
-    seconds, that its search took.
+    seconds, that its search took; by how much it costs more than the constants on the same luck, and the 95 % interval.
     """
 
     rule: Rule
     cost: float
     hours: float
     wall_s: float
+    more: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -278,22 +281,36 @@ def _conditions(search: _Search, fixed: Rule) -> Rule:
     if not family.tables:
         return fixed
     shape, blank = family.low.shape, Rule(fixed.values, by_condition=family.tables)
+    start, low, high, begun = conditions.numbers_of(family.tables), family.low, family.high, search.ticks
+    modelled = machines(plant, family) if blank.free(plant) else []
+    if modelled:
+        low, high = low.copy(), high.copy()
+        tables = [t for m in modelled for t in m.tables]
+        free = np.count_nonzero(high > low)
+        share = float(np.count_nonzero((high > low)[tables]) / free)
+        runs = Runs(search.seed, 1 << 26, share * search.budget, search.span.epoch, search.effort.threads)
+        start, ticks_taken = wearmodel.found(search.compiled, family, grid.vector(fixed.values), start, runs)
+        search.ticks += ticks_taken
+        low[tables], high[tables] = start[tables], start[tables]
 
     def price(points: Values, first: int, replicas: int) -> Costs:
         return search.conditioned(blank, points.reshape(-1, *shape), replicas, first)
 
-    start = conditions.numbers_of(family.tables).reshape(-1)
-    found = _raced(search, price, start, (family.low.reshape(-1), family.high.reshape(-1))).reshape(shape)
+    found = start
+    if (high > low).any():
+        budget, search.budget = search.budget, search.budget - (search.ticks - begun)
+        found = _raced(search, price, start.reshape(-1), (low.reshape(-1), high.reshape(-1))).reshape(shape)
+        search.budget = budget
     told = zip(family.tables, list(found), strict=True)
-    tables = [replace(table, values=tuple(row[: len(table.values)].tolist())) for table, row in told]
-    return Rule(fixed.values, by_condition=tuple(tables))
+    tables_found = [replace(table, values=tuple(row[: len(table.values)].tolist())) for table, row in told]
+    return Rule(fixed.values, by_condition=tuple(tables_found))
 
 
 def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], None] = lambda _: None) -> Result:
     """The best rule found, judged on seeds it was not tuned on.
 
     A richer family (boosts, a number per condition) is kept only where it beats the simpler one significantly there
-    (one-sided 5 %): the simpler rule wins ties.
+    (one-sided 5 %, `agents.keep`): the simpler rule wins ties.
     """
     effort = effort or Effort()
     search = _Search(compiled, effort)
@@ -320,15 +337,16 @@ def _judged(search: _Search, took: dict[str, tuple[Rule, float, float]]) -> Resu
     ticks and wall time.
     """
     compiled, effort = search.compiled, search.effort
-    costs = {name: _on_fresh(search, rule) for name, (rule, _, _) in took.items()}
-    costs["nothing"] = _on_fresh(search, None)
-    kept = "fixed"
-    for name in took:
-        gain = costs[kept] - costs[name]
-        if gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
-            kept = name
+    rules: dict[str, Rule | None] = {"nothing": None} | {name: rule for name, (rule, _, _) in took.items()}
+    fresh = Fresh(lambda name, first, n: _on_fresh(search, rules[name], first, n))
+    affordable = int(search.budget / search.each / JUDGING)
+    replicas = max(2 * effort.final, affordable, 8)
+    kept = keep(fresh, list(took), replicas)
+    fresh.first("nothing", replicas)
     hour = 3600.0 / compiled.plant.tick_s
-    mean = {name: float(c.mean()) / search.span.length * hour for name, c in costs.items()}
+    an_hour = hour / search.span.length
+    mean = {name: float(c.mean()) * an_hour for name, c in fresh.costs.items()}
+    more = {name: fresh.against("fixed", name, an_hour) for name in took}
     weeks = search.ticks * compiled.plant.tick_s / (7 * DAY_S)
     tuned: dict[str, Any] = {
         "plant_hash": compiled.hash,
@@ -338,23 +356,24 @@ def _judged(search: _Search, took: dict[str, tuple[Rule, float, float]]) -> Resu
         "hours_of_each": {name: round(spent / hour, 1) for name, (_, spent, _) in took.items()},
         "warmup_s": search.span.warmup * compiled.plant.tick_s,
         "length_s": search.span.length * compiled.plant.tick_s,
+        "judged_on": {name: len(c) for name, c in fresh.costs.items()},
         "cost_per_hour": {name: round(c, 4) for name, c in {**mean, "chosen": mean[kept]}.items()},
+        "more_than_fixed": {name: [round(x, 4) for x in m] for name, m in more.items() if name != "fixed"},
     }
-    families = {name: Found(rule, mean[name], spent / hour, wall) for name, (rule, spent, wall) in took.items()}
+    families = {n: Found(rule, mean[n], spent / hour, wall, more[n]) for n, (rule, spent, wall) in took.items()}
     return Result(replace(took[kept][0], tuned=tuned), mean[kept], mean["nothing"], mean["fixed"], weeks, families)
 
 
-def _on_fresh(search: _Search, rule: Rule | None) -> Costs:
-    """Costs of a rule (None: the plant file's setpoints) on the seeds for choices, as many as settle a close race."""
+def _on_fresh(search: _Search, rule: Rule | None, begin: int, replicas: int) -> Costs:
+    """Costs of a rule (None: the plant file's setpoints) on replicas from `begin` on of the seeds for choices."""
     from sim.engine import new_rows
 
     who = Hold() if rule is None else RuleController(rule, search.compiled, search.grid)
-    affordable = int(search.budget / search.each / JUDGING)
-    replicas, seed = max(2 * search.effort.final, affordable, 8), block_seed(SELECT, search.effort.seed)
+    seed = block_seed(SELECT, search.effort.seed)
     search.ticks += replicas * search.each
     pieces = []
-    for first in range(0, replicas, ROWS):
-        rows = new_rows(search.compiled, seed, min(ROWS, replicas - first), first)
+    for first in range(begin, begin + replicas, ROWS):
+        rows = new_rows(search.compiled, seed, min(ROWS, begin + replicas - first), first)
         pieces.append(cost_over(rows, search.compiled, who, search.span, search.effort.threads))
     return np.concatenate(pieces)
 
