@@ -268,9 +268,10 @@ def _recommendation(
     why = reasons(compiled, q.rows, before, after, final.over.horizon)
     why.append(
         f"proposed by {_who(final.candidate.by)}; the best of {len(final.others)} changes that act within the same "
-        f"horizon ({final.others[0]['words']}; the gain promised was computed again, with other random numbers)"
+        f"horizon ({final.others[0]['words'].partition(': ')[2]}; the gain promised was computed again, with other "
+        "random numbers)"
     )
-    why += _unfamiliar(score)
+    why += _unfamiliar(score, "see the checks")
     return {
         "control": final.candidate.control,
         "from": q.present[final.candidate.control],
@@ -348,11 +349,13 @@ def _field(q: Question, name: str) -> str:
     return f"{known[name]} ({name})" if name in known else name
 
 
-def _unfamiliar(score: dict[str, Any]) -> list[str]:
-    """What a state outside what the policy has seen means for who reads the advice; nothing for one inside."""
+def _unfamiliar(score: dict[str, Any], how: str = "") -> list[str]:
+    """What a state outside what the policy has seen means for who reads the advice; nothing for one inside. `how`: in
+    place of how far outside it is.
+    """
     if score.get("ok", True):
         return []
-    how = str(score["note"]).removeprefix("no: ")
+    how = how or str(score["note"]).removeprefix("no: ")
     what = f"note: the state lies outside what the policy has seen ({how}), so what it proposes here is a guess"
     return [f"{what}; gains and chances are the twin's own simulation and do not depend on it"]
 

@@ -155,15 +155,21 @@ def test_the_map_fits_although_no_frame_comes_after_it(browser: Browser, served:
     sends nothing that would have it drawn anew.
     """
     held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
     with screen(browser, "portrait") as tab:
         twin.step()
-        tab.page.route("**/api/plant*", lambda route: held.append(route))  # noqa: PLW0108 - read by its signature
+        tab.page.route("**/api/plant*", hold)
         tab.page.goto(served.url)
         while not held:
             tab.page.wait_for_timeout(50)
         tab.page.set_viewport_size({"width": 1920, "height": 1080})
         tab.page.wait_for_timeout(200)
-        tab.page.unroute("**/api/plant*")
         held[0].continue_()
         tab.page.wait_for_selector("#map svg [data-node]")
         tab.page.wait_for_function(MAP_FITS, timeout=5000)
