@@ -73,9 +73,9 @@ def device(name: str | None, option: str = "--device") -> None:
     """Is this device there? `auto`, `cpu` and None always are; other names are for who knows them to refuse."""
     if name != "cuda":
         return
-    import torch
+    from agents.graphed import usable
 
-    if not torch.cuda.is_available():
+    if not usable():
         raise wrong(option, "cuda: no CUDA device can be used here; expected cpu or auto (`plantwin doctor` says more)")
 
 

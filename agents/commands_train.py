@@ -154,19 +154,13 @@ def train(
     }  # fmt: skip
     began = resume is not None
     with _told(), _stoppable(lambda: left_of_training(out or resume or Path(), plant, keep, began)):
-        from agents.goal import check_target
         from agents.training import RULE, bar, rule_for
 
         folder = out or resume
         assert folder is not None
         recipe = _recipe(config, given, resume)
         compiled, believed = _plant(plant, posterior, allow_code)
-        if resume is not None:
-            _same_plant(folder, compiled)
-        else:
-            asked.training_folder(folder, compiled)
-        asked.trainable(recipe, compiled)
-        check_target(recipe.target)
+        _ready(recipe, compiled, folder, resume is not None)
         keep_s = 0.0 if keep in {"0", "0s"} else seconds(keep, "--keep")
         monitor = _monitor(tensorboard, mlflow)
         start = rule_for(compiled, rule or (folder / RULE if resume is not None else None), recipe.threads, folder)
@@ -185,11 +179,17 @@ def train(
     typer.echo(told_of(compiled.plant.id, done, json_))
 
 
-def _same_plant(folder: Path, compiled: Compiled) -> None:
-    """Before a rule of another plant is complained about."""
+def _ready(recipe: Recipe, compiled: Compiled, folder: Path, resumed: bool) -> None:
+    """What can be refused is refused before a rule is tuned, or one of another plant is complained about."""
+    from agents.goal import check_target
     from agents.recipe import read_begun
 
-    read_begun(folder).check(compiled, folder)
+    if resumed:
+        read_begun(folder).check(compiled, folder)
+    else:
+        asked.training_folder(folder, compiled)
+    asked.trainable(recipe, compiled)
+    check_target(recipe.target)
 
 
 def _monitor(tensorboard: Path | None, mlflow: str | None) -> Any:
