@@ -170,8 +170,7 @@ def train(
         job = Job(
             compiled, start, folder, recipe.budget_s, recipe.steps, recipe.device, recipe.threads,
             command=command_line(f"plantwin train {plant}"), config=recipe.config, posterior=believed,
-            target=recipe.target, keep_s=keep_s, resume=resume is not None,
-            say=_say, monitor=monitor,
+            target=recipe.target, keep_s=keep_s, resume=resume is not None, say=_say, monitor=monitor,
         )  # fmt: skip
         began = True
         with bar(compiled, quiet=json_) as show:

@@ -153,22 +153,13 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     why = [html.Li(str(line)) for line in rec.get("why") or []] or [html.Li("no reason was recorded")]
     others = [html.Li(_alternative(other, plant)) for other in (rec.get("alternatives") or [])[:4]]
     then = rec.get("then")
-    status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
     after = _afterwards(str(then)) if then else ""
     over = rec.get("horizon_s")
     counted = f", counted over {words.hours(over)}" if over is not None else ""
     return html.Section(
         [
-            html.Div(
-                [
-                    html.Span([html.Span("?", className="shape"), status], className="chip"),
-                    html.Span(
-                        ["Expires in ", html.B(**marks(data_expires=str(rec.get("expires"))))], className="expiry"
-                    ),
-                ],
-                className="card-head",
-            ),
+            _head(rec),
             html.H2(words.action(rec, plant), className="sentence"),
             html.P(
                 [
@@ -212,6 +203,19 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
         className="panel card open",
         id={"kind": "card", "id": str(rec.get("id"))},
         **marks(data_rec=rec.get("id"), data_status=rec.get("status")),
+    )
+
+
+def _head(rec: Mapping[str, Any]) -> html.Div:
+    """How it stands, and until when it is valid."""
+    status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
+    expires = html.B(**marks(data_expires=str(rec.get("expires"))))
+    return html.Div(
+        [
+            html.Span([html.Span("?", className="shape"), status], className="chip"),
+            html.Span(["Expires in ", expires], className="expiry"),
+        ],
+        className="card-head",
     )
 
 
