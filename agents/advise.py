@@ -333,7 +333,7 @@ class Advisor:
         body |= {"version": 1, "status": "proposed", "created": snapshot.t, "realised": None, "reason": ""}
         body["checks"] = {
             "data_age_s": sync.get("age_s"),
-            "twin fidelity": {"ok": sync.get("fidelity") == "green", "note": str(sync.get("fidelity"))},
+            "twin fidelity": {"ok": sync.get("fidelity") == "green", "note": _fidelity(sync.get("fidelity"))},
             **({"policy": {"ok": False, "note": f"{self.guard.why}; rule and search"}} if self.guard.why else {}),
             **body["checks"],
         }
@@ -367,6 +367,16 @@ class Advisor:
         for old in sorted(folder.glob("r-*.npz"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
             old.unlink()
             old.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _fidelity(light: object) -> str:
+    """The twin's light with what it means."""
+    means = {
+        "green": "the forecasts that have come due held what they promised",
+        "amber": "some forecasts did not hold what they promised; Twin health says which",
+        "unknown": "too few forecasts have come due to judge it; believe gain and chance with care",
+    }
+    return f"{light}: {means[str(light)]}" if str(light) in means else str(light)
 
 
 def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:

@@ -143,7 +143,8 @@ def load(
         if expected and has not in expected:
             wanted = " or ".join(expected)
             raise SchemaError(
-                f"{folder}: the policy's {what} schema is {has}, the plant's is {wanted}; train a policy for this plant"
+                f"{folder}: made for plant {made.spec['plant']!r:.60}: the policy's {what} schema is {has}, the "
+                f"plant's is {wanted}; train a policy for this plant"
             )
     return made
 

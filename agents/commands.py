@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents import asked
+
 if TYPE_CHECKING:
     from sim.compile import Compiled
 
@@ -40,6 +42,17 @@ def _told() -> Iterator[None]:
     except (AgentError, CompileError, KernelError, PosteriorError, KeyFileError) as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(1) from e
+    except OSError as e:
+        raise _disk(e) from e
+
+
+def _disk(error: OSError) -> typer.Exit:
+    """A file that cannot be read or written, in a sentence, and the exit; anything else goes on."""
+    if error.filename is None:
+        raise error
+    why = error.strerror or type(error).__name__
+    typer.echo(f"plantwin: {error.filename}: expected a file or folder that can be used, found: {why}", err=True)
+    return typer.Exit(1)
 
 
 def _compiled(plant: str, allow_code: bool = False) -> Compiled:
@@ -50,16 +63,16 @@ def _compiled(plant: str, allow_code: bool = False) -> Compiled:
     return compile_plant(allow(load(plant)) if allow_code else load(plant))
 
 
-def seconds(text: str) -> float:
-    """Seconds of `90s`, `10m`, `2h` or a bare number of seconds; `typer.BadParameter` otherwise."""
+def seconds(text: str, option: str = "--budget") -> float:
+    """Seconds of `90s`, `10m`, `2h` or a bare number of seconds; `typer.BadParameter`, naming the option, otherwise."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
     try:
         value = float(number) * units[unit]
     except ValueError as e:
-        raise typer.BadParameter(f"{text!r}: expected a time such as 90s, 10m or 2h") from e
+        raise asked.wrong(option, f"{text!r}: expected a time such as 90s, 10m or 2h") from e
     if not value > 0 or value == float("inf"):
-        raise typer.BadParameter(f"{text!r}: expected a time greater than 0")
+        raise asked.wrong(option, f"{text!r}: expected a time greater than 0, such as 90s, 10m or 2h")
     return value
 
 
@@ -75,7 +88,8 @@ def env(
     fall and why) and check it: random episodes, finite and in spec, the same again with the same seed.
     """
     if device not in {"cpu", "cuda"}:
-        raise typer.BadParameter(f"{device!r}: expected cpu or cuda")
+        raise asked.wrong("--device", f"{device!r}: expected cpu or cuda")
+    asked.device(device)
     with _told():
         from agents.check import check
         from agents.describe import describe, text_of
@@ -105,6 +119,7 @@ def tune(
     allow_code: AllowCode = False,
 ) -> None:
     """Tune rules on common random numbers: constants, boosts while customers wait, one number per condition."""
+    asked.out_file(out)
     with _told():
         from agents.rules import save_rule
         from agents.tune import Effort

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from agents.commands import JsonFlag, PlantArg, _compiled, _told, seconds
+from agents import asked
+from agents.commands import JsonFlag, PlantArg, _compiled, _disk, _told, seconds
 
 PlantOption = Annotated[str, typer.Option(help="A bundled plant's name or the path of a plant file.")]
 Limit = Annotated[str, typer.Option(help="Wall time: 90s, 10m, 2h. Bounds found by then are printed.")]
@@ -29,6 +30,8 @@ def _exact() -> Iterator[None]:
     except AgentError as e:
         typer.echo(f"plantwin: {e}", err=True)
         raise typer.Exit(2 if isinstance(e, NotExactError | TooLargeError) else 1) from e
+    except OSError as e:
+        raise _disk(e) from e
 
 
 def _say(text: str) -> None:
@@ -43,12 +46,13 @@ def optimum(
     json_: JsonFlag = False,
 ) -> None:
     """The least long-run cost of a plant small enough to be solved exactly, between proved bounds, and its policy."""
+    asked.out_file(out)
     with _exact():
         from agents.optimum import Effort, write_policy
         from agents.optimum import optimum as least
         from sim.plantfile import load
 
-        found = least(load(plant), Effort(precision, seconds(limit), _say if sys.stderr.isatty() else None))
+        found = least(load(plant), Effort(precision, seconds(limit, "--limit"), _say if sys.stderr.isatty() else None))
         if out is not None:
             write_policy(out, found.policy)
     if json_:
@@ -72,6 +76,7 @@ def table(
     json_: JsonFlag = False,
 ) -> None:
     """Write what a policy or rule does in every state of a small plant: {"x,k": "idle|produce|pm"} to stock."""
+    asked.out_file(out)
     with _told(), _exact():
         from agents.controllers import controller
         from agents.optimum import write_policy
@@ -100,7 +105,7 @@ def cost(
         from agents.optimum import optimum as least
         from sim.plantfile import load
 
-        described, effort = load(plant), Effort(limit_s=seconds(limit))
+        described, effort = load(plant), Effort(limit_s=seconds(limit, "--limit"))
         low, high = policy_cost(described, read_policy(policy), effort)
         best = least(described, effort)
     mean = (low + high) / 2.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents import commands_optimum
+from agents import asked, commands_optimum
 from agents.commands import AllowCode, JsonFlag, _compiled, _told, seconds
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ def import_(
     allow_code: AllowCode = False,
 ) -> None:
     """Take the tensors of a Stable-Baselines3 zip and write them as a bundle; nothing in the zip is run."""
+    asked.out_folder(out)
     with _told():
         from agents.sb3bundle import import_zip
 
-        done = import_zip(zip_, _compiled(plant, allow_code), out, seconds(epoch) if epoch else None)
+        done = import_zip(zip_, _compiled(plant, allow_code), out, seconds(epoch, "--epoch") if epoch else None)
     typer.echo(f"{out}: {done.name}, unsigned")
     if done.read.undecoded:
         typer.echo(_plain(f"serialized values, not decoded: {', '.join(done.read.undecoded)}"))
@@ -133,6 +134,7 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write (.onnx).")],
 ) -> None:
     """Write a bundle as ONNX: scaled observations in, logits and grid indices out."""
+    asked.out_file(out)
     with _told():
         from agents.bundle import load
         from agents.onnxexport import export as write
@@ -155,6 +157,7 @@ def explain(
     allow_code: AllowCode = False,
 ) -> None:
     """Say and draw what a controller does differently: when it moves what, expedites, maintains, draws power."""
+    asked.out_folder(out)
     with _told():
         from agents.controllers import controller
         from agents.explain import Look

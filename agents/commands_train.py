@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents import asked
 from agents.commands import AllowCode, JsonFlag, PlantArg, _compiled, _told, seconds
 
 if TYPE_CHECKING:
@@ -72,6 +75,46 @@ def _plant(plant: str, posterior: Path | None, allow_code: bool) -> tuple[Compil
     return compiled, believed
 
 
+@contextmanager
+def _stoppable(left: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C: what was left behind, and what goes on from there, in place of `Aborted!`."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        typer.echo(f"\nplantwin: stopped; {left()}", err=True)
+        raise typer.Exit(130) from e
+
+
+def left_of_training(folder: Path, plant: str, keep: str, began: bool) -> str:
+    """What a training that was cut off has left in its folder, and how it goes on. `began`: it had begun to learn, so
+    that what the folder says is of this training and not of an earlier one.
+    """
+    from agents.recipe import NAME, read_begun
+    from agents.training import RULE
+
+    if not began or not (folder / NAME).exists():
+        kept = f"; the rule it would have begun with is kept: --rule {folder / RULE}" if _is(folder / RULE) else ""
+        return f"the training had not begun, no policy was written to {folder}{kept}"
+    begun = read_begun(folder)
+    seeds = begun.recipe.seeds
+    done = f"{len(begun.done)} of {seeds} seeds are done"
+    going = sorted((folder / "checkpoints").glob("seed-*.safetensors"))
+    last = f"the next stands in {going[0]}" if going else f"of the next no checkpoint was written yet (--keep {keep})"
+    policy = "the policy there is of an earlier training" if _is(folder / "policy.json") else "there is no policy yet"
+    return f"{done}, {last}; {policy} in {folder}. Go on: plantwin train {plant} --resume {folder}"
+
+
+def left_of_search(out: Path) -> str:
+    """The same for a search."""
+    if not _is(out / "study.db"):
+        return "no trial had begun"
+    return f"the trials that are done are kept in {out / 'study.db'}; the same command goes on with them"
+
+
+def _is(path: Path) -> bool:
+    return path.is_file()
+
+
 def train(
     plant: PlantArg,
     out: Out = None,
@@ -109,15 +152,16 @@ def train(
         "device": device, "budget": budget, "seeds": seeds, "steps": steps, "target": target, "lanes": lanes,
         "trainer": trainer, "decide": decide, "threads": threads,
     }  # fmt: skip
-    with _told():
+    began = resume is not None
+    with _told(), _stoppable(lambda: left_of_training(out or resume or Path(), plant, keep, began)):
         from agents.training import RULE, bar, rule_for
 
         folder = out or resume
         assert folder is not None
         recipe = _recipe(config, given, resume)
         compiled, believed = _plant(plant, posterior, allow_code)
-        if resume is not None:
-            _same_plant(folder, compiled)
+        _ready(recipe, compiled, folder, resume is not None)
+        keep_s = 0.0 if keep in {"0", "0s"} else seconds(keep, "--keep")
         monitor = _monitor(tensorboard, mlflow)
         start = rule_for(compiled, rule or (folder / RULE if resume is not None else None), recipe.threads, folder)
         from agents.train import Job
@@ -126,19 +170,25 @@ def train(
         job = Job(
             compiled, start, folder, recipe.budget_s, recipe.steps, recipe.device, recipe.threads,
             command=command_line(f"plantwin train {plant}"), config=recipe.config, posterior=believed,
-            target=recipe.target, keep_s=0.0 if keep in {"0", "0s"} else seconds(keep), resume=resume is not None,
-            say=_say, monitor=monitor,
+            target=recipe.target, keep_s=keep_s, resume=resume is not None, say=_say, monitor=monitor,
         )  # fmt: skip
+        began = True
         with bar(compiled, quiet=json_) as show:
             done = learn(job, recipe.seeds, show)
     typer.echo(told_of(compiled.plant.id, done, json_))
 
 
-def _same_plant(folder: Path, compiled: Compiled) -> None:
-    """Before a rule of another plant is complained about."""
+def _ready(recipe: Recipe, compiled: Compiled, folder: Path, resumed: bool) -> None:
+    """What can be refused is refused before a rule is tuned, or one of another plant is complained about."""
+    from agents.goal import check_target
     from agents.recipe import read_begun
 
-    read_begun(folder).check(compiled, folder)
+    if resumed:
+        read_begun(folder).check(compiled, folder)
+    else:
+        asked.training_folder(folder, compiled)
+    asked.trainable(recipe, compiled)
+    check_target(recipe.target)
 
 
 def _monitor(tensorboard: Path | None, mlflow: str | None) -> Any:
@@ -182,7 +232,7 @@ def search(
     given = {
         "budget": budget, "seeds": seeds, "steps": steps, "lanes": lanes, "device": device, "threads": threads,
     }  # fmt: skip
-    with _told():
+    with _told(), _stoppable(lambda: left_of_search(out)):
         from agents.search import search as look
         from agents.search import write_config, write_plots
         from agents.train import Job
@@ -190,6 +240,8 @@ def search(
 
         recipe = _recipe(config, given, None)
         compiled, believed = _plant(plant, posterior, allow_code)
+        asked.training_folder(out, compiled)
+        asked.trainable(recipe, compiled)
         known = out / RULE
         start = rule_for(compiled, rule or (known if known.exists() else None), recipe.threads, out)
         job = Job(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agents.controllers import Controller, PolicyController
-from agents.familiar import OUTSIDE, Familiar, ordinal
+from agents.familiar import OUTSIDE, Familiar, nearer
+from agents.fields import fields
 from agents.futures import Block, Outcome, block, halve, play
 from agents.gain import Gain, gain_of
 from agents.grid import Grid
@@ -40,6 +41,11 @@ FUTURES = 768
 """Futures of a promise whose horizon is at most `SHORT_S`; beyond, fewer, so that a promise costs the same."""
 FEWEST = 192
 SHORT_S = 60 * 3600.0
+SPREADS = {
+    "work": "working times", "fail": "times to failure", "repair": "repair times", "arrival": "times between arrivals",
+    "demand": "times between orders", "lead": "lead times",
+}  # fmt: skip
+"""Fields of `agents.seeds.Spread` in words."""
 MOST_WORSE = 0.50
 """An action that turns out worse than nothing more often than this is not worth a click, whatever its mean."""
 
@@ -165,8 +171,8 @@ def _select(q: Question, grid: Grid, choice: Block, group: list[Candidate], over
             "from": q.present[group[k - 1].control],
             "to": group[k - 1].value,
             "by": _who(group[k - 1].by),
-            "words": f"{group[k - 1].control} to {group[k - 1].value} ({gains[k]:+.1f} "
-            f"{q.compiled.plant.currency} when choosing, over {hours:.0f} h)",
+            "words": f"{group[k - 1].control} to {group[k - 1].value}: {gains[k]:+.1f} "
+            f"{q.compiled.plant.currency} over {hours:.0f} h at a first look",
         }
         for k in order
     ]
@@ -207,7 +213,7 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
             said.append(f"{candidate.control} {q.present[candidate.control]} to {candidate.value}: {problem}")
     if not good:
         told = in_distribution(q)
-        said += [] if told.get("ok", True) else [f"note: {told['note']}"]
+        said += _unfamiliar(told)
         return Answer(f"doing nothing is best: of {n} candidates, " + "; ".join(said), None, n, selected)
     # the longer horizon would win by its length alone, so the classes are compared by gain an hour
     best = max(good, key=lambda f: f.gain.mean / f.over.horizon)
@@ -261,12 +267,11 @@ def _recommendation(
         versus["rule"] = final.rule.as_json(unit)
     why = reasons(compiled, q.rows, before, after, final.over.horizon)
     why.append(
-        f"proposed by {_who(final.candidate.by)}; chosen among {len(final.others)} changes that act within the "
-        f"same horizon"
+        f"proposed by {_who(final.candidate.by)}; the best of {len(final.others)} changes that act within the same "
+        f"horizon ({final.others[0]['words'].partition(': ')[2]}; the gain promised was computed again, with other "
+        "random numbers)"
     )
-    why.append(f"when choosing: {final.others[0]['words']}; what is promised was computed anew, on fresh luck")
-    if not score.get("ok", True):
-        why.append(f"note: {score['note']}")
+    why += _unfamiliar(score, "see the checks")
     return {
         "control": final.candidate.control,
         "from": q.present[final.candidate.control],
@@ -281,10 +286,10 @@ def _recommendation(
         "then": "rule:setpoint before",
         "checks": {
             "limits": {"ok": not broken, "note": "; ".join(broken) or "none broken"},
-            "inside what the policy has seen": score,
+            "state familiar to the policy": score,
             "parameters": {
-                "note": "spread about the plant file by "
-                + ", ".join(f"{k} {100 * v:.0f} %" for k, v in asdict(q.spread).items())
+                "note": "not known exactly, so each future drew its own about the plant file's, by "
+                + ", ".join(f"{SPREADS.get(k, k)} {100 * v:.0f} %" for k, v in asdict(q.spread).items())
             },
         },
         "evidence": {
@@ -311,31 +316,48 @@ def in_distribution(q: Question) -> dict[str, Any]:
     """
     if q.policy is None:
         return {"note": "no policy in force"}
-    familiar = q.policy.bundle.familiar
+    familiar, observer = q.policy.bundle.familiar, q.policy.observer
+    observation = observer(q.rows)
     if familiar is not None:
-        return _among(familiar, q.policy.observer(q.rows), q.policy.observer.fields)
+        return _among(q, familiar, observation)
     low, high = q.policy.bundle.ranges
-    observation = q.policy.observer(q.rows)
     slack = 0.02 + 0.05 * (high - low)
     inside = (observation >= low - slack) & (observation <= high + slack)
     score = float(inside.mean())
     worst = int(inside.mean(axis=0).argmin())
-    note = f"{100 * score:.0f} % of the observed values"
+    note = f"{100 * score:.0f} % of what it looks at lies within the bounds of its training"
     if inside[:, worst].mean() < 0.5:
-        note += f"; furthest outside: {q.policy.observer.fields[worst]}"
-    return {"ok": score >= 0.95, "note": note, "value": round(score, 4)}
+        note += f"; furthest outside: {_field(q, observer.fields[worst])}"
+    return {"ok": score >= 0.95, "note": f"{'yes' if score >= 0.95 else 'no'}: {note}", "value": round(score, 4)}
 
 
-def _among(familiar: Familiar, observation: NDArray[np.float32], fields: tuple[str, ...]) -> dict[str, Any]:
+def _among(q: Question, familiar: Familiar, observation: NDArray[np.float32]) -> dict[str, Any]:
     """The percentile of observations [N, D] among those of training, in words too."""
-    found = familiar.percentile(observation)
-    middle = round(float(np.median(found)), 2)
-    furthest = fields[int(familiar.parts(observation).mean(axis=0).argmax())]
-    where = f"{ordinal(middle)} of those it was trained on"
-    if middle > OUTSIDE:
-        note = f"the state lies outside what the policy has seen: {where}; furthest: {furthest}"
-        return {"ok": False, "note": note, "value": middle, "furthest": furthest}
-    return {"ok": True, "note": f"the state lies inside what the policy has seen: {where}", "value": middle}
+    assert q.policy is not None
+    middle = round(float(np.median(familiar.percentile(observation))), 2)
+    if middle <= OUTSIDE:
+        note = f"yes: further from the usual than {nearer(middle)} of the states of its training"
+        return {"ok": True, "note": note, "value": middle}
+    furthest = q.policy.observer.fields[int(familiar.parts(observation).mean(axis=0).argmax())]
+    note = f"no: further from the usual than {nearer(middle)} of the states of its training, most of all in what is "
+    return {"ok": False, "note": note + _field(q, furthest), "value": middle, "furthest": furthest}
+
+
+def _field(q: Question, name: str) -> str:
+    """An observed number in words, with its name."""
+    known = {field.name: field.meaning for field in fields(q.compiled)}
+    return f"{known[name]} ({name})" if name in known else name
+
+
+def _unfamiliar(score: dict[str, Any], how: str = "") -> list[str]:
+    """What a state outside what the policy has seen means for who reads the advice; nothing for one inside. `how`: in
+    place of how far outside it is.
+    """
+    if score.get("ok", True):
+        return []
+    how = how or str(score["note"]).removeprefix("no: ")
+    what = f"note: the state lies outside what the policy has seen ({how}), so what it proposes here is a guess"
+    return [f"{what}; gains and chances are the twin's own simulation and do not depend on it"]
 
 
 def rows_hash(rows: Rows) -> str:

@@ -145,8 +145,26 @@ def rule(path: Path, compiled: Compiled) -> RuleController:
     """The rule in a JSON file, for this plant."""
     grid = Grid(compiled.plant)
     loaded = load_rule(path)
-    loaded.check(compiled.plant, grid)
+    try:
+        loaded.check(compiled.plant, grid)
+    except SchemaError as e:
+        raise SchemaError(f"{path} is no rule for plant {compiled.plant.id}: {e}") from e
     return RuleController(loaded, compiled, grid)
+
+
+def _shipped(what: str, file: Path, compiled: Compiled) -> Path:
+    """The file of what is shipped for this plant; `AgentError` says how to make one where nothing is."""
+    if file.exists():
+        return file
+    plant = compiled.plant.id
+    how = {
+        "rule": f"make one with `plantwin tune {plant} --out rule.json` and say rule.json in place of rule",
+        "policy": f"make one with `plantwin train {plant} --out DIR` and say DIR in place of policy",
+    }
+    raise AgentError(
+        f"{what}: expected one that is shipped for plant {plant}, found none; {how[what]}, or say nothing to compare "
+        f"with the plant file's setpoints"
+    )
 
 
 def controller(
@@ -168,9 +186,9 @@ def controller(
     if what == "nothing":
         return Hold()
     if what == "rule":
-        return rule(shipped / "rule.json", compiled)
+        return rule(_shipped(what, shipped / "rule.json", compiled), compiled)
     if what == "policy":
-        return policy(shipped, compiled, signer)
+        return policy(_shipped(what, shipped / "policy.json", compiled).parent, compiled, signer)
     path = Path(what)
     if path.is_dir():
         return policy(path, compiled, signer)

@@ -129,12 +129,8 @@ def shrunk(z: Floats) -> Floats:
     return (1.0 - share) * sample + share * max(level, 1e-6) * np.eye(d)
 
 
-def ordinal(percentile: float) -> str:
-    """`63rd percentile`, `99.7th percentile`, or that it is beyond them all."""
+def nearer(percentile: float) -> str:
+    """How many of the held-out observations lie nearer, in words: `63 %`, `99.7 %`, `all`; never `100 %` for less."""
     if percentile >= 100.0:
-        return "beyond the 100th percentile"
-    if percentile >= 99.0:
-        return f"{percentile:.1f}th percentile"
-    whole = round(percentile)
-    last = "th" if whole % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
-    return f"{whole}{last} percentile"
+        return "all"
+    return f"{percentile:.4g} %" if percentile >= 99.0 else f"{percentile:.0f} %"

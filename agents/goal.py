@@ -44,22 +44,37 @@ def goal_of(compiled: Compiled, target: str | None, known: bool = True) -> Goal:
     optimum, why = known_optimum(compiled) if known else (None, "its parameters are drawn afresh in each episode")
     if target is None:
         return Goal(None, optimum)
+    number, unit = _parts(target)
+    if unit == "%":
+        if optimum is None:
+            raise TrainingError(
+                f"target {target}: the optimum of plant {compiled.plant.id} is not known ({why}); state a cost, "
+                f"such as 8.7 {compiled.plant.currency}/h as --target 8.7"
+            )
+        return Goal(optimum + abs(optimum) * number / 100.0, optimum)
+    return Goal(number * 3600.0 / UNIT_S[unit], optimum)
+
+
+def check_target(target: str | None) -> None:
+    """`TrainingError` for a target that cannot be understood, whatever the plant."""
+    if target is not None:
+        _parts(target)
+
+
+def _parts(target: str) -> tuple[float, str]:
+    """(number, `%` or the time unit) of a target."""
     text = target.strip().replace(" ", "")
+    number, _, unit = (text[:-1], "", "%") if text.endswith("%") else text.partition("/")
     try:
-        if text.endswith("%"):
-            share = float(text[:-1])
-            if optimum is None:
-                raise TrainingError(
-                    f"target {target}: the optimum of plant {compiled.plant.id} is not known ({why}); state a cost, "
-                    f"such as 8.7 {compiled.plant.currency}/h as --target 8.7"
-                )
-            return Goal(optimum + abs(optimum) * share / 100.0, optimum)
-        number, _, unit = text.partition("/")
-        return Goal(float(number) * 3600.0 / UNIT_S[unit or "h"], optimum)
-    except (ValueError, KeyError) as e:
+        value = float(number)
+    except ValueError:
+        value = float("nan")
+    unit = unit or "h"
+    if not abs(value) < float("inf") or (unit != "%" and unit not in UNIT_S):
         raise TrainingError(
             f"target {target!r}: expected a cost an hour (8.7), a time unit (4.4/d), or a share above the optimum (1%)"
-        ) from e
+        )
+    return value, unit
 
 
 def known_optimum(compiled: Compiled) -> tuple[float | None, str]:

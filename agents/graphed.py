@@ -79,3 +79,8 @@ class GraphedUpdate:
                 self.which.copy_(order[start : start + size])
                 self.graph.replay()
         return self.told / (model.n_epochs * total // size)
+
+
+def usable() -> bool:
+    """Can a CUDA device be used here?"""
+    return bool(torch.cuda.is_available())

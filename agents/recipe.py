@@ -103,7 +103,10 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise TrainingError(f"{path}: cannot be read ({e.strerror})") from e
+        raise TrainingError(
+            f"{path}: cannot be read ({e.strerror}); expected a file of settings, such as the best.yaml of `plantwin "
+            f"search`"
+        ) from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise TrainingError(f"{path}: not YAML or JSON ({e})") from e
     if not isinstance(found, dict):

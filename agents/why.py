@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.plant import STATES, UNLIMITED
 from sim.traits import end_products
-from sim.value import Term, kwh, operating_terms
+from sim.value import Term, kwh, lanes_of, operating_terms
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -27,7 +27,9 @@ def reasons(compiled: Compiled, present: Rows, without: Rows, with_: Rows, horiz
 
 
 def now_words(compiled: Compiled, rows: Rows) -> list[str]:
-    """Stations that are down, full in front or blocked in most of the twin's presents, and customers waiting."""
+    """Stations that are down, full in front or blocked in most of the twin's presents, and customers waiting: one line,
+    in the past, as it is read later.
+    """
     plant, layout = compiled.plant, compiled.layout
     state = layout.view(rows, "n_state").mean(axis=0)
     queue = layout.view(rows, "q_len").mean(axis=0)
@@ -35,15 +37,19 @@ def now_words(compiled: Compiled, rows: Rows) -> list[str]:
     for i, station in enumerate(plant.stations):
         down = state[i, STATES.index("down")]
         if down > 0.5:
-            said.append(f"now: {station.id} has {down:.0f} of {station.units} units down")
+            said.append(f"{down:.0f} of {station.units} units of {station.id} {_was(down)} down")
         elif station.capacity not in {UNLIMITED, 0} and queue[i] >= 0.8 * station.capacity:
-            said.append(f"now: {queue[i]:.0f} of {station.capacity} places in front of {station.id} are taken")
+            said.append(f"{queue[i]:.0f} of {station.capacity} places in front of {station.id} were taken")
     for i, stock in enumerate(plant.stocks):
         waiting = layout.view(rows, "backorders")[:, i].mean()
         if waiting >= 1.0:
-            who = "customer waits" if round(waiting) == 1 else "customers wait"
-            said.append(f"now: {waiting:.0f} {who} for {stock.item}")
-    return said[:MOST]
+            who = "customer" if round(waiting) == 1 else "customers"
+            said.append(f"{waiting:.0f} {who} waited for {stock.item} at {stock.id}")
+    return [f"when this was proposed: {', '.join(said[:MOST])}"] if said else []
+
+
+def _was(count: float) -> str:
+    return "was" if round(count) == 1 else "were"
 
 
 def money_words(compiled: Compiled, without: Rows, with_: Rows, horizon: int) -> list[str]:
@@ -88,7 +94,11 @@ def _quantity(term: Term, a: float, b: float, compiled: Compiled, horizon: int) 
     if term.field in _AVERAGED:
         return f"{_AVERAGED[term.field]} on average {{:.1f}} → {{:.1f}}".format(term.thing, a / horizon, b / horizon)
     if term.field in _COUNTED:
-        return f"{_COUNTED[term.field]} {{:.1f}} → {{:.1f}}".format(term.thing, a, b)
+        thing = term.thing
+        if term.field in {"orders", "ordered"}:  # a stock with a dearer, faster source has two lanes
+            stock, lane = lanes_of(compiled.plant)[term.index]
+            thing = f"{stock.id} from {lane.source}"
+        return f"{_COUNTED[term.field]} {{:.1f}} → {{:.1f}}".format(thing, a, b)
     if term.field == "energy":
         return f"kWh at the price of {term.thing} {a * kwh(compiled.plant):.1f} → {b * kwh(compiled.plant):.1f}"
     what = {"tardy_sum": "lateness of {}", "late_sum": "lateness to {}", "overtime_ticks": "overtime of {}"}

@@ -36,7 +36,9 @@ async def pass_on(feed: Feed, path: str, body: dict[str, Any], key: str = "") ->
         answer = await feed.client.post(feed.url + path, json=body, headers=headers)
         return JSONResponse(answer.json(), status_code=answer.status_code, headers=NO_STORE)
     except (httpx.HTTPError, ValueError, TwinError) as error:
-        detail = f"twin {path}: {type(error).__name__} {error}; nothing is known to have been decided, look again"
+        trouble = "it did not answer in time" if isinstance(error, httpx.TimeoutException) else f"{error}".strip()
+        what = f"{type(error).__name__}: {trouble}" if trouble else type(error).__name__
+        detail = f"the twin may have taken it or not ({path}: {what}); look again what it says now"
         return JSONResponse({"detail": detail}, status_code=503, headers=NO_STORE)
 
 

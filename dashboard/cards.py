@@ -39,6 +39,8 @@ def _nothing(frame: Mapping[str, Any] | None, recs: Sequence[Mapping[str, Any]])
     elif any(isinstance(rec.get("created"), (int, float)) and rec["created"] > when for rec in recs):
         title = "Nothing waits for you"
         note = "The newest proposal is decided or over; no decision moment has been checked since."
+    elif about := _of_a_proposal(str(advice.get("why") or ""), recs):
+        title, note = "Nothing waits for you", about
     else:
         title = "Doing nothing is best"
         why = str(advice.get("why") or "no candidate beat doing nothing and the rule by enough to be worth a click")
@@ -51,6 +53,20 @@ def _nothing(frame: Mapping[str, Any] | None, recs: Sequence[Mapping[str, Any]])
             html.P(["Last checked ", checked, f"; decision moments checked so far: {advice.get('evaluated', 0)}."])
         )
     return html.Section(lines, className="panel card nothing", id="nothing")
+
+
+def _of_a_proposal(why: str, recs: Sequence[Mapping[str, Any]]) -> str:
+    """What the last check said, where it was about a proposal (`r-41 is open and still pays`); that one is decided or
+    over, so nobody may read it as advice to do nothing. Empty for any other answer.
+    """
+    name = why.partition(" ")[0]
+    if ": refused by the twin:" in why:
+        return f"The last proposal was not taken: {why}."
+    if not any(rec.get("id") == name for rec in recs):
+        return ""
+    if " withdrawn:" in why:
+        return f"The last proposal, {why}."
+    return f"The last proposal ({name}) is decided or over; no decision moment has been checked since."
 
 
 def _versus(label: str, found: Mapping[str, Any] | None, span: float) -> html.Tr:
@@ -78,7 +94,7 @@ def _versus(label: str, found: Mapping[str, Any] | None, span: float) -> html.Tr
         [
             html.Th(label),
             html.Td([html.B(f"{mean:+,.3g}"), f" {unit}"]),
-            html.Td([bar, html.Div([html.Span(words.number(lo)), html.Span(words.number(hi))], className="ends")]),
+            html.Td([bar, html.Div(f"{words.number(lo)} to {words.number(hi)} {unit}".rstrip(), className="ends")]),
             html.Td(words.chance(found.get("worse"))),
         ]
     )
@@ -89,20 +105,25 @@ def _comparison(rec: Mapping[str, Any]) -> html.Table:
     nothing = versus.get("nothing") or rec.get("gain")
     found = [f for f in (nothing, versus.get("rule")) if f and f.get("mean") is not None]
     span = max((abs(float(f.get(n) or 0.0)) for f in found for n in ("mean", "lo", "hi")), default=1.0) * 1.1 or 1.0
-    head = html.Tr([html.Th("Against"), html.Th("Expected"), html.Th("90 % of outcomes between"), html.Th("P(worse)")])
+    head = html.Tr(
+        [html.Th("Against"), html.Th("Expected"), html.Th("90 % of outcomes between"), html.Th("Chance it is worse")]
+    )
     body = [_versus("doing nothing", nothing, span), _versus("the rule", versus.get("rule"), span)]
     return html.Table([html.Thead(head), html.Tbody(body)], className="comparison")
 
 
 def _effects(rec: Mapping[str, Any]) -> list[Any]:
-    """KPI: from -> to, each with its band when given."""
+    """KPI: from -> to, each with its band when given, and over what time."""
     rows = []
     for name, change in (rec.get("kpis") or {}).items():
         if isinstance(change, Mapping):
             before, after = (_band(change.get(side)) for side in ("from", "to"))
             after = "the same" if after == before else after
             rows.append(html.Tr([html.Th(name.replace("_", " ")), html.Td(before), html.Td("→"), html.Td(after)]))
-    return [html.H3("Expected effect"), html.Table(html.Tbody(rows), className="effects")] if rows else []
+    over = f" over {words.hours(rec['horizon_s'])}" if rec.get("horizon_s") is not None else ""
+    head = html.Thead(html.Tr([html.Td(), html.Td("doing nothing"), html.Td(), html.Td("with this")]))
+    title = html.H3(f"Expected effect{over}: mean (90 % of outcomes)")
+    return [title, html.Table([head, html.Tbody(rows)], className="effects")] if rows else []
 
 
 def _band(value: object) -> str:
@@ -132,22 +153,13 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     why = [html.Li(str(line)) for line in rec.get("why") or []] or [html.Li("no reason was recorded")]
     others = [html.Li(_alternative(other, plant)) for other in (rec.get("alternatives") or [])[:4]]
     then = rec.get("then")
-    status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
     after = _afterwards(str(then)) if then else ""
     over = rec.get("horizon_s")
     counted = f", counted over {words.hours(over)}" if over is not None else ""
     return html.Section(
         [
-            html.Div(
-                [
-                    html.Span([html.Span("?", className="shape"), status], className="chip"),
-                    html.Span(
-                        ["Expires in ", html.B(**marks(data_expires=str(rec.get("expires"))))], className="expiry"
-                    ),
-                ],
-                className="card-head",
-            ),
+            _head(rec),
             html.H2(words.action(rec, plant), className="sentence"),
             html.P(
                 [
@@ -159,10 +171,12 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
                 className="lead",
             ),
             html.P(words.close_call((rec.get("gain") or {}).get("worse")), className="small"),
+            html.P(words.meaning(rec.get("control"), plant), className="small"),
             _comparison(rec),
+            html.P(words.against_rule(rule) if (rule := (rec.get("vs") or {}).get("rule")) else "", className="small"),
             html.Div(
                 [
-                    html.Div([html.H3("Why"), html.Ul(why), *_effects(rec)]),
+                    html.Div([html.H3("Why"), html.Ul(why)]),
                     html.Div(
                         [html.H3("Checks"), _checks(rec)]
                         + ([html.H3("Also considered"), html.Ul(others)] if others else [])
@@ -170,6 +184,8 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
                 ],
                 className="columns",
             ),
+            html.Div(_effects(rec)),
+            html.P(words.approval(rec.get("control"), plant), className="small approval"),
             html.Div(
                 [
                     _button(rec, "accept", "Accept and send", main=True),
@@ -190,6 +206,19 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     )
 
 
+def _head(rec: Mapping[str, Any]) -> html.Div:
+    """How it stands, and until when it is valid."""
+    status = words.STATUS.get(str(rec.get("status")), str(rec.get("status")))
+    expires = html.B(**marks(data_expires=str(rec.get("expires"))))
+    return html.Div(
+        [
+            html.Span([html.Span("?", className="shape"), status], className="chip"),
+            html.Span(["Expires in ", expires], className="expiry"),
+        ],
+        className="card-head",
+    )
+
+
 def _afterwards(then: str) -> str:
     """What acts when the setpoint's time is over: the setpoint before it, or a rule or policy by its name."""
     name = then.removeprefix("rule:")
@@ -200,8 +229,11 @@ def _alternative(other: object, plant: Mapping[str, Any]) -> str:
     if not isinstance(other, Mapping):
         return str(other)
     found = other.get("gain") if isinstance(other.get("gain"), Mapping) else None
-    control = words.control_words(str(other.get("control", "")), plant)
-    label = other.get("words") or f"{control} to {words.number(other.get('to'))}".strip()
+    name = str(other.get("control", ""))
+    label = f"{words.control_words(name, plant)} to {words.setpoint(other.get('to'), name, plant)}".strip()
+    said = str(other.get("words") or "")
+    if said:  # begins with the control's id and its value, for who has no plant at hand
+        label += said.removeprefix(f"{name} to {other.get('to')}")
     return f"{label}: {words.gain(found)}" if found else str(label)
 
 
@@ -212,7 +244,7 @@ def _evidence(rec: Mapping[str, Any]) -> str:
         parts.append(f"{words.number(found['n'])} paired replicas")
     for name in ("policy", "state"):
         if found.get(name):
-            parts.append(f"{name} {str(found[name]).removeprefix('sha256:')[:19]}")
+            parts.append(f"{name} {str(found[name]).rpartition('sha256:')[2][:19]}")
     return " · ".join(parts)
 
 

@@ -50,9 +50,13 @@ class History:
     def add(self, frame: dict[str, Any]) -> None:
         """Append a frame; a frame from before the newest one means the twin began anew: the past is dropped.
 
-        A frame at time 0 is of a twin that has read nothing yet: it is shown, but is no past.
+        A frame at time 0 is of a twin that has read nothing yet: it is shown, but is no past. Nor is a stale one: what
+        it says was true before, or never (a twin that waits for its first readings counts 0 parts).
         """
         if frame["t"] <= 0:
+            return
+        if frame.get("mode") == "stale":
+            self.gap()
             return
         if self._frames and frame["t"] < self._frames[-1]["t"]:
             self._frames.clear()

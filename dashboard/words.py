@@ -42,6 +42,17 @@ KINDS: Mapping[str, str] = {
     "overtime": "overtime",
 }
 """Last part of a control's `sets` -> what people call it."""
+MEANING: Mapping[str, str] = {
+    "cap": "The WIP cap is how many parts may be in the line at once.",
+    "base_stock": "The base stock is how many units are kept in stock and under way together.",
+    "level": "The order-up-to level is how much is kept on hand and on order together.",
+    "reorder": "The reorder point is the stock, with what is on order, at which a new order is placed.",
+    "express": "The dearer, faster source is asked for what is missing up to this level.",
+    "kanban": "Kanbans are how many parts may wait there, cards in circulation.",
+    "at_level": "The machine is maintained once its condition has worn down to this level.",
+}
+"""Last part of a control's `sets` -> what it does, in a sentence."""
+WEIGHT = "The higher this weight, the more it counts when the next part for a free machine is chosen."
 OPEN = frozenset({"proposed", "deferred"})
 ON_ITS_WAY = frozenset({"accepted", "sent"})
 
@@ -84,19 +95,44 @@ def hours(seconds: object) -> str:
     return f"{number(round(seconds / 86400, 1))} d"
 
 
+def known_control(control: object, plant: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the plant says about a control; empty where it does not know it."""
+    for known in plant.get("controls", []):
+        if isinstance(known, Mapping) and known.get("id") == control:
+            return known
+    return {}
+
+
 def control_words(control: str, plant: Mapping[str, Any]) -> str:
     """A control's name as a person says it: what it is, then which.
 
     The control's `sets` path says what it is; without one the id itself is shown.
     """
-    for known in plant.get("controls", []):
-        if isinstance(known, Mapping) and known.get("id") == control:
-            path = str(known.get("sets") or "").split(".")
-            if len(path) == 3:
-                return f"{KINDS.get(path[2], path[2])} of {path[1]}"
-            if len(path) == 4:
-                return f"dispatching weight of {path[3].replace('_', ' ')} at {path[1]}"
+    path = str(known_control(control, plant).get("sets") or "").split(".")
+    if len(path) == 3:
+        return f"{KINDS.get(path[2], path[2])} of {path[1]}"
+    if len(path) == 4:
+        return f"dispatching weight of {path[3].replace('_', ' ')} at {path[1]}"
     return control.replace("_", " ")
+
+
+def meaning(control: object, plant: Mapping[str, Any]) -> str:
+    """What a control does, in a sentence; empty where its name says it."""
+    path = str(known_control(control, plant).get("sets") or "").split(".")
+    return WEIGHT if len(path) == 4 else MEANING.get(path[-1], "")
+
+
+def setpoint(value: object, control: object, plant: Mapping[str, Any]) -> str:
+    """A setpoint with its unit, where it has one."""
+    return f"{number(value)} {known_control(control, plant).get('unit') or ''}".strip()
+
+
+def approval(control: object, plant: Mapping[str, Any]) -> str:
+    """Whose approval the plant file asks for, where it is not the operator's: nobody checks it yet."""
+    who = str(known_control(control, plant).get("approve") or "")
+    if who in ("", "operator"):
+        return ""
+    return f"Needs the approval of: {who}. There is no sign-in yet, so nothing checks who presses the button."
 
 
 def action(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
@@ -108,7 +144,8 @@ def action(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
     what = control_words(str(rec.get("control", "?")), plant)
     span = rec.get("lease_s", rec.get("horizon_s"))
     tail = f" for the next {hours(span)}" if span is not None else ""
-    return f"{verb} {what} from {number(before)} to {number(after)}{tail}"
+    to = setpoint(after, rec.get("control"), plant)
+    return f"{verb} {what} from {number(before)} to {to}{tail}"
 
 
 def gain(found: Mapping[str, Any] | None) -> str:
@@ -129,6 +166,18 @@ def chance(worse: object) -> str:
         return "not known"
     percent = 100 * float(worse)
     return "less than 1 %" if 0 <= percent < 1 else f"{percent:.0f} %"
+
+
+def against_rule(found: Mapping[str, Any] | None) -> str:
+    """What the comparison with the rule means, as the rule may be said to gain more than the advice."""
+    said = "The rule: all setpoints that tuning found best as constants, for the same time."
+    mean = (found or {}).get("mean")
+    if isinstance(mean, bool) or not isinstance(mean, (int, float)) or not mean < 0:
+        return said
+    return (
+        f"{said} Setting them all is expected to gain {number(-mean)} {(found or {}).get('unit') or ''}".rstrip()
+        + " more than this; advice moves one control at a time."
+    )
 
 
 def close_call(worse: object) -> str:

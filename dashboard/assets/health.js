@@ -144,7 +144,7 @@ function failed(state) {
 function contradictions(s) {
   if (!s) return show("contradictions", [gone("The state")]);
   const c = s.contradictions || [];
-  show("contradictions", [c.length ? kit.table(["What disagrees", "Sensors", "By", "Since"], c.map((x) => [kit.sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? ""), x.since ? kit.clock(x.since) : ""]), "Contradictions") : p("No two sensors contradict each other.")]);
+  show("contradictions", [c.length ? kit.table(["What disagrees", "Sensors", "Off by", "Since"], c.map((x) => [kit.sign("bad", x.what), (x.sensors || []).join(", "), typeof x.by === "number" ? x.by : String(x.by ?? ""), x.since ? kit.clock(x.since) : ""]), "Contradictions") : p("No two sensors contradict each other.")]);
 }
 function values(s) {
   if (!s) return show("sensors", [gone("The state")]);
@@ -263,7 +263,7 @@ function ledger(l) {
   if (!l || !l.sources) return show("ledger", [gone("The ledger")]);
   const rows = Object.entries(l.sources).map(([root, s]) => [root, s.online ? (ill(s).length ? kit.sign("bad", "degraded") : "online") : s.e === "" ? "no status sent" : kit.sign("bad", "offline"), s.received, s.duplicate, s.late, s.hole ? kit.sign("bad", kit.num(s.hole)) : 0, s.replayed, counted(s.rejected), counted(s.dropped),
     s.last_recv ? `${kit.span((Date.now() - s.last_recv) / 1000)} ago` : "never"]);
-  show("ledger", [rows.length ? kit.table(["Source", "Line", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped by rule", "Last heard"], rows, "Sources") : p("No source has been heard yet: start a gateway (docs/gateway.md), or look at its own output."),
+  show("ledger", [rows.length ? kit.table(["Source", "Connection", "Received", "Duplicate", "Late", "Open holes", "Replayed", "Rejected", "Dropped by rule", "Last heard"], rows, "Sources") : p("No source has been heard yet: start a gateway (docs/gateway.md), or look at its own output."),
     ...Object.entries(l.sources).flatMap(([root, s]) => ill(s).map((t) => { const line = p(""); line.append(kit.sign("bad", `${root.split("/").pop()}, since ${kit.clock(t.since)}: ${t.text || words(t.what)}.`)); return line; })),
     total(l.rejected) ? p(`Rejected before a source was known: ${reasons(l.rejected)}.`) : null,
     p("Messages since ingest's journal began. An open hole is a message that is known to be missing and is being asked for again.")]);
@@ -283,7 +283,7 @@ function evidence(state, log) {
   show("lineage", [state ? kit.table(["", ""], [["State hash", state.hash], ["Reached", `journal row ${kit.num(state.pos)}, plant time ${kit.clock(state.t)}, frame ${kit.live.frame ? kit.num(kit.live.frame.seq) : "?"}`]], "State") : gone("The state")]);
   const rows = (Array.isArray(log) ? log : (log || {}).rows) || [];
   const short = (b) => { const t = typeof b === "string" ? b : JSON.stringify(b ?? {}); return t.length > 400 ? t.slice(0, 399) + "…" : t; };
-  show("log", [rows.length ? kit.table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, kit.clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : log ? p("The log is empty.") : gone("The log")]);
+  show("log", [rows.length ? kit.table(["No.", "Plant time", "What", "Who", "Body"], [...rows].sort((a, b) => b.seq - a.seq).slice(0, 40).map((r) => [r.seq, kit.clock(r.t), r.type, r.actor || "", short(r.body)]), "Evidence log") : log ? p("The log is empty.") : log === undefined ? p("The log is being read.") : gone("The log")]);
 }
 
 /* ---- pull the cable (in a demo only) ---- */

@@ -119,6 +119,7 @@ function take(frame, fresh) {
   live.fresh = fresh ? now : -1e9;
   const add = (name, v) => {
     const s = live.trends[name] || (live.trends[name] = {t: [], v: []});
+    if (frame.mode === "stale") { if (s.v.length && s.v[s.v.length - 1] !== null) { s.t.push(frame.t); s.v.push(null); } return; } /* a gap */
     if (v === null || v === undefined || frame.t <= 0 || (s.t.length && frame.t <= s.t[s.t.length - 1])) return;
     s.t.push(frame.t); s.v.push(v);
     if (s.t.length > WINDOW) { s.t.shift(); s.v.shift(); }
@@ -147,10 +148,12 @@ function loadPlant() {
   const high = wide ? Math.max(460, 0.6 * innerHeight) - 70 : map ? map.clientHeight : 0;
   const aspect = high > 80 ? map.clientWidth / high : 1.9;
   if (live.plant && (!map || Math.abs(Math.log(aspect / live.plant.aspect)) < 0.25)) return grow(map, wide);
+  /* Asked before the page had its size: the next frame may be long in coming, so it is looked at again at once. */
+  const before = live.plant;
   once("plant", async () => {
     const found = await ask(`/api/plant?aspect=${aspect.toFixed(2)}&width=${wide}`);
     if (found) { live.plant = {...found, aspect}; if (map) map.replaceChildren(); grow(map, wide); draw(); }
-  });
+  }).then(() => { if (live.plant !== before) loadPlant(); });
 }
 function grow(map, wide) {
   const m = live.plant.map;
@@ -401,7 +404,7 @@ function needs() {
   live.recs.filter((r) => r.status === "proposed" || r.status === "deferred").forEach((r) => rows.push(["advice", "?", r.words, `Expected ${r.gain_words} against doing nothing`, r.expires]));
   const n = Array.isArray(f.notices) ? f.notices.length : f.notices || 0;
   if (n) rows.push(["note", "i", `${n} notice${n > 1 ? "s" : ""} from the twin`, "See Twin health"]);
-  if (!rows.length) rows.push(["calm", "✓", "Nothing needs you now", f.advice && f.advice.t ? `Doing nothing is best; checked ${clock(f.advice.t)}` : "No advice has been checked yet"]);
+  if (!rows.length) rows.push(["calm", "✓", "Nothing needs you now", f.advice && f.advice.t ? `${/^doing nothing is best/i.test(f.advice.why || "doing nothing is best") ? "Doing nothing is best; checked" : "Advice was last checked"} ${clock(f.advice.t)}` : "No advice has been checked yet"]);
   if (f.lead !== null && f.lead !== undefined && p.stations[f.lead]) rows.push(["info", "▼", `Constraint: ${p.stations[f.lead].id}`, "The station that limits the output now"]);
   if (!changed("needs", JSON.stringify(rows)) && el.firstChild) return;
   fill(el, rows.map(([kind, mark, what, note, expires]) => {
@@ -490,7 +493,7 @@ async function post(path, body) {
   try {
     const answer = await fetch(path, {method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(body)});
     return [answer.status, await answer.json()];
-  } catch (error) { return [0, {detail: `the dashboard did not answer (${error.message}); it is not known whether this was done, look at the card again`}]; }
+  } catch (error) { return [0, {detail: `the dashboard did not answer (${error.message}); look at the card again`}]; }
 }
 function why(body) { const d = body && (body.detail ?? body.reason ?? body.error); return typeof d === "string" ? d : d ? d.reason || d.why || JSON.stringify(d) : "no reason was given"; }
 function toast(kind, text) {
@@ -515,7 +518,7 @@ async function act(button) {
     card.querySelectorAll("button").forEach((b) => { b.disabled = true; });
     const [status, body] = await post("/api/decisions", {id: d.id, version: Number(d.version), decision: d.decision, reason: d.reason || null, key: keys.get(what)});
     if (status === 200) toast("ok", {accept: "Accepted. The command is on its way.", reject: "Rejected.", defer: "Deferred."}[d.decision]);
-    else toast("bad", `Not done: ${why(body)}`);
+    else toast("bad", `${status === 0 || status === 503 ? "Not known whether it was done" : "Not done"}: ${why(body)}`);
     card.querySelectorAll("button").forEach((b) => { b.disabled = false; });
     card.querySelectorAll("details").forEach((details) => details.removeAttribute("open"));
     live.seen.recs = undefined;

@@ -15,7 +15,7 @@ from agents.bundle import BUNDLED, load, save
 from agents.compare import Question, in_distribution, propose
 from agents.controllers import PolicyController, policy
 from agents.errors import BundleError
-from agents.familiar import DIRECTIONS, FEWEST, Familiar, fit, ordinal, read, shrunk
+from agents.familiar import DIRECTIONS, FEWEST, Familiar, fit, nearer, read, shrunk
 from agents.grid import Grid
 from agents.learning import spec
 from agents.policy import Network
@@ -118,9 +118,7 @@ def test_what_is_written_is_what_is_meant() -> None:
 
 
 def test_a_percentile_in_words() -> None:
-    said = [ordinal(x) for x in (1, 2, 3, 11, 62.6, 98.2, 99.3, 100)]
-    assert said[:5] == ["1st percentile", "2nd percentile", "3rd percentile", "11th percentile", "63rd percentile"]
-    assert said[5:] == ["98th percentile", "99.3th percentile", "beyond the 100th percentile"]
+    assert [nearer(x) for x in (1, 62.6, 98.2, 99.3, 99.97, 100)] == ["1 %", "63 %", "98 %", "99.3 %", "99.97 %", "all"]
 
 
 @pytest.fixture(scope="module")
@@ -207,15 +205,19 @@ def test_advice_says_where_the_state_lies(line3: Compiled, folder: Path, monkeyp
     assert strange["ok"] is False
     assert strange["value"] == 100.0
     assert strange["furthest"] == "finished.backorders"
-    assert "the state lies outside what the policy has seen: beyond the 100th percentile" in strange["note"]
+    assert strange["note"].startswith("no: further from the usual than all of the states of its training, most of all")
+    assert "owed to the customers of finished (finished.backorders)" in strange["note"]
     assert usual["value"] < 100.0
+    assert usual["note"].startswith("yes: " if usual["ok"] else "no: ")
     monkeypatch.setattr("agents.compare._problem", lambda *_: None)
     answer = propose(asked)
     body = answer.recommendation
     assert body is not None, answer.why
-    assert body["checks"]["inside what the policy has seen"] == strange
+    assert body["checks"]["state familiar to the policy"] == strange
     assert body["evidence"]["state_among_training"] == 100.0
-    assert any("outside what the policy has seen" in line for line in body["why"])
+    line = next(line for line in body["why"] if "outside what the policy has seen" in line)
+    assert "no: " not in line, "the words of the check, without its answer"
+    assert "do not depend on it" in line
 
 
 def test_doing_nothing_says_it_too(line3: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

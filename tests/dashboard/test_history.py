@@ -64,6 +64,17 @@ def test_a_lost_twin_leaves_one_gap_and_a_twin_that_begins_anew_leaves_nothing()
     assert history.series()["wip"]["v"] == [5.0]
 
 
+def test_what_a_stale_twin_says_is_no_past() -> None:
+    """A twin that waits for its first readings counts 0 parts: the trend must not rise from there."""
+    history = History()
+    history.add(frame(1, 1000, 0.0) | {"mode": "stale"})
+    history.add(frame(2, 2000, 140.0))
+    assert history.series()["wip"] == {"t": [2000], "v": [140.0]}
+    history.add(frame(3, 2500, 140.0) | {"mode": "stale"})
+    history.add(frame(4, 9000, 150.0))
+    assert history.series()["wip"]["v"] == [140.0, None, 150.0]
+
+
 def test_the_ring_is_bounded() -> None:
     history = History(most=10)
     for k in range(25):

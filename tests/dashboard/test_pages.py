@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,6 +150,39 @@ def test_a_hidden_tab_closes_its_stream_and_fills_the_gap_when_shown_again(
             )
 
 
+def test_the_map_fits_although_no_frame_comes_after_it(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    """The map that was asked for before the page had its size is asked for again at once: a twin that is slow or silent
+    sends nothing that would have it drawn anew.
+    """
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held or "aspect=1.90" in route.request.url:  # what is asked for before there is a map
+            route.continue_()
+        else:
+            held.append(route)
+
+    with screen(browser, "portrait") as tab:
+        tab.page.route("**/api/plant*", hold)
+        tab.page.goto(served.url)
+        for _ in range(100):
+            twin.step()
+            tab.page.wait_for_timeout(200)
+            if held:
+                break
+        tab.page.set_viewport_size({"width": 1920, "height": 1080})
+        tab.page.wait_for_timeout(200)
+        held[0].continue_()
+        tab.page.wait_for_selector("#map svg [data-node]")
+        tab.page.wait_for_function(MAP_FITS, timeout=5000)
+
+
+MAP_FITS = """() => {
+  const map = document.getElementById("map"), plant = window.plantwin.plant;
+  return Math.abs(Math.log(map.clientWidth / map.clientHeight / plant.aspect)) < 0.25;
+}"""
+
+
 def test_two_operators_race_and_the_second_sees_why_not(browser: Browser, served: Page, twin: FakeTwin) -> None:
     rec = twin.propose()
     with screen(browser) as one, screen(browser, "landscape", "light") as two:
@@ -172,7 +206,7 @@ def test_accepting_leads_to_a_confirmed_command_on_the_timeline(browser: Browser
         expect(tab.page.locator("#nothing")).to_contain_text("Last checked Mon")
         rec = twin.propose()
         card = tab.page.locator(f'[data-rec="{rec["id"]}"]')
-        expect(card.locator(".sentence")).to_have_text("Raise WIP cap of motor_s from 6 to 8 for the next 8 h")
+        expect(card.locator(".sentence")).to_have_text("Raise WIP cap of motor_s from 6 to 8 parts for the next 8 h")
         expect(card.locator("[data-expires]")).to_contain_text("plant time")
         expect(tab.page.locator("#count-decide")).to_have_text("1")
         card.locator(".main").click()
@@ -186,6 +220,31 @@ def test_accepting_leads_to_a_confirmed_command_on_the_timeline(browser: Browser
         expect(card.locator(".realised")).to_contain_text("+44 EUR")
         expect(card.locator(".tag")).to_have_text("model-based")
         expect(tab.page.locator("#count-decide")).to_be_empty()
+
+
+def test_a_check_of_an_open_proposal_is_not_told_as_doing_nothing(
+    browser: Browser, served: Page, twin: FakeTwin
+) -> None:
+    twin.advice = {"evaluated": 3, "t": twin.t, "why": "r-41 is open and still pays"}
+    with screen(browser) as tab, Beat(twin):
+        go(tab, served, twin)
+        expect(tab.page.locator("#needs")).to_contain_text("Advice was last checked Mon")
+        expect(tab.page.locator("#needs")).not_to_contain_text("Doing nothing is best")
+        twin.advice = {"evaluated": 4, "t": twin.t, "why": "doing nothing is best: of 20 candidates, none"}
+        expect(tab.page.locator("#needs")).to_contain_text("Doing nothing is best; checked Mon")
+
+
+def test_a_decision_without_an_answer_is_not_called_undone(browser: Browser, served: Page, twin: FakeTwin) -> None:
+    """The twin may have taken it: only the card says."""
+    rec = twin.propose()
+    with screen(browser) as tab, Beat(twin):
+        go(tab, served, twin, "decide")
+        body = '{"detail": "the twin may have taken it or not (/decisions: ReadTimeout)"}'
+        tab.page.route("**/api/decisions", lambda route: route.fulfill(status=503, body=body))
+        tab.page.click(f'[data-rec="{rec["id"]}"] .main')
+        said = tab.page.locator('.toast[data-kind="bad"]')
+        expect(said).to_contain_text("Not known whether it was done: the twin may have taken it or not")
+        expect(said).not_to_contain_text("Not done")
 
 
 def test_rejecting_takes_two_taps_and_keeps_the_reason(browser: Browser, served: Page, twin: FakeTwin) -> None:

@@ -64,7 +64,7 @@ def test_bodies_of_the_twin_come_through(served: Page, twin: FakeTwin) -> None:
     assert served.get("/api/log?limit=1").json()["rows"][0]["seq"] == len(twin.log)
     assert served.get("/api/forecast").json()["series"]["wip"]["t"]
     rec = served.get("/api/recommendations").json()[0]
-    assert rec["words"] == "Raise WIP cap of motor_s from 6 to 8 for the next 8 h"
+    assert rec["words"] == "Raise WIP cap of motor_s from 6 to 8 parts for the next 8 h"
     plant = served.get("/api/plant?aspect=2").json()
     assert len(plant["map"]["nodes"]) == 7 + 4 + 2 + 2
 

@@ -27,9 +27,9 @@ def text_of(component: Any) -> str:
 
 def test_the_action_is_one_plain_sentence() -> None:
     rec = recommendation(41, ORIGIN)
-    assert words.action(rec, plant()) == "Raise WIP cap of motor_s from 6 to 8 for the next 8 h"
+    assert words.action(rec, plant()) == "Raise WIP cap of motor_s from 6 to 8 parts for the next 8 h"
     lower = rec | {"control": "steel_level", "from": 60, "to": 40, "horizon_s": 7 * 86400}
-    assert words.action(lower, plant()) == "Lower order-up-to level of bar_steel from 60 to 40 for the next 7 d"
+    assert words.action(lower, plant()) == "Lower order-up-to level of bar_steel from 60 to 40 parts for the next 7 d"
     assert words.action({"control": "cap_x", "from": 2, "to": 2}, {}) == "Keep cap x from 2 to 2"
 
 
@@ -103,13 +103,13 @@ def test_six_reasons_of_one_tap() -> None:
 def test_an_open_card_shows_promise_alternatives_checks_and_evidence() -> None:
     said = text_of(cards.build([recommendation(41, ORIGIN)], plant(), None))
     for part in (
-        "Raise WIP cap of motor_s from 6 to 8 for the next 8 h",
+        "Raise WIP cap of motor_s from 6 to 8 parts for the next 8 h",
         "doing nothing",
         "the rule",
         "+41 EUR (90 %: 6.2 to 79.5)",
         "18 %",
         "grind starves 18 % of the time",
-        "WIP cap of motor_s to 7",
+        "WIP cap of motor_s to 7 parts: +22 EUR",
         "data age: 0.4 s",
         "512 paired replicas",
     ):
