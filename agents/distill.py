@@ -41,6 +41,10 @@ Rows = NDArray[np.int64]
 Values = NDArray[np.int64]
 DISTILLING, SETTLING = 1 << 20, 1 << 21
 """Seeds of the block for training from here on are for this stage's moments, and for its proofs."""
+LOOKED, KEPT = 20_000, 40_000
+"""Moments after which a round proposes, however long the budget is, and the latest that it proposes from: their
+features take half a gigabyte on a plant of a hundred columns.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class Distiller:
         at, control, value, gain = (np.concatenate(parts) for parts in zip(*self._trials, strict=True))
         base = np.concatenate(self._base)
         near = np.abs(value - base[at, control]) <= self.reach * self.look.unit[control]
+        near &= at >= self.moments - KEPT
         moments = Moments(self.seen, base, at[near], control[near], value[near], gain[near])
         if self._known is None:
             self._known = Regression(moments, self.observer.fields, self.look.grid)

@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from agents.controllers import Controller, RuleController
-from agents.distill import Distillation, Distiller
+from agents.distill import LOOKED, Distillation, Distiller
 from agents.env import PlantVectorEnv
 from agents.epochs import INTERVAL
 from agents.horizon import SHIFT_S
@@ -160,9 +160,11 @@ def _until(now: float, fitted: float) -> float:
 
 
 def _over(told: _Telling, distiller: Distiller, until: float) -> Callable[[], bool]:
+    begun = distiller.moments
+
     def over() -> bool:
         told.show(distiller.decisions, 1)
-        return told.done(distiller.decisions) >= until
+        return told.done(distiller.decisions) >= until or distiller.moments - begun >= LOOKED
 
     return over
 
