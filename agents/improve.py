@@ -209,7 +209,7 @@ class Improver:
         """Sweeps of policy iteration over all moments, until the policy stays."""
         self.moments_told = self.moments
         self.known.reach()
-        # the same directions every time, placed where the moments are by now
+        # the same directions for the same number of units, placed where the moments are by now
         units = np.random.Generator(np.random.PCG64(self.seed))
         self.basis = Basis(self.sample(PLACED), self.states.use, self._units(), units)
         task = _Task(self.known, self.basis(self.states.seen), self.settings, (self.counts, self.joint), self._sight())
