@@ -141,10 +141,10 @@ class Distiller:
             self.decisions += len(base)
 
     def collect(self, enough: Callable[[], bool]) -> None:
-        """Look until there is enough (once at least)."""
+        """Look until there is enough, and something at all: there are moments at which no control may move."""
         while True:
             self.look_once()
-            if enough():
+            if self.moments and enough():
                 return
 
     @property

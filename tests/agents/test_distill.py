@@ -16,6 +16,7 @@ from agents.optimum import optimum, policy_cost
 from agents.regress import SLOT, Basis, Moments, Regression, ridge
 from agents.schema import CLOCK
 from agents.table import table_of
+from sim import state as st
 
 SMALL = Distillation(rows=64, futures=2, fit=Fit(replicas=64, steps=60), runs=32)
 
@@ -132,6 +133,19 @@ def test_rounds_come_near_the_optimum_of_lost_sales() -> None:
     assert costs[0] == pytest.approx(1.0554 * least, rel=1e-3)
     assert least <= costs[2] < costs[1] < costs[0]
     assert costs[2] < 1.02 * least
+
+
+def test_a_budget_that_is_over_still_looks_at_something() -> None:
+    """Every second decision finds the level locked: one look there says nothing, and is not proposed from."""
+    plant = compiled_plant("lost_sales")
+    distiller = Distiller(plant, controller("level=16", plant), None, SMALL)
+    free = distiller.look.every.copy()
+    distiller.look.every = 2 * free
+    if distiller.rows[0, st.NOW] % (2 * free[0]) == 0:
+        distiller.runs.step(distiller.rows)
+    distiller.collect(lambda: True)
+    assert distiller.moments == SMALL.rows
+    assert len(distiller.propose().heads) == 1
 
 
 def test_what_proves_bad_is_not_taken() -> None:
