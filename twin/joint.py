@@ -118,9 +118,7 @@ def _progress(move: Mapping[str, Any], fields: Mapping[str, Any] | None, command
             lease_ms = 1000 * int((fields or {}).get("lease_s") or 0)
             return Progress(SET, f"read back {command.read_back:g}", "gateway", command.t, command.t + lease_ms)
         why = f" ({command.reason})" if command.reason else ""
-        return Progress(
-            FAILED, f"read back {command.read_back}, expected {move['to']}{why}", "gateway", command.t
-        )
+        return Progress(FAILED, f"read back {command.read_back}, expected {move['to']}{why}", "gateway", command.t)
     if expired:
         return Progress(FAILED, f"no execution was acknowledged in time (last step: {command.step})", t=t)
     return Progress(UNDER_WAY, command.step, t=command.t)
