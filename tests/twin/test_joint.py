@@ -243,6 +243,7 @@ def test_commands_are_due_one_after_another(book: Book) -> None:
     assert book.due(found, NOW) == MOVES[0]
     book.command(found, {"id": IDS["cap"], "expires": NOW.t + 600_000}, NOW, "cap")
     assert book.due(found, NOW) == MOVES[0]  # a kill between note and post: again, as it was signed
+    assert book.due(found, replace(NOW, controls=PRESENT | {"cap": 9})) is None  # not over a hand's value, after a kill
     assert book.due(found, seen(cap=Command(step="accepted"))) is None
     now = replace(seen(cap=done("cap")), controls=PRESENT | {"cap": 8})
     assert book.due(found, now) == MOVES[1]

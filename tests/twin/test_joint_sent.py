@@ -29,7 +29,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 
 @pytest.fixture
-def rig(rig: Rig) -> Iterator[Rig]:
+def rig(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setattr("twin.engine.STALE_S", 60.0)  # a loaded machine is no finding here
     rig.w.data(5, set__cap_b=4, set__base_a=12)
     at(rig, 6)
     return rig
@@ -207,6 +208,7 @@ def test_kills_between_note_post_and_answer_send_each_command_once(rig: Rig, pla
             rig.courier.work()
         except Killed:
             again(rig, plant)
+        at(rig, now(rig) + 2)  # what would be signed now is another command
         for cmd in list(rig.fake.commands):
             if cmd.id not in executed and rng.random() < 0.6:
                 executed.append(cmd.id)
@@ -229,6 +231,7 @@ def test_a_kill_after_the_note_goes_on_with_the_command_of_the_log(rig: Rig, pla
     noted = the_one(rig)["commands"]["cap"]
     assert rig.fake.commands == []
     again(rig, plant)
+    at(rig, now(rig) + 5)
     rig.courier.work()
     assert msgspec.to_builtins(rig.fake.commands[0]) == noted
     assert tmp_path == rig.data
