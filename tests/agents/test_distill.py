@@ -141,7 +141,7 @@ def test_rounds_come_near_the_optimum_of_lost_sales() -> None:
     plant = compiled_plant("lost_sales")
     least = optimum(plant.plant).cost
     rule = controller("level=16", plant)
-    distiller = Distiller(plant, rule, None, replace(SMALL, reach=2), seed=1)
+    distiller = Distiller(plant, rule, None, replace(SMALL, reach=2, longer=0), seed=1)
     costs = [policy_cost(plant.plant, table_of(rule, plant).policy)[0]]
     for wanted in (8000, 8000):
         distiller.collect(lambda wanted=wanted: distiller.moments >= wanted)  # type: ignore[misc]
@@ -152,6 +152,12 @@ def test_rounds_come_near_the_optimum_of_lost_sales() -> None:
     assert costs[0] == pytest.approx(1.0554 * least, rel=1e-3)
     assert least <= costs[2] < costs[1] < costs[0]
     assert costs[2] < 1.02 * least
+    longer = Distiller(plant, rule, None, replace(SMALL, reach=2), seed=1)
+    longer.collect(lambda: longer.moments >= 8000)
+    corrected = longer.controller(longer.settle(longer.propose()).network)
+    first = policy_cost(plant.plant, table_of(corrected, plant).policy)[0]
+    assert least <= first, "nothing is below the optimum"
+    assert first - least < 0.7 * (costs[1] - least), "longer futures: a first round leaves half as much"
 
 
 def test_a_budget_that_is_over_still_looks_at_something() -> None:
@@ -164,7 +170,7 @@ def test_a_budget_that_is_over_still_looks_at_something() -> None:
         distiller.runs.step(distiller.rows)
     distiller.collect(lambda: True)
     assert distiller.moments == SMALL.rows
-    assert [len(proposal.heads) for proposal in distiller.propose()] == [1]
+    assert [len(proposal.heads) for proposal in distiller.propose()] == [1, 1]
 
 
 def test_half_of_the_simulation_goes_into_longer_futures() -> None:
