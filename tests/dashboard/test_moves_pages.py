@@ -13,7 +13,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 from playwright.sync_api import Browser, expect  # noqa: E402
 
-from tests.dashboard.browser import chromium  # noqa: E402
+from tests.dashboard.browser import SIZES, chromium  # noqa: E402
 from tests.dashboard.fake_twin import FakeTwin  # noqa: E402
 from tests.dashboard.test_moves import HALF, HOUR, MOVES, one  # noqa: E402
 from tests.dashboard.visit import Beat, go, sizes  # noqa: E402
@@ -86,7 +86,7 @@ def test_many_setpoints_fit(browser: Browser, served: Page, twin: FakeTwin, size
             found = sizes(tab)
             assert (found["clash"], found["cut"], found["small"]) == ([], [], []), name
         for rec in (open_one, half):
-            inside(tab.page.locator(f'[data-rec="{rec["id"]}"] .moves'), tab.page.viewport_size["width"])
+            inside(tab.page.locator(f'[data-rec="{rec["id"]}"] .moves'), SIZES[size][0])
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

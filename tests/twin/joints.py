@@ -20,7 +20,7 @@ limits:
 sensors:
 """
 PRESENT = {"cap": 6, "cap_b": 4, "base_a": 12}
-MOVES = [
+MOVES: list[dict[str, Any]] = [
     {"control": "cap", "from": 6, "to": 8},
     {"control": "cap_b", "from": 4, "to": 5},
     {"control": "base_a", "from": 12, "to": 20},

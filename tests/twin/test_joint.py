@@ -198,7 +198,7 @@ def test_it_fails_only_when_it_is_known_what_stands(book: Book, order: tuple[str
     rejected = Command(target="cap_b", step="rejected", reason="too_soon: 5 s after the last change", t=NOW.t + 1)
     fates = {"cap": done("cap"), "cap_b": rejected, "base_a": done("base_a")}
     for n in range(1, 4):
-        book.tick(seen(**{name: fates[name] for name in order[:n]}))
+        book.tick(seen(2000, **{name: fates[name] for name in order[:n]}))
         assert (found["status"] == "failed") == (n == 3)
         assert Book.replay(book.plant, book.log).recs == book.recs
     assert found["reason"] == (
@@ -336,7 +336,7 @@ def test_whatever_becomes_of_the_commands_the_end_is_told_whole(
             if name in NAMES[:noted] and (one := fate(name, fates[NAMES.index(name)])) is not None:
                 heard[name] = one
             before = found["status"], found["version"]
-            book.tick(seen(**heard))
+            book.tick(seen(2000, **heard))
             if before[0] in ("failed", "confirmed"):
                 assert (found["status"], found["version"]) == before  # an end is an end
             assert Book.replay(plant, log).recs == book.recs

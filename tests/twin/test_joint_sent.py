@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 
 @pytest.fixture
-def rig(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+def rig(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("twin.engine.STALE_S", 60.0)  # a loaded machine is no finding here
     rig.w.data(5, set__cap_b=4, set__base_a=12)
     at(rig, 6)
