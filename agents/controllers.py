@@ -15,7 +15,7 @@ from agents.epochs import EVENTS, decision_kinds
 from agents.errors import AgentError, SchemaError
 from agents.grid import Grid, as_switches
 from agents.policyspec import check_interval
-from agents.rules import Rule, load_rule
+from agents.rules import Rule, load_rule, sentences
 from agents.schema import Observer
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ class RuleController:
     def name(self) -> str:
         """`rule:KIND:sha256...`"""
         return self.rule.name
+
+    @property
+    def says(self) -> list[str]:
+        """What the rule does beside constant setpoints, in words."""
+        return sentences(self.rule, self.compiled.plant)
 
     @property
     def static(self) -> bool:

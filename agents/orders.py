@@ -63,7 +63,7 @@ class Order:
         whole = ", counting what is downstream too" if self.echelon else ""
         cap = f", at most {self.most} at once" if self.most is not None else ""
         every = span_text((stock.review or 0) * plant.tick_s)
-        return f"{self.control}: {stock.id} orders up to {self.level}{whole}{cap}, every {every}"
+        return f"{stock.id} orders up to {self.level}{whole}{cap}, every {every} ({self.control})"
 
 
 def read(content: dict[str, Any]) -> Order:
