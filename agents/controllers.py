@@ -96,7 +96,7 @@ class RuleController:
         """The usual interval of the plant."""
         return None
 
-    def act(self, rows: Rows) -> Values | None:
+    def act(self, rows: Rows) -> Values:
         """Setpoints [R, C] of the rule in these states."""
         return self.rule.act(rows, self.compiled, self.grid)
 

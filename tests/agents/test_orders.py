@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from agents import orders, positions
-from agents.controllers import RuleController, controller
+from agents.controllers import Controller, RuleController, controller
 from agents.env import compiled_plant
 from agents.errors import SchemaError
 from agents.explain import Look, explain
@@ -72,15 +73,14 @@ def who(compiled: Compiled, values: dict[str, int], *rules: Order) -> RuleContro
     return RuleController(rule, compiled, grid)
 
 
-def exact(compiled: Compiled, rule: RuleController) -> float:
+def exact(compiled: Compiled, rule: Controller) -> float:
     """The exact cost of what a rule orders, EUR a day."""
     low, high = policy_cost(compiled.plant, table_of(rule, compiled).policy)
     assert high - low < 1e-6
     return (low + high) / 2
 
 
-@njit
-def by_kernel(rows: NDArray[np.int64], p: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _by_kernel(rows: NDArray[np.int64], p: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """The kernel's position and, where it has a faster source, that for it, of a stock in each row [R, 2]."""
     out = np.zeros((len(rows), 2), dtype=np.int64)
     for i in range(len(rows)):
@@ -88,6 +88,9 @@ def by_kernel(rows: NDArray[np.int64], p: NDArray[np.int64], k: int) -> NDArray[
         if p[of_stock(p, k) + st.LANE_EXPRESS] >= 0:
             out[i, 1] = express_position(rows[i], p, k)
     return out
+
+
+by_kernel: Any = njit(_by_kernel)  # the kernel's functions are called from compiled ones only
 
 
 # --- what it sees ---------------------------------------------------------------------------------------------------
