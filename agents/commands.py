@@ -118,10 +118,12 @@ def tune(
     json_: JsonFlag = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Tune rules on common random numbers: constants, boosts while customers wait, one number per condition."""
+    """Tune rules on common random numbers: constants, boosts while customers wait, one number per condition, orders by
+    inventory position.
+    """
     asked.out_file(out)
     with _told():
-        from agents.rules import save_rule
+        from agents.rules import save_rule, sentences
         from agents.tune import Effort
         from agents.tune import tune as search
 
@@ -135,6 +137,7 @@ def tune(
         "plant": compiled.plant.id,
         "rule": result.rule.name,
         "values": result.rule.values,
+        "says": sentences(result.rule, compiled.plant),
         "cost": result.cost,
         "nothing": result.nothing,
         "fixed": result.fixed,
@@ -158,12 +161,8 @@ def tune(
             f"{name}: {family.cost:.3f} {unit}{more}, found in {family.hours:,.0f} simulated hours "
             f"({family.wall_s:.0f} s)"
         )
-    for table in result.rule.by_condition:
-        way = "down to" if table.below else "from"
-        what = f"lowest {way} a net {table.stock} of" if table.stock else "at"
-        typer.echo(f"{table.control} by the condition of {table.station}: {what} {', '.join(map(str, table.values))}")
-    for boost in result.rule.boosts:
-        typer.echo(f"{boost.control} +{boost.by} while more than {boost.above} customers wait for {boost.stock}")
+    for text in sentences(result.rule, compiled.plant):
+        typer.echo(text)
     typer.echo(f"written to {out}" if out else "not written (--out FILE writes it)")
 
 

@@ -15,7 +15,7 @@ from agents.epochs import EVENTS, decision_kinds
 from agents.errors import AgentError, SchemaError
 from agents.grid import Grid, as_switches
 from agents.policyspec import check_interval
-from agents.rules import Rule, load_rule
+from agents.rules import Rule, load_rule, sentences
 from agents.schema import Observer
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ class RuleController:
         return self.rule.name
 
     @property
+    def says(self) -> list[str]:
+        """What the rule does beside constant setpoints, in words."""
+        return sentences(self.rule, self.compiled.plant)
+
+    @property
     def static(self) -> bool:
         """Whether the rule is a set of constant setpoints."""
         return self.rule.static
@@ -91,7 +96,7 @@ class RuleController:
         """The usual interval of the plant."""
         return None
 
-    def act(self, rows: Rows) -> Values | None:
+    def act(self, rows: Rows) -> Values:
         """Setpoints [R, C] of the rule in these states."""
         return self.rule.act(rows, self.compiled, self.grid)
 

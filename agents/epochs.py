@@ -71,6 +71,14 @@ def automatic(plant: Plant) -> tuple[str, str]:
     )
 
 
+def usual_epoch(plant: Plant) -> int:
+    """Ticks between decisions where nothing else is said: an hour, or the shortest `every` of the controls if it is
+    longer.
+    """
+    every = [c.every for c in plant.controls if c.every > 0]
+    return max(round(3600.0 / plant.tick_s), min(every, default=0))
+
+
 def span_text(seconds: float) -> str:
     """A time in the largest unit of which it is a whole number, such as `10 min`; else in hours."""
     for unit, size in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):

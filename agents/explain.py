@@ -68,6 +68,7 @@ def explain(who: Controller, other: Controller, compiled: Compiled, look: Look |
         "plant": compiled.plant.id,
         "who": who.name,
         "other": other.name,
+        "says": [list(getattr(c, "says", ())) for c in (who, other)],
         "replicas": look.replicas,
         "weeks": look.weeks,
         "currency": compiled.plant.currency,

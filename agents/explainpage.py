@@ -136,6 +136,8 @@ def sentences(found: dict[str, Any]) -> list[str]:
         f"All in all {whole['mean']:+.2f} {unit}/h [{whole['lo']:+.2f}, {whole['hi']:+.2f}] of {whole['other']:.2f} "
         f"({found['replicas']} runs of {found['weeks']} weeks on the same luck)."
     )
+    for side, rule in zip(("This one", "The other"), found.get("says", ((), ())), strict=True):
+        said += [f"{side}: {text}." for text in rule]
     for control in found["controls"]:
         if not control["moved"]:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.controllers import Controller
-from agents.epochs import Moves
+from agents.epochs import Moves, usual_epoch
 from agents.grid import Grid
 from sim.value import operating_cost
 
@@ -40,8 +40,7 @@ def default_epoch(compiled: Compiled) -> int:
     """Ticks between decisions where nothing else is said: an hour, or the shortest `every` of the controls if
     longer.
     """
-    every = [c.every for c in compiled.plant.controls if c.every > 0]
-    return max(ticks(compiled, 3600.0), min(every, default=0))
+    return usual_epoch(compiled.plant)
 
 
 @dataclass(slots=True)

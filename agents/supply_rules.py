@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import positions
 from agents.schema import Floats, Rows
 from agents.seeds import TRAIN, block_seed
 from agents.supply import Chain, SupplyVectorEnv
@@ -45,13 +46,7 @@ def echelon_positions(chain: Chain, rows: Rows) -> NDArray[np.int64]:
     """Echelon inventory positions [N, S]: on order, and on hand and on the way from here down to the customers, less
     what these wait for.
     """
-    view, stages = chain.compiled.layout.view, chain.stages
-    lanes = [chain.compiled.lane_index[chain.compiled.plant.stocks[i].id, "regular"] for i in stages]
-    on_hand, on_order = view(rows, "on_hand")[:, stages], view(rows, "on_order")[:, stages]
-    owed = view(rows, "owed")[:, lanes]
-    below = np.cumsum(on_hand + on_order - owed, axis=1)
-    waiting: NDArray[np.int64] = view(rows, "waiting")
-    return below + owed - waiting[:, :1]
+    return positions.echelon(rows, chain.compiled)[:, chain.stages]
 
 
 def base_stock(levels: NDArray[np.int64]) -> Policy:

@@ -1,5 +1,5 @@
 """Tune the simple rules on common random numbers, family after family with the same budget of simulated time: constants
-(random search with successive halving, then coordinate search), boosts, and one number per condition.
+(random search with successive halving, then coordinate search), boosts, one number per condition, orders by position.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import conditions, wearmodel
+from agents import conditions, orders, wearmodel
 from agents.conditions import Many
 from agents.controllers import Hold, RuleController
 from agents.errors import TrainingError
@@ -21,7 +21,7 @@ from agents.horizon import scale_s
 from agents.keep import Fresh, keep
 from agents.race import Course, Price, race
 from agents.rollout import Span, cost_of, cost_over, default_epoch, ticks
-from agents.rules import Boost, Rule
+from agents.rules import Boost, Rule, sentences
 from agents.seeds import SELECT, TUNE, block_seed
 from agents.surface import POINTS, Reach, coefficients, descend
 from agents.wearruns import Runs, machines
@@ -40,6 +40,12 @@ replicas.
 """
 WIDE, RACED = 0.3, 0.65
 """Parts of the budget that are spent when the wide surfaces, and when the race has ended."""
+FEWER = 3
+"""Random rules of ordering are a third as many as random constants: what the constants order is a good beginning."""
+HEAT, ORDERED, NEAR = 8, 0.6, 24
+"""Replicas of a race's first heats between them, the part of the budget spent when it ends, and how many points about
+its end, a step away in any of their numbers, share what is left.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Found:
 @dataclass
 class Result:
     """What tuning found. Costs are operating money an hour, on fresh seeds; `weeks` is simulated plant time in
-    weeks; `families` by name: fixed, boost, condition (where the plant has a use for it).
+    weeks; `families` by name: fixed, boost, condition, order, echelon (where the plant has a use for it).
     """
 
     rule: Rule
@@ -147,6 +153,19 @@ class _Search:
         self.ticks += k * replicas * self.each
         return cost_over(rows, self.compiled, who, self.span, self.effort.threads).reshape(k, replicas)
 
+    def ordered(self, family: orders.Family, values: Values, points: Values, replicas: int, first: int) -> Costs:
+        """Costs [K, replicas] of the family's points [K, D], other setpoints as in `values` [C], all in one batch."""
+        from sim.engine import new_rows
+
+        k = len(points)
+        rows = np.tile(new_rows(self.compiled, self.seed, replicas, first), (k, 1))
+        numbers, faster = family.numbers(np.repeat(points, replicas, axis=0))
+        own = np.repeat(values[None, :], len(rows), axis=0)
+        own[:, list(family.faster)] = faster
+        who = orders.Many(self.compiled, family.orders, own, numbers)
+        self.ticks += k * replicas * self.each
+        return cost_over(rows, self.compiled, who, self.span, self.effort.threads).reshape(k, replicas)
+
     def rule(self, rule: Rule, replicas: int) -> Costs:
         """Costs [replicas] of any rule."""
         who = RuleController(rule, self.compiled, self.grid)
@@ -154,17 +173,13 @@ class _Search:
         return cost_of(who, self.compiled, self.span, self.seed, replicas, self.effort.threads)
 
 
-def _halving(search: _Search, start: Values) -> Values:
-    """The best of the start and random setpoints [C]: after each round a quarter goes on, with twice the replicas."""
-    rng = np.random.Generator(np.random.PCG64(search.effort.seed))
-    draws = rng.integers(0, search.grid.counts, size=(search.effort.candidates, search.grid.size))
-    values = np.concatenate([start[None, :], search.grid.decode(draws)])
-    replicas = search.effort.replicas
-    while len(values) > 1:
-        costs = search.fixed(values, replicas).mean(axis=1)
-        values = values[np.argsort(costs, kind="stable")[: max(len(values) // 4, 1)]]
-        replicas = min(2 * replicas, search.effort.final)
-    best: Values = values[0]
+def _halving(price: Price, points: Values, replicas: int, most: int) -> Values:
+    """The best of points [K, D]: after each round a quarter goes on, with twice the replicas, at most so many."""
+    while len(points) > 1:
+        costs = price(points, 0, replicas).mean(axis=1)
+        points = points[np.argsort(costs, kind="stable")[: max(len(points) // 4, 1)]]
+        replicas = min(2 * replicas, most)
+    best: Values = points[0]
     return best
 
 
@@ -255,7 +270,10 @@ def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
     """The best constant setpoints; where a budget is stated, all of it is used if it must."""
     compiled, grid = search.compiled, search.grid
     start = np.array([_present(compiled, k) for k in range(grid.size)], dtype=np.int64)
-    found = _halving(search, start)
+    effort, rng = search.effort, np.random.Generator(np.random.PCG64(search.effort.seed))
+    draws = rng.integers(0, grid.counts, size=(effort.candidates, grid.size))
+    points = np.concatenate([start[None, :], grid.decode(draws)])
+    found = _halving(lambda values, first, n: search.fixed(values, n, first), points, effort.replicas, effort.final)
     say(f"after random search: {_named(grid, found)}")
     found = _coordinates(search, found)
     say(f"after coordinate search: {_named(grid, found)}")
@@ -306,11 +324,38 @@ def _conditions(search: _Search, fixed: Rule) -> Rule:
     return Rule(fixed.values, by_condition=tuple(tables_found))
 
 
+def _orders(search: _Search, fixed: Rule, whole: bool) -> Rule:
+    """The rule with orders by inventory position found about the constants, by echelons with `whole`; the rule itself
+    where no control orders.
+    """
+    values = search.grid.vector(fixed.values)
+    family = orders.family(search.compiled.plant, values, whole)
+    if family is None:
+        return fixed
+    known = family
+
+    def price(points: Values, first: int, replicas: int) -> Costs:
+        return search.ordered(known, values, points, replicas, first)
+
+    effort, begun = search.effort, search.ticks
+    rng = np.random.Generator(np.random.PCG64([effort.seed, int(whole)]))
+    points = family.drawn(rng, max(effort.candidates // FEWER, 1))
+    found = _halving(price, points, effort.replicas, effort.final)
+    course = Course(family.low, family.high, HEAT, first=1 << 24)
+    pieces = _in_pieces(price)
+    found = race(pieces, found, course, lambda: search.ticks - begun < ORDERED * search.budget)
+    points = family.near(rng, found, NEAR)
+    runs = max(int((search.budget - (search.ticks - begun)) / search.each / (2 * len(points))), HEAT)
+    found = _halving(lambda p, first, n: pieces(p, (1 << 25) + first, n), points, runs, 64 * runs)
+    values[list(family.faster)] = family.numbers(found[None])[1][0]
+    return Rule(_named(search.grid, values), orders=family.rules(found))
+
+
 def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], None] = lambda _: None) -> Result:
     """The best rule found, judged on seeds it was not tuned on.
 
-    A richer family (boosts, a number per condition) is kept only where it beats the simpler one significantly there
-    (one-sided 5 %, `agents.keep`): the simpler rule wins ties.
+    A richer family (boosts, a number per condition, orders by position) is kept only where it beats the simpler one
+    significantly there (one-sided 5 %, `agents.keep`): the simpler rule wins ties.
     """
     effort = effort or Effort()
     search = _Search(compiled, effort)
@@ -320,15 +365,21 @@ def tune(compiled: Compiled, effort: Effort | None = None, say: Callable[[str], 
         )
     took: dict[str, tuple[Rule, float, float]] = {}
     fixed = Rule({})
-    for name in ("fixed", "boost", "condition"):
+    richer: dict[str, Callable[[], Rule]] = {
+        "boost": lambda: _boosts(search, fixed),
+        "condition": lambda: _conditions(search, fixed),
+        "order": lambda: _orders(search, fixed, whole=False),
+        "echelon": lambda: _orders(search, fixed, whole=True),
+    }
+    for name in ("fixed", *richer):
         began, ticks_before = perf_counter(), search.ticks
         if name == "fixed":
             fixed = found = _constants(search, say)
         else:
-            found = _boosts(search, fixed) if name == "boost" else _conditions(search, fixed)
+            found = richer[name]()
         if name == "fixed" or not found.static:
             took[name] = (found, search.ticks - ticks_before, perf_counter() - began)
-            say(f"family {name}: {found.values} {[*found.boosts, *found.by_condition] or ''}")
+            say("; ".join([f"family {name}: {found.values}", *sentences(found, compiled.plant)]))
     return _judged(search, took)
 
 

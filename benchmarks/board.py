@@ -37,6 +37,7 @@ from agents.optimum import Optimum, optimum, policy_cost
 from agents.optimum_read import UNIT_S
 from agents.recipe import Recipe, read_config
 from agents.rollout import cost_over
+from agents.rules import sentences
 from agents.seeds import TEST, block_seed
 from agents.table import table_of
 from agents.tune import Effort, judge_span, tune
@@ -119,6 +120,8 @@ def rules(board: Board, hours: float | None, seed: int) -> tuple[list[Line], Any
     for name, family in result.families.items():
         cost, half, about = board.price(RuleController(family.rule, compiled, grid))
         says = ", ".join(f"{k} {v}" for k, v in family.rule.values.items()) if name == "fixed" else family.rule.name
+        if family.rule.orders:
+            says = "; ".join(sentences(family.rule, compiled.plant))
         text = f"{says}; {about}" if about else says
         lines.append(Line(f"tuned rule: {name}", "rule", cost, half, family.wall_s, family.hours, about=text))
     return lines, result.families["fixed"].rule

@@ -84,8 +84,8 @@ def test_files_of_rules(tmp_path: Path, worn: Compiled) -> None:
     assert "by_condition" not in content
     # what a rule without tables was called before there were any
     assert plain.name == "rule:fixed:sha256:48abdcae255e35aa3f906cff4b23476533aba15bbcb089b58f6548511e5ecf47"
-    (tmp_path / "new.json").write_text(json.dumps({**content, "format": 4}))
-    with pytest.raises(SchemaError, match="format 4, expected 1 to 3"):
+    (tmp_path / "new.json").write_text(json.dumps({**content, "format": 5}))
+    with pytest.raises(SchemaError, match="format 5, expected 1 to 4"):
         load_rule(tmp_path / "new.json")
 
 
