@@ -17,10 +17,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agents import bundle
-from agents.advise import Advisor, Options, Stop, WrongTwinError, serve, stored
+from agents.advise import Advisor, Options, Stop, WrongTwinError, serve
 from agents.compare import reproduce
 from agents.errors import AgentError
 from agents.grid import Grid
+from agents.questions import stored
 from agents.schema import Observer
 from agents.signing import public_text
 from sim.compile import Compiled
@@ -34,17 +35,17 @@ from twin.inforce import compiled_with, encode
 class Twin:
     """Answers as the contract says; `posted` holds what it was told."""
 
-    def __init__(self, compiled: Compiled, cap: int) -> None:
-        self.compiled, self.cap = compiled, cap
+    def __init__(self, compiled: Compiled, **setpoints: int) -> None:
+        self.compiled = compiled
         self.frame: dict[str, Any] = {
-            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": {"cap": cap},
+            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": dict(setpoints),
         }  # fmt: skip
         self.recommendations: list[dict[str, Any]] = []
         self.posted: list[tuple[str, dict[str, Any]]] = []
         self.params_hash, self.pos, self.alive = compiled.hash, 100, True
         self.refitted = ""
         rows = new_rows(compiled, 11, 1)
-        set_controls(rows, compiled, Grid(compiled.plant).vector({"cap": cap}))
+        set_controls(rows, compiled, Grid(compiled.plant).vector(setpoints))
         run(rows, compiled, compiled.ticks(34 * 3600))
         self.rows = np.repeat(rows, 64, axis=0)
 
@@ -70,7 +71,7 @@ class Twin:
 
 @pytest.fixture
 def twin(line3: Compiled) -> Twin:
-    return Twin(line3, 2)
+    return Twin(line3, cap=2)
 
 
 def advisor(twin: Twin, data: Path) -> Advisor:
@@ -166,6 +167,45 @@ def test_a_control_under_a_lease_or_just_moved_is_left_alone(twin: Twin, tmp_pat
     twin.frame["ctl"] = {"cap": 3}
     assert "no control may move now" in mine.moment(), "changed at the machine a moment ago"
     assert twin.posted[-1][0] == "/advice"
+
+
+@pytest.fixture
+def two(two_motors: Compiled) -> tuple[Twin, dict[str, Any]]:
+    """A twin of several controls, and a recommendation that moves two of them."""
+    twin = Twin(two_motors, cap40=4, cap80=3, base40=34, base80=22, kit_level=760)
+    moves = [{"control": "cap80", "from": 3, "to": 9}, {"control": "cap40", "from": 4, "to": 14}]
+    now = two_motors.start_ms + 34 * 3_600_000
+    body = {"id": "r-7", "moves": moves, **moves[0], "created": now - 3_600_000, "lease_s": 7200.0}
+    return twin, body
+
+
+@pytest.mark.parametrize("status", ["accepted", "sent", "confirmed"])
+def test_all_that_is_moved_with_one_click_is_locked(
+    two: tuple[Twin, dict[str, Any]], tmp_path: Path, status: str
+) -> None:
+    twin, body = two
+    mine = advisor(twin, tmp_path)
+    twin.recommendations = [{**body, "status": status}]
+    assert mine._in_force(body["created"] + 60_000, twin.frame["ctl"])[1] == ("cap40", "cap80")
+    old = {k: v for k, v in body.items() if k != "moves"}
+    twin.recommendations = [{**old, "status": status}]
+    assert mine._in_force(body["created"] + 60_000, twin.frame["ctl"])[1] == ("cap80",), "a body from before"
+    ended = mine._in_force(body["created"] + 7_200_000, twin.frame["ctl"])[1]
+    assert ended == (() if status == "confirmed" else ("cap80",))
+
+
+def test_a_joint_recommendation_lives_by_all_its_moves(two: tuple[Twin, dict[str, Any]], tmp_path: Path) -> None:
+    twin, body = two
+    mine = advisor(twin, tmp_path)
+    twin.recommendations = [{**body, "status": "proposed"}]
+    assert "still pays" in mine.moment()
+    twin.frame["ctl"]["cap40"] = 5
+    assert mine.moment() == "r-7 withdrawn: cap40 is 5 now, not 4"
+    assert {k: twin.posted[-2][1][k] for k in ("id", "status")} == {"id": "r-7", "status": "withdrawn"}
+    twin.frame["ctl"]["cap40"] = 4
+    worse = [{"control": "cap80", "from": 3, "to": 9}, {"control": "cap40", "from": 4, "to": 1}]
+    twin.recommendations = [{**body, "moves": worse, "status": "proposed"}]
+    assert "r-7 withdrawn: on the newest state it would gain -" in mine.moment(), "cap80 alone would still pay"
 
 
 def test_another_plant_is_refused(twin: Twin, tmp_path: Path) -> None:
