@@ -201,6 +201,15 @@ def table(lines: list[dict[str, Any]], size: str) -> str:
     return "\n".join([*out, "", f"Less than 0 is a gain; 95 % intervals of paired runs. Size: {size}."])
 
 
+def words(runs: int, options: dict[str, Any]) -> str:
+    """The size in words, with the command that measures it again."""
+    asked_for = f"--runs {runs} --weeks {options['weeks']} --futures {options['futures']}"
+    return (
+        f"{runs} runs of {options['weeks']} weeks, {options['futures']} futures a promise (the service takes 768); "
+        f"`plantwin bench followed {asked_for} --keep`"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plantwin bench followed", description=__doc__)
     parser.add_argument("--json", action="store_true")
@@ -226,7 +235,7 @@ def main(argv: list[str]) -> int:
     if options.write is not None:
         kept = json.loads((_record.RESULTS / "followed.json").read_text(encoding="utf-8"))["detail"]
         head, rest = options.write.read_text(encoding="utf-8").split(BEGIN)
-        made = table(kept["lines"], kept["size"]["words"])
+        made = table(kept["lines"], words(len(kept["runs"]), kept["size"]["options"]))
         options.write.write_text(f"{head}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}", encoding="utf-8")
         return 0
     compiled = compile_plant(load(options.plant))
@@ -245,11 +254,7 @@ def main(argv: list[str]) -> int:
             print(f"{time.strftime('%H:%M:%S')} run {number}, {name}: {told}", file=sys.stderr, flush=True)
         runs.append(made)
         lines = lines_of(compiled, costs, runs)
-        asked_for = f"--runs {options.runs} --weeks {options.weeks} --futures {options.futures}"
-        size = (
-            f"{len(runs)} runs of {options.weeks} weeks, {options.futures} futures a promise (the service takes 768); "
-            f"`plantwin bench followed {asked_for} --keep`"
-        )
+        size = words(len(runs), vars(options))
         if options.keep:
             _keep(lines, runs, options, size)
     print(json.dumps(lines) if options.json else table(lines, size))

@@ -38,7 +38,7 @@ class Twin:
     def __init__(self, compiled: Compiled, **setpoints: int) -> None:
         self.compiled = compiled
         self.frame: dict[str, Any] = {
-            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": dict(setpoints),
+            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": {**setpoints},
         }  # fmt: skip
         self.recommendations: list[dict[str, Any]] = []
         self.posted: list[tuple[str, dict[str, Any]]] = []
@@ -172,8 +172,8 @@ def test_a_control_under_a_lease_or_just_moved_is_left_alone(twin: Twin, tmp_pat
 @pytest.fixture
 def two(two_motors: Compiled) -> tuple[Twin, dict[str, Any]]:
     """A twin of several controls, and a recommendation that moves two of them."""
-    twin = Twin(two_motors, cap40=4, cap80=3, base40=34, base80=22, kit_level=760)
-    moves = [{"control": "cap80", "from": 3, "to": 9}, {"control": "cap40", "from": 4, "to": 14}]
+    twin = Twin(two_motors, cap40=14, cap80=5, base40=34, base80=22, kit_level=760)
+    moves = [{"control": "cap80", "from": 5, "to": 9}, {"control": "cap40", "from": 14, "to": 15}]
     now = two_motors.start_ms + 34 * 3_600_000
     body = {"id": "r-7", "moves": moves, **moves[0], "created": now - 3_600_000, "lease_s": 7200.0}
     return twin, body
@@ -199,13 +199,26 @@ def test_a_joint_recommendation_lives_by_all_its_moves(two: tuple[Twin, dict[str
     mine = advisor(twin, tmp_path)
     twin.recommendations = [{**body, "status": "proposed"}]
     assert "still pays" in mine.moment()
-    twin.frame["ctl"]["cap40"] = 5
-    assert mine.moment() == "r-7 withdrawn: cap40 is 5 now, not 4"
+    twin.frame["ctl"]["cap40"] = 11
+    assert mine.moment() == "r-7 withdrawn: cap40 is 11 now, not 14"
     assert {k: twin.posted[-2][1][k] for k in ("id", "status")} == {"id": "r-7", "status": "withdrawn"}
-    twin.frame["ctl"]["cap40"] = 4
-    worse = [{"control": "cap80", "from": 3, "to": 9}, {"control": "cap40", "from": 4, "to": 1}]
-    twin.recommendations = [{**body, "moves": worse, "status": "proposed"}]
-    assert "r-7 withdrawn: on the newest state it would gain -" in mine.moment(), "cap80 alone would still pay"
+
+
+def test_a_joint_recommendation_is_rechecked_with_all_its_moves(
+    two: tuple[Twin, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin, body = two
+
+    def costs(_b: Any, _c: Any, values: np.ndarray, *_: Any) -> SimpleNamespace:
+        money = -100.0 * (values[:, 1] == 9) + 130.0 * (values[:, 0] == 15)
+        return SimpleNamespace(costs=np.repeat(money[:, None], 8, axis=1))
+
+    monkeypatch.setattr("agents.advise.play", costs)
+    mine = advisor(twin, tmp_path)
+    twin.recommendations = [{**body, "moves": body["moves"][:1], "status": "proposed"}]
+    assert "still pays" in mine.moment()
+    twin.recommendations = [{**body, "status": "proposed"}]
+    assert mine.moment() == "r-7 withdrawn: on the newest state it would gain -30.0 EUR only"
 
 
 def test_another_plant_is_refused(twin: Twin, tmp_path: Path) -> None:
