@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from agents.fallback import BUDGET_S, Guard
 from agents.futures import block, play
 from agents.gain import gain_of
 from agents.grid import Grid
+from agents.leases import Lease, held
 from agents.moves import moved, moves_of, reaches, together
 from agents.questions import store
 from agents.seeds import ADVICE_PROMISE, Spread, block_seed
@@ -50,7 +51,6 @@ KEEPALIVE_S = 2.0
 """uvicorn closes a connection that was idle for 5 s; one as old here would be closed under the next request."""
 OLDEST_S = 120.0
 """Data older than this (wall seconds) are not advised on."""
-ON_ITS_WAY = ("accepted", "sent")
 OPEN = ("proposed", "deferred")
 
 
@@ -146,7 +146,7 @@ class Advisor:
         snapshot = self._snapshot()
         compiled = self._compiled(snapshot)
         present = {k: int(v) for k, v in frame["ctl"].items() if k in compiled.control_index}
-        open_now, locked = self._in_force(snapshot.t, present)
+        open_now, locked, leases = self._in_force(snapshot.t, present)
         rows = self._with_controls(snapshot.rows, compiled, present)
         with self.stop.thought():
             policy = None if open_now else self.guard.ask(self.policy, rows)
@@ -162,6 +162,7 @@ class Advisor:
             locked,
             self.options.spread,
             self.options.threads,
+            leases=self._in_ticks(leases, snapshot, compiled),
         )
         if open_now:
             return self._recheck(question, open_now[0])
@@ -276,9 +277,11 @@ class Advisor:
             set_controls(rows, compiled, values)
         return rows
 
-    def _in_force(self, t: int, present: dict[str, int]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        """Recommendations that wait for a person, and the controls that may not be moved now: changed less than
-        their `every` ago, under a running lease, or with a command on its way.
+    def _in_force(
+        self, t: int, present: dict[str, int]
+    ) -> tuple[list[dict[str, Any]], tuple[str, ...], dict[str, Lease]]:
+        """Recommendations that wait for a person; the controls that may not be moved now: changed less than their
+        `every` ago, or with a command on its way; and the leases that run.
         """
         for name, value in present.items():
             if name in self._values and self._values[name] != value:
@@ -289,11 +292,23 @@ class Advisor:
             c.id for c in self.options.plant.controls if t < self._changed.get(c.id, -(1 << 60)) + c.every * tick_ms
         }
         known = self._get("/recommendations")
-        for rec in known:
-            ends = int(rec.get("created") or 0) + 1000.0 * float(rec.get("lease_s") or 0.0)
-            if rec["status"] in ON_ITS_WAY or (rec["status"] == "confirmed" and t < ends):
-                locked.update(move["control"] for move in moves_of(rec))
-        return [rec for rec in known if rec["status"] in OPEN], tuple(sorted(locked))
+        more, leases = held(known, self.options.plant, t, present)
+        return [rec for rec in known if rec["status"] in OPEN], tuple(sorted(locked | more)), leases
+
+    @staticmethod
+    def _in_ticks(leases: dict[str, Lease], snapshot: Snapshot, compiled: Compiled) -> tuple[tuple[int, int, int], ...]:
+        """Running leases as `agents.futures.Block` takes them."""
+        now, tick_ms = int(snapshot.rows[0, compiled.layout.at("now")]), compiled.plant.tick_s * 1000.0
+        return tuple(
+            sorted(
+                (
+                    compiled.control_index[control],
+                    lease.before,
+                    now + max(round((lease.ends - snapshot.t) / tick_ms), 1),
+                )
+                for control, lease in leases.items()
+            )
+        )
 
     def _recheck(self, question: Question, rec: dict[str, Any]) -> str:
         """Whether an open recommendation still pays on the newest state; it is withdrawn when it does not."""
@@ -316,6 +331,7 @@ class Advisor:
                 return f"{name} is {found} now, not {move['from']}"
         futures = np.resize(question.rows, (FUTURES // 2, question.rows.shape[1]))
         fresh = block(futures, compiled, block_seed(ADVICE_PROMISE, question.seed), question.spread)
+        fresh = replace(fresh, leases=question.leases)
         values = np.array([grid.vector(question.present), candidate.vector(grid, question.present)])
         over = together(candidate, reaches(question, grid))
         costs = play(fresh, compiled, values, over, question.threads).costs

@@ -23,7 +23,7 @@ from agents.futures import Block, Outcome, block, halve, play
 from agents.gain import Gain, gain_of
 from agents.grid import Grid
 from agents.horizon import Reach
-from agents.moves import Candidate, propose_candidates, pruned, reaches, together
+from agents.moves import Candidate, listed, propose_candidates, pruned, reaches, together
 from agents.seeds import ADVICE_PROMISE, ADVICE_SELECT, Spread, block_seed
 from agents.why import effects, reasons
 
@@ -292,6 +292,7 @@ def _recommendation(
         f"horizon ({finalist.entry['words'].partition(': ')[2]}; the gain promised was computed again, with other "
         "random numbers)"
     )
+    why += _renewed(q, grid, candidate)
     why += _unfamiliar(score, "see the checks")
     return {
         "control": candidate.control,
@@ -329,12 +330,20 @@ def _recommendation(
                 "unit": unit,
             },
             "joint": q.joint,
+            "leases": [list(lease) for lease in q.leases],
             "futures": q.futures,
             "locked": list(q.locked),
             "present": q.present,
             "spread": asdict(q.spread),
         },
     }
+
+
+def _renewed(q: Question, grid: Grid, candidate: Candidate) -> list[str]:
+    """What is moved while a lease of it runs: where it goes in the end is not where it stands now."""
+    moves = dict(candidate.moves)
+    back = [f"{grid.ids[c]} to {before}" for c, before, _ in q.leases if grid.ids[c] in moves]
+    return [f"after the lease, what was moved before goes back as it would have: {listed(back)}"] if back else []
 
 
 def in_distribution(q: Question) -> dict[str, Any]:
@@ -432,6 +441,7 @@ def question_of(
         Spread(**evidence["spread"]),
         joint=bool(evidence.get("joint", False)),  # older evidence is of single moves
         futures=int(evidence.get("futures", FUTURES)),
+        leases=tuple((int(c), int(before), int(end)) for c, before, end in evidence.get("leases", [])),
     )
 
 

@@ -246,13 +246,13 @@ def main(argv: list[str]) -> int:
     lines: list[dict[str, Any]] = []
     size = ""
     for number in range(options.runs):
-        made = {}
+        each: dict[str, Any] = {}
         for name, (joint, renewed) in ADVICE.items():
             asked = Advice(compiled, policy, rule, options.futures, joint, renewed, options.threads)
-            made[name] = follow(asked, number, options.weeks)
-            told = made[name] | {"nothing": costs["nothing"][number]}
+            each[name] = follow(asked, number, options.weeks)
+            told = each[name] | {"nothing": costs["nothing"][number]}
             print(f"{time.strftime('%H:%M:%S')} run {number}, {name}: {told}", file=sys.stderr, flush=True)
-        runs.append(made)
+        runs.append(each)
         lines = lines_of(compiled, costs, runs)
         size = words(len(runs), vars(options))
         if options.keep:

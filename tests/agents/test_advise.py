@@ -185,13 +185,33 @@ def test_all_that_is_moved_with_one_click_is_locked(
 ) -> None:
     twin, body = two
     mine = advisor(twin, tmp_path)
-    twin.recommendations = [{**body, "status": status}]
-    assert mine._in_force(body["created"] + 60_000, twin.frame["ctl"])[1] == ("cap40", "cap80")
-    old = {k: v for k, v in body.items() if k != "moves"}
-    twin.recommendations = [{**old, "status": status}]
-    assert mine._in_force(body["created"] + 60_000, twin.frame["ctl"])[1] == ("cap80",), "a body from before"
-    ended = mine._in_force(body["created"] + 7_200_000, twin.frame["ctl"])[1]
-    assert ended == (() if status == "confirmed" else ("cap80",))
+
+    def locked(after_s: float, rec: dict[str, Any]) -> tuple[str, ...]:
+        twin.recommendations = [{**rec, "status": status}]
+        return mine._in_force(body["created"] + round(1000 * after_s), twin.frame["ctl"])[1]
+
+    every = {c.id: c.every * twin.compiled.plant.tick_s for c in twin.compiled.plant.controls}
+    assert every["cap40"] == every["cap80"] > 60.0
+    assert locked(60.0, body) == ("cap40", "cap80")
+    assert locked(60.0, {k: v for k, v in body.items() if k != "moves"}) == ("cap80",), "a body from before"
+    assert locked(every["cap40"], body) == (() if status == "confirmed" else ("cap40", "cap80"))
+
+
+def test_a_control_under_a_lease_may_be_moved_again(two: tuple[Twin, dict[str, Any]], tmp_path: Path) -> None:
+    """Its futures say where it goes back to and when, with and without the new move."""
+    twin, body = two
+    twin.recommendations = [{**body, "lease_s": 8 * 3600.0, "status": "confirmed"}]
+    twin.frame["ctl"] |= {"cap40": 15, "cap80": 9}
+    mine = advisor(twin, tmp_path)
+    mine.moment()
+    posted = [b for path, b in twin.posted if path == "/recommendations"]
+    assert posted, twin.posted
+    evidence, rows = stored(tmp_path, "r-100")
+    now, hour = twin.compiled.ticks(34 * 3600), twin.compiled.ticks(3600)
+    assert evidence["leases"] == [[0, 14, now + 7 * hour], [1, 5, now + 7 * hour]], "one of the eight hours has passed"
+    again = reproduce(evidence, rows, twin.compiled, None, None)
+    assert again is not None
+    assert again["gain"] == posted[0]["gain"]
 
 
 def test_a_joint_recommendation_lives_by_all_its_moves(two: tuple[Twin, dict[str, Any]], tmp_path: Path) -> None:
