@@ -2,11 +2,11 @@
 
 `plantwin bench followed [--runs N] [--weeks N] [--futures N] [--keep] [--write PAGE]`. Every run begins with the same
 plant after a warm-up under the plant file's setpoints and goes on, on the same luck, under: nothing; the tuned rule's
-constants; the policy followed at every shift; advice with single moves; advice with joint moves; and the last where a
+constants; the policy followed at every shift; advice with single moves; advice with joint moves; and both where a
 control under a lease may be moved again (renewal). The advisor is asked at the start of both shifts of every working
 day, from copies of the row whose hidden numbers are drawn anew; what it recommends is accepted at once. A lease ends as
 at the gateway: the setpoint before it returns, and the control may not move until its `every` has passed.
-`--keep` writes benchmarks/results/followed.json run by run, with the size.
+`--keep` writes benchmarks/results/followed.json run by run, with the size, and goes on with what is there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ BEGIN, END = (
 SHIFTS_H = (6, 14)
 """Hours of a working day at which the advisor is asked."""
 PRESENTS = 512
-ADVICE = {"advice, single moves": (False, False), "advice, joint moves": (True, False), "joint, renewed": (True, True)}
+ADVICE = {
+    "advice, single moves": (False, False),
+    "advice, joint moves": (True, False),
+    "single, renewed": (False, True),
+    "joint, renewed": (True, True),
+}
 """May several controls be moved with one click? May a control be moved again while its lease runs?"""
 
 
@@ -176,7 +181,7 @@ def lines_of(compiled: Compiled, costs: dict[str, list[float]], runs: list[dict[
     n = len(runs)
     nothing = np.array(costs["nothing"][:n])
     lines = []
-    for name in (*costs, *(runs[0] if runs else ())):
+    for name in (*costs, *ADVICE):
         mine = np.array(costs[name][:n] if name in costs else [r[name]["cost"] for r in runs])
         line: dict[str, Any] = {"name": name, "cost": float(mine.mean()), "unit": f"{compiled.plant.currency}/h"}
         line["beside"] = gap(mine - nothing, float(nothing.mean())).as_json()
@@ -229,32 +234,44 @@ def _keep(lines: list[dict[str, Any]], runs: list[dict[str, Any]], options: argp
     _record.keep("followed", [], _record.versions("numba", "numpy", "scipy"), detail)
 
 
+def _kept(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Runs that were made before with these options."""
+    path = _record.RESULTS / "followed.json"
+    if not path.exists():
+        return []
+    detail = json.loads(path.read_text(encoding="utf-8"))["detail"]
+    same = all(detail["size"]["options"][k] == str(getattr(options, k)) for k in ("plant", "weeks", "futures"))
+    return list(detail["runs"]) if same else []
+
+
 def main(argv: list[str]) -> int:
     """Measure, print, keep; or write the page from what was kept."""
     options = _parser().parse_args(argv)
     if options.write is not None:
         kept = json.loads((_record.RESULTS / "followed.json").read_text(encoding="utf-8"))["detail"]
         head, rest = options.write.read_text(encoding="utf-8").split(BEGIN)
-        made = table(kept["lines"], words(len(kept["runs"]), kept["size"]["options"]))
+        made = table(kept["lines"], kept["size"]["words"])
         options.write.write_text(f"{head}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}", encoding="utf-8")
         return 0
     compiled = compile_plant(load(options.plant))
     policy, rule = controller("policy", compiled), controller("rule", compiled)
     assert isinstance(policy, PolicyController)
     costs = constants(compiled, options.runs, options.weeks)
-    runs: list[dict[str, Any]] = []
+    runs = _kept(options) if options.keep else []
     lines: list[dict[str, Any]] = []
     size = ""
     for number in range(options.runs):
-        each: dict[str, Any] = {}
+        each = runs[number] if number < len(runs) else {}
         for name, (joint, renewed) in ADVICE.items():
+            if name in each:
+                continue
             asked = Advice(compiled, policy, rule, options.futures, joint, renewed, options.threads)
             each[name] = follow(asked, number, options.weeks)
             told = each[name] | {"nothing": costs["nothing"][number]}
             print(f"{time.strftime('%H:%M:%S')} run {number}, {name}: {told}", file=sys.stderr, flush=True)
-        runs.append(each)
-        lines = lines_of(compiled, costs, runs)
-        size = words(len(runs), vars(options))
+        runs[number : number + 1] = [each]
+        whole = [run for run in runs if set(run) == set(ADVICE)]
+        lines, size = lines_of(compiled, costs, whole), words(len(whole), vars(options))
         if options.keep:
             _keep(lines, runs, options, size)
     print(json.dumps(lines) if options.json else table(lines, size))
