@@ -10,6 +10,10 @@ A round: the cost to go of the present policy (`agents.costtogo`); then states o
 which every control that may move is moved up and down by random amounts, for one interval or until it may move again,
 all with the same luck; then the regression; then proof by simulation, control by control. What comes out is judged by
 `agents.finish` on other seeds.
+
+The cost to go is the same estimate in all moments of a round, so its errors do not average out. Half of the simulation
+therefore goes into fewer moments whose futures go on for longer, and what these say otherwise is a regression of its
+own, added to the first: a multilevel estimate (Giles 2008, Multilevel Monte Carlo path simulation) with two levels.
 """
 
 from __future__ import annotations
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.int64]
+Trials = list[tuple[Values, Values, Values, NDArray[np.float64]]]
+"""Of each: the moments, the control, its values, the gains."""
 DISTILLING, SETTLING = 1 << 20, 1 << 21
 """Seeds of the block for training from here on are for this stage's moments, and for its proofs."""
 LOOKED, KEPT = 20_000, 40_000
@@ -59,6 +65,7 @@ class Distillation:
     futures: int = 2
     reach: int = 4
     skip: int = 3
+    longer: int = 9
     runs: int = 64
     sure: float = 1.0
     fit: Fit = field(default_factory=lambda: Fit(replicas=512, steps=84))
@@ -105,7 +112,9 @@ class Distiller:
         epoch = self.look.epoch
         self._seen: list[Floats] = []
         self._base: list[Values] = []
-        self._trials: list[tuple[Values, Values, Values, NDArray[np.float64]]] = []
+        self._trials: Trials = []
+        self._later: Trials = []  # by how much the gains of longer futures differ
+        self._spent = [0, 0]  # intervals of simulation: as usual, and in addition where futures go on
         self.moments = 0
         self.rows = new_rows(self.compiled, block_seed(TRAIN, DISTILLING + self.seed), s.rows, self.round * s.rows)
         self.runs = Disturbed(Operation(self.compiled, base, epoch, self.threads), epoch, self.rng)
@@ -128,14 +137,20 @@ class Distiller:
         if len(who):
             values = np.stack(moves, axis=1)
             luck = Luck(self.look.unseen.marks(self.rows), 0, s.futures)
-            gains = self.look.gains(self.rows, values, luck).mean(axis=2)
+            runs = len(base) * len(moves) * s.futures
+            more = s.longer if self._spent[1] <= self._spent[0] else 0
+            gains, later = (g.mean(axis=2) for g in self.look.longer(self.rows, values, luck, more * self.look.epoch))
             at = self.moments + np.arange(len(base))
             for k, c in enumerate(who.tolist()):
                 self._trials.append((at, np.full(len(base), c), values[:, k + 1, c], gains[:, k + 1]))
+                if more:
+                    self._later.append((*self._trials[-1][:3], (later - gains)[:, k + 1]))
             self._seen.append(self.observer(self.rows))
             self._base.append(base)
             self.moments += len(base)
-            self.decisions += 2 * len(base) * len(moves) * s.futures
+            self._spent[0] += 2 * runs
+            self._spent[1] += more * runs
+            self.decisions += (2 + more) * runs
         for _ in range(int(self.rng.integers(1, s.skip + 1))):
             self.runs.step(self.rows)
             self.decisions += len(base)
@@ -157,19 +172,27 @@ class Distiller:
         seen = self.seen
         return seen[self.rng.permutation(len(seen))[:count]]
 
-    def propose(self) -> Regression:
-        """What this round's moments say, in addition to what is known."""
-        at, control, value, gain = (np.concatenate(parts) for parts in zip(*self._trials, strict=True))
+    def propose(self) -> list[Regression]:
+        """What this round's moments say, in addition to what is known: first corrected by longer futures, then as it
+        is without them, since these are few.
+        """
+        moments = self._taken(self._trials)
+        if self._known is None:
+            self._known = Regression(moments, self.observer.fields, self.look.grid)
+        found = self._known.after(moments)
+        return [found.corrected(self._taken(self._later)), found] if self._later else [found]
+
+    def _taken(self, trials: Trials) -> Moments:
+        """Those of the trials that are near enough and not too old, with all moments."""
+        at, control, value, gain = (np.concatenate(parts) for parts in zip(*trials, strict=True))
         base = np.concatenate(self._base)
         near = np.abs(value - base[at, control]) <= self.reach * self.look.unit[control]
         near &= at >= self.moments - KEPT
-        moments = Moments(self.seen, base, at[near], control[near], value[near], gain[near])
-        if self._known is None:
-            self._known = Regression(moments, self.observer.fields, self.look.grid)
-        return self._known.after(moments)
+        return Moments(self.seen, base, at[near], control[near], value[near], gain[near])
 
-    def settle(self, proposed: Regression) -> Proven:
-        """Of what is proposed what proves good, control by control, in runs on luck of its own.
+    def settle(self, proposals: list[Regression]) -> Proven:
+        """Of what is proposed what proves good, control by control, in runs on luck of its own; of a control the first
+        proposal that does.
 
         A regression of gains can be sure and wrong: the cost to go is an estimate, and the controls are tried one at a
         time. On `gearmotor` the base stocks of a first round alone were worth more than the whole of it.
@@ -177,16 +200,21 @@ class Distiller:
         assert self._known is not None, "propose() comes first"
         grid, taken = self.look.grid, []
         kept, best = self._known, self._costs(self.base)
-        order = sorted(range(grid.size), key=lambda c: -proposed.heads[c].explained)
+        order = sorted(range(grid.size), key=lambda c: -proposals[-1].heads[c].explained)
         for c in order:
-            if proposed.heads[c] is self._known.heads[c] or not proposed.heads[c].sure:
-                continue
-            mixed = kept.with_head(proposed, c)
-            costs = self._costs(self.controller(mixed.network()))
-            less = best - costs
-            if less.mean() > self.settings.sure * less.std(ddof=1) / np.sqrt(less.size):
-                kept, best = mixed, costs
-                taken.append(grid.ids[c])
+            tried = [self._known.heads[c]]
+            for proposed in proposals:
+                head = proposed.heads[c]
+                if not head.sure or any(head is other for other in tried):
+                    continue
+                tried.append(head)
+                mixed = kept.with_head(proposed, c)
+                costs = self._costs(self.controller(mixed.network()))
+                less = best - costs
+                if less.mean() > self.settings.sure * less.std(ddof=1) / np.sqrt(less.size):
+                    kept, best = mixed, costs
+                    taken.append(grid.ids[c])
+                    break
         if not taken:
             self.reach = max(self.reach // 2, 1)
         return Proven(kept, kept.network(), tuple(taken))

@@ -49,7 +49,8 @@ class Config:
     controls are free to move at any time (`agents.schema.FREE_S`), so that an interval would only come too late.
     `trainer`: resident (`agents.resident.ResidentPPO`) or stock (Stable-Baselines3's PPO; intervals only).
     `masks`: controls that may not move yet have no part in an action's probability (`ResidentPPO`; not stock).
-    `improve`: share of the budget for the stage after PPO (`agents.finish`) on plants that there is one for; 0: none.
+    `improve`: share of the budget for the stage after PPO (`agents.finish`) on plants that there is one for (None: as
+    much as has proved good, `agents.finish.share_of`); 0: none.
     """
 
     lanes: int = 1024
@@ -70,7 +71,7 @@ class Config:
     decide: str = "auto"
     trainer: str = "resident"
     masks: bool = False
-    improve: float = 0.95
+    improve: float | None = None
 
     def replicas(self, compiled: Compiled) -> int:
         """Replicas for choosing a checkpoint: `select`, and more of a small plant, whose cost is as uncertain and which

@@ -156,16 +156,23 @@ class Rollout:
 
     def gains(self, rows: Rows, values: Values, luck: Luck) -> Floats:
         """[R, K, F]: by how much less than candidate 0 each candidate costs in each future, in money."""
+        return self.longer(rows, values, luck, 0)[0]
+
+    def longer(self, rows: Rows, values: Values, luck: Luck, more: int) -> tuple[Floats, Floats]:
+        """Gains [R, K, F] as `gains` has them, and what they are where futures go on for `more` ticks."""
         r, k, f = len(rows), values.shape[1], luck.futures
         start = np.repeat(rows, f, axis=0)
         self.unseen.redraw(start, self.unseen.uniforms(luck.seeds(), f).reshape(r * f, -1, 2))
         luck.address(start, self.compiled)
         batch = np.repeat(start.reshape(r, 1, f, -1), k, axis=1).reshape(r * k * f, -1)
-        costs = self._play(batch, np.repeat(values.reshape(r * k, -1), f, axis=0)).reshape(r, k, f)
-        return costs[:, :1] - costs
+        found = self._play(batch, np.repeat(values.reshape(r * k, -1), f, axis=0), more)
+        costs, later = (each.reshape(r, k, f) for each in found)
+        return costs[:, :1] - costs, later[:, :1] - later
 
-    def _play(self, rows: Rows, values: Values) -> Floats:
-        """Costs [N] of setpoints [N, C] from rows [N, W]: each control goes back to the rule when it may move again."""
+    def _play(self, rows: Rows, values: Values, more: int) -> tuple[Floats, Floats]:
+        """Costs [N] of setpoints [N, C] from rows [N, W]: each control goes back to the rule when it may move again.
+        And costs [N] where that goes on for `more` ticks.
+        """
         from sim.engine import run, set_controls
 
         before, now = rows.copy(), int(rows[0, st.NOW])
@@ -182,8 +189,16 @@ class Rollout:
         tail = self.epoch if self.plan.tail_s is None else ticks(self.compiled, self.plan.tail_s)
         operation.due = last  # what may not move yet stays
         operation.run(rows, last + tail)
-        costs = operating_cost(before, rows, self.compiled)
-        return costs if self.value is None else costs + self.value(rows)
+        costs = self._valued(before, rows)
+        if not more:
+            return costs, costs
+        operation.run(rows, last + tail + more)
+        return costs, self._valued(before, rows)
+
+    def _valued(self, before: Rows, after: Rows) -> Floats:
+        """Costs [N] between rows, and what is still to come after them where that is estimated."""
+        costs = operating_cost(before, after, self.compiled)
+        return costs if self.value is None else costs + self.value(after)
 
 
 @dataclass(frozen=True, slots=True)

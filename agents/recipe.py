@@ -56,6 +56,9 @@ class Recipe:
         for name in ("gae", "entropy"):
             if not 0 <= getattr(self.config, name) <= 1:
                 raise TrainingError(f"{name} {getattr(self.config, name)}: expected a number from 0 to 1")
+        improve = self.config.improve
+        if improve is not None and not 0 <= improve < 1:
+            raise TrainingError(f"improve {improve}: expected a share of the budget, 0 or more and below 1")
         if self.config.masks and self.config.trainer == "stock":
             raise TrainingError("masks: stock PPO has none; use --trainer resident")
         if not self.config.hidden or min(self.config.hidden) < 1:

@@ -188,6 +188,25 @@ class Regression:
                 known.heads[c] = self._improved(head, moments, features, (mine, block, c))
         return known
 
+    def corrected(self, moments: Moments) -> Regression:
+        """With what longer futures say in addition: the gains of `moments` are by how much theirs differ from those
+        that the heads were fitted to. Taken where it predicts better than nothing.
+        """
+        features = self.basis(moments.seen)
+        block = np.arange(len(features)) // BLOCK
+        known = copy(self)
+        known.heads = list(self.heads)
+        for c, head in enumerate(self.heads):
+            mine = moments.control == c
+            if not head.sure or mine.sum() < LEAST or not moments.gain[mine].any():
+                continue
+            at = moments.at[mine]
+            moved = head.powers(moments.value[mine]) - head.powers(moments.base[at, c])
+            fit = ridge(_inputs(features[at], moved), moments.gain[mine], np.tile(self.basis.group, 2), block[at])
+            if fit.explained > 0.0:
+                known.heads[c] = replace(head, weights=head.weights + fit.weights.reshape(2, -1))
+        return known
+
     def _improved(self, head: Head, moments: Moments, features: Doubles, which: tuple[Any, Indices, int]) -> Head:
         mine, block, c = which
         at, value, gain = moments.at[mine], moments.value[mine], moments.gain[mine]
@@ -196,9 +215,8 @@ class Regression:
         lean = _followed(features, np.asarray((moments.base[:, c] - head.middle) / span, dtype=np.float64))
         new = replace(head, low=low, high=high, span=span, lean=lean)
         moved = new.powers(value) - new.powers(moments.base[at, c])
-        x = (features[at][:, None, :] * moved[:, :, None]).reshape(len(gain), -1)
-        left = gain - x @ head.weights.ravel()
-        fit = ridge(x, left, np.tile(self.basis.group, 2), block[at])
+        x = _inputs(features[at], moved)
+        fit = ridge(x, gain - x @ head.weights.ravel(), np.tile(self.basis.group, 2), block[at])
         new.explained, new.sure = fit.explained, fit.sure
         if fit.sure:
             new.weights = head.weights + fit.weights.reshape(2, -1)
@@ -219,6 +237,12 @@ class Regression:
         values = [grid.low[c] + np.arange(grid.counts[c]) * grid.step[c] for c in range(grid.size)]
         made = [h.worth(v, int(s)) for h, v, s in zip(self.heads, values, grid.step, strict=True)]
         return self.basis.network(made, tuple(int(n) for n in grid.counts))
+
+
+def _inputs(features: Doubles, moved: Doubles) -> Doubles:
+    """[M, 2 (F + 1)]: what a trial's gain is linear in, by its features [M, F + 1] and its change of powers [M, 2]."""
+    found: Doubles = (features[:, None, :] * moved[:, :, None]).reshape(len(moved), -1)
+    return found
 
 
 def _followed(features: Doubles, base: Doubles) -> Doubles:

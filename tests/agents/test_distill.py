@@ -105,6 +105,25 @@ def test_a_second_round_keeps_what_the_first_found() -> None:
     assert np.abs(moved - best).mean() <= np.abs(base - best).mean() + 0.3
 
 
+def test_few_longer_futures_correct_many_short_ones() -> None:
+    """Short futures believe that each unit above 8 is worth 10 more than it is; the longer ones say so."""
+    moments, best, grid, fields = made_up(noise=10.0)
+    value = moments.value
+    wrong = 10.0 * (value - 8)
+    known = Regression(moments, fields, grid).after(replace(moments, gain=moments.gain + wrong))
+    few = np.arange(0, len(best), 8)
+    noise = 10.0 * np.random.default_rng(4).normal(size=len(few))
+    later = replace(moments, at=few, control=moments.control[few], value=value[few], gain=noise - wrong[few])
+
+    def off(found: Regression) -> float:
+        return float(np.abs(grid.decode(found.network().decide(moments.seen))[:, 0] - best).mean())
+
+    assert off(known) > 2.5
+    assert off(known.corrected(later)) < 1.5
+    same = known.corrected(replace(later, gain=noise))
+    assert abs(off(same) - off(known)) < 0.3, "what says nothing corrects nothing"
+
+
 def test_ridge_tells_signal_from_noise() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1200, 30))
@@ -122,7 +141,7 @@ def test_rounds_come_near_the_optimum_of_lost_sales() -> None:
     plant = compiled_plant("lost_sales")
     least = optimum(plant.plant).cost
     rule = controller("level=16", plant)
-    distiller = Distiller(plant, rule, None, replace(SMALL, reach=2), seed=1)
+    distiller = Distiller(plant, rule, None, replace(SMALL, reach=2, longer=0), seed=1)
     costs = [policy_cost(plant.plant, table_of(rule, plant).policy)[0]]
     for wanted in (8000, 8000):
         distiller.collect(lambda wanted=wanted: distiller.moments >= wanted)  # type: ignore[misc]
@@ -133,6 +152,12 @@ def test_rounds_come_near_the_optimum_of_lost_sales() -> None:
     assert costs[0] == pytest.approx(1.0554 * least, rel=1e-3)
     assert least <= costs[2] < costs[1] < costs[0]
     assert costs[2] < 1.02 * least
+    longer = Distiller(plant, rule, None, replace(SMALL, reach=2), seed=1)
+    longer.collect(lambda: longer.moments >= 8000)
+    corrected = longer.controller(longer.settle(longer.propose()).network)
+    first = policy_cost(plant.plant, table_of(corrected, plant).policy)[0]
+    assert least <= first, "nothing is below the optimum"
+    assert first - least < 0.7 * (costs[1] - least), "longer futures: a first round leaves half as much"
 
 
 def test_a_budget_that_is_over_still_looks_at_something() -> None:
@@ -145,7 +170,15 @@ def test_a_budget_that_is_over_still_looks_at_something() -> None:
         distiller.runs.step(distiller.rows)
     distiller.collect(lambda: True)
     assert distiller.moments == SMALL.rows
-    assert len(distiller.propose().heads) == 1
+    assert [len(proposal.heads) for proposal in distiller.propose()] == [1, 1]
+
+
+def test_half_of_the_simulation_goes_into_longer_futures() -> None:
+    """A look as usual takes two intervals a future, one that goes on six more: so it is every third one."""
+    plant = compiled_plant("lost_sales")
+    distiller = Distiller(plant, controller("level=16", plant), None, replace(SMALL, longer=6), seed=1)
+    distiller.collect(lambda: distiller.moments >= 30 * SMALL.rows)
+    assert (len(distiller._trials), len(distiller._later)) == (60, 20), "each control up and down"
 
 
 def test_what_proves_bad_is_not_taken() -> None:
@@ -153,10 +186,10 @@ def test_what_proves_bad_is_not_taken() -> None:
     plant = compiled_plant("lost_sales")
     distiller = Distiller(plant, controller("level=16", plant), None, SMALL, seed=1)
     distiller.collect(lambda: distiller.moments >= 4000)
-    proposed = distiller.propose()
+    proposed = distiller.propose()[0]
     assert proposed.heads[0].sure
     proposed.heads[0] = replace(proposed.heads[0], weights=-proposed.heads[0].weights)
-    proven = distiller.settle(proposed)
+    proven = distiller.settle([proposed])
     assert proven.taken == ()
     seen = distiller.seen
     assert (distiller.look.grid.decode(proven.network.decide(seen)) == 16).all(), "the policy stays"

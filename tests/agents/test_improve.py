@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from agents.branch import branch
 from agents.controllers import controller
 from agents.env import PlantVectorEnv, compiled_plant
-from agents.finish import COUNTED, DISTILLED, Ending, ending
+from agents.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, ending, share_of
 from agents.grid import Grid, as_switches
 from agents.improve import Basis, Improvement, Improver, _more, _Task
 from agents.learning import Config, Untold
@@ -163,17 +163,24 @@ def test_it_comes_near_the_optimum_in_seconds(plant: str, rounds: int, above: fl
 
 def test_which_stage_follows_ppo() -> None:
     config, events, interval = Config(), {"decide": "events", "reward_unit": 1.0}, {"reward_unit": 1.0}
-    long: tuple[float, int | None] = (600.0, 10**9)
+    long: tuple[float, int | None] = (600.0, 10**9)  # decisions count, not seconds
     switched = compile_plant(as_switches(compiled_plant("make_to_stock").plant))
-    assert ending(config, switched, False, events, long) == Ending(COUNTED, config.improve)
+    assert ending(config, switched, False, events, long) == Ending(COUNTED, 1.0 - PPO_SHARE)
     assert ending(replace(config, improve=0.0), switched, False, events, long) == Ending()
     assert ending(config, switched, True, events, long) == Ending(), "parameters that differ from episode to episode"
     assert ending(replace(config, trainer="stock"), switched, False, events, long) == Ending()
     large = compiled_plant("gearmotor")
-    assert ending(config, large, False, interval, long) == Ending(DISTILLED, config.improve, 8 * 3600.0)
+    assert ending(config, large, False, interval, long) == Ending(DISTILLED, 1.0 - PPO_SHARE, 8 * 3600.0)
     assert ending(replace(config, epoch_s=7200.0), large, False, interval, long).epoch_s == 7200.0
     assert ending(config, large, False, interval, (600.0, 200_000)) == Ending(), "no time for one estimate and looks"
     assert ending(config, large, False, interval, (1.0, None)) == Ending()
+
+
+def test_what_ppo_gets_before_another_stage() -> None:
+    assert share_of(Config(), 100.0, None) == 1.0 - PPO_SHARE
+    assert share_of(Config(), 600.0, None) == 1.0 - PPO_S / 600.0, "no more than so many seconds"
+    assert share_of(Config(), 600.0, 10**6) == 1.0 - PPO_SHARE, "decisions have no seconds"
+    assert share_of(Config(improve=0.5), 600.0, None) == 0.5, "what is asked for is done"
 
 
 def test_training_ends_in_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from agents import lookahead
 from agents.controllers import controller
 from agents.costtogo import Fit, cost_to_go
-from agents.lookahead import Plan, Rollout
+from agents.lookahead import Luck, Plan, Rollout
 from agents.rollout import Operation
 from agents.timed import Timed, in_words
 from benchmarks._paired import Size, gap, play
@@ -21,6 +22,7 @@ from sim.plantfile import load
 
 OPTIMUM = 4.3953
 """EUR a day, of `lost_sales` (`plantwin optimum lost_sales`); the best base stock costs 4.6386."""
+FIT = Fit(256, 300)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def plant() -> Compiled:
 
 @pytest.fixture(scope="module")
 def ahead(plant: Compiled) -> Rollout:
-    return Rollout(controller("level=16", plant), plant, Plan(fit=Fit(256, 300)))
+    return Rollout(controller("level=16", plant), plant, Plan(fit=FIT))
 
 
 def test_it_gains_on_the_best_base_stock_and_stays_above_the_optimum(plant: Compiled, ahead: Rollout) -> None:
@@ -56,6 +58,18 @@ def test_the_same_state_gets_the_same_answer(plant: Compiled, ahead: Rollout) ->
     other[:, plant.layout.at("seed")] = 77
     ahead.unseen.redraw(other, ahead.unseen.uniforms([9], len(rows))[0])
     assert (ahead.act(other) == answer).all()
+
+
+def test_longer_futures_are_those_of_a_longer_tail(plant: Compiled, ahead: Rollout) -> None:
+    rows = new_rows(plant, 5, 6)
+    Operation(plant, ahead.rule, ahead.epoch).run(rows, 40 * ahead.epoch)
+    values = np.stack([np.full((6, 1), 16), np.full((6, 1), 20)], axis=1)
+    luck, more = Luck(ahead.unseen.marks(rows), 0, 4), 3 * ahead.epoch
+    short, later = ahead.longer(rows, values, luck, more)
+    assert (short == ahead.gains(rows, values, luck)).all()
+    tail = Rollout(ahead.rule, plant, replace(ahead.plan, tail_s=4 * ahead.epoch * plant.plant.tick_s, fit=FIT))
+    assert np.allclose(later, tail.gains(rows, values, luck))
+    assert not np.allclose(later, short)
 
 
 def test_between_its_moments_a_control_stays_where_it_is(plant: Compiled, ahead: Rollout) -> None:
