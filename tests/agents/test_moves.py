@@ -165,3 +165,11 @@ def test_leases_that_run_end_in_the_futures_too(two_motors: Compiled) -> None:
             ends[hours] = [get_controls(rows + change, two_motors)[0, :3].tolist() for change in out.change]
     assert ends[7.0] == [[8, 9, 34], [8, 5, 34]], "the new lease of cap80 leads back to where the old one does"
     assert ends[11.0] == [[8, 5, 34], [8, 5, 34]]
+
+
+def test_a_renewed_lease_says_where_it_leads_in_the_end(monkeypatch: pytest.MonkeyPatch, asked: Question) -> None:
+    worth(monkeypatch, asked, sums(cap40=90, cap80=120))
+    q = replace(asked, leases=((1, 12, asked.compiled.ticks(40 * 3600)), (4, 700, asked.compiled.ticks(40 * 3600))))
+    body = body_of(q)
+    assert "after the lease, what was moved before goes back as it would have: cap80 to 12" in body["why"]
+    assert reproduce(body["evidence"], q.rows, q.compiled, None, q.rule) == body
