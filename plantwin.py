@@ -193,6 +193,16 @@ def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command(name)(function)
     command = typer.main.get_command(app)
+    invoke = command.invoke
+
+    def stoppable(context: Any) -> Any:
+        try:
+            return invoke(context)
+        except KeyboardInterrupt:  # typer would say "Aborted!" and 1, as for a question that was not answered
+            _say(f"\nplantwin: {name} was stopped")
+            raise SystemExit(130) from None
+
+    command.invoke = stoppable  # type: ignore[assignment]
     result = command.main(arguments, prog_name=f"plantwin {name}", standalone_mode=True)
     return result if isinstance(result, int) else 0
 

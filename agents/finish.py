@@ -46,7 +46,7 @@ COUNTED, DISTILLED = "counted", "distilled"
 """The kinds of this stage, as a bundle's evidence names them."""
 FITS = 0.2
 """Share of the budget that one estimate of the cost to go may take, so that there is time for a round."""
-PART, LOOKS = 0.34, 5.0
+PART, LOOKS = 0.34, 3.0
 """A round of distilling takes this share of what is left of the budget, and at least so many times its estimate."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from dashboard import acting, words
+from dashboard import acting, moves, words
 from dashboard.acting import NO_STORE
 from dashboard.feed import STALE_S, Feed, TwinError
 from dashboard.layout import fit
@@ -61,6 +63,17 @@ def _reading(router: APIRouter, feed: Feed) -> None:
         return JSONResponse(body, headers=NO_STORE)
 
 
+def _told(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a recommendation in a line, in words."""
+    return {
+        "words": words.action(rec, plant),
+        "moves_words": moves.named(rec, plant),
+        "short": moves.short(rec, plant),
+        "gain_words": words.gain(rec.get("gain")),
+        "stands": moves.standing(rec, plant),
+    }
+
+
 def _bodies(router: APIRouter, feed: Feed) -> None:
     """The twin's bodies, passed through as they are or with words added."""
 
@@ -82,11 +95,7 @@ def _bodies(router: APIRouter, feed: Feed) -> None:
             recs, plant = await feed.get("/recommendations"), await feed.plant()
         except TwinError as error:
             return _unavailable(error)
-        told = [
-            rec | {"words": words.action(rec, plant), "gain_words": words.gain(rec.get("gain"))}
-            for rec in recs
-            if isinstance(rec, dict)
-        ]
+        told = [rec | _told(rec, plant) for rec in recs if isinstance(rec, dict)]
         return JSONResponse(told, headers=NO_STORE)
 
     @router.get("/api/scores")

@@ -8,14 +8,18 @@ from typing import Any
 
 from dash import html
 
-from dashboard import words
+from dashboard import moves, words
 from dashboard.pages import marks
 
 
 def build(recs: Sequence[Mapping[str, Any]], plant: Mapping[str, Any], frame: Mapping[str, Any] | None) -> list[Any]:
-    """Open cards first, then one line each for what was decided before (newest first, at most 12)."""
+    """Open cards first, then one line each for what was decided before (at most 12): what is on its way or stands half
+    done, then the newest first.
+    """
     waiting = [rec for rec in recs if rec.get("status") in words.OPEN]
     moving = [rec for rec in recs if rec.get("status") in words.ON_ITS_WAY]
+    t = (frame or {}).get("t") or 0
+    moving += [rec for rec in recs if (left := moves.standing(rec, plant)) and left["until"] > t]
     past = [rec for rec in recs if rec not in waiting and rec not in moving]
     children: list[Any] = [_nothing(frame, recs)] if not waiting else []
     children += [_open_card(rec, plant) for rec in waiting]
@@ -145,7 +149,7 @@ def _checks(rec: Mapping[str, Any]) -> html.Ul:
 
 def _button(rec: Mapping[str, Any], decision: str, label: str, reason: str = "", main: bool = False) -> html.Button:
     data = marks(data_act="decide", data_id=rec.get("id"), data_version=str(rec.get("version")))
-    data |= marks(data_decision=decision, data_reason=reason)
+    data |= marks(data_decision=decision, data_reason=reason, data_moves=str(len(words.moves(rec))))
     return html.Button(label, className="button main" if main else "button", **data)
 
 
@@ -154,7 +158,8 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
     others = [html.Li(_alternative(other, plant)) for other in (rec.get("alternatives") or [])[:4]]
     then = rec.get("then")
     reasons = [_button(rec, "reject", text, code) for code, text in words.REASONS.items()]
-    after = _afterwards(str(then)) if then else ""
+    n = len(words.moves(rec))
+    after = _afterwards(str(then), n) if then else ""
     over = rec.get("horizon_s")
     counted = f", counted over {words.hours(over)}" if over is not None else ""
     return html.Section(
@@ -171,9 +176,11 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
                 className="lead",
             ),
             html.P(words.close_call((rec.get("gain") or {}).get("worse")), className="small"),
-            html.P(words.meaning(rec.get("control"), plant), className="small"),
+            moves.table(rec, plant) or html.P(words.meaning(rec.get("control"), plant), className="small"),
             _comparison(rec),
-            html.P(words.against_rule(rule) if (rule := (rec.get("vs") or {}).get("rule")) else "", className="small"),
+            html.P(
+                words.against_rule(rule, n) if (rule := (rec.get("vs") or {}).get("rule")) else "", className="small"
+            ),
             html.Div(
                 [
                     html.Div([html.H3("Why"), html.Ul(why)]),
@@ -185,10 +192,10 @@ def _open_card(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Section
                 className="columns",
             ),
             html.Div(_effects(rec)),
-            html.P(words.approval(rec.get("control"), plant), className="small approval"),
+            html.P(moves.approval(rec, plant), className="small approval"),
             html.Div(
                 [
-                    _button(rec, "accept", "Accept and send", main=True),
+                    _button(rec, "accept", "Accept and send" + (f" {n} setpoints" if n > 1 else ""), main=True),
                     _button(rec, "defer", "Defer"),
                     html.Details(
                         [html.Summary("Reject …", className="button"), html.Div(reasons, className="reasons")],
@@ -219,20 +226,23 @@ def _head(rec: Mapping[str, Any]) -> html.Div:
     )
 
 
-def _afterwards(then: str) -> str:
-    """What acts when the setpoint's time is over: the setpoint before it, or a rule or policy by its name."""
+def _afterwards(then: str, n: int) -> str:
+    """What acts when the time of the `n` setpoints is over: those before them, or a rule or policy by its name."""
     name = then.removeprefix("rule:")
-    return "Afterwards the setpoint before it returns." if name == "setpoint before" else f"Afterwards: {name}."
+    before = "setpoint before it returns" if n == 1 else "setpoints before them return"
+    return f"Afterwards the {before}." if name == "setpoint before" else f"Afterwards: {name}."
 
 
 def _alternative(other: object, plant: Mapping[str, Any]) -> str:
     if not isinstance(other, Mapping):
         return str(other)
     found = other.get("gain") if isinstance(other.get("gain"), Mapping) else None
+    several, said = words.moves(other), str(other.get("words") or "")
+    label = ", ".join(words.control_to(move, plant) for move in several)
     name = str(other.get("control", ""))
-    label = f"{words.control_words(name, plant)} to {words.setpoint(other.get('to'), name, plant)}".strip()
-    said = str(other.get("words") or "")
-    if said:  # begins with the control's id and its value, for who has no plant at hand
+    if said and len(several) > 1:  # what is said of them comes after the list
+        label += f": {tail}" if (tail := said.partition(": ")[2]) else ""
+    elif said:  # begins with the control's id and its value, for who has no plant at hand
         label += said.removeprefix(f"{name} to {other.get('to')}")
     return f"{label}: {words.gain(found)}" if found else str(label)
 
@@ -254,7 +264,7 @@ def _timeline(rec: Mapping[str, Any]) -> html.Ol:
     for entry in rec.get("timeline") or []:
         status = str(entry.get("status"))
         text = [html.Span(**marks(data_t=str(entry.get("t"))), className="when"), html.Span(className=f"dot {status}")]
-        text += [html.Span(words.STATUS.get(status, status) if status != "proposed" else "Proposed")]
+        text += [html.Span(moves.step(rec, status) if status != "proposed" else "Proposed")]
         tail = " · ".join(str(entry[name]) for name in ("by", "note") if entry.get(name))
         rows.append(html.Li([*text, html.Span(tail, className="by")], **marks(data_status=status)))
     return html.Ol(rows, className="timeline")
@@ -274,12 +284,19 @@ def _realised(rec: Mapping[str, Any]) -> list[Any]:
     return [html.P([text, html.Span(label, className="tag", title=note)], className="realised")]
 
 
+def _did(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
+    """The sentence of an action that was decided; of several setpoints with the first of them."""
+    which = moves.named(rec, plant, 1)
+    return words.action(rec, plant) + (f": {which}" if which else "")
+
+
 def _past(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Details:
     status = str(rec.get("status"))
     reason = rec.get("reason")
-    said = words.STATUS.get(status, status)
+    said, several = moves.status(rec), moves.table(rec, plant)
     if reason and status in ("rejected", "withdrawn", "superseded", "failed", "expired"):
-        said += f": {words.REASONS.get(str(reason), reason)}"
+        # of several setpoints the table says what became of each
+        said += f": {words.REASONS.get(str(reason), reason)}" if not (rec.get("progress") and several) else ""
     promised = html.P(f"Promised {words.gain(rec.get('gain'))} against doing nothing.")
     # What is on its way, or just arrived, is open so that the confirmation is seen without a click.
     return html.Details(
@@ -287,17 +304,20 @@ def _past(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> html.Details:
             html.Summary(
                 [
                     html.Span(className=f"dot {status}"),
-                    html.Span(words.action(rec, plant), className="what"),
+                    html.Span(_did(rec, plant), className="what"),
                     html.Span(said, className="said"),
                 ]
             ),
+            *([several] if several else []),
             promised,
             *_realised(rec),
             _timeline(rec),
             html.P(_evidence(rec), className="evidence"),
         ],
         className="past",
-        open=status in words.ON_ITS_WAY or status in ("confirmed", "evaluated"),
+        open=status in words.ON_ITS_WAY
+        or status in ("confirmed", "evaluated")
+        or moves.standing(rec, plant) is not None,
         id={"kind": "past", "id": str(rec.get("id"))},
         **marks(data_rec=rec.get("id"), data_status=status),
     )

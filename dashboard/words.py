@@ -53,6 +53,7 @@ MEANING: Mapping[str, str] = {
 }
 """Last part of a control's `sets` -> what it does, in a sentence."""
 WEIGHT = "The higher this weight, the more it counts when the next part for a free machine is chosen."
+NO_SIGN_IN = "There is no sign-in yet, so nothing checks who presses the button."
 OPEN = frozenset({"proposed", "deferred"})
 ON_ITS_WAY = frozenset({"accepted", "sent"})
 
@@ -127,23 +128,32 @@ def setpoint(value: object, control: object, plant: Mapping[str, Any]) -> str:
     return f"{number(value)} {known_control(control, plant).get('unit') or ''}".strip()
 
 
-def approval(control: object, plant: Mapping[str, Any]) -> str:
-    """Whose approval the plant file asks for, where it is not the operator's: nobody checks it yet."""
-    who = str(known_control(control, plant).get("approve") or "")
-    if who in ("", "operator"):
-        return ""
-    return f"Needs the approval of: {who}. There is no sign-in yet, so nothing checks who presses the button."
+def moves(rec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a recommendation sets: `{control, from, to}` each, the one that matters most first; at least one."""
+    given = rec.get("moves")
+    found = [move for move in given if isinstance(move, Mapping)] if isinstance(given, list) else []
+    return found or [rec]
+
+
+def control_to(move: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
+    """One setpoint in a few words: `WIP cap of motor_s to 8 parts`."""
+    control = str(move.get("control", "?"))
+    return f"{control_words(control, plant)} to {setpoint(move.get('to'), control, plant)}"
 
 
 def action(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:
-    """The one sentence of a recommendation: what to change, from what to what, for how long."""
+    """The one sentence of a recommendation: what to change, from what to what, for how long; of several setpoints how
+    many they are, as a table names them.
+    """
+    span = rec.get("lease_s", rec.get("horizon_s"))
+    tail = f" for the next {hours(span)}" if span is not None else ""
+    if len(moves(rec)) > 1:
+        return f"Set {len(moves(rec))} setpoints{tail}"
     before, after = rec.get("from"), rec.get("to")
     verb = "Set"
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         verb = "Raise" if after > before else "Lower" if after < before else "Keep"
     what = control_words(str(rec.get("control", "?")), plant)
-    span = rec.get("lease_s", rec.get("horizon_s"))
-    tail = f" for the next {hours(span)}" if span is not None else ""
     to = setpoint(after, rec.get("control"), plant)
     return f"{verb} {what} from {number(before)} to {to}{tail}"
 
@@ -168,15 +178,15 @@ def chance(worse: object) -> str:
     return "less than 1 %" if 0 <= percent < 1 else f"{percent:.0f} %"
 
 
-def against_rule(found: Mapping[str, Any] | None) -> str:
-    """What the comparison with the rule means, as the rule may be said to gain more than the advice."""
+def against_rule(found: Mapping[str, Any] | None, n: int = 1) -> str:
+    """What the comparison with the rule means, as the rule may be said to gain more than the advice, which sets `n`."""
     said = "The rule: all setpoints that tuning found best as constants, for the same time."
     mean = (found or {}).get("mean")
     if isinstance(mean, bool) or not isinstance(mean, (int, float)) or not mean < 0:
         return said
     return (
         f"{said} Setting them all is expected to gain {number(-mean)} {(found or {}).get('unit') or ''}".rstrip()
-        + " more than this; advice moves one control at a time."
+        + f" more than this, which sets {n} setpoint{'s' if n > 1 else ''}."
     )
 
 

@@ -17,10 +17,13 @@ Gap = tuple[Source, int, int]
 """First and last number that the gateway gave up."""
 
 
+ACTION = ("control", "from", "to")
+"""What says which setpoint is changed, and how."""
+
 NOT_YET = {
     "proposed": "nobody has decided yet",
-    "accepted": "its command is not sent yet",
-    "sent": "its command is not confirmed yet",
+    "accepted": "its commands are not all sent yet",
+    "sent": "its commands are not all confirmed yet",
     "confirmed": "in force; its horizon is not over",
 }
 """Why a recommendation of this status has no effect to show."""
@@ -115,14 +118,18 @@ def commands(sent: Sequence[str], steps: Iterable[tuple[str, str]]) -> Json:
 
 
 def recommendation(row: Mapping[str, Any]) -> Json:
-    """What the report says of one recommendation: its promise, how it ended, and the effect or the reason."""
+    """What the report says of one recommendation: its promise, how it ended, and the effect or the reason. `action` is
+    its first setpoint, `moves` all of them where there are several.
+    """
     gain = row.get("gain") or {}
     told: Json = {
         "id": row.get("id"),
-        "action": {"control": row.get("control"), "from": row.get("from"), "to": row.get("to")},
+        "action": {name: row.get(name) for name in ACTION},
         "gain": {name: gain.get(name) for name in ("mean", "lo", "hi", "unit")},
         "status": row.get("status"),
     }
+    if len(row.get("moves") or ()) > 1:
+        told["moves"] = [{name: move.get(name) for name in ACTION} for move in row["moves"]]
     if row.get("realised") is not None:
         told["realised"] = row["realised"]
     else:

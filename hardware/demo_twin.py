@@ -97,7 +97,8 @@ class Operator:
         status, answer = self.api.decide(body)
         if status == 200:
             self.accepted = row["id"]
-            self.say(f"  accepted by the scripted operator ({row['id']})")
+            together = f", {len(moves(row))} setpoints" if len(moves(row)) > 1 else ""
+            self.say(f"  accepted by the scripted operator ({row['id']}{together})")
         else:
             self.looked[row["id"]] = 0
             self.say(f"  could not be accepted ({row['id']}): {answer}")
@@ -118,12 +119,17 @@ def doubts(row: dict[str, Any], fidelity: str = "") -> str:
     return ""
 
 
+def moves(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The setpoints of a recommendation, `{control, from, to}` each; without a list its one."""
+    return [{name: move.get(name) for name in ("control", "from", "to")} for move in row.get("moves") or [row]]
+
+
 def describe(row: dict[str, Any]) -> str:
-    """Such as `cap 6 -> 8, gain 18 EUR (90 %: 4.1 to 31.9)`."""
+    """Such as `cap 6 -> 8, gain 18 EUR (90 %: 4.1 to 31.9)`; several setpoints joined by `and`."""
     gain = row.get("gain") or {}
     mean, low, high = (_short(gain.get(name)) for name in ("mean", "lo", "hi"))
-    change = f"{row.get('control')} {_number(row.get('from'))} -> {_number(row.get('to'))}"
-    return f"{change}, gain {mean} {gain.get('unit', '')} (90 %: {low} to {high})"
+    changes = [f"{m.get('control')} {_number(m.get('from'))} -> {_number(m.get('to'))}" for m in moves(row)]
+    return f"{' and '.join(changes)}, gain {mean} {gain.get('unit', '')} (90 %: {low} to {high})"
 
 
 def status_line(api: TwinApi, zone: tzinfo = UTC, time_unit: str = "h") -> str:

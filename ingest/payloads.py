@@ -243,8 +243,19 @@ class Gain(Payload, frozen=True, kw_only=True):
     worse: Annotated[float, Meta(ge=0, le=1)]
 
 
+class RecMove(Payload, frozen=True, kw_only=True):
+    """One setpoint of a recommendation."""
+
+    control: Name
+    from_: Number = msgspec.field(name="from")
+    to: Number
+
+
 class Rec(Payload, frozen=True, kw_only=True):
-    """The recommendation now in force, advisory: nobody may act on it without a command."""
+    """The recommendation now in force, advisory: nobody may act on it without a command.
+
+    `moves`, where present, are all setpoints that it changes together; the first is `control`, `from` and `to`.
+    """
 
     id: Id
     control: Name
@@ -252,6 +263,7 @@ class Rec(Payload, frozen=True, kw_only=True):
     to: Number
     gain: Gain
     expires: Millis
+    moves: Annotated[list[RecMove], Meta(min_length=1, max_length=64)] | None = None
 
 
 class TwinState(Payload, frozen=True, kw_only=True):
@@ -376,6 +388,16 @@ def _check_cmd(cmd: Cmd) -> None:
         raise WireError("bad_range", f"not_before {cmd.not_before} must be before expires {cmd.expires}")
 
 
+def _check_rec(rec: Rec) -> None:
+    if rec.moves is None:
+        return
+    first = rec.moves[0]
+    if (first.control, first.from_, first.to) != (rec.control, rec.from_, rec.to):
+        raise WireError("bad_range", f"moves: the first must be {rec.control}, as `control` says; it is {first}")
+    if len({move.control for move in rec.moves}) != len(rec.moves):
+        raise WireError("columns", "two moves of the recommendation have the same control")
+
+
 _CHECKS: dict[str, Any] = {
     "data": _check_columns,
     "hist": _check_hist,
@@ -383,4 +405,5 @@ _CHECKS: dict[str, Any] = {
     "birth": _check_birth,
     "req": _check_req,
     "cmd": _check_cmd,
+    "rec": _check_rec,
 }

@@ -41,7 +41,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "supply": {"doc": "PO-8812", "version": 3, "kind": "purchase_order", "item": "coil", "quantity": 400,
                "due": 1767952800000, "supplier": "acme", "issued": 1767589200000},
     "rec": {"id": "r-41", "control": "cap", "from": 6, "to": 8,
-            "gain": {"mean": 18.0, "lo": 4.1, "hi": 31.9, "unit": "EUR", "worse": 0.04}, "expires": 1767607265000},
+            "gain": {"mean": 18.0, "lo": 4.1, "hi": 31.9, "unit": "EUR", "worse": 0.04}, "expires": 1767607265000,
+            "moves": [{"control": "cap", "from": 6, "to": 8}, {"control": "coil_level", "from": 60, "to": 80}]},
     "state": {"online": True, "ts": 1767600062000},
 }  # fmt: skip
 """One worked example of each payload, by kind."""
@@ -59,7 +60,7 @@ BEYOND: dict[str, str] = {
     "cmd": "never retained; not_before < expires; the signature covers every field but sig",
     "cmdack": "QoS 1, never retained; id as in the topic; executed carries read_back, rejected and lease_ended reason",
     "supply": "not retained; known by doc and version, the highest version holds; bom_change: ref is the product",
-    "rec": "retained, advisory: only a command may be acted on",
+    "rec": "retained, advisory: only a command may be acted on; moves[0] is control, from and to; no control twice",
     "state": "retained, also the twin's last will with online false",
 }
 """What the contract says beyond the schema, as its `$comment`."""

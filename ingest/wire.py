@@ -27,6 +27,7 @@ from ingest.payloads import (
     Payload,
     PlantTime,
     Rec,
+    RecMove,
     Req,
     Status,
     Supply,
@@ -56,7 +57,7 @@ __all__ = [
     "BAD", "CMD_STEPS", "DOWN", "ESTIMATED", "GOOD", "MANUAL", "MAX_BYTES", "NUMBERED", "PACKML_STATES", "PREFIX",
     "QUALITIES", "REASONS", "ROW_KINDS", "STALE", "TWIN_CELL", "TYPES", "UNCERTAIN", "UNIT_STATES", "UP", "Ack",
     "Aliases", "Birth", "Cmd", "CmdAck", "Data", "Event", "Gain", "Gap", "Manual", "Payload", "Plain", "PlantClock",
-    "PlantTime", "Reading", "Rec", "Req", "Row", "Status", "Supply", "Tag", "Tick", "Topic", "Trouble", "TwinState",
-    "WireError", "check_tags", "decode", "encode", "parse", "parse_topic", "root", "topic", "twin_state_topic",
-    "wall_ms",
+    "PlantTime", "Reading", "Rec", "RecMove", "Req", "Row", "Status", "Supply", "Tag", "Tick", "Topic", "Trouble",
+    "TwinState", "WireError", "check_tags", "decode", "encode", "parse", "parse_topic", "root", "topic",
+    "twin_state_topic", "wall_ms",
 ]  # fmt: skip

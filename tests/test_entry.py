@@ -158,3 +158,16 @@ def test_bench_without_a_group_lists_the_groups() -> None:
     assert done.returncode == 2
     for path in (ROOT / "benchmarks").glob("[!_]*.py"):
         assert path.stem in done.stderr
+
+
+def test_ctrl_c_says_what_was_stopped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not `Aborted!`, and the exit code of a program that an interrupt ended."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.rules.Rule.check", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        plantwin.main(["evaluate", "level=16", "--against", "nothing", "--plant", "lost_sales", "--pairs", "4"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == "plantwin: evaluate was stopped"

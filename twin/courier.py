@@ -11,8 +11,9 @@ import msgspec
 
 from ingest.keys import KeyFileError, load_private, sign
 from ingest.wire import Cmd
-from twin.decisions import OPEN, Refused, command_id
+from twin.decisions import OPEN, Refused
 from twin.engine import Engine
+from twin.joint import command_id, controls_of, moves_of
 from twin.missing import of_ingest
 from twin.refits import manual_row
 
@@ -33,6 +34,7 @@ class Courier:
         limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
         self.client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=limits)
         self._shown: str | None = None
+        self._taken: set[str] = set()  # ids of commands that ingest has said it has
         self._looked = 0.0
 
     def work(self) -> None:
@@ -42,11 +44,6 @@ class Courier:
                 self._send(rec)
             except httpx.HTTPError as error:
                 self.engine.note_error("ingest", error)
-            except KeyFileError as error:
-                self.engine.note_error("keys", error)
-                with self.engine.lock:
-                    if rec["status"] == "accepted":
-                        self.engine.book.fail(rec, self.engine.present(), str(error))
         self._publish()
         if time.monotonic() - self._looked >= LOOK_S:
             self.look()
@@ -61,32 +58,51 @@ class Courier:
             self.engine.ingest = of_ingest(None)
 
     def _send(self, rec: dict[str, Any]) -> None:
+        """Post the command that is next, if one is. A kill may come at any point: what was signed is in the log before
+        it is posted and is posted again as it is; nothing is signed twice.
+        """
         engine = self.engine
         with engine.lock:
-            if rec["status"] != "accepted":
-                return
-            now = engine.present()
-            if "command" not in rec:
-                engine.book.command(rec, self._signed(rec), now)
-            command = rec["command"]
-            if now.t >= command["expires"]:
-                engine.book.fail(rec, now, "it expired before it could be sent")
-                return
+            command = self._next(rec) if rec["status"] == "accepted" else None
+        if command is None:
+            return
         answer = self.client.post(f"{self.url}/command", content=msgspec.json.encode(command))
         with engine.lock:
-            if rec["status"] != "accepted":
-                return
             if answer.status_code == 200:
-                engine.book.sent(rec, engine.present(), "in the journal")
-            elif answer.status_code < 500:
-                engine.book.fail(rec, engine.present(), reason_of(answer))
+                self._taken.add(command["id"])
+                if command["target"] == controls_of(rec)[-1]:
+                    engine.book.sent(rec, engine.present(), "in the journal")
+            elif answer.status_code < 500 and rec["status"] == "accepted":
+                engine.book.refuse(rec, command["target"], engine.present(), reason_of(answer))
 
-    def _signed(self, rec: dict[str, Any]) -> dict[str, Any]:
+    def _next(self, rec: dict[str, Any]) -> dict[str, Any] | None:
+        """The signed command to post now, or None; called with the lock held."""
+        book, now = self.engine.book, self.engine.present()
+        move = book.due(rec, now)
+        if move is None:
+            return None
+        control = move["control"]
+        if control not in rec.get("commands", {}):
+            try:
+                book.command(rec, self._signed(rec, move), now, control)
+            except KeyFileError as error:
+                self.engine.note_error("keys", error)
+                book.refuse(rec, control, now, str(error))
+                return None
+        command: dict[str, Any] = rec["commands"][control]
+        if command["id"] in self._taken:
+            return None
+        if now.t >= command["expires"]:
+            book.refuse(rec, control, now, "it expired before it could be sent")
+            return None
+        return command
+
+    def _signed(self, rec: dict[str, Any], move: dict[str, Any]) -> dict[str, Any]:
         now = self.engine.present(with_hash=True)
         cmd = Cmd(
-            id=command_id(rec),
-            target=rec["control"],
-            value=rec["to"],
+            id=command_id(rec, controls_of(rec).index(move["control"])),
+            target=move["control"],
+            value=move["to"],
             not_before=now.t,
             expires=now.t + max(COMMAND_LIFE_MS, now.wall(120_000)),
             lease_s=max(int(rec.get("lease_s") or rec["horizon_s"]), round(now.wall(120_000) / 1000), 1),
@@ -138,7 +154,8 @@ class Courier:
 
 
 def _rec(rec: dict[str, Any]) -> bytes:
-    gain = rec["gain"]
+    """The wire's `/rec`; readers that know one control only find the move that matters most."""
+    gain, moves = rec["gain"], moves_of(rec)
     return msgspec.json.encode(
         {
             "id": rec["id"],
@@ -154,6 +171,7 @@ def _rec(rec: dict[str, Any]) -> bytes:
                 "worse": min(max(float(gain.get("worse") or 0.0), 0.0), 1.0),
             },
         }
+        | ({"moves": moves} if len(moves) > 1 else {})
     )
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sim.plant import Control, Plant
+from twin import joint
+from twin.joint import FAILED, SET, UNDER_WAY, WAITING, command_id, moves_of
 from twin.log import Entry, EvidenceLog
 from twin.model import Command
 
 OPEN = ("proposed", "deferred")
+ON_ITS_WAY = ("accepted", "sent")
 ALLOWED: dict[str, frozenset[str]] = {
     "proposed": frozenset({"expired", "withdrawn", "rejected", "deferred", "superseded", "accepted"}),
     "deferred": frozenset({"expired", "withdrawn", "rejected", "superseded", "accepted"}),
@@ -64,7 +67,7 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Step:
     """One step of a recommendation: new status, who made it, a note, fields that change, the type of the log row."""
 
     status: str
@@ -98,6 +101,23 @@ def inadmissible(plant: Plant, now: Present, control_id: str, frm: int, to: int)
     problems += _too_soon(plant, control, now)
     problems += limit_problems(plant, now, control_id, to)
     return problems
+
+
+def all_problems(plant: Plant, now: Present, rec: dict[str, Any]) -> list[str]:
+    """Everything that forbids the moves of a recommendation now, each reason once, in the order of the moves.
+
+    Each move is judged in the present state: no other move of the same recommendation makes it admissible or not
+    (`twin.joint` says why), so that what holds here holds after each command, in whatever order they are carried out.
+    """
+    found = (p for m in moves_of(rec) for p in inadmissible(plant, now, m["control"], m["from"], m["to"]))
+    return list(dict.fromkeys(found))
+
+
+def premise_problems(now: Present, rec: dict[str, Any]) -> str:
+    """Which controls are no longer what the recommendation assumed, or ""."""
+    found = [(m, now.controls.get(m["control"])) for m in moves_of(rec)]
+    changed = [f"{m['control']} is {value} now, {m['from']} was assumed" for m, value in found if value != m["from"]]
+    return f"premise changed: {'; '.join(changed)}" if changed else ""
 
 
 def _too_soon(plant: Plant, control: Control, now: Present) -> list[str]:
@@ -158,11 +178,12 @@ class Book:
         known = self.recs.get(body["id"])
         if known is not None:
             return self._close_known(known, body, now, actor)
-        problems = inadmissible(self.plant, now, body["control"], body["from"], body["to"])
+        problems = all_problems(self.plant, now, body)
         if problems:
             raise Refused("; ".join(problems))
-        control = next(c for c in self.plant.controls if c.id == body["control"])
-        life = max(CLASS_LIFE_MS.get(control.klass, CLASS_LIFE_MS["release"]), now.wall(LEAST_WALL_MS))
+        moved = joint.controls_of(body)
+        classes = [CLASS_LIFE_MS.get(c.klass, CLASS_LIFE_MS["release"]) for c in self.plant.controls if c.id in moved]
+        life = max(min(classes), now.wall(LEAST_WALL_MS))  # as long as the class that is over first
         rec = {k: v for k, v in body.items() if k not in ("version", "status", "timeline", "realised", "created")}
         rec |= {
             "created": now.t,
@@ -171,8 +192,8 @@ class Book:
             "reason": "",
         }
         for old in self.in_status(*OPEN):
-            if old["control"] == rec["control"]:
-                self._change(old, now, Move("superseded", "service:twin", f"by {rec['id']}"))
+            if joint.share_controls(rec, old):
+                self._change(old, now, Step("superseded", "service:twin", f"by {rec['id']}"))
         self._write("recommendation", {"rec": rec, "by": actor}, now, actor)
         return self.recs[rec["id"]]
 
@@ -182,7 +203,7 @@ class Book:
             raise Refused(f"recommendation {rec['id']} exists already ({rec['status']})")
         if rec["status"] not in OPEN:
             raise Refused(f"recommendation {rec['id']} is {rec['status']}, no longer open")
-        return self._change(rec, now, Move(status, actor, str(body.get("reason") or "premise changed")))
+        return self._change(rec, now, Step(status, actor, str(body.get("reason") or "premise changed")))
 
     def decide(
         self, request: dict[str, Any], now: Present, actor: str, extra: dict[str, Any] | None = None
@@ -204,19 +225,24 @@ class Book:
             raise Refused(f"recommendation {rec['id']} is deferred already")
         changes: dict[str, Any] = {"key": key}
         if status == "accepted":
-            problems = inadmissible(self.plant, now, rec["control"], rec["from"], rec["to"])
+            problems = all_problems(self.plant, now, rec) + self._being_set(rec)
             if problems:
                 if any(p.startswith("premise changed") for p in problems):
-                    self._change(rec, now, Move("withdrawn", "service:twin", "; ".join(problems)))
+                    self._change(rec, now, Step("withdrawn", "service:twin", "; ".join(problems)))
                 raise Refused("; ".join(problems))
             changes["accepted"] = extra or {}
-        return self._change(rec, now, Move(status, actor, reason, changes))
+        return self._change(rec, now, Step(status, actor, reason, changes))
+
+    def _being_set(self, rec: dict[str, Any]) -> list[str]:
+        """Another recommendation's commands are under way to the same controls: which of them would win is luck."""
+        found = [(other, joint.share_controls(rec, other)) for other in self.in_status(*ON_ITS_WAY)]
+        return [f"{', '.join(both)}: being set by {other['id']} just now" for other, both in found if both]
 
     def _may_decide(self, rec: dict[str, Any], request: dict[str, Any], now: Present) -> None:
         if request.get("decision") not in DECISIONS:
             raise Refused(f"decision {request.get('decision')!r}: expected accept, reject or defer")
         if rec["status"] in OPEN and now.t >= rec["expires"]:
-            self._change(rec, now, Move("expired", "service:twin", ""))
+            self._change(rec, now, Step("expired", "service:twin", ""))
         if rec["status"] not in OPEN:
             why = f" ({rec['reason']})" if rec["reason"] else ""
             raise Refused(f"recommendation {rec['id']} is {rec['status']}{why}")
@@ -231,66 +257,94 @@ class Book:
         changed = []
         for rec in self.in_status(*OPEN):
             if now.t < rec["created"] - CLOCK_MS:
-                changed.append(self._change(rec, now, Move("withdrawn", "service:twin", "the plant's clock went back")))
+                changed.append(self._change(rec, now, Step("withdrawn", "service:twin", "the plant's clock went back")))
             elif now.t >= rec["expires"]:
-                changed.append(self._change(rec, now, Move("expired", "service:twin", "")))
-            elif now.controls and now.controls.get(rec["control"]) != rec["from"]:
-                found = now.controls.get(rec["control"])
-                note = f"premise changed: {rec['control']} is {found} now, {rec['from']} was assumed"
-                changed.append(self._change(rec, now, Move("withdrawn", "service:twin", note)))
+                changed.append(self._change(rec, now, Step("expired", "service:twin", "")))
+            elif now.controls and (note := premise_problems(now, rec)):
+                changed.append(self._change(rec, now, Step("withdrawn", "service:twin", note)))
         for rec in self.in_status("confirmed"):
             if now.t < rec["confirmed"] - CLOCK_MS:
                 note = "the plant's clock went back (or it began anew): the effect cannot be measured"
-                changed.append(self._change(rec, now, Move("failed", "service:twin", note)))
-        for rec in self.in_status("accepted", "sent"):
+                changed.append(self._change(rec, now, Step("failed", "service:twin", note)))
+        for rec in self.in_status(*ON_ITS_WAY):
             if now.t < rec["created"] - CLOCK_MS:
-                changed.append(self._change(rec, now, Move("failed", "service:twin", "the plant's clock went back")))
+                changed.append(self._failed(rec, now, "the plant's clock went back"))
             else:
                 changed += self._follow(rec, now)
         return changed
 
-    def _follow(self, rec: dict[str, Any], now: Present) -> list[dict[str, Any]]:
-        """Move an accepted recommendation on by what the journal holds of its command."""
-        command = now.commands.get(command_id(rec))
-        if command is None:
-            if rec["status"] == "sent" and now.t >= rec["command"]["expires"]:
-                return [
-                    self._change(rec, now, Move("failed", "service:twin", "the command never came into the journal"))
-                ]
-            return []
-        changed = []
-        if rec["status"] == "accepted":
-            changed.append(self._change(rec, now, Move("sent", "service:twin", "in the journal")))
-        if command.step == "rejected":
-            changed.append(
-                self._change(rec, now, Move("failed", "gateway", command.reason or "rejected", kind="command"))
-            )
-        elif command.step in ("executed", "lease_ended"):
-            if command.read_back is not None and command.read_back == rec["to"]:
-                note = f"read back {command.read_back:g}"
-                changes = {"confirmed": now.t}
-                changed.append(self._change(rec, now, Move("confirmed", "gateway", note, changes, kind="command")))
-            else:
-                note = f"read back {command.read_back}, expected {rec['to']}"
-                changed.append(self._change(rec, now, Move("failed", "gateway", note, kind="command")))
-        elif now.t >= rec.get("command", {}).get("expires", now.t + 1):
-            note = f"no execution was acknowledged in time (last step: {command.step})"
-            changed.append(self._change(rec, now, Move("failed", "service:twin", note, kind="command")))
-        return changed
+    # what is on its way ----------------------------------------------------------------------
 
-    def command(self, rec: dict[str, Any], fields: dict[str, Any], now: Present) -> None:
-        """Note the signed command of an accepted recommendation before it is posted (status stays accepted)."""
-        self._write("command", {"id": rec["id"], "command": fields}, now, "service:twin")
+    def due(self, rec: dict[str, Any], now: Present) -> dict[str, Any] | None:
+        """The move whose command is to be posted now, None where there is none, as one must be waited for.
+
+        One after another, each only when the one before was read back: where the plant refuses one, the others are
+        not tried, so that as little as possible stands without what it was judged with. Each must still be admissible
+        (age of the data apart): what was changed by hand since the acceptance is left alone, the gateway does not know.
+        """
+        found = joint.progress(rec, now.commands, now.t)
+        for n, move in enumerate(moves_of(rec)):
+            control, state = move["control"], found[move["control"]].state
+            if state == SET:
+                continue
+            if state == FAILED or command_id(rec, n) in now.commands:
+                return None
+            if state == WAITING:
+                problems = inadmissible(self.plant, replace(now, stale=""), control, move["from"], move["to"])
+                if problems:
+                    self.refuse(rec, control, now, f"not sent: {'; '.join(problems)}")
+                    return None
+            return move if now.controls.get(control) in (move["from"], move["to"]) else None
+        return None
+
+    def command(self, rec: dict[str, Any], fields: dict[str, Any], now: Present, control: str = "") -> None:
+        """Note the signed command of an accepted recommendation's move (by its control; the first one's without)
+        before it is posted; the status stays accepted.
+        """
+        body = {"id": rec["id"], "control": control or moves_of(rec)[0]["control"], "command": fields}
+        self._write("command", body, now, "service:twin")
 
     def sent(self, rec: dict[str, Any], now: Present, note: str) -> None:
+        """All commands are where they cannot be lost."""
         if rec["status"] == "accepted":
-            self._change(rec, now, Move("sent", "service:twin", note, kind="command"))
+            self._change(rec, now, Step("sent", "service:twin", note, kind="command"))
 
-    def fail(self, rec: dict[str, Any], now: Present, note: str) -> None:
-        self._change(rec, now, Move("failed", "service:twin", note, kind="command"))
+    def refuse(self, rec: dict[str, Any], control: str, now: Present, note: str) -> None:
+        """One move cannot be carried out. The recommendation has failed as soon as none of its commands is under way:
+        until then nobody can say what stands.
+        """
+        self._write("command", {"id": rec["id"], "control": control, "refused": note}, now, "service:twin")
+        self._follow(rec, now)
+
+    def _follow(self, rec: dict[str, Any], now: Present) -> list[dict[str, Any]]:
+        """Move an accepted recommendation on by what the journal holds of its commands."""
+        changed = []
+        ids = [command_id(rec, n) for n in range(len(moves_of(rec)))]
+        if rec["status"] == "accepted" and all(ident in now.commands for ident in ids):
+            changed.append(self._change(rec, now, Step("sent", "service:twin", "in the journal")))
+        found = joint.progress(rec, now.commands, now.t)
+        told = joint.told(found) if len(found) > 1 else None
+        if joint.in_state(found, FAILED) and not joint.in_state(found, UNDER_WAY):
+            changed.append(self._failed(rec, now))
+        elif not joint.in_state(found, FAILED, UNDER_WAY, WAITING):
+            changes: dict[str, Any] = {"confirmed": now.t} | ({"progress": told} if told else {})
+            note = joint.confirmed_note(rec, found)
+            changed.append(self._change(rec, now, Step("confirmed", "gateway", note, changes, kind="command")))
+        elif told and told != rec.get("progress"):
+            self._write("command", {"id": rec["id"], "progress": told}, now, "service:twin")
+            changed.append(rec)
+        return changed
+
+    def _failed(self, rec: dict[str, Any], now: Present, why: str = "") -> dict[str, Any]:
+        """It has failed; what of it was carried out is said, and stands until its lease ends."""
+        found = joint.progress(rec, now.commands, now.t)
+        changes = {"progress": joint.told(found)} if len(found) > 1 else {}
+        by = "gateway" if any(one.state == FAILED and one.by == "gateway" for one in found.values()) else "service:twin"
+        note = joint.failed_note(rec, found, why)
+        return self._change(rec, now, Step("failed", by, note, changes, kind="command"))
 
     def outcome(self, rec: dict[str, Any], realised: dict[str, Any], now: Present) -> None:
-        self._change(rec, now, Move("evaluated", "service:twin", "", {"realised": realised}, kind="outcome"))
+        self._change(rec, now, Step("evaluated", "service:twin", "", {"realised": realised}, kind="outcome"))
 
     def advise(self, n: int, why: str, now: Present, actor: str) -> None:
         self._write("advice", {"evaluated": n, "why": why}, now, actor)
@@ -304,18 +358,18 @@ class Book:
 
     # writing and applying --------------------------------------------------------------------
 
-    def _change(self, rec: dict[str, Any], now: Present, move: Move) -> dict[str, Any]:
-        if move.status not in ALLOWED.get(rec["status"], frozenset()):
-            raise Refused(f"recommendation {rec['id']} is {rec['status']}; it cannot become {move.status}")
+    def _change(self, rec: dict[str, Any], now: Present, step: Step) -> dict[str, Any]:
+        if step.status not in ALLOWED.get(rec["status"], frozenset()):
+            raise Refused(f"recommendation {rec['id']} is {rec['status']}; it cannot become {step.status}")
         body = {
             "id": rec["id"],
             "version": rec["version"] + 1,
-            "status": move.status,
-            "by": move.actor,
-            "note": move.note,
-            "changes": move.changes,
+            "status": step.status,
+            "by": step.actor,
+            "note": step.note,
+            "changes": step.changes,
         }
-        self._write(move.kind, body, now, move.actor)
+        self._write(step.kind, body, now, step.actor)
         return rec
 
     def _write(self, kind: str, body: dict[str, Any], now: Present, actor: str) -> None:
@@ -340,7 +394,7 @@ class Book:
             rec["timeline"] = [{"t": t, "status": "proposed", "by": body["by"], "note": ""}]
             self.recs[rec["id"]] = rec
         elif "status" not in body:
-            self.recs[body["id"]]["command"] = body["command"]
+            self._carried(self.recs[body["id"]], body)
         else:
             self._step(self.recs[body["id"]], body, t)
 
@@ -354,6 +408,16 @@ class Book:
             self._keys[key] = rec["id"]
         rec.update(changes)
 
+    def _carried(self, rec: dict[str, Any], body: dict[str, Any]) -> None:
+        """A row about the commands of a recommendation; of old it was its only one's, without a control."""
+        control = body.get("control") or moves_of(rec)[0]["control"]
+        if "command" in body:
+            rec["commands"] = rec.get("commands", {}) | {control: body["command"]}
+        elif "refused" in body:
+            rec["refused"] = rec.get("refused", {}) | {control: body["refused"]}
+        else:
+            rec["progress"] = body["progress"]
+
     def _check_body(self, body: dict[str, Any]) -> None:
         if not isinstance(body, dict):
             raise Refused(f"recommendation: expected an object, found {type(body).__name__}")
@@ -364,9 +428,8 @@ class Book:
         missing = [name for name in _REQUIRED if name not in body]
         if missing:
             raise Refused(f"recommendation {body['id']}: {', '.join(missing)} missing")
-        for name in ("from", "to"):
-            if isinstance(body[name], bool) or not isinstance(body[name], int):
-                raise Refused(f"recommendation {body['id']}: {name} must be a whole number, found {body[name]!r}")
+        if problem := joint.moves_problem(body):
+            raise Refused(f"recommendation {body['id']}: {problem}")
         gain = body["gain"]
         numbers = isinstance(gain, dict) and all(isinstance(gain.get(k), (int, float)) for k in ("mean", "lo", "hi"))
         if not numbers or not all(abs(gain[k]) < 1e15 for k in ("mean", "lo", "hi")):
@@ -375,11 +438,6 @@ class Book:
             raise Refused(
                 f"recommendation {body['id']}: horizon_s must be seconds above 0, found {body['horizon_s']!r}"
             )
-
-
-def command_id(rec: dict[str, Any]) -> str:
-    """A recommendation has one command, whose id is its own: posting it again after a kill changes nothing."""
-    return f"c-{rec['id']}"
 
 
 def overdue(recs: Iterable[dict[str, Any]], t: int) -> list[dict[str, Any]]:

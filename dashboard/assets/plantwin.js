@@ -401,7 +401,9 @@ function needs() {
   const rows = [];
   f.st.forEach((s, i) => { if (s === 5) rows.push(["alarm", "1", `${(p.stations[i] || {}).id} is down`, `${num((f.buf[i] || [])[0])} part(s) wait in front of it`]); });
   f.q.forEach((q, i) => { if (q === 3 || q === 2) rows.push([q === 3 ? "bad" : "stale", q === 3 ? "2" : "", `${(p.stations[i] || {}).id}: ${q === 3 ? "sensor bad" : "no recent reading"}`, "Sensors"]); });
-  live.recs.filter((r) => r.status === "proposed" || r.status === "deferred").forEach((r) => rows.push(["advice", "?", r.words, `Expected ${r.gain_words} against doing nothing`, r.expires]));
+  live.recs.filter((r) => r.status === "proposed" || r.status === "deferred").forEach((r) => rows.push(["advice", "?", r.words, `${r.moves_words ? `${r.moves_words}. ` : ""}Expected ${r.gain_words} against doing nothing`, r.expires]));
+  /* What only half of an action left behind: nobody judged it so, and it stands until its lease ends. */
+  live.recs.filter((r) => r.stands && r.stands.until > f.t).forEach((r) => rows.push(["bad", "2", `Only ${r.stands.set} of ${r.stands.of} setpoints set (${r.id})`, `Failed: ${r.stands.why}. What was set stands until ${clock(r.stands.until)}.`]));
   const n = Array.isArray(f.notices) ? f.notices.length : f.notices || 0;
   if (n) rows.push(["note", "i", `${n} notice${n > 1 ? "s" : ""} from the twin`, "See Twin health"]);
   if (!rows.length) rows.push(["calm", "✓", "Nothing needs you now", f.advice && f.advice.t ? `${/^doing nothing is best/i.test(f.advice.why || "doing nothing is best") ? "Doing nothing is best; checked" : "Advice was last checked"} ${clock(f.advice.t)}` : "No advice has been checked yet"]);
@@ -421,8 +423,8 @@ function recent() {
   const el = byId("recent"), f = live.frame, p = live.plant;
   if (!el || !p) return;
   const past = live.recs.filter((r) => r.status !== "proposed" && r.status !== "deferred").slice(0, 4), ctl = p.controls || [];
-  if (!changed("recent", JSON.stringify([past.map((r) => [r.id, r.status]), f.ctl])) && el.firstChild) return;
-  fill(el, [past.length ? table(["Decided lately", "Now"], past.map((r) => [r.words.replace(/ for the next.*/, ""), r.status]), "Decided lately") : make("p", {class: "small"}, null, "Nothing has been decided yet."),
+  if (!changed("recent", JSON.stringify([past.map((r) => [r.id, r.status, r.short]), f.ctl])) && el.firstChild) return;
+  fill(el, [past.length ? table(["Decided lately", "Now"], past.map((r) => [r.short, r.status]), "Decided lately") : make("p", {class: "small"}, null, "Nothing has been decided yet."),
     !ctl.length ? make("p", {class: "small"}, null, "This plant has no controls.") : table(["Control", "In force"], ctl.map((c) => [c.words, num((f.ctl || {})[c.id]) + (c.unit ? ` ${c.unit}` : "")]), "Controls in force")]);
 }
 /* ---- Decide ---- */
@@ -517,7 +519,7 @@ async function act(button) {
     const card = button.closest(".card");
     card.querySelectorAll("button").forEach((b) => { b.disabled = true; });
     const [status, body] = await post("/api/decisions", {id: d.id, version: Number(d.version), decision: d.decision, reason: d.reason || null, key: keys.get(what)});
-    if (status === 200) toast("ok", {accept: "Accepted. The command is on its way.", reject: "Rejected.", defer: "Deferred."}[d.decision]);
+    if (status === 200) toast("ok", {accept: Number(d.moves) > 1 ? `Accepted. ${d.moves} commands are sent, one after another.` : "Accepted. The command is on its way.", reject: "Rejected.", defer: "Deferred."}[d.decision]);
     else toast("bad", `${status === 0 || status === 503 ? "Not known whether it was done" : "Not done"}: ${why(body)}`);
     card.querySelectorAll("button").forEach((b) => { b.disabled = false; });
     card.querySelectorAll("details").forEach((details) => details.removeAttribute("open"));

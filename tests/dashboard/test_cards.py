@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard import cards, words
+from dashboard import cards, moves, words
 from tests.dashboard.fake_twin import ORIGIN, plant, recommendation
 from tests.dashboard.test_words import text_of
 
@@ -44,7 +44,7 @@ def test_what_was_said_of_a_proposal_is_no_advice_to_do_nothing(why: str, says: 
 def test_what_a_rule_that_gains_more_means_is_said() -> None:
     better = {"mean": -434.0, "lo": -6732, "hi": 3339, "unit": "EUR"}
     said = text_of(cards.build([recommendation(41, ORIGIN, vs={"rule": better})], plant(), None))
-    assert "Setting them all is expected to gain 434 EUR more than this; advice moves one control at a time." in said
+    assert "Setting them all is expected to gain 434 EUR more than this, which sets 1 setpoint." in said
     assert "-6,732 to 3,339 EUR" in said
     assert "more than this" not in words.against_rule({"mean": 3.0})
     assert "more than this" not in words.against_rule(None)
@@ -61,7 +61,7 @@ def test_a_card_says_what_the_control_does_and_whose_approval_it_needs() -> None
     assert "The order-up-to level is" in said
     assert "Needs the approval of: engineer." in said
     assert words.meaning("x", {"controls": [{"id": "x", "sets": "stations.hob.dispatch.setup"}]}) == words.WEIGHT
-    assert words.meaning("unknown", known) == words.approval("unknown", known) == ""
+    assert words.meaning("unknown", known) == moves.approval({"control": "unknown"}, known) == ""
 
 
 def test_effects_say_over_what_time_and_beside_what() -> None:

@@ -86,6 +86,15 @@ def test_a_recommendation_tells_its_effect_or_why_there_is_none() -> None:
     assert "horizon" in recommendation(row(status="confirmed", reason="looks right"))["reason"]
 
 
+def test_a_recommendation_of_several_setpoints_tells_all_and_what_stands() -> None:
+    moves = [{"control": "cap", "from": 6, "to": 8}, {"control": "level", "from": 60, "to": 80}]
+    reason = "level: too_soon; set already, and stands until its lease ends: cap 6 to 8"
+    told = recommendation(row(status="failed", moves=moves, reason=reason))
+    assert (told["action"], told["moves"], told["reason"]) == (moves[0], moves, reason)
+    assert "moves" not in recommendation(row(moves=moves[:1]))
+    assert recommendation(row(status="sent"))["reason"] == "its commands are not all confirmed yet"
+
+
 def test_report_has_the_agreed_fields() -> None:
     seen = Observed(
         plant="line3",

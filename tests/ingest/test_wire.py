@@ -88,6 +88,36 @@ def test_bad_payloads_are_refused_with_their_reason(reason: str, body: bytes) ->
     assert caught.value.reason == reason
 
 
+REC = (
+    b'{"id":"r-1","control":"cap","from":6,"to":8,"expires":9,"gain":{"mean":1,"lo":0,"hi":2,"unit":"EUR","worse":0.1}'
+)
+CAP, LEVEL = b'{"control":"cap","from":6,"to":8}', b'{"control":"level","from":60,"to":80}'
+
+
+def test_a_recommendation_may_move_several_controls() -> None:
+    assert parse("rec", REC + b"}").moves is None  # as it was written before there were several
+    moves = parse("rec", REC + b',"moves":[' + CAP + b"," + LEVEL + b"]}").moves
+    assert [(m.control, m.from_, m.to) for m in moves] == [("cap", 6, 8), ("level", 60, 80)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "moves"),
+    [
+        ("wrong_type", b"[]"),
+        ("wrong_type", b"[" + b",".join([CAP] * 65) + b"]"),
+        ("wrong_type", b'[{"control":"cap","from":6}]'),
+        ("wrong_type", b'["cap"]'),
+        ("bad_range", b"[" + LEVEL + b"," + CAP + b"]"),
+        ("bad_range", b"[" + CAP.replace(b"8", b"9") + b"]"),
+        ("columns", b"[" + CAP + b"," + LEVEL + b"," + LEVEL + b"]"),
+    ],
+)
+def test_moves_that_make_no_sense_are_refused(reason: str, moves: bytes) -> None:
+    with pytest.raises(WireError) as caught:
+        parse("rec", REC + b',"moves":' + moves + b"}")
+    assert caught.value.reason == reason
+
+
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from(sorted(TYPES)))
 def test_nothing_but_a_wire_error_comes_of_rubbish(body: bytes, kind: str) -> None:
     try:

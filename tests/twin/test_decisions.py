@@ -11,7 +11,8 @@ import pytest
 
 from sim.plant import Plant
 from tests.twin.journals import line
-from twin.decisions import LEAST_WALL_MS, Book, Present, Refused, command_id, inadmissible, overdue
+from twin.decisions import LEAST_WALL_MS, Book, Present, Refused, inadmissible, overdue
+from twin.joint import command_id
 from twin.log import EvidenceLog, verify
 from twin.model import Command
 
