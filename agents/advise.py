@@ -1,8 +1,8 @@
 """The advice service: at each decision moment take the twin's presents, look for a better setpoint, and say so, or
 say that there is none.
 
-It reads the twin over HTTP and posts to it; it never speaks to the plant. What it was asked from is stored beside
-the log (`DATA/advice/ID.npz`), so that any recommendation can be recomputed bit for bit (`agents.compare.reproduce`).
+It reads the twin over HTTP and posts to it; it never speaks to the plant. What it was asked from is stored
+(`agents.questions`), so that any recommendation can be recomputed bit for bit (`agents.compare.reproduce`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,16 @@ from numpy.typing import NDArray
 
 from agents import controllers
 from agents.bundle import BUNDLED
-from agents.compare import FUTURES, Question, propose, rows_hash
+from agents.compare import FUTURES, Question, propose
 from agents.controllers import Controller, PolicyController
 from agents.errors import AgentError
 from agents.fallback import BUDGET_S, Guard
 from agents.futures import block, play
 from agents.gain import gain_of
 from agents.grid import Grid
-from agents.horizon import reach
+from agents.leases import Lease, held
+from agents.moves import moved, moves_of, reaches, together
+from agents.questions import store
 from agents.seeds import ADVICE_PROMISE, Spread, block_seed
 from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
@@ -49,10 +51,7 @@ KEEPALIVE_S = 2.0
 """uvicorn closes a connection that was idle for 5 s; one as old here would be closed under the next request."""
 OLDEST_S = 120.0
 """Data older than this (wall seconds) are not advised on."""
-ON_ITS_WAY = ("accepted", "sent")
 OPEN = ("proposed", "deferred")
-KEPT = 500
-"""Stored questions; the oldest go first."""
 
 
 class WrongTwinError(AgentError):
@@ -147,7 +146,7 @@ class Advisor:
         snapshot = self._snapshot()
         compiled = self._compiled(snapshot)
         present = {k: int(v) for k, v in frame["ctl"].items() if k in compiled.control_index}
-        open_now, locked = self._in_force(snapshot.t, present)
+        open_now, locked, leases = self._in_force(snapshot.t, present)
         rows = self._with_controls(snapshot.rows, compiled, present)
         with self.stop.thought():
             policy = None if open_now else self.guard.ask(self.policy, rows)
@@ -163,6 +162,7 @@ class Advisor:
             locked,
             self.options.spread,
             self.options.threads,
+            leases=self._in_ticks(leases, snapshot, compiled),
         )
         if open_now:
             return self._recheck(question, open_now[0])
@@ -277,9 +277,11 @@ class Advisor:
             set_controls(rows, compiled, values)
         return rows
 
-    def _in_force(self, t: int, present: dict[str, int]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        """Recommendations that wait for a person, and the controls that may not be moved now: changed less than
-        their `every` ago, under a running lease, or with a command on its way.
+    def _in_force(
+        self, t: int, present: dict[str, int]
+    ) -> tuple[list[dict[str, Any]], tuple[str, ...], dict[str, Lease]]:
+        """Recommendations that wait for a person; the controls that may not be moved now: changed less than their
+        `every` ago, or with a command on its way; and the leases that run.
         """
         for name, value in present.items():
             if name in self._values and self._values[name] != value:
@@ -290,11 +292,23 @@ class Advisor:
             c.id for c in self.options.plant.controls if t < self._changed.get(c.id, -(1 << 60)) + c.every * tick_ms
         }
         known = self._get("/recommendations")
-        for rec in known:
-            ends = int(rec.get("created") or 0) + 1000.0 * float(rec.get("lease_s") or 0.0)
-            if rec["status"] in ON_ITS_WAY or (rec["status"] == "confirmed" and t < ends):
-                locked.add(rec["control"])
-        return [rec for rec in known if rec["status"] in OPEN], tuple(sorted(locked))
+        more, leases = held(known, self.options.plant, t, present)
+        return [rec for rec in known if rec["status"] in OPEN], tuple(sorted(locked | more)), leases
+
+    @staticmethod
+    def _in_ticks(leases: dict[str, Lease], snapshot: Snapshot, compiled: Compiled) -> tuple[tuple[int, int, int], ...]:
+        """Running leases as `agents.futures.Block` takes them."""
+        now, tick_ms = int(snapshot.rows[0, compiled.layout.at("now")]), compiled.plant.tick_s * 1000.0
+        return tuple(
+            sorted(
+                (
+                    compiled.control_index[control],
+                    lease.before,
+                    now + max(round((lease.ends - snapshot.t) / tick_ms), 1),
+                )
+                for control, lease in leases.items()
+            )
+        )
 
     def _recheck(self, question: Question, rec: dict[str, Any]) -> str:
         """Whether an open recommendation still pays on the newest state; it is withdrawn when it does not."""
@@ -308,20 +322,22 @@ class Advisor:
         return f"{rec['id']} withdrawn: {why}"
 
     def _premise(self, question: Question, rec: dict[str, Any]) -> str | None:
-        name, compiled = str(rec["control"]), question.compiled
-        if question.present.get(name) != rec["from"]:
-            return f"{name} is {question.present.get(name)} now, not {rec['from']}"
-        control = compiled.plant.controls[compiled.control_index[name]]
-        now = int(question.rows[0, compiled.layout.at("now")])
+        """Why a recommendation pays no longer, all its moves together; None while it does."""
+        compiled, grid = question.compiled, Grid(question.compiled.plant)
+        candidate = moved(rec)
+        for move in moves_of(rec):
+            name, found = move["control"], question.present.get(move["control"])
+            if found != move["from"]:
+                return f"{name} is {found} now, not {move['from']}"
         futures = np.resize(question.rows, (FUTURES // 2, question.rows.shape[1]))
         fresh = block(futures, compiled, block_seed(ADVICE_PROMISE, question.seed), question.spread)
-        values = np.array(
-            [Grid(compiled.plant).vector(v) for v in (question.present, {**question.present, name: int(rec["to"])})]
-        )
-        costs = play(fresh, compiled, values, reach(control, compiled, now), question.threads).costs
+        fresh = replace(fresh, leases=question.leases)
+        values = np.array([grid.vector(question.present), candidate.vector(grid, question.present)])
+        over = together(candidate, reaches(question, grid))
+        costs = play(fresh, compiled, values, over, question.threads).costs
         gain = gain_of(costs[0], costs[1])
         # half the worth: a recommendation that hovers about its threshold shall not come and go
-        if gain.mean < 0.5 * control.worth:
+        if gain.mean < 0.5 * max(c.worth for c in grid.controls if c.id in dict(candidate.moves)):
             return f"on the newest state it would gain {gain.mean:.1f} {compiled.plant.currency} only"
         return None
 
@@ -346,27 +362,14 @@ class Advisor:
             **({"policy_signature": question.policy.bundle.vouched} if question.policy is not None else {}),
         }
         body["timeline"] = [{"t": snapshot.t, "status": "proposed", "by": "service:advise", "note": ""}]
-        self._store(body["id"], question.rows, body)
+        store(self.options.data, body["id"], question.rows, body["evidence"])
         response = self._post("/recommendations", body)
-        said = f"{body['control']} {body['from']} to {body['to']}, {body['gain']['mean']:+.1f} {body['gain']['unit']}"
+        said = f"{moved(body).path(question.present)}, {body['gain']['mean']:+.1f} {body['gain']['unit']}"
         if response.status_code >= 400:
             why = f"{said}: refused by the twin: {response.text[:300]}"
             self._post("/advice", {"evaluated": 1, "why": why})
             return why
         return f"{body['id']}: {said}"
-
-    def _store(self, name: str, rows: Rows, body: dict[str, Any]) -> None:
-        folder = self.options.data / "advice"
-        folder.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, rows=rows)
-        draft = folder / f".{name}.part"
-        draft.write_bytes(buffer.getvalue())
-        draft.replace(folder / f"{name}.npz")
-        (folder / f"{name}.json").write_text(json.dumps(body["evidence"]) + "\n", encoding="utf-8")
-        for old in sorted(folder.glob("r-*.npz"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
-            old.unlink()
-            old.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _fidelity(light: object) -> str:
@@ -377,20 +380,6 @@ def _fidelity(light: object) -> str:
         "unknown": "too few forecasts have come due to judge it; believe gain and chance with care",
     }
     return f"{light}: {means[str(light)]}" if str(light) in means else str(light)
-
-
-def stored(data: Path, name: str) -> tuple[dict[str, Any], Rows]:
-    """Evidence and rows of a recommendation made here; `AgentError` when they are gone or changed."""
-    folder = data / "advice"
-    try:
-        evidence: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as held:
-            rows = held["rows"]
-    except (OSError, ValueError) as e:
-        raise AgentError(f"{name}: no stored question in {folder} ({e}); the last {KEPT} are kept") from e
-    if rows_hash(rows) != evidence["rows"]:
-        raise AgentError(f"{name}: the stored rows are not those of the evidence; the file was changed")
-    return evidence, rows
 
 
 def client_of(twin: str) -> httpx.Client:

@@ -1,14 +1,15 @@
 """From a live state to a recommendation, or to "doing nothing is best": pure functions of a `Question`.
 
-Candidates are chosen on one half of the twin's presents and one block of seeds, the promise is computed on the other
-half and a fresh block. Everything is a function of the question, so `reproduce` recomputes a recommendation bit for
-bit.
+Candidates (`agents.moves`) are chosen on one half of the twin's presents and one block of seeds, the promise is
+computed on the other half and a fresh block. Several controls are moved with one click only where that is surely
+better than the best single move. Everything is a function of the question, so `reproduce` recomputes a recommendation
+bit for bit.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from agents.fields import fields
 from agents.futures import Block, Outcome, block, halve, play
 from agents.gain import Gain, gain_of
 from agents.grid import Grid
-from agents.horizon import Reach, reach
+from agents.horizon import Reach
+from agents.moves import Candidate, listed, propose_candidates, pruned, reaches, together
 from agents.seeds import ADVICE_PROMISE, ADVICE_SELECT, Spread, block_seed
 from agents.why import effects, reasons
 
@@ -29,17 +31,14 @@ if TYPE_CHECKING:
     from sim.compile import Compiled
 
 Rows = NDArray[np.int64]
-Values = NDArray[np.int64]
 Costs = NDArray[np.float64]
 
-MOST = 20
-"""Candidates checked at one decision moment."""
 ALPHA = 0.02
 """One-sided level of the test that an action beats doing nothing, shared by the finalists of a moment: an engineer
 looks at many moments a shift, so it is stricter than the usual 5 %."""
 FUTURES = 768
-"""Futures of a promise whose horizon is at most `SHORT_S`; beyond, fewer, so that a promise costs the same."""
-FEWEST = 192
+"""Futures of a promise whose horizon is at most `SHORT_S`; beyond, fewer, so that a promise costs the same, but a
+quarter at least."""
 SHORT_S = 60 * 3600.0
 SPREADS = {
     "work": "working times", "fail": "times to failure", "repair": "repair times", "arrival": "times between arrivals",
@@ -53,7 +52,9 @@ MOST_WORSE = 0.50
 @dataclass(frozen=True, slots=True)
 class Question:
     """A decision moment: the twin's rows [N, W] (halves for choice and promise), the controls in force, which of
-    them may not move yet, and a seed. `policy` and `rule` propose; either may be missing.
+    them may not move yet, and a seed. `policy` and `rule` propose; either may be missing. `joint`: may several controls
+    be moved with one click? `futures`: of a promise, those of a first look are a fixed part of it. `leases`: see
+    `agents.futures.Block`.
     """
 
     compiled: Compiled
@@ -65,15 +66,19 @@ class Question:
     locked: tuple[str, ...] = ()
     spread: Spread = field(default_factory=Spread)
     threads: int = 1
+    joint: bool = True
+    futures: int = FUTURES
+    leases: tuple[tuple[int, int, int], ...] = ()
 
+    @property
+    def half(self) -> int:
+        """Presents for choosing; the others are for the promise."""
+        return len(self.rows) // 2
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One control moved to one value, and who proposed it."""
-
-    control: str
-    value: int
-    by: str
+    @property
+    def looks(self) -> int:
+        """Futures in which every candidate is tried at first."""
+        return max(self.futures // 48, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,160 +91,174 @@ class Answer:
     selected: dict[str, Any]
 
 
-def propose_candidates(q: Question, grid: Grid) -> list[Candidate]:
-    """Single-control moves: what policy and rule would set, then neighbours of the present setpoints, nearest first."""
-    layout = q.compiled.layout
-    present = grid.vector(q.present)
-    wanted: list[tuple[str, Values]] = []
-    for who in (q.policy, q.rule):
-        values = None if who is None else who.act(q.rows)
-        if who is not None and values is not None:
-            middle = np.rint(np.median(values, axis=0)).astype(np.int64)
-            wanted.append((who.name, grid.decode(grid.encode(middle))))
-    strides = [-1, 1, -2, 2, -4, 4]
-    moves = [(name, c, int(values[c])) for name, values in wanted for c in range(grid.size)]
-    for stride in strides:
-        unit = np.maximum(grid.counts // 16, 1) * grid.step
-        moves += [("neighbour", c, int(present[c] + stride * unit[c])) for c in range(grid.size)]
-    found: dict[tuple[int, int], Candidate] = {}
-    for name, c, raw in moves:
-        vector = present.copy()
-        vector[c] = np.clip(raw, grid.low[c], grid.high[c])
-        allowed = grid.limit(vector[None, :], q.rows[:1], layout)[0]
-        value = int(allowed[c])
-        if (
-            value == present[c]
-            or grid.ids[c] in q.locked
-            or (c, value) in found
-            or grid.broken(allowed, q.rows, layout)
-        ):
-            continue
-        found[c, value] = Candidate(grid.ids[c], value, name)
-    return list(found.values())[:MOST]
-
-
 def propose(q: Question) -> Answer:
-    """The most valuable single change that is surely better than nothing and worth a click, or the reason why there
-    is none.
-    """
+    """The most valuable change that is surely better than nothing and worth a click, or why there is none."""
     grid = Grid(q.compiled.plant)
-    now = int(q.rows[0, q.compiled.layout.at("now")])
-    candidates = propose_candidates(q, grid)
+    of = reaches(q, grid)
+    candidates = propose_candidates(q, grid, of)
     if not candidates:
         return Answer("no control may move now: every one is at its rate limit or its bound", None, 0, {})
-    half = len(q.rows) // 2
-    choice = block(q.rows[:half], q.compiled, block_seed(ADVICE_SELECT, q.seed), q.spread)
+    choice = block(q.rows[: q.half], q.compiled, block_seed(ADVICE_SELECT, q.seed), q.spread)
     # several futures of each present where the snapshot is small
-    fresh = block(
-        np.resize(q.rows[half:], (FUTURES, q.rows.shape[1])), q.compiled, block_seed(ADVICE_PROMISE, q.seed), q.spread
-    )
-    horizons = {c.id: reach(c, q.compiled, now) for c in grid.controls}
+    many = np.resize(q.rows[q.half :], (q.futures, q.rows.shape[1]))
+    fresh = block(many, q.compiled, block_seed(ADVICE_PROMISE, q.seed), q.spread)
+    choice, fresh = (replace(b, leases=q.leases) for b in (choice, fresh))
     finalists: list[_Finalist] = []
-    for over in sorted(set(horizons.values()), key=lambda h: (h.horizon, h.lease)):
-        group = [c for c in candidates if horizons[c.control] == over]
-        if group:
-            finalists.append(_select(q, grid, choice, group, over))
+    for over in sorted({together(c, of) for c in candidates}, key=lambda h: (h.horizon, h.lease)):
+        group = [c for c in candidates if together(c, of) == over]
+        finalists += _select(q, grid, choice, group, of)
     return _promise(q, grid, fresh, finalists, len(candidates))
-
-
-def _vector(grid: Grid, present: dict[str, int], candidate: Candidate | None) -> Values:
-    values = dict(present)
-    if candidate is not None:
-        values[candidate.control] = candidate.value
-    return grid.vector(values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Finalist:
-    """The winner of one class of action: `over` its lease and horizon, `ranked` all of its class, best first, for
-    people.
+    """The best single or the best joint move of one class of action: `over` its lease and horizon, `gain` at a first
+    look; `entry` says it for people, `ranked` all of its class, best first.
     """
 
     candidate: Candidate
     over: Reach
+    gain: float
+    entry: dict[str, Any]
     ranked: list[dict[str, Any]]
 
 
-def _select(q: Question, grid: Grid, choice: Block, group: list[Candidate], over: Reach) -> _Finalist:
-    """The winner among candidates of one horizon on the choosing block, and the runners-up as alternatives."""
-    values = np.array([_vector(grid, q.present, None)] + [_vector(grid, q.present, c) for c in group])
-    order, gains = halve(choice, q.compiled, values, over, q.threads)
+def _select(q: Question, grid: Grid, choice: Block, group: list[Candidate], of: dict[str, Reach]) -> list[_Finalist]:
+    """The best single move among candidates of one horizon on the choosing block, and the best joint one where it looks
+    better, without moves that add nothing; the others as alternatives.
+    """
+    over = together(group[0], of)
+    values = np.array([grid.vector(q.present)] + [c.vector(grid, q.present) for c in group])
+    order, gains = halve(choice, q.compiled, values, over, q.threads, q.looks)
+    ranked = [_entry(q, group[k - 1], float(gains[k]), over) for k in order]
+    found: list[_Finalist] = []
+    for joint in (False, True):
+        at = next((i for i, k in enumerate(order) if group[k - 1].joint == joint), None)
+        if at is None:
+            continue
+        candidate, gain = group[order[at] - 1], float(gains[order[at]])
+        if joint and gain <= max([0.0, *(f.gain for f in found)]):
+            continue
+        less = pruned(q, grid, choice, candidate, over) if joint else candidate
+        if less != candidate:
+            candidate = less
+            ranked[at] = _entry(q, candidate, gain, over)
+        if all(f.candidate.moves != candidate.moves for f in found):
+            found.append(_Finalist(candidate, together(candidate, of), gain, ranked[at], ranked))
+    return found
+
+
+def _entry(q: Question, candidate: Candidate, gain: float, over: Reach) -> dict[str, Any]:
+    """A candidate and what it gained at a first look, as an alternative in a recommendation."""
     hours = over.horizon * q.compiled.plant.tick_s / 3600.0
-    ranked = [
-        {
-            "control": group[k - 1].control,
-            "from": q.present[group[k - 1].control],
-            "to": group[k - 1].value,
-            "by": _who(group[k - 1].by),
-            "words": f"{group[k - 1].control} to {group[k - 1].value}: {gains[k]:+.1f} "
-            f"{q.compiled.plant.currency} over {hours:.0f} h at a first look",
-        }
-        for k in order
-    ]
-    return _Finalist(group[order[0] - 1], over, ranked)
+    return {
+        "control": candidate.control,
+        "from": q.present[candidate.control],
+        "to": candidate.value,
+        "moves": candidate.steps(q.present),
+        "by": _who(candidate.by),
+        "words": f"{candidate.words}: {gain:+.1f} {q.compiled.plant.currency} over {hours:.0f} h at a first look",
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class _Final:
-    """A finalist judged on the fresh block."""
+    """A finalist judged on the fresh block: `outcome` holds doing nothing (0) and, as `arm`, what it does."""
 
-    candidate: Candidate
-    over: Reach
-    others: list[dict[str, Any]]
-    outcome: Outcome  # 0 nothing, 1 the candidate, 2 the rule (where there is one)
+    finalist: _Finalist
+    outcome: Outcome
+    arm: int
     gain: Gain
-    rule: Gain | None
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is moved."""
+        return self.finalist.candidate
+
+    @property
+    def hourly(self) -> Costs:
+        """Gain [R] of each future, by tick of the horizon: the longer one would win by its length alone."""
+        gained: Costs = (self.outcome.costs[0] - self.outcome.costs[self.arm]) / self.finalist.over.horizon
+        return gained
 
 
 def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], n: int) -> Answer:
-    level = float(stats.t.ppf(1.0 - ALPHA / len(finalists), len(fresh.rows) - 1))
+    unit = q.compiled.plant.currency
+    hopeful = [f for f in finalists if f.gain > 0.0 or not q.joint]
+    said = [
+        f"{f.candidate.path(q.present)}: {f.gain:+.1f} {unit} at a first look" for f in finalists if f not in hopeful
+    ]
+    level = _level(len(hopeful), len(fresh.rows))
+    worth = {c.id: c.worth for c in grid.controls}
     good: list[_Final] = []
-    said: list[str] = []
     selected: dict[str, Any] = {}
-    for finalist in finalists:
-        candidate = finalist.candidate
-        final = _judge(q, grid, fresh, finalist)
-        control = next(c for c in grid.controls if c.id == candidate.control)
-        problem = _problem(final.gain, control.worth, level, q.compiled.plant.currency)
-        selected[candidate.control] = {
-            "to": candidate.value,
-            "by": _who(candidate.by),
-            **final.gain.as_json(q.compiled.plant.currency),
-            "problem": problem,
-        }
+    for final in _judged(q, grid, fresh, hopeful):
+        candidate = final.candidate
+        problem = _problem(final.gain, max(worth[c] for c, _ in candidate.moves), level, unit)
+        selected[candidate.words] = {"by": _who(candidate.by), **final.gain.as_json(unit), "problem": problem}
         if problem is None:
             good.append(final)
         else:
-            said.append(f"{candidate.control} {q.present[candidate.control]} to {candidate.value}: {problem}")
+            said.append(f"{candidate.path(q.present)}: {problem}")
     if not good:
-        told = in_distribution(q)
-        said += _unfamiliar(told)
+        said += _unfamiliar(in_distribution(q))
         return Answer(f"doing nothing is best: of {n} candidates, " + "; ".join(said), None, n, selected)
-    # the longer horizon would win by its length alone, so the classes are compared by gain an hour
-    best = max(good, key=lambda f: f.gain.mean / f.over.horizon)
-    rest = [f for f in good if f is not best]
-    alternatives = best.others[1:4] + [f.others[0] for f in rest]
+    best = _preferred(q, good)
+    mine = best.finalist
+    alternatives = [e for e in mine.ranked if e is not mine.entry][:3]
+    alternatives += [f.finalist.entry for f in good if f is not best and f.finalist.entry not in alternatives]
     return Answer("recommended", _recommendation(q, grid, fresh, best, alternatives), n, selected)
 
 
-def _judge(q: Question, grid: Grid, fresh: Block, finalist: _Finalist) -> _Final:
-    share = min(1.0, SHORT_S / (finalist.over.horizon * q.compiled.plant.tick_s))
-    fresh = Block(fresh.rows[: max(round(share * len(fresh.rows)), FEWEST)], fresh.seed)
-    replicas = len(fresh.rows)
-    arms = [np.repeat(_vector(grid, q.present, c)[None, :], replicas, axis=0) for c in (None, finalist.candidate)]
-    ruled = q.rule.act(fresh.rows) if q.rule is not None else None
-    if ruled is not None:
-        arms.append(grid.limit(ruled, fresh.rows, q.compiled.layout))
-    outcome = play(fresh, q.compiled, np.array(arms), finalist.over, q.threads)
-    rule = gain_of(outcome.costs[2], outcome.costs[1]) if ruled is not None else None
-    return _Final(
-        finalist.candidate,
-        finalist.over,
-        finalist.ranked,
-        outcome,
-        gain_of(outcome.costs[0], outcome.costs[1], len(q.rows) - len(q.rows) // 2),
-        rule,
+def _level(finalists: int, replicas: int) -> float:
+    """What the mean of a gain must exceed, in its standard errors, where so many share the test."""
+    return float(stats.t.ppf(1.0 - ALPHA / max(finalists, 1), replicas - 1))
+
+
+def _judged(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist]) -> list[_Final]:
+    """All finalists on the fresh block; those of one horizon in the same futures, beside doing nothing once."""
+    found = []
+    for over in dict.fromkeys(f.over for f in finalists):
+        group = [f for f in finalists if f.over == over]
+        arms = np.array([grid.vector(q.present), *(f.candidate.vector(grid, q.present) for f in group)])
+        outcome = play(_share(q, fresh, over), q.compiled, arms, over, q.threads)
+        for arm, finalist in enumerate(group, 1):
+            gain = gain_of(outcome.costs[0], outcome.costs[arm], len(q.rows) - q.half)
+            found.append(_Final(finalist, outcome, arm, gain))
+    return found
+
+
+def _share(q: Question, fresh: Block, over: Reach) -> Block:
+    """The first replicas of the fresh block, the fewer the longer the horizon."""
+    share = min(1.0, SHORT_S / (over.horizon * q.compiled.plant.tick_s))
+    return replace(fresh, rows=fresh.rows[: max(round(share * len(fresh.rows)), q.futures // 4)])
+
+
+def _preferred(q: Question, good: list[_Final]) -> _Final:
+    """The best by gain an hour, the classes having different horizons; several moves with one click only where that is
+    surely better than the best single one in the futures that both have been tried in: who moves one thing knows what
+    it did.
+    """
+    single, joint = (
+        max((f for f in good if f.candidate.joint == kind), key=lambda f: float(f.hourly.mean()), default=None)
+        for kind in (False, True)
     )
+    if single is None or joint is None:
+        return single or joint or good[0]
+    n = min(len(single.hourly), len(joint.hourly))
+    more = gain_of(joint.hourly[:n], single.hourly[:n], len(q.rows) - q.half)
+    return joint if more.t > _level(1, n) else single
+
+
+def _against_rule(q: Question, grid: Grid, fresh: Block, final: _Final) -> Gain | None:
+    """The gain over the rule's setpoints for the same lease, in the same futures; None without a rule."""
+    over = final.finalist.over
+    shared = _share(q, fresh, over)
+    ruled = q.rule.act(shared.rows) if q.rule is not None else None
+    if ruled is None:
+        return None
+    arms = grid.limit(ruled, shared.rows, q.compiled.layout)[None]
+    return gain_of(play(shared, q.compiled, arms, over, q.threads).costs[0], final.outcome.costs[final.arm])
 
 
 def _problem(gain: Gain, worth: float, level: float, unit: str) -> str | None:
@@ -259,30 +278,34 @@ def _recommendation(
 ) -> dict[str, Any]:
     """The body of a recommendation, without what only the service knows (id, times, position in the journal)."""
     compiled, unit = q.compiled, q.compiled.plant.currency
-    before, after = final.outcome.change[0], final.outcome.change[1]
+    candidate, over, finalist = final.candidate, final.finalist.over, final.finalist
+    before, after = final.outcome.change[0], final.outcome.change[final.arm]
     score = in_distribution(q)
-    broken = grid.broken(_vector(grid, q.present, final.candidate), q.rows, compiled.layout)
+    broken = grid.broken(candidate.vector(grid, q.present), q.rows, compiled.layout)
     versus: dict[str, Any] = {"nothing": final.gain.as_json(unit)}
-    if final.rule is not None:
-        versus["rule"] = final.rule.as_json(unit)
-    why = reasons(compiled, q.rows, before, after, final.over.horizon)
+    rule = _against_rule(q, grid, fresh, final)
+    if rule is not None:
+        versus["rule"] = rule.as_json(unit)
+    why = reasons(compiled, q.rows, before, after, over.horizon)
     why.append(
-        f"proposed by {_who(final.candidate.by)}; the best of {len(final.others)} changes that act within the same "
-        f"horizon ({final.others[0]['words'].partition(': ')[2]}; the gain promised was computed again, with other "
+        f"proposed by {_who(candidate.by)}; the best of {len(finalist.ranked)} changes that act within the same "
+        f"horizon ({finalist.entry['words'].partition(': ')[2]}; the gain promised was computed again, with other "
         "random numbers)"
     )
+    why += _renewed(q, grid, candidate)
     why += _unfamiliar(score, "see the checks")
     return {
-        "control": final.candidate.control,
-        "from": q.present[final.candidate.control],
-        "to": final.candidate.value,
+        "control": candidate.control,
+        "from": q.present[candidate.control],
+        "to": candidate.value,
+        "moves": candidate.steps(q.present),
         "gain": final.gain.as_json(unit),
         "vs": versus,
-        "kpis": effects(compiled, before, after, final.over.horizon),
+        "kpis": effects(compiled, before, after, over.horizon),
         "why": why,
         "alternatives": alternatives,
-        "lease_s": final.over.lease * compiled.plant.tick_s,
-        "horizon_s": final.over.horizon * compiled.plant.tick_s,
+        "lease_s": over.lease * compiled.plant.tick_s,
+        "horizon_s": over.horizon * compiled.plant.tick_s,
         "then": "rule:setpoint before",
         "checks": {
             "limits": {"ok": not broken, "note": "; ".join(broken) or "none broken"},
@@ -301,12 +324,26 @@ def _recommendation(
             "plant": compiled.hash,
             "rows": rows_hash(q.rows),
             "state_among_training": score.get("value") if q.policy and q.policy.bundle.familiar else None,
-            "model": {"nothing": _band(final.outcome.costs[0]), "action": _band(final.outcome.costs[1]), "unit": unit},
+            "model": {
+                "nothing": _band(final.outcome.costs[0]),
+                "action": _band(final.outcome.costs[final.arm]),
+                "unit": unit,
+            },
+            "joint": q.joint,
+            "leases": [list(lease) for lease in q.leases],
+            "futures": q.futures,
             "locked": list(q.locked),
             "present": q.present,
             "spread": asdict(q.spread),
         },
     }
+
+
+def _renewed(q: Question, grid: Grid, candidate: Candidate) -> list[str]:
+    """What is moved while a lease of it runs: where it goes in the end is not where it stands now."""
+    moves = dict(candidate.moves)
+    back = [f"{grid.ids[c]} to {before}" for c, before, _ in q.leases if grid.ids[c] in moves]
+    return [f"after the lease, what was moved before goes back as it would have: {listed(back)}"] if back else []
 
 
 def in_distribution(q: Question) -> dict[str, Any]:
@@ -402,6 +439,9 @@ def question_of(
         rule,
         tuple(evidence["locked"]),
         Spread(**evidence["spread"]),
+        joint=bool(evidence.get("joint", False)),  # older evidence is of single moves
+        futures=int(evidence.get("futures", FUTURES)),
+        leases=tuple((int(c), int(before), int(end)) for c, before, end in evidence.get("leases", [])),
     )
 
 

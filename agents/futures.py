@@ -23,11 +23,13 @@ Costs = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Block:
     """A set of presents with their own luck: rows [R, W] of the twin's state, reseeded, parameters spread. Replica r
-    of every candidate starts from the same row and meets the same draws.
+    of every candidate starts from the same row and meets the same draws. `leases`: controls that go back by
+    themselves, as (control, value it goes back to, tick).
     """
 
     rows: Rows
     seed: int
+    leases: tuple[tuple[int, int, int], ...] = ()
 
 
 def block(rows: Rows, compiled: Compiled, seed: int, spread: Spread | None) -> Block:
@@ -54,6 +56,9 @@ def play(
 ) -> Outcome:
     """Hold setpoints [K, C] or [K, R, C] for the lease, return to those in force now, go on to the horizon, on the
     `first` replicas of the block (None: all).
+
+    A control under a lease goes back when that ends. Where it is moved, the new lease takes the place of the one
+    before and leads back to the same value, as at the gateway.
     """
     from sim.engine import run, set_controls
     from sim.kernel import get_controls
@@ -67,8 +72,15 @@ def play(
         k * r, -1
     )
     set_controls(batch, compiled, np.ascontiguousarray(each))
-    run(batch, compiled, now + over.lease, threads)
-    set_controls(batch, compiled, get_controls(before, compiled))
+    held = np.array(get_controls(before, compiled))
+    back, moved = held.copy(), each != held
+    ends = np.full(each.shape[1], now + over.horizon, dtype=np.int64)
+    for control, value, tick in presents.leases:
+        back[:, control], ends[control] = value, tick
+    for tick in sorted({now + over.lease, *(int(t) for t in ends if now < t < now + over.horizon)}):
+        run(batch, compiled, tick, threads)
+        over_now = np.where(moved, now + over.lease, ends) <= tick
+        set_controls(batch, compiled, np.where(over_now, back, each))
     run(batch, compiled, now + over.horizon, threads)
     change = batch - before
     costs = operating_cost(before, batch, compiled)

@@ -17,10 +17,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agents import bundle
-from agents.advise import Advisor, Options, Stop, WrongTwinError, serve, stored
+from agents.advise import Advisor, Options, Stop, WrongTwinError, serve
 from agents.compare import reproduce
 from agents.errors import AgentError
 from agents.grid import Grid
+from agents.questions import stored
 from agents.schema import Observer
 from agents.signing import public_text
 from sim.compile import Compiled
@@ -34,17 +35,17 @@ from twin.inforce import compiled_with, encode
 class Twin:
     """Answers as the contract says; `posted` holds what it was told."""
 
-    def __init__(self, compiled: Compiled, cap: int) -> None:
-        self.compiled, self.cap = compiled, cap
+    def __init__(self, compiled: Compiled, **setpoints: int) -> None:
+        self.compiled = compiled
         self.frame: dict[str, Any] = {
-            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": {"cap": cap},
+            "t": 0, "mode": "live", "paused": False, "sync": {"age_s": 0.4, "fidelity": "green"}, "ctl": {**setpoints},
         }  # fmt: skip
         self.recommendations: list[dict[str, Any]] = []
         self.posted: list[tuple[str, dict[str, Any]]] = []
         self.params_hash, self.pos, self.alive = compiled.hash, 100, True
         self.refitted = ""
         rows = new_rows(compiled, 11, 1)
-        set_controls(rows, compiled, Grid(compiled.plant).vector({"cap": cap}))
+        set_controls(rows, compiled, Grid(compiled.plant).vector(setpoints))
         run(rows, compiled, compiled.ticks(34 * 3600))
         self.rows = np.repeat(rows, 64, axis=0)
 
@@ -70,7 +71,7 @@ class Twin:
 
 @pytest.fixture
 def twin(line3: Compiled) -> Twin:
-    return Twin(line3, 2)
+    return Twin(line3, cap=2)
 
 
 def advisor(twin: Twin, data: Path) -> Advisor:
@@ -166,6 +167,78 @@ def test_a_control_under_a_lease_or_just_moved_is_left_alone(twin: Twin, tmp_pat
     twin.frame["ctl"] = {"cap": 3}
     assert "no control may move now" in mine.moment(), "changed at the machine a moment ago"
     assert twin.posted[-1][0] == "/advice"
+
+
+@pytest.fixture
+def two(two_motors: Compiled) -> tuple[Twin, dict[str, Any]]:
+    """A twin of several controls, and a recommendation that moves two of them."""
+    twin = Twin(two_motors, cap40=14, cap80=5, base40=34, base80=22, kit_level=760)
+    moves = [{"control": "cap80", "from": 5, "to": 9}, {"control": "cap40", "from": 14, "to": 15}]
+    now = two_motors.start_ms + 34 * 3_600_000
+    body = {"id": "r-7", "moves": moves, **moves[0], "created": now - 3_600_000, "lease_s": 7200.0}
+    return twin, body
+
+
+@pytest.mark.parametrize("status", ["accepted", "sent", "confirmed"])
+def test_all_that_is_moved_with_one_click_is_locked(
+    two: tuple[Twin, dict[str, Any]], tmp_path: Path, status: str
+) -> None:
+    twin, body = two
+    mine = advisor(twin, tmp_path)
+
+    def locked(after_s: float, rec: dict[str, Any]) -> tuple[str, ...]:
+        twin.recommendations = [{**rec, "status": status}]
+        return mine._in_force(body["created"] + round(1000 * after_s), twin.frame["ctl"])[1]
+
+    every = {c.id: c.every * twin.compiled.plant.tick_s for c in twin.compiled.plant.controls}
+    assert every["cap40"] == every["cap80"] > 60.0
+    assert locked(60.0, body) == ("cap40", "cap80")
+    assert locked(60.0, {k: v for k, v in body.items() if k != "moves"}) == ("cap80",), "a body from before"
+    assert locked(every["cap40"], body) == (() if status == "confirmed" else ("cap40", "cap80"))
+
+
+def test_a_control_under_a_lease_may_be_moved_again(two: tuple[Twin, dict[str, Any]], tmp_path: Path) -> None:
+    """Its futures say where it goes back to and when, with and without the new move."""
+    twin, body = two
+    twin.recommendations = [{**body, "lease_s": 8 * 3600.0, "status": "confirmed"}]
+    twin.frame["ctl"] |= {"cap40": 15, "cap80": 9}
+    mine = advisor(twin, tmp_path)
+    mine.moment()
+    posted = [b for path, b in twin.posted if path == "/recommendations"]
+    assert posted, twin.posted
+    evidence, rows = stored(tmp_path, "r-100")
+    now, hour = twin.compiled.ticks(34 * 3600), twin.compiled.ticks(3600)
+    assert evidence["leases"] == [[0, 14, now + 7 * hour], [1, 5, now + 7 * hour]], "one of the eight hours has passed"
+    again = reproduce(evidence, rows, twin.compiled, None, None)
+    assert again is not None
+    assert again["gain"] == posted[0]["gain"]
+
+
+def test_a_joint_recommendation_lives_by_all_its_moves(two: tuple[Twin, dict[str, Any]], tmp_path: Path) -> None:
+    twin, body = two
+    mine = advisor(twin, tmp_path)
+    twin.recommendations = [{**body, "status": "proposed"}]
+    assert "still pays" in mine.moment()
+    twin.frame["ctl"]["cap40"] = 11
+    assert mine.moment() == "r-7 withdrawn: cap40 is 11 now, not 14"
+    assert {k: twin.posted[-2][1][k] for k in ("id", "status")} == {"id": "r-7", "status": "withdrawn"}
+
+
+def test_a_joint_recommendation_is_rechecked_with_all_its_moves(
+    two: tuple[Twin, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin, body = two
+
+    def costs(_b: Any, _c: Any, values: np.ndarray, *_: Any) -> SimpleNamespace:
+        money = -100.0 * (values[:, 1] == 9) + 130.0 * (values[:, 0] == 15)
+        return SimpleNamespace(costs=np.repeat(money[:, None], 8, axis=1))
+
+    monkeypatch.setattr("agents.advise.play", costs)
+    mine = advisor(twin, tmp_path)
+    twin.recommendations = [{**body, "moves": body["moves"][:1], "status": "proposed"}]
+    assert "still pays" in mine.moment()
+    twin.recommendations = [{**body, "status": "proposed"}]
+    assert mine.moment() == "r-7 withdrawn: on the newest state it would gain -30.0 EUR only"
 
 
 def test_another_plant_is_refused(twin: Twin, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from agents import compare
-from agents.compare import Question, propose, propose_candidates, reproduce
+from agents.compare import Question, propose, reproduce
 from agents.controllers import RuleController
 from agents.futures import Outcome, block, halve, play
 from agents.gain import gain_of
 from agents.grid import Grid
 from agents.horizon import Reach, reach, relaxation_s
+from agents.moves import MOST, propose_candidates
 from agents.rules import Boost, Rule
 from agents.seeds import Spread, reseed
 from sim.compile import Compiled
@@ -106,6 +107,7 @@ def test_worthless_candidates_are_hardly_ever_recommended(
 
     monkeypatch.setattr("agents.futures.play", noise)
     monkeypatch.setattr(compare, "play", noise)
+    monkeypatch.setattr("agents.moves.play", noise)
     present = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}
     rows = presents(two_motors, present, 34, 64)
     told = [propose(Question(two_motors, rows, present, seed)).recommendation is not None for seed in range(60)]
@@ -146,11 +148,11 @@ def test_candidates_stay_inside_range_limits_and_locks(two_motors: Compiled) -> 
     found = propose_candidates(
         Question(two_motors, rows, present, 1, rule=rule, locked=("base80",)), Grid(two_motors.plant)
     )
-    assert all(c.value <= 22 for c in found if c.control == "cap40")
-    assert all(c.value <= 15 for c in found if c.control == "cap80")
-    assert all(c.control != "base80" for c in found)
+    assert all(value <= 22 for c in found for control, value in c.moves if control == "cap40")
+    assert all(value <= 15 for c in found for control, value in c.moves if control == "cap80")
+    assert all(control != "base80" for c in found for control, _ in c.moves)
     assert any(c.by.startswith("rule:") and c.control == "base40" for c in found)
-    assert len(found) == len({(c.control, c.value) for c in found}) <= compare.MOST
+    assert len(found) == len({c.moves for c in found}) <= MOST
 
 
 def test_nothing_may_move(line3: Compiled) -> None:

@@ -1,0 +1,48 @@
+"""What the list of recommendations says about leases that run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.leases import Lease, held, leases_of
+from sim.compile import Compiled
+
+HOUR = 3_600_000
+
+
+def rec(at: int, lease_h: float, moves: dict[str, tuple[int, int]], status: str = "confirmed") -> dict[str, Any]:
+    listed = [{"control": control, "from": a, "to": b} for control, (a, b) in moves.items()]
+    return {**listed[0], "moves": listed, "created": at - 1000, "confirmed": at, "lease_s": lease_h * 3600.0} | {
+        "status": status
+    }
+
+
+def test_a_lease_that_takes_the_place_of_another_leads_back_to_where_that_would_have() -> None:
+    first = rec(0, 8, {"cap40": (10, 14), "cap80": (5, 9)})
+    second = rec(4 * HOUR, 8, {"cap40": (14, 18)})
+    assert leases_of([second, first]) == {
+        "cap40": Lease(18, 10, 4 * HOUR, 12 * HOUR),
+        "cap80": Lease(9, 5, 0, 8 * HOUR),
+    }
+
+
+def test_one_that_begins_after_another_has_ended_or_after_a_hand_at_the_machine_does_not() -> None:
+    first = rec(0, 8, {"cap40": (10, 14)})
+    assert leases_of([first, rec(9 * HOUR, 8, {"cap40": (10, 12)})])["cap40"].before == 10
+    assert leases_of([first, rec(4 * HOUR, 8, {"cap40": (13, 12)})])["cap40"].before == 13
+
+
+def test_what_is_held(two_motors: Compiled) -> None:
+    plant = two_motors.plant
+    known = [
+        rec(0, 8, {"cap40": (10, 14), "cap80": (5, 9)}),
+        rec(0, 8, {"base40": (20, 30), "base80": (12, 20)}, "accepted"),
+        rec(0, 8, {"kit_level": (600, 700)}, "rejected"),
+    ]
+    locked, running = held(known, plant, 7 * HOUR, {"cap40": 14, "cap80": 8})
+    assert locked == {"base40", "base80"}
+    assert set(running) == {"cap40"}, "cap80 was changed at the machine"
+    assert held(known, plant, 8 * HOUR, {"cap40": 14, "cap80": 9})[1] == {}
+    every = {c.id: round(c.every * plant.tick_s * 1000) for c in plant.controls}
+    assert every["cap40"] > 1
+    assert "cap40" in held(known, plant, every["cap40"] - 1, {})[0]
