@@ -247,7 +247,7 @@ def _say(text: str) -> None:
 
 if "gymnasium" in sys.modules:
     # gymnasium.make("plantwin:Plant-v0") imports this module and then looks for the id; nobody else needs it
-    importlib.import_module("agents.register").register()
+    importlib.import_module("agents.envs.register").register()
 
 if __name__ == "__main__":
     sys.exit(main())

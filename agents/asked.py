@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from agents.recipe import Recipe
+    from agents.training.recipe import Recipe
     from sim.compile import Compiled
 
 TRAINING = ("training.json", "policy.json", "study.db")
@@ -44,7 +44,7 @@ def out_folder(path: Path, option: str = "--out") -> None:
 
 def training_folder(path: Path, compiled: Compiled, option: str = "--out") -> None:
     """May a training of this plant begin there: in a new or empty folder, or over an earlier one of the same plant?"""
-    from agents.recipe import NAME, read_begun
+    from agents.training.recipe import NAME, read_begun
 
     out_folder(path, option)
     found = sorted(p.name for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
@@ -73,7 +73,7 @@ def device(name: str | None, option: str = "--device") -> None:
     """Is this device there? `auto`, `cpu` and None always are; other names are for who knows them to refuse."""
     if name != "cuda":
         return
-    from agents.graphed import usable
+    from agents.training.graphed import usable
 
     if not usable():
         raise wrong(option, "cuda: no CUDA device can be used here; expected cpu or auto (`plantwin doctor` says more)")

@@ -91,8 +91,8 @@ def env(
         raise asked.wrong("--device", f"{device!r}: expected cpu or cuda")
     asked.device(device)
     with _told():
-        from agents.check import check
-        from agents.describe import describe, text_of
+        from agents.envs.check import check
+        from agents.envs.describe import describe, text_of
 
         compiled = _compiled(plant, allow_code)
         about = describe(compiled, decide=decide)
@@ -123,9 +123,9 @@ def tune(
     """
     asked.out_file(out)
     with _told():
-        from agents.rules import save_rule, sentences
-        from agents.tune import Effort
-        from agents.tune import tune as search
+        from agents.rules.rule import save_rule, sentences
+        from agents.rules.tune import Effort
+        from agents.rules.tune import tune as search
 
         compiled = _compiled(plant, allow_code)
         effort = Effort(candidates, max(replicas // 16, 2), replicas, seed, threads, hours)
@@ -197,7 +197,7 @@ def evaluate(
     if disturb is not None and not 0.0 < disturb <= 1.0:
         raise typer.BadParameter(f"--disturb {disturb:g}: expected more than 0 and at most 1, such as 0.2")
     with _told():
-        from agents.judging import Case, judged
+        from agents.evaluation.judging import Case, judged
 
         compiled = _compiled(plant, allow_code)
         found = judged(Case(compiled, a, against, disturb, posterior, draws, allow_code), pairs, seed, threads)
@@ -235,7 +235,7 @@ def advise(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # until the service itself listens
     with _told():
-        from agents.advise import Options, Stop, serve
+        from agents.advice.advise import Options, Stop, serve
         from ingest.keys import read_public
         from sim.ownrules import allow
         from sim.plantfile import load

@@ -48,8 +48,8 @@ def optimum(
     """The least long-run cost of a plant small enough to be solved exactly, between proved bounds, and its policy."""
     asked.out_file(out)
     with _exact():
-        from agents.optimum import Effort, write_policy
-        from agents.optimum import optimum as least
+        from agents.exact.optimum import Effort, write_policy
+        from agents.exact.optimum import optimum as least
         from sim.plantfile import load
 
         found = least(load(plant), Effort(precision, seconds(limit, "--limit"), _say if sys.stderr.isatty() else None))
@@ -78,9 +78,9 @@ def table(
     """Write what a policy or rule does in every state of a small plant: {"x,k": "idle|produce|pm"} to stock."""
     asked.out_file(out)
     with _told(), _exact():
-        from agents.controllers import controller
-        from agents.optimum import write_policy
-        from agents.table import table_of
+        from agents.control.controllers import controller
+        from agents.exact.optimum import write_policy
+        from agents.exact.table import table_of
 
         compiled = _compiled(plant)
         found = table_of(controller(policy, compiled), compiled, seen)
@@ -101,8 +101,8 @@ def cost(
 ) -> None:
     """The exact long-run cost of a table, and how far it lies above the optimum. Nothing is simulated."""
     with _exact():
-        from agents.optimum import Effort, policy_cost, read_policy
-        from agents.optimum import optimum as least
+        from agents.exact.optimum import Effort, policy_cost, read_policy
+        from agents.exact.optimum import optimum as least
         from sim.plantfile import load
 
         described, effort = load(plant), Effort(limit_s=seconds(limit, "--limit"))

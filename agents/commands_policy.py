@@ -12,7 +12,7 @@ from agents import asked, commands_optimum
 from agents.commands import AllowCode, JsonFlag, _compiled, _told, seconds
 
 if TYPE_CHECKING:
-    from agents.bundle import Bundle
+    from agents.bundles.bundle import Bundle
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a policy bundle.")]
 policy = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -30,7 +30,7 @@ def sign(
 ) -> None:
     """Verify a bundle and vouch for every file in its folder (Ed25519)."""
     with _told():
-        from agents.bundle import sign as vouch
+        from agents.bundles.bundle import sign as vouch
         from ingest.keys import read_private
 
         folder, signed = vouch(bundle, read_private(key), out)
@@ -46,7 +46,7 @@ def verify(
 ) -> None:
     """Check a bundle's files and signature; exit code 1 when they are not good, or nobody has signed."""
     with _told():
-        from agents.bundle import load
+        from agents.bundles.bundle import load
         from ingest.keys import read_public
 
         loaded = load(bundle, signer=read_public(key) if key is not None else None)
@@ -60,7 +60,7 @@ def verify(
 def show(bundle: Folder, json_: JsonFlag = False) -> None:
     """Say what a bundle is for, how it was made and judged, and who vouches for it."""
     with _told():
-        from agents.bundle import load
+        from agents.bundles.bundle import load
 
         about = _about(load(bundle))
     if json_:
@@ -117,7 +117,7 @@ def import_(
     """Take the tensors of a Stable-Baselines3 zip and write them as a bundle; nothing in the zip is run."""
     asked.out_folder(out)
     with _told():
-        from agents.sb3bundle import import_zip
+        from agents.bundles.sb3bundle import import_zip
 
         done = import_zip(zip_, _compiled(plant, allow_code), out, seconds(epoch, "--epoch") if epoch else None)
     typer.echo(f"{out}: {done.name}, unsigned")
@@ -136,8 +136,8 @@ def export(
     """Write a bundle as ONNX: scaled observations in, logits and grid indices out."""
     asked.out_file(out)
     with _told():
-        from agents.bundle import load
-        from agents.onnxexport import export as write
+        from agents.bundles.bundle import load
+        from agents.bundles.onnxexport import export as write
 
         loaded = load(bundle)
         size = write(loaded, out)
@@ -159,10 +159,10 @@ def explain(
     """Say and draw what a controller does differently: when it moves what, expedites, maintains, draws power."""
     asked.out_folder(out)
     with _told():
-        from agents.controllers import controller
-        from agents.explain import Look
-        from agents.explain import explain as look
-        from agents.explainpage import sentences, write
+        from agents.control.controllers import controller
+        from agents.evaluation.explain import Look
+        from agents.evaluation.explain import explain as look
+        from agents.evaluation.explainpage import sentences, write
 
         compiled = _compiled(plant, allow_code)
         both = [controller(what, compiled, allow_code=allow_code) for what in (who, against)]

@@ -16,8 +16,8 @@ from agents import asked
 from agents.commands import AllowCode, JsonFlag, PlantArg, _compiled, _told, seconds
 
 if TYPE_CHECKING:
-    from agents.recipe import Recipe
-    from agents.train import Trained
+    from agents.training.recipe import Recipe
+    from agents.training.train import Trained
     from sim.compile import Compiled
     from twin.posterior_file import FilePosterior
 
@@ -53,7 +53,7 @@ def command_line(otherwise: str) -> str:
 
 def _recipe(config: Path | None, given: dict[str, Any], resume: Path | None) -> Recipe:
     """The settings: of the training that is resumed, or defaults, then the file's, then those of the command line."""
-    from agents.recipe import Recipe, read_begun, read_config
+    from agents.training.recipe import Recipe, read_begun, read_config
 
     typed = {name: value for name, value in given.items() if value is not None}
     if resume is not None:
@@ -65,7 +65,7 @@ def _recipe(config: Path | None, given: dict[str, Any], resume: Path | None) -> 
 
 
 def _plant(plant: str, posterior: Path | None, allow_code: bool) -> tuple[Compiled, FilePosterior | None]:
-    from agents.learning import check_learnable
+    from agents.training.learning import check_learnable
     from twin.posterior_file import read_posterior
 
     compiled = _compiled(plant, allow_code)
@@ -89,8 +89,8 @@ def left_of_training(folder: Path, plant: str, keep: str, began: bool) -> str:
     """What a training that was cut off has left in its folder, and how it goes on. `began`: it had begun to learn, so
     that what the folder says is of this training and not of an earlier one.
     """
-    from agents.recipe import NAME, read_begun
-    from agents.training import RULE
+    from agents.training.console import RULE
+    from agents.training.recipe import NAME, read_begun
 
     if not began or not (folder / NAME).exists():
         kept = f"; the rule it would have begun with is kept: --rule {folder / RULE}" if _is(folder / RULE) else ""
@@ -154,7 +154,7 @@ def train(
     }  # fmt: skip
     began = resume is not None
     with _told(), _stoppable(lambda: left_of_training(out or resume or Path(), plant, keep, began)):
-        from agents.training import RULE, bar, rule_for
+        from agents.training.console import RULE, bar, rule_for
 
         folder = out or resume
         assert folder is not None
@@ -164,8 +164,8 @@ def train(
         keep_s = 0.0 if keep in {"0", "0s"} else seconds(keep, "--keep")
         monitor = _monitor(tensorboard, mlflow)
         start = rule_for(compiled, rule or (folder / RULE if resume is not None else None), recipe.threads, folder)
-        from agents.train import Job
-        from agents.train import train as learn
+        from agents.training.train import Job
+        from agents.training.train import train as learn
 
         job = Job(
             compiled, start, folder, recipe.budget_s, recipe.steps, recipe.device, recipe.threads,
@@ -180,8 +180,8 @@ def train(
 
 def _ready(recipe: Recipe, compiled: Compiled, folder: Path, resumed: bool) -> None:
     """What can be refused is refused before a rule is tuned, or one of another plant is complained about."""
-    from agents.goal import check_target
-    from agents.recipe import read_begun
+    from agents.training.goal import check_target
+    from agents.training.recipe import read_begun
 
     if resumed:
         read_begun(folder).check(compiled, folder)
@@ -192,11 +192,11 @@ def _ready(recipe: Recipe, compiled: Compiled, folder: Path, resumed: bool) -> N
 
 
 def _monitor(tensorboard: Path | None, mlflow: str | None) -> Any:
-    """An `agents.monitor.Monitor`, whose libraries and server are looked for now, not after an hour."""
+    """An `agents.training.monitor.Monitor`, whose libraries and server are looked for now, not after an hour."""
     if tensorboard is None and mlflow is None:
         return None
-    from agents.mlflow import Server
-    from agents.monitor import Monitor, check_tensorboard
+    from agents.training.mlflow import Server
+    from agents.training.monitor import Monitor, check_tensorboard
 
     if tensorboard is not None:
         check_tensorboard()
@@ -233,10 +233,10 @@ def search(
         "budget": budget, "seeds": seeds, "steps": steps, "lanes": lanes, "device": device, "threads": threads,
     }  # fmt: skip
     with _told(), _stoppable(lambda: left_of_search(out)):
-        from agents.search import search as look
-        from agents.search import write_config, write_plots
-        from agents.train import Job
-        from agents.training import RULE, rule_for
+        from agents.training.console import RULE, rule_for
+        from agents.training.search import search as look
+        from agents.training.search import write_config, write_plots
+        from agents.training.train import Job
 
         recipe = _recipe(config, given, None)
         compiled, believed = _plant(plant, posterior, allow_code)

@@ -20,7 +20,7 @@ TRAIN, TUNE, SELECT, TEST, ADVICE_SELECT, ADVICE_PROMISE, WARM = range(1, 8)
 warm starts.
 """
 AHEAD = 9
-"""Block of the futures in which `agents.lookahead` tries what to do; their seeds are made from the state."""
+"""Block of the futures in which `agents.control.lookahead` tries what to do; their seeds are made from the state."""
 
 LIMIT = 1 << 40
 ONE = 1 << 16

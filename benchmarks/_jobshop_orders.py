@@ -1,9 +1,8 @@
 """`jobshop10`, ten machines and orders with dates that keep coming: rules, learnt weights and a trained policy.
 
 Weights are the same at every machine and are learned by CMA-ES from slack alone, every generation on fresh luck. The
-policy is PPO's (`agents.train`), which sets the weight of work at each machine every hour, by what waits everywhere; it
-starts from those weights.
-All are judged on the same random numbers, which none of them was learned on.
+policy is PPO's (`agents.training.train`), which sets the weight of work at each machine every hour, by what waits
+everywhere; it starts from those weights. All are judged on the same random numbers, which none of them was learned on.
 """
 
 from __future__ import annotations
@@ -119,11 +118,11 @@ def policy_costs(
     """(operating cost an hour [held] of a policy trained here from these weights, on the same luck as the others; the
     decisions it took to train it).
     """
-    from agents.controllers import controller
-    from agents.learning import Config
-    from agents.rollout import Operation, default_epoch
-    from agents.rules import Rule
-    from agents.train import Job, train
+    from agents.control.controllers import controller
+    from agents.control.rollout import Operation, default_epoch
+    from agents.rules.rule import Rule
+    from agents.training.learning import Config
+    from agents.training.train import Job, train
 
     compiled = compile_plant(_steered(compiled.plant, weights))
     rule = Rule({c.id: round(weights["work"] / STEP) * STEP for c in compiled.plant.controls})

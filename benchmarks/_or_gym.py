@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.supply import OR_GYM, Chain, Trade
-from agents.supply_rules import demand_paths
+from agents.envs.supply import OR_GYM, Chain, Trade
+from agents.rules.supply_rules import demand_paths
 from sim.compile import compile_plant
 from sim.plantfile import load
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from agents.controllers import Controller
-from agents.rollout import Operation, default_epoch, ticks
+from agents.control.controllers import Controller
+from agents.control.rollout import Operation, default_epoch, ticks
+from agents.control.timed import Timed
+from agents.rules.tune import judge_span
 from agents.seeds import TEST, block_seed
-from agents.timed import Timed
-from agents.tune import judge_span
 from sim.compile import Compiled
 from sim.engine import new_rows
 from sim.value import operating_cost

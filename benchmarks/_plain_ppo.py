@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical as _Categorical
 
-from agents.env import PlantVectorEnv
+from agents.envs.env import PlantVectorEnv
 
 Categorical: Any = _Categorical  # torch's distributions carry no types
 

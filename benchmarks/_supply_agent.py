@@ -2,11 +2,11 @@
 
 What is learnt is a *change* of what the plan orders in a period: order = rounded (plan + unit x action), cut to what a
 stage may order; the untrained policy changes next to nothing. The learner is that of `plantwin train`
-(`agents.resident.ResidentPPO`). It sees by how much the chain differs from what it usually looks like in this period
-under the plan, and which period it is. The discount is in the rewards, and an episode really ends after its periods
-(what a chain is worth then counts nothing), so nothing is discounted or bootstrapped beyond. From each reward the mean
-is taken that the plan earns in that period, so that the critic begins near its goal. Of the start and the checkpoints
-the one is kept that earns most on paths of its own.
+(`agents.training.resident.ResidentPPO`). It sees by how much the chain differs from what it usually looks like in this
+period under the plan, and which period it is. The discount is in the rewards, and an episode really ends after its
+periods (what a chain is worth then counts nothing), so nothing is discounted or bootstrapped beyond. From each reward
+the mean is taken that the plan earns in that period, so that the critic begins near its goal. Of the start and the
+checkpoints the one is kept that earns most on paths of its own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.lanes import Lanes
-from agents.resident import ResidentPPO
-from agents.schema import Floats
-from agents.supply import Chain, SupplyVectorEnv
-from agents.supply_rules import Orders, Policy, played
+from agents.envs.schema import Floats
+from agents.envs.supply import Chain, SupplyVectorEnv
+from agents.rules.supply_rules import Orders, Policy, played
+from agents.training.lanes import Lanes
+from agents.training.resident import ResidentPPO
 
 LANES = 1024
 """Environments stepped together."""

@@ -15,13 +15,13 @@ from statistics import median
 
 import numpy as np
 
-from agents.bundle import BUNDLED
-from agents.compare import FUTURES, Question, propose
-from agents.controllers import Controller, PolicyController, controller
+from agents.advice.compare import FUTURES, Question, propose
+from agents.advice.horizon import reach
+from agents.advice.moves import MOST
+from agents.bundles.bundle import BUNDLED
+from agents.control.controllers import Controller, PolicyController, controller
+from agents.envs.grid import Grid
 from agents.errors import AgentError
-from agents.grid import Grid
-from agents.horizon import reach
-from agents.moves import MOST
 from benchmarks import _record
 from benchmarks._record import Figure
 from sim.compile import Compiled, compile_plant

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.env import PlantVectorEnv
-from agents.policy import Network
+from agents.bundles.policy import Network
+from agents.envs.env import PlantVectorEnv
 from benchmarks import _record
 from benchmarks._record import Figure
 from sim.kernel import get_controls, run, set_controls
@@ -89,7 +89,7 @@ def decide_pair(pairs: int) -> tuple[list[float], list[float], float]:
     import torch
     from stable_baselines3 import PPO
 
-    from agents.lanes import Lanes
+    from agents.training.lanes import Lanes
 
     torch.set_num_threads(1)
     env = PlantVectorEnv(2, "gearmotor")

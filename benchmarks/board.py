@@ -28,19 +28,19 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from agents.controllers import Controller, Hold, RuleController, controller
-from agents.env import compiled_plant
+from agents.control.controllers import Controller, Hold, RuleController, controller
+from agents.control.rollout import cost_over
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
 from agents.errors import NotExactError, TooLargeError
-from agents.grid import Grid
-from agents.optimum import Effort as Exactness
-from agents.optimum import Optimum, optimum, policy_cost
-from agents.optimum_read import UNIT_S
-from agents.recipe import Recipe, read_config
-from agents.rollout import cost_over
-from agents.rules import sentences
+from agents.exact.optimum import Effort as Exactness
+from agents.exact.optimum import Optimum, optimum, policy_cost
+from agents.exact.optimum_read import UNIT_S
+from agents.exact.table import table_of
+from agents.rules.rule import sentences
+from agents.rules.tune import Effort, judge_span, tune
 from agents.seeds import TEST, block_seed
-from agents.table import table_of
-from agents.tune import Effort, judge_span, tune
+from agents.training.recipe import Recipe, read_config
 from benchmarks import optima
 from benchmarks._board_page import page, section
 from sim.compile import Compiled
@@ -129,7 +129,7 @@ def rules(board: Board, hours: float | None, seed: int) -> tuple[list[Line], Any
 
 def agents(board: Board, start: Any, recipe: Recipe, out: Path) -> list[Line]:
     """Lines of the agents, a seed each."""
-    from agents.train import Job, train
+    from agents.training.train import Job, train
 
     job = Job(
         board.compiled, start, out, recipe.budget_s, recipe.steps, recipe.device, recipe.threads, pairs=8,

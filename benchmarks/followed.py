@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.compare import Question, propose
-from agents.controllers import Controller, Hold, PolicyController, controller
-from agents.rollout import Operation, default_epoch, ticks
+from agents.advice.compare import Question, propose
+from agents.control.controllers import Controller, Hold, PolicyController, controller
+from agents.control.rollout import Operation, default_epoch, ticks
+from agents.control.unseen import Unseen
+from agents.rules.tune import judge_span
 from agents.seeds import TEST, block_seed
-from agents.tune import judge_span
-from agents.unseen import Unseen
 from benchmarks import _record
 from benchmarks._paired import WEEK_S, Gap, Size, gap, play
 from sim.compile import Compiled, compile_plant

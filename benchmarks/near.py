@@ -22,18 +22,18 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.env import PlantEnv, PlantVectorEnv, compiled_plant
-from agents.goal import Goal
-from agents.grid import Grid, as_switches
-from agents.lanes import Lanes
-from agents.learning import Config, Untold, longest_s, measure
-from agents.optimum import optimum, policy_cost
-from agents.policy import Network
-from agents.rules import Rule
-from agents.schema import Observer
-from agents.table import table_of
-from agents.train import Job, Run, learned, prepare_torch
-from agents.watch import extract
+from agents.bundles.policy import Network
+from agents.envs.env import PlantEnv, PlantVectorEnv, compiled_plant
+from agents.envs.grid import Grid, as_switches
+from agents.envs.schema import Observer
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.table import table_of
+from agents.rules.rule import Rule
+from agents.training.goal import Goal
+from agents.training.lanes import Lanes
+from agents.training.learning import Config, Untold, longest_s, measure
+from agents.training.train import Job, Run, learned, prepare_torch
+from agents.training.watch import extract
 from benchmarks import _record
 from benchmarks._record import Figure
 from sim.compile import compile_plant

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agents import optimum_periodic, optimum_stock, optimum_tandem
-from agents.optimum import Optimum, optimum
-from agents.optimum_solver import gain
+from agents.exact import optimum_periodic, optimum_stock, optimum_tandem
+from agents.exact.optimum import Optimum, optimum
+from agents.exact.optimum_solver import gain
 from sim.plant import Plant
 from sim.plantfile import load
 

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from stable_baselines3 import PPO
 
-from agents.env import PlantVectorEnv
-from agents.lanes import Lanes
-from agents.resident import ResidentPPO
+from agents.envs.env import PlantVectorEnv
+from agents.training.lanes import Lanes
+from agents.training.resident import ResidentPPO
 from benchmarks import _record
 from benchmarks._plain_ppo import PlainPPO
 from benchmarks._record import Figure
@@ -142,8 +142,8 @@ def on_cpu(bench: Bench, pairs: int) -> tuple[list[Figure], dict[str, Any]]:
 
 def on_device(bench: Bench, pairs: int) -> tuple[list[Figure], dict[str, Any]]:
     """Row 11: everything on the device, against stock SB3 there with the simulation on the host."""
-    from agents.device import PlantDeviceEnv
-    from agents.device_lanes import DeviceLanes
+    from agents.envs.device import PlantDeviceEnv
+    from agents.training.device_lanes import DeviceLanes
 
     cores = os.cpu_count() or 1
     device = PlantDeviceEnv(bench.lanes, bench.plant, stagger=True)

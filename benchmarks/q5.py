@@ -2,12 +2,11 @@
 
 `plantwin bench q5 [--plants N] [--seeds N] [--train 60s] [--pairs N] [--rollout-pairs N] [--weeks N] [--write PAGE]`.
 On each plant: the rule tuned on common random numbers (on `gearmotor` the shipped one), rollout over it
-(`agents.lookahead`), and policies: `gearmotor`'s shipped one (or the seeds of a training, `--gearmotor DIR`), elsewhere
-`--seeds` trained for `--train` of wall time each. All are played on the same luck after the same warm-up under the
-rule; the cost is that of whole weeks, and CPU seconds a decision are counted in the same runs.
-`--keep` writes benchmarks/results/q5.json, which says at what size it
-was measured. A policy passes where it costs less than the rollout, or where no difference is shown and it takes at most
-a hundredth of the rollout's time.
+(`agents.control.lookahead`), and policies: `gearmotor`'s shipped one (or the seeds of a training, `--gearmotor DIR`),
+elsewhere `--seeds` trained for `--train` of wall time each. All are played on the same luck after the same warm-up
+under the rule; the cost is that of whole weeks, and CPU seconds a decision are counted in the same runs. `--keep`
+writes benchmarks/results/q5.json, which says at what size it was measured. A policy passes where it costs less than the
+rollout, or where no difference is shown and it takes at most a hundredth of the rollout's time.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from agents.commands import seconds
-from agents.controllers import Controller, RuleController, controller
-from agents.costtogo import Fit
-from agents.grid import Grid
-from agents.lookahead import Plan, Rollout
-from agents.rules import Rule, save_rule
-from agents.tune import Effort, tune
+from agents.control.controllers import Controller, RuleController, controller
+from agents.control.costtogo import Fit
+from agents.control.lookahead import Plan, Rollout
+from agents.envs.grid import Grid
+from agents.rules.rule import Rule, save_rule
+from agents.rules.tune import Effort, tune
 from benchmarks import _record
 from benchmarks._paired import Gap, Run, Size, gap, play
 from benchmarks._plot_gap import Row, gaps
@@ -60,7 +59,7 @@ def _trained(
     compiled: Compiled, rule: Rule, options: argparse.Namespace, folder: Path
 ) -> tuple[list[Controller], list[dict[str, Any]]]:
     """Policies of several seeds, and what each took."""
-    from agents.train import Job, train
+    from agents.training.train import Job, train
 
     job = Job(compiled, rule, folder / compiled.plant.id, seconds(options.train), device="cpu", pairs=2)
     train(job, options.seeds)

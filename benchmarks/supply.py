@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
-from agents.supply_plan import followed, perfect_information, shrinking_horizon, tuned_plan
-from agents.supply_rules import Policy, base_stock, demand_paths, played, tuned_base_stock
+from agents.envs.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
+from agents.rules.supply_plan import followed, perfect_information, shrinking_horizon, tuned_plan
+from agents.rules.supply_rules import Policy, base_stock, demand_paths, played, tuned_base_stock
 from benchmarks import _or_gym, _record
 from benchmarks._record import Figure
 

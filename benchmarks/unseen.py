@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.controllers import controller
-from agents.env import compiled_plant
-from agents.learning import Config
-from agents.optimum import optimum, policy_cost
-from agents.recipe import Recipe
-from agents.rules import Rule
-from agents.table import table_of
-from agents.train import Job, train
+from agents.control.controllers import controller
+from agents.envs.env import compiled_plant
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.table import table_of
+from agents.rules.rule import Rule
+from agents.training.learning import Config
+from agents.training.recipe import Recipe
+from agents.training.train import Job, train
 from benchmarks import _record
 from benchmarks._record import Figure
 from benchmarks.optima import fixed_cost

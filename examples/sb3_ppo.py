@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stable_baselines3 import PPO
 
-from agents.env import PlantVectorEnv
-from agents.lanes import Lanes  # the vector environment as Stable-Baselines3 wants it
+from agents.envs.env import PlantVectorEnv
+from agents.training.lanes import Lanes  # the vector environment as Stable-Baselines3 wants it
 
 HERE = Path(__file__).resolve().parent
 

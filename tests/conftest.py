@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from agents.rollout import Span
+    from agents.control.rollout import Span
     from sim.compile import Compiled
 
 # Read when numpy and torch are imported, by the processes that tests start too. Tests run beside each other: a product
@@ -31,10 +31,10 @@ def briefly_judged(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Most of a small training is else its verdicts: `line3` is judged by five weeks, three hundred times.
     """
-    from agents.rollout import Span
+    from agents.control.rollout import Span
 
     def span(compiled: Compiled) -> Span:
         return Span(compiled.ticks(3600.0), compiled.ticks(7200.0), compiled.ticks(86_400.0))
 
-    for module in ("tune", "learning", "evaluate"):
+    for module in ("rules.tune", "training.learning", "evaluation.evaluate"):
         monkeypatch.setattr(f"agents.{module}.judge_span", span)

@@ -166,7 +166,7 @@ def test_ctrl_c_says_what_was_stopped(monkeypatch: pytest.MonkeyPatch, capsys: p
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agents.rules.Rule.check", interrupted)
+    monkeypatch.setattr("agents.rules.rule.Rule.check", interrupted)
     with pytest.raises(SystemExit) as ended:
         plantwin.main(["evaluate", "level=16", "--against", "nothing", "--plant", "lost_sales", "--pairs", "4"])
     assert ended.value.code == 130

@@ -40,7 +40,10 @@ ALLOWED: dict[tuple[str, str], tuple[int, str]] = {
     ("sim/ownrules.py", "exec"): (1, "a plant's own rules, where the user has said so (docs/own-rules.md)"),
     ("sim/ownrules.py", "compile"): (1, "the same text, whose hash was taken"),
     ("sim/ownrules.py", "spec_from_file_location"): (1, "the module that text is run in"),
-    ("agents/own.py", "import_module"): (1, "a policy as a Python callable, where the user has said --allow-code"),
+    ("agents/control/own.py", "import_module"): (
+        1,
+        "a policy as a Python callable, where the user has said --allow-code",
+    ),
     ("plantwin.py", "import_module"): (2, "the module of a command by the table there, of a benchmark by its name"),
 }
 """(file, what) -> how often, and why it may."""

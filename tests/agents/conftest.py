@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.env import compiled_plant
+from agents.envs.env import compiled_plant
 from sim.compile import Compiled
 from tests.plants import TWO_MOTORS
 

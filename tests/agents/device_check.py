@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from agents.check import check_device
+from agents.envs.check import check_device
 from tests.agents.kit import PLANTS
 
 STEPS = 4

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents import resume
-from agents.checkpoint import Saved
-from agents.device import PlantDeviceEnv
-from agents.device_lanes import DeviceLanes
-from agents.env import PlantVectorEnv
-from agents.lanes import Lanes
-from agents.resident import ResidentPPO
+from agents.envs.device import PlantDeviceEnv
+from agents.envs.env import PlantVectorEnv
 from agents.seeds import Spread
+from agents.training import resume
+from agents.training.checkpoint import Saved
+from agents.training.device_lanes import DeviceLanes
+from agents.training.lanes import Lanes
+from agents.training.resident import ResidentPPO
 from sim.kernel import KernelError
 from sim.state import ERROR
 

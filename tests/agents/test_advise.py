@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agents import bundle
-from agents.advise import Advisor, Options, Stop, WrongTwinError, serve
-from agents.compare import reproduce
+from agents.advice.advise import Advisor, Options, Stop, WrongTwinError, serve
+from agents.advice.compare import reproduce
+from agents.advice.questions import stored
+from agents.bundles import bundle
+from agents.bundles.signing import public_text
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import AgentError
-from agents.grid import Grid
-from agents.questions import stored
-from agents.schema import Observer
-from agents.signing import public_text
 from sim.compile import Compiled
 from sim.distributions import mean
 from sim.kernel import new_rows, run, set_controls
@@ -233,7 +233,7 @@ def test_a_joint_recommendation_is_rechecked_with_all_its_moves(
         money = -100.0 * (values[:, 1] == 9) + 130.0 * (values[:, 0] == 15)
         return SimpleNamespace(costs=np.repeat(money[:, None], 8, axis=1))
 
-    monkeypatch.setattr("agents.advise.play", costs)
+    monkeypatch.setattr("agents.advice.advise.play", costs)
     mine = advisor(twin, tmp_path)
     twin.recommendations = [{**body, "moves": body["moves"][:1], "status": "proposed"}]
     assert "still pays" in mine.moment()
@@ -252,7 +252,8 @@ def test_it_waits_for_a_twin_that_is_away(
 ) -> None:
     real = httpx.Client
     monkeypatch.setattr(
-        "agents.advise.httpx.Client", lambda **k: real(transport=httpx.MockTransport(twin), base_url=k["base_url"])
+        "agents.advice.advise.httpx.Client",
+        lambda **k: real(transport=httpx.MockTransport(twin), base_url=k["base_url"]),
     )
     monkeypatch.setattr("os.nice", lambda _n: 0)
     twin.alive, rounds = False, []

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents import optimum_periodic
-from agents.check import check
-from agents.controllers import Hold
-from agents.env import PlantEnv, PlantVectorEnv
-from agents.optimum import optimum
-from agents.pipeline import stretches
-from agents.schema import Observer
-from agents.table_periodic import Asking, Shown
+from agents.control.controllers import Hold
+from agents.envs.check import check
+from agents.envs.env import PlantEnv, PlantVectorEnv
+from agents.envs.pipeline import stretches
+from agents.envs.schema import Observer
+from agents.exact import optimum_periodic
+from agents.exact.optimum import optimum
+from agents.exact.table_periodic import Asking, Shown
 from sim.compile import Compiled, compile_plant
 from sim.kernel import new_rows
 from sim.plantfile import load
@@ -120,7 +120,7 @@ def test_by_tensors_as_by_the_kernel() -> None:
     """Three lanes, orders due in the past, now and long after, in any place; bit for bit."""
     import torch
 
-    from agents.device import Arrivals
+    from agents.envs.device import Arrivals
 
     compiled = compile_plant(load("serial_backlog4"))
     observer, rng = Observer(compiled), np.random.Generator(np.random.PCG64(5))

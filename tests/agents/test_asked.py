@@ -12,7 +12,7 @@ import pytest
 
 import plantwin
 from agents.commands_train import _stoppable, left_of_search, left_of_training
-from agents.recipe import Begun, Recipe
+from agents.training.recipe import Begun, Recipe
 
 Say = Callable[..., tuple[int, str]]
 
@@ -28,7 +28,12 @@ def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed before it was checked")
 
-    for name in ("agents.tune.tune", "agents.training.tune", "agents.optimum.optimum", "agents.explain.explain"):
+    for name in (
+        "agents.rules.tune.tune",
+        "agents.training.console.tune",
+        "agents.exact.optimum.optimum",
+        "agents.evaluation.explain.explain",
+    ):
         monkeypatch.setattr(name, never)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -119,7 +124,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence(say: Say, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "table.json")
 
-    monkeypatch.setattr("agents.optimum.write_policy", full)
+    monkeypatch.setattr("agents.exact.optimum.write_policy", full)
     found, said = say("policy", "table", "nothing", "--plant", "lost_sales", "--out", "table.json")
     assert found == 1
     assert "plantwin: table.json: expected a file or folder that can be used, found: No space left on device" in said

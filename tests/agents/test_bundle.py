@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import bundle
-from agents.controllers import controller
+from agents.bundles import bundle
+from agents.bundles.policy import Network, network, tensors
+from agents.control.controllers import controller
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import AgentError, BundleError, SchemaError
-from agents.grid import Grid
-from agents.learning import spec
-from agents.policy import Network, network, tensors
-from agents.schema import Observer
+from agents.training.learning import spec
 from sim.compile import Compiled
 
 
@@ -168,8 +168,8 @@ class Wall:
         if name.split(".")[0] in {"torch", "stable_baselines3", "gymnasium", "pickle5"}:
             raise ImportError(f"{name} must not be imported here")
 sys.meta_path.insert(0, Wall())
-import agents.advise, agents.compare, agents.commands
-from agents.controllers import controller
+import agents.advice.advise, agents.advice.compare, agents.commands
+from agents.control.controllers import controller
 from sim.compile import compile_plant
 from sim.kernel import new_rows
 from sim.plantfile import load

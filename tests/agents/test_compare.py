@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import compare
-from agents.compare import Question, propose, reproduce
-from agents.controllers import RuleController
-from agents.futures import Outcome, block, halve, play
-from agents.gain import gain_of
-from agents.grid import Grid
-from agents.horizon import Reach, reach, relaxation_s
-from agents.moves import MOST, propose_candidates
-from agents.rules import Boost, Rule
+from agents.advice import compare
+from agents.advice.compare import Question, propose, reproduce
+from agents.advice.futures import Outcome, block, halve, play
+from agents.advice.gain import gain_of
+from agents.advice.horizon import Reach, reach, relaxation_s
+from agents.advice.moves import MOST, propose_candidates
+from agents.control.controllers import RuleController
+from agents.envs.grid import Grid
+from agents.rules.rule import Boost, Rule
 from agents.seeds import Spread, reseed
 from sim.compile import Compiled
 from sim.kernel import get_controls, new_rows, run, set_controls
@@ -88,7 +88,7 @@ def test_sequential_halving_finds_the_best_of_many(monkeypatch: pytest.MonkeyPat
     def noise(_b: Any, _c: Any, values: np.ndarray, _o: Any, _t: int, first: int) -> Outcome:
         return Outcome(rng.normal(0, 1, (len(values), first)) - values[:, :1], np.zeros((1, 1, 1), dtype=np.int64))
 
-    monkeypatch.setattr("agents.futures.play", noise)
+    monkeypatch.setattr("agents.advice.futures.play", noise)
     futures = block(presents(line3, {"cap": 6}, 1, 256), line3, 1, None)
     values = np.array([[0], [0], [0], [1], [0], [0], [0], [0], [0]])
     found = [halve(futures, line3, values, Reach(1, 1))[0][0] for _ in range(20)]
@@ -105,9 +105,9 @@ def test_worthless_candidates_are_hardly_ever_recommended(
         n = len(block_.rows) if first is None else first
         return Outcome(rng.normal(0, 200, (len(values), n)), np.zeros((len(values), n, width), dtype=np.int64))
 
-    monkeypatch.setattr("agents.futures.play", noise)
+    monkeypatch.setattr("agents.advice.futures.play", noise)
     monkeypatch.setattr(compare, "play", noise)
-    monkeypatch.setattr("agents.moves.play", noise)
+    monkeypatch.setattr("agents.advice.moves.play", noise)
     present = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}
     rows = presents(two_motors, present, 34, 64)
     told = [propose(Question(two_motors, rows, present, seed)).recommendation is not None for seed in range(60)]

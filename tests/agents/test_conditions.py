@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.conditions import ByCondition, Many, family, numbers_of
-from agents.controllers import RuleController, controller
-from agents.env import compiled_plant
+from agents.control.controllers import RuleController, controller
+from agents.control.rollout import Span, cost_of, cost_over
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
 from agents.errors import SchemaError
-from agents.grid import Grid
-from agents.optimum import policy_cost
-from agents.race import Course, Price, Values, race
-from agents.rollout import Span, cost_of, cost_over
-from agents.rules import Rule, load_rule, save_rule
-from agents.surface import Reach, descend
-from agents.table import table_of
-from agents.tune import Effort, tune
+from agents.exact.optimum import policy_cost
+from agents.exact.table import table_of
+from agents.rules.conditions import ByCondition, Many, family, numbers_of
+from agents.rules.race import Course, Price, Values, race
+from agents.rules.rule import Rule, load_rule, save_rule
+from agents.rules.surface import Reach, descend
+from agents.rules.tune import Effort, tune
 from sim.compile import Compiled
 from sim.kernel import new_rows
 from tests.oracles import make_to_stock as oracle

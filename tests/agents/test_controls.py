@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.grid import Grid, as_switches, switches
-from agents.horizon import reach
-from agents.schema import Observer, columns
-from agents.why import money_words
+from agents.advice.horizon import reach
+from agents.advice.why import money_words
+from agents.envs.grid import Grid, as_switches, switches
+from agents.envs.schema import Observer, columns
 from sim.compile import compile_plant
 from sim.kernel import get_controls, new_rows, run, set_controls
 from sim.plant import Control, Plant

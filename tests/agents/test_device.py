@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.device import DeviceGrid
-from agents.grid import Grid
+from agents.envs.device import DeviceGrid
+from agents.envs.grid import Grid
 from sim.compile import compile_plant
 from sim.plantfile import load
 from tests.sim.test_engines import run_python
@@ -66,9 +66,9 @@ def test_a_graph_learns_what_single_launches_learn() -> None:
 
     if not available() or simulated() or not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
-    from agents.device import PlantDeviceEnv
-    from agents.device_lanes import DeviceLanes
-    from agents.resident import ResidentPPO
+    from agents.envs.device import PlantDeviceEnv
+    from agents.training.device_lanes import DeviceLanes
+    from agents.training.resident import ResidentPPO
 
     weights = []
     for graphs in (False, True):

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.controllers import controller
-from agents.costtogo import Fit
-from agents.distill import Distillation, Distiller
-from agents.env import compiled_plant
-from agents.grid import Grid
-from agents.optimum import optimum, policy_cost
-from agents.regress import SLOT, Basis, Moments, Regression, ridge
-from agents.schema import CLOCK
-from agents.table import table_of
+from agents.control.controllers import controller
+from agents.control.costtogo import Fit
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
+from agents.envs.schema import CLOCK
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.table import table_of
+from agents.training.distill import Distillation, Distiller
+from agents.training.regress import SLOT, Basis, Moments, Regression, ridge
 from sim import state as st
 
 SMALL = Distillation(rows=64, futures=2, fit=Fit(replicas=64, steps=60), runs=32)

@@ -8,8 +8,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from agents.check import check
-from agents.env import PlantEnv, PlantVectorEnv
+from agents.envs.check import check
+from agents.envs.env import PlantEnv, PlantVectorEnv
 from agents.errors import SchemaError
 from agents.seeds import Spread
 from sim.compile import Compiled

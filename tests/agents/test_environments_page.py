@@ -13,7 +13,7 @@ import pytest
 from stable_baselines3 import PPO
 
 import plantwin
-from agents.env import PlantVectorEnv
+from agents.envs.env import PlantVectorEnv
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

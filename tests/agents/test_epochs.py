@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.env import compiled_plant
-from agents.epochs import HORIZONS
-from agents.horizon import scale_s
+from agents.advice.horizon import scale_s
+from agents.envs.env import compiled_plant
+from agents.envs.epochs import HORIZONS
 from tests.oracles.make_to_stock import IDLE, PM, PRODUCE, MakeToStock, Policy, best, evaluate, moves, rule
 
 

@@ -9,13 +9,13 @@ import typer
 from typer.testing import CliRunner
 
 from agents import commands
-from agents.controllers import Hold, RuleController, controller
-from agents.evaluate import Trial, compare
-from agents.grid import Grid
-from agents.rollout import Span, cost_of
-from agents.rules import Boost, Rule, load_rule, save_rule
+from agents.control.controllers import Hold, RuleController, controller
+from agents.control.rollout import Span, cost_of
+from agents.envs.grid import Grid
+from agents.evaluation.evaluate import Trial, compare
+from agents.rules.rule import Boost, Rule, load_rule, save_rule
+from agents.rules.tune import Effort, tune
 from agents.seeds import LIMIT, TEST, TRAIN, block_seed
-from agents.tune import Effort, tune
 from sim.compile import Compiled
 
 
@@ -46,7 +46,7 @@ def test_a_starved_line_costs_more_and_common_luck_helps(line3: Compiled) -> Non
 
 def test_pairs_do_not_depend_on_how_they_are_run(line3: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(fixed(line3, 5), fixed(line3, 8), line3, short(pairs=10))
-    monkeypatch.setattr("agents.evaluate.CHUNK", 3)
+    monkeypatch.setattr("agents.evaluation.evaluate.CHUNK", 3)
     assert compare(fixed(line3, 5), fixed(line3, 8), line3, short(pairs=10, threads=2)) == whole
 
 

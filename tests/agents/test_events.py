@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from agents import commands
-from agents.bundle import Bundle
-from agents.check import check
-from agents.controllers import Hold, policy
-from agents.env import PlantEnv, PlantVectorEnv
-from agents.epochs import HORIZONS
+from agents.advice.horizon import scale_s
+from agents.bundles.bundle import Bundle
+from agents.control.controllers import Hold, policy
+from agents.control.rollout import Operation
+from agents.envs.check import check
+from agents.envs.env import PlantEnv, PlantVectorEnv
+from agents.envs.epochs import HORIZONS
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer, angle
 from agents.errors import SchemaError
-from agents.evaluate import Trial, compare
-from agents.grid import Grid
-from agents.horizon import scale_s
-from agents.rollout import Operation
-from agents.schema import Observer, angle
+from agents.evaluation.evaluate import Trial, compare
 from agents.seeds import TRAIN, block_seed
 from sim import kernel
 from sim.compile import Compiled, compile_plant
@@ -38,7 +38,7 @@ Rows = NDArray[np.int64]
 
 @pytest.fixture(scope="session")
 def make_to_stock() -> Compiled:
-    from agents.env import compiled_plant
+    from agents.envs.env import compiled_plant
 
     return compiled_plant("make_to_stock")
 
@@ -255,8 +255,8 @@ def test_deciding_more_often_is_worth_something_and_constants_are_worth_the_same
 
 
 def test_a_bundle_says_when_it_decides(gearmotor: Compiled) -> None:
-    from agents.bundle import BUNDLED
-    from agents.controllers import PolicyController
+    from agents.bundles.bundle import BUNDLED
+    from agents.control.controllers import PolicyController
 
     shipped = policy(BUNDLED / "gearmotor", gearmotor)
     assert shipped.kinds == 0

@@ -14,16 +14,16 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from typer.testing import CliRunner
 
 from agents import commands
-from agents.check import check
-from agents.describe import describe, text_of
-from agents.env import PlantEnv, PlantVectorEnv, compiled_plant
-from agents.epochs import Moves, automatic, span_text
+from agents.envs.check import check
+from agents.envs.describe import describe, text_of
+from agents.envs.env import PlantEnv, PlantVectorEnv, compiled_plant
+from agents.envs.epochs import Moves, automatic, span_text
+from agents.envs.fields import fields
+from agents.envs.grid import Grid
+from agents.envs.money import Terms
+from agents.envs.schema import Observer
 from agents.errors import AgentError, SchemaError
-from agents.fields import fields
-from agents.grid import Grid
-from agents.learning import Config
-from agents.money import Terms
-from agents.schema import Observer
+from agents.training.learning import Config
 from sim.compile import Compiled, compile_plant
 from sim.value import operating_cost
 from tests.agents.kit import PLANTS
@@ -57,7 +57,7 @@ def test_a_device_that_plays_something_else_is_found(line3: Compiled, monkeypatc
         assert device == "cuda"
         return PlantVectorEnv(lanes, **{**settings, **wrong})
 
-    monkeypatch.setattr("agents.check.vector_env", other)
+    monkeypatch.setattr("agents.envs.check.vector_env", other)
     wrong: dict[str, Any] = {}
     assert check(line3, 20, device="cuda").endswith("the same on cuda")
     for change, differs in (
@@ -249,7 +249,7 @@ def test_a_reward_that_is_none_is_refused(line3: Compiled) -> None:
         env.reset(seed=1)
         with pytest.raises(SchemaError, match="expected 2 finite numbers, one for each environment"):
             env.step(env.action_space.sample())
-    from agents.settings import Settings
+    from agents.envs.settings import Settings
 
     with pytest.raises(ValueError, match="expected device 'cpu', found 'cuda'"):
         Settings(terms=True).check("cuda")

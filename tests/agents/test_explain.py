@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.controllers import controller
-from agents.explain import Look, explain
-from agents.explainpage import pictures, sentences, write
+from agents.control.controllers import controller
+from agents.evaluation.explain import Look, explain
+from agents.evaluation.explainpage import pictures, sentences, write
 from benchmarks._random_plants import random_plant
 from plantwin import main
 from sim.compile import Compiled, compile_plant

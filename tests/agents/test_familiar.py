@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agents import bundle
-from agents.bundle import BUNDLED, load, save
-from agents.compare import Question, in_distribution, propose
-from agents.controllers import PolicyController, policy
+from agents.advice.compare import Question, in_distribution, propose
+from agents.bundles import bundle
+from agents.bundles.bundle import BUNDLED, load, save
+from agents.bundles.familiar import DIRECTIONS, FEWEST, Familiar, fit, nearer, read, shrunk
+from agents.bundles.policy import Network
+from agents.bundles.policyspec import check_spec
+from agents.control.controllers import PolicyController, policy
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import BundleError
-from agents.familiar import DIRECTIONS, FEWEST, Familiar, fit, nearer, read, shrunk
-from agents.grid import Grid
-from agents.learning import spec
-from agents.policy import Network
-from agents.policyspec import check_spec
-from agents.schema import Observer
+from agents.training.learning import spec
 from sim.compile import Compiled
 from sim.kernel import new_rows, run, set_controls
 
@@ -209,7 +209,7 @@ def test_advice_says_where_the_state_lies(line3: Compiled, folder: Path, monkeyp
     assert "owed to the customers of finished (finished.backorders)" in strange["note"]
     assert usual["value"] < 100.0
     assert usual["note"].startswith("yes: " if usual["ok"] else "no: ")
-    monkeypatch.setattr("agents.compare._problem", lambda *_: None)
+    monkeypatch.setattr("agents.advice.compare._problem", lambda *_: None)
     answer = propose(asked)
     body = answer.recommendation
     assert body is not None, answer.why
@@ -223,7 +223,7 @@ def test_advice_says_where_the_state_lies(line3: Compiled, folder: Path, monkeyp
 def test_doing_nothing_says_it_too(line3: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.repeat(new_rows(line3, 11, 1), 64, axis=0)
     line3.layout.view(rows, "backorders")[...] = 150
-    monkeypatch.setattr("agents.compare._problem", lambda *_: "not worth it")
+    monkeypatch.setattr("agents.advice.compare._problem", lambda *_: "not worth it")
     answer = propose(question(line3, folder, rows))
     assert answer.recommendation is None
     assert "note: the state lies outside what the policy has seen" in answer.why

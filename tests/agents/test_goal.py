@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import plantwin
-from agents import train
-from agents.bundle import load
-from agents.env import compiled_plant
+from agents.bundles.bundle import load
+from agents.envs.env import compiled_plant
 from agents.errors import TrainingError
-from agents.goal import ROUNDS, Goal, goal_of, known_optimum, reached
-from agents.recipe import Recipe, read_begun, read_config
-from agents.training import said_of
-from agents.watch import Progress
+from agents.training import train
+from agents.training.console import said_of
+from agents.training.goal import ROUNDS, Goal, goal_of, known_optimum, reached
+from agents.training.recipe import Recipe, read_begun, read_config
+from agents.training.watch import Progress
 from sim.compile import Compiled
 from tests.agents.test_resume import STEPS, CutOff, cut_after, job, short_runs  # noqa: F401 - a fixture of its own
 

@@ -27,17 +27,17 @@ from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from typer.testing import CliRunner
 
-from agents import bundle, sb3zip, torchfile
+from agents.bundles import bundle, sb3zip, torchfile
+from agents.bundles.sb3bundle import import_zip
+from agents.bundles.sb3zip import read_zip
+from agents.bundles.torchfile import read_state
 from agents.commands_policy import policy
-from agents.controllers import controller
-from agents.env import PlantVectorEnv
+from agents.control.controllers import controller
+from agents.envs.env import PlantVectorEnv
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import BundleError
-from agents.grid import Grid
-from agents.lanes import Lanes
-from agents.sb3bundle import import_zip
-from agents.sb3zip import read_zip
-from agents.schema import Observer
-from agents.torchfile import read_state
+from agents.training.lanes import Lanes
 from sim.compile import Compiled
 from sim.kernel import new_rows, run
 from tests.plants import TWO_MOTORS

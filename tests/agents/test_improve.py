@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from agents.branch import branch
-from agents.controllers import controller
-from agents.env import PlantVectorEnv, compiled_plant
-from agents.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, ending, share_of
-from agents.grid import Grid, as_switches
-from agents.improve import Basis, Improvement, Improver, _more, _Task
-from agents.learning import Config, Untold
-from agents.optimum import optimum, policy_cost
-from agents.rules import Rule
-from agents.schema import Observer
-from agents.states import Counts, States
-from agents.table import table_of
-from agents.train import Job, train
+from agents.control.controllers import controller
+from agents.envs.branch import branch
+from agents.envs.env import PlantVectorEnv, compiled_plant
+from agents.envs.grid import Grid, as_switches
+from agents.envs.schema import Observer
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.table import table_of
+from agents.rules.rule import Rule
+from agents.training.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, ending, share_of
+from agents.training.improve import Basis, Improvement, Improver, _more, _Task
+from agents.training.learning import Config, Untold
+from agents.training.states import Counts, States
+from agents.training.train import Job, train
 from sim.compile import compile_plant
 
 

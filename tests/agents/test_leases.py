@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.leases import Lease, held, leases_of
+from agents.advice.leases import Lease, held, leases_of
 from sim.compile import Compiled
 
 HOUR = 3_600_000

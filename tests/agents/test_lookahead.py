@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents import lookahead
-from agents.controllers import controller
-from agents.costtogo import Fit, cost_to_go
-from agents.lookahead import Luck, Plan, Rollout
-from agents.rollout import Operation
-from agents.timed import Timed, in_words
+from agents.control import lookahead
+from agents.control.controllers import controller
+from agents.control.costtogo import Fit, cost_to_go
+from agents.control.lookahead import Luck, Plan, Rollout
+from agents.control.rollout import Operation
+from agents.control.timed import Timed, in_words
 from benchmarks._paired import Size, gap, play
 from plantwin import main
 from sim.compile import Compiled, compile_plant

@@ -10,14 +10,14 @@ import pytest
 import torch
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
 
-from agents.env import PlantVectorEnv
+from agents.envs.env import PlantVectorEnv
+from agents.envs.masks import action_masks, free
 from agents.errors import TrainingError
-from agents.heads import Heads
-from agents.lanes import Lanes
-from agents.learning import Config
-from agents.masks import action_masks, free
-from agents.recipe import Recipe
-from agents.resident import ResidentPPO
+from agents.training.heads import Heads
+from agents.training.lanes import Lanes
+from agents.training.learning import Config
+from agents.training.recipe import Recipe
+from agents.training.resident import ResidentPPO
 from sim.kernel import get_controls
 
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (

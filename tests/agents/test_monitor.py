@@ -15,11 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import plantwin
-from agents import train
 from agents.errors import TrainingError
-from agents.mlflow import Server
-from agents.monitor import Monitor
-from agents.train import Run
+from agents.training import train
+from agents.training.mlflow import Server
+from agents.training.monitor import Monitor
+from agents.training.train import Run
 from sim.compile import Compiled
 from tests.agents.test_resume import STEPS, CutOff, cut_after, job, short_runs  # noqa: F401 - a fixture of its own
 
@@ -127,7 +127,7 @@ def test_a_run_of_mlflow_a_seed_which_a_resume_goes_on_with(
     fake, address = mlflow
     server = Server(address)
     server.check()
-    monkeypatch.setattr("agents.monitor.EVERY_S", 0.0)
+    monkeypatch.setattr("agents.training.monitor.EVERY_S", 0.0)
     mirrored = job(line3, tmp_path, monitor=Monitor(mlflow=server))
     with monkeypatch.context() as patch:
         cut_after(patch, 2)
@@ -152,7 +152,7 @@ def test_a_server_that_goes_away_costs_numbers_not_the_training(
     tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch, mlflow: tuple[Fake, str]
 ) -> None:
     fake, address = mlflow
-    monkeypatch.setattr("agents.monitor.EVERY_S", 0.0)
+    monkeypatch.setattr("agents.training.monitor.EVERY_S", 0.0)
     keep = Run.keep
 
     def kept(self: Run) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.compare import Question, propose, reproduce
-from agents.controllers import RuleController
-from agents.futures import Block, Outcome, play
-from agents.grid import Grid
-from agents.horizon import Reach, reach
-from agents.moves import MOST, Candidate, moved, moves_of, propose_candidates
-from agents.rules import Rule
+from agents.advice.compare import Question, propose, reproduce
+from agents.advice.futures import Block, Outcome, play
+from agents.advice.horizon import Reach, reach
+from agents.advice.moves import MOST, Candidate, moved, moves_of, propose_candidates
+from agents.control.controllers import RuleController
+from agents.envs.grid import Grid
+from agents.rules.rule import Rule
 from sim.compile import Compiled
 from sim.kernel import get_controls, new_rows, run, set_controls
 
@@ -49,7 +49,7 @@ def worth(monkeypatch: pytest.MonkeyPatch, q: Question, of: Worth, noise: float 
             costs.append(luck - of(at) + own * any(at.values()))
         return Outcome(np.array(costs), np.zeros((len(values), n, width), dtype=np.int64))
 
-    for where in ("agents.futures.play", "agents.compare.play", "agents.moves.play"):
+    for where in ("agents.advice.futures.play", "agents.advice.compare.play", "agents.advice.moves.play"):
         monkeypatch.setattr(where, played)
 
 

@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents import bundle, onnxpolicy
-from agents.bundle import Bundle
+from agents.bundles import bundle, onnxpolicy
+from agents.bundles.bundle import Bundle
+from agents.bundles.onnxexport import model
+from agents.bundles.policy import Network
 from agents.commands_policy import policy
-from agents.controllers import controller
+from agents.control.controllers import controller
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import AgentError, BundleError, SchemaError
-from agents.evaluate import Trial, compare
-from agents.grid import Grid
-from agents.onnxexport import model
-from agents.policy import Network
-from agents.schema import Observer
+from agents.evaluation.evaluate import Trial, compare
 from sim.compile import Compiled
 from sim.kernel import new_rows, run
 from tests.agents.test_bundle import write

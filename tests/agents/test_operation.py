@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.controllers import Controller, Hold, RuleController
-from agents.env import PlantVectorEnv
-from agents.grid import Grid
-from agents.rollout import Operation
-from agents.rules import Rule
+from agents.control.controllers import Controller, Hold, RuleController
+from agents.control.rollout import Operation
+from agents.envs.env import PlantVectorEnv
+from agents.envs.grid import Grid
+from agents.rules.rule import Rule
 from sim.compile import Compiled
 from sim.kernel import get_controls, run, set_controls
 

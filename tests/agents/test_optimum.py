@@ -14,10 +14,10 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_matrix
 
 import plantwin
-from agents import optimum_periodic, optimum_priority, optimum_stock, optimum_tandem
 from agents.errors import AgentError, NotExactError, SchemaError, TooLargeError
-from agents.optimum import Effort, optimum, policy_cost, read_policy
-from agents.optimum_solver import Problem, gain, solve
+from agents.exact import optimum_periodic, optimum_priority, optimum_stock, optimum_tandem
+from agents.exact.optimum import Effort, optimum, policy_cost, read_policy
+from agents.exact.optimum_solver import Problem, gain, solve
 from sim.plant import Dist, Plant
 from sim.plantfile import load
 from tests.agents.test_played import text_of

@@ -14,21 +14,21 @@ from hypothesis import strategies as some
 from numba import njit
 from numpy.typing import NDArray
 
-from agents import orders, positions
-from agents.controllers import Controller, RuleController, controller
-from agents.env import compiled_plant
+from agents.control.controllers import Controller, RuleController, controller
+from agents.control.rollout import Span, cost_of, cost_over
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
+from agents.envs.supply import SupplyVectorEnv
 from agents.errors import SchemaError
-from agents.explain import Look, explain
-from agents.explainpage import sentences as told
-from agents.grid import Grid
-from agents.optimum import policy_cost
-from agents.orders import Many, Order, family, numbers_of
-from agents.rollout import Span, cost_of, cost_over
-from agents.rules import Boost, Rule, load_rule, save_rule, sentences
-from agents.supply import SupplyVectorEnv
-from agents.supply_rules import base_stock
-from agents.table import table_of
-from agents.tune import Result, judge_span, tune
+from agents.evaluation.explain import Look, explain
+from agents.evaluation.explainpage import sentences as told
+from agents.exact.optimum import policy_cost
+from agents.exact.table import table_of
+from agents.rules import orders, positions
+from agents.rules.orders import Many, Order, family, numbers_of
+from agents.rules.rule import Boost, Rule, load_rule, save_rule, sentences
+from agents.rules.supply_rules import base_stock
+from agents.rules.tune import Result, judge_span, tune
 from plantwin import main
 from sim import state as st
 from sim.compile import Compiled, compile_plant

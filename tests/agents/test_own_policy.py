@@ -13,9 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from agents.commands import evaluate
-from agents.controllers import controller
+from agents.control.controllers import controller
 from agents.errors import AgentError
-from agents.evaluate import Trial, compare
+from agents.evaluation.evaluate import Trial, compare
 from sim.compile import Compiled
 from sim.kernel import new_rows
 

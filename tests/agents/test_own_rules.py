@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.env import PlantEnv, PlantVectorEnv
-from agents.futures import block, play
-from agents.horizon import Reach
+from agents.advice.futures import block, play
+from agents.advice.horizon import Reach
+from agents.envs.env import PlantEnv, PlantVectorEnv
 from sim import engine
 from sim.compile import CompileError
 from tests.sim.own_rules import drum, write

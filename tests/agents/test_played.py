@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import sim
-from agents.controllers import Hold
+from agents.control.controllers import Hold
+from agents.control.rollout import Span, cost_of, default_epoch
 from agents.errors import NotExactError
-from agents.optimum import Table, optimum, policy_cost
-from agents.played import TableController
-from agents.rollout import Span, cost_of, default_epoch
-from agents.table import table_of
+from agents.exact.optimum import Table, optimum, policy_cost
+from agents.exact.played import TableController
+from agents.exact.table import table_of
 from sim.compile import Compiled, compile_plant
 from sim.plantfile import load
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import plantwin
-from agents.env import PlantVectorEnv
-from agents.learning import Config, Judge
-from agents.rules import Rule
+from agents.envs.env import PlantVectorEnv
+from agents.rules.rule import Rule
 from agents.seeds import SELECT, TRAIN, Spread, block_seed, draw_parameters
-from agents.train import Job, train
+from agents.training.learning import Config, Judge
+from agents.training.train import Job, train
 from sim.compile import Compiled, compile_plant
 from sim.kernel import new_rows
 from twin.believe import posterior

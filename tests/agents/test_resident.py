@@ -13,10 +13,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents.env import PlantVectorEnv
-from agents.heads import Heads, tanh
-from agents.lanes import Lanes
-from agents.resident import ResidentBuffer, ResidentPPO
+from agents.envs.env import PlantVectorEnv
+from agents.training.heads import Heads, tanh
+from agents.training.lanes import Lanes
+from agents.training.resident import ResidentBuffer, ResidentPPO
 
 
 class Walk(gymnasium.Env[Any, Any]):
@@ -115,7 +115,7 @@ def test_a_masked_value_is_never_drawn_and_the_others_keep_their_ratio(padded: b
 
 
 def test_the_least_and_the_greatest_chance_draw_values_that_may_be_drawn() -> None:
-    from agents.heads import BELOW_ONE, MASKED, _draw
+    from agents.training.heads import BELOW_ONE, MASKED, _draw
 
     logits = torch.tensor([[MASKED, 0.3, -40.0, 1.7, MASKED]])
     for chance, expected in ((0.0, 1), (BELOW_ONE * (1.0 - 2.0**-24), 3)):

@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents import bundle, checkpoint, resume, train
-from agents.env import compiled_plant
+from agents.bundles import bundle
+from agents.envs.env import compiled_plant
 from agents.errors import TrainingError
-from agents.learning import Config
-from agents.recipe import read_begun
-from agents.rules import Rule
-from agents.train import Job, Run
+from agents.rules.rule import Rule
+from agents.training import checkpoint, resume, train
+from agents.training.learning import Config
+from agents.training.recipe import read_begun
+from agents.training.train import Job, Run
 from sim.compile import Compiled
 
 SMALL = Config(
@@ -198,7 +199,7 @@ def test_another_stage_starts_over_and_says_so(
     with pytest.raises(CutOff):
         train.train(job(line3, tmp_path, keep_s=1e9), 1)
     said: list[str] = []
-    monkeypatch.setattr("agents.train.PPO.learn", None)  # PPO is done and must not be asked again
+    monkeypatch.setattr("agents.training.train.PPO.learn", None)  # PPO is done and must not be asked again
     train.train(job(line3, tmp_path, resume=True, say=said.append), 1)
     assert told == [STEPS]
     assert said == ["seed 0: stage polish is not resumed, it starts over from the last checkpoint"]

@@ -13,11 +13,11 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from agents import commands
-from agents.controllers import RuleController
-from agents.evaluate import Trial, run_all
-from agents.grid import Grid
-from agents.robust import believed, disturbed, factors_of, robustness
-from agents.rules import Rule
+from agents.control.controllers import RuleController
+from agents.envs.grid import Grid
+from agents.evaluation.evaluate import Trial, run_all
+from agents.evaluation.robust import believed, disturbed, factors_of, robustness
+from agents.rules.rule import Rule
 from sim.compile import Compiled
 from twin.fit import LEVELS
 from twin.posterior_file import FORMAT, FilePosterior

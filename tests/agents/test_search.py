@@ -11,12 +11,12 @@ import optuna
 import pytest
 
 import plantwin
-from agents import search
 from agents.errors import TrainingError
-from agents.recipe import Recipe, read_config
-from agents.rules import Rule
-from agents.search import Told
-from agents.train import Job
+from agents.rules.rule import Rule
+from agents.training import search
+from agents.training.recipe import Recipe, read_config
+from agents.training.search import Told
+from agents.training.train import Job
 from sim.compile import Compiled
 from tests.agents.test_resume import SMALL, CutOff, job, short_runs  # noqa: F401 - a fixture of its own
 
@@ -84,7 +84,7 @@ def test_where_optuna_is_missing_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "agents.search")
+    monkeypatch.delitem(sys.modules, "agents.training.search")
     assert plantwin.main(["search", "line3", "--out", str(tmp_path / "out")]) == 1
     assert "search needs optuna, which is not installed" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
+from agents.envs.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
 from sim import serial as own
 from sim.compile import compile_plant
 from sim.plant import Demand, Dist, Plant, Stock, Supplier

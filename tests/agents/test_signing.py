@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents import bundle, bundlefiles, onnxexport, onnxpolicy, torchfile
-from agents.bundlefiles import SIGNATURE, sha256
+from agents.bundles import bundle, bundlefiles, onnxexport, onnxpolicy, torchfile
+from agents.bundles.bundlefiles import SIGNATURE, sha256
+from agents.bundles.tensorfile import MOST_TENSORS, unpack
 from agents.commands import advise
 from agents.commands_policy import policy
-from agents.controllers import controller
+from agents.control.controllers import controller
 from agents.errors import BundleError, SchemaError
-from agents.tensorfile import MOST_TENSORS, unpack
 from ingest.keys import KeyFileError, make_keys, read_private, read_public
 from sim.compile import Compiled
 from tests.agents.test_bundle import write

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
+from agents.envs.schema import Floats
+from agents.envs.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
 from agents.errors import SchemaError
-from agents.schema import Floats
-from agents.supply import OR_GYM, Chain, SupplyVectorEnv, Trade
-from agents.supply_plan import perfect_information, shrinking_horizon
-from agents.supply_rules import Orders, base_stock, demand_paths, played
+from agents.rules.supply_plan import perfect_information, shrinking_horizon
+from agents.rules.supply_rules import Orders, base_stock, demand_paths, played
 from benchmarks import _or_gym
 from benchmarks._or_gym import CASES, Case
 from sim.compile import compile_plant
@@ -140,7 +140,7 @@ def test_a_plan_starts_from_goods_on_their_way(chain: Chain) -> None:
     env.reset(seed=12)
     plan = perfect_information(env, demand)[0]
     earned = sum(float(env.step(plan.sent[None, t])[1][0]) for t in range(12))
-    from agents.supply_plan import Planner, situations
+    from agents.rules.supply_plan import Planner, situations
 
     rest = Planner(chain, 18).plan(situations(env)[0], demand[0, 12:].astype(float))
     assert earned + 0.97**12 * rest.profit == pytest.approx(plan.profit, rel=1e-9)

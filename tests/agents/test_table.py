@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents import optimum_stock
-from agents.controllers import Hold, controller
+from agents.control.controllers import Hold, controller
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import AgentError, NotExactError
-from agents.grid import Grid
-from agents.optimum import policy_cost, write_policy
-from agents.played import TableController
-from agents.rules import Boost, Rule, save_rule
-from agents.schema import Observer
-from agents.table import settle, stock_rows, table_of
+from agents.exact import optimum_stock
+from agents.exact.optimum import policy_cost, write_policy
+from agents.exact.played import TableController
+from agents.exact.table import settle, stock_rows, table_of
+from agents.rules.rule import Boost, Rule, save_rule
 from sim.compile import Compiled, compile_plant
 from sim.engine import new_rows, set_controls
 from sim.plantfile import load

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents import bundle, optimum_periodic
+from agents.bundles import bundle
+from agents.envs.grid import Grid
+from agents.envs.schema import Observer
 from agents.errors import NotExactError
-from agents.grid import Grid
-from agents.learning import spec
-from agents.optimum import Table, optimum, policy_cost, write_policy
-from agents.played import TableController
-from agents.schema import Observer
-from agents.table import table_of
-from agents.table_periodic import stationary
+from agents.exact import optimum_periodic
+from agents.exact.optimum import Table, optimum, policy_cost, write_policy
+from agents.exact.played import TableController
+from agents.exact.table import table_of
+from agents.exact.table_periodic import stationary
+from agents.training.learning import spec
 from sim.compile import Compiled, compile_plant
 from sim.plantfile import load
 from tests.agents.test_bundle import random_network

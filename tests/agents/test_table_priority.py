@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import optimum_order, optimum_priority
-from agents.controllers import Hold, controller
+from agents.control.controllers import Hold, controller
 from agents.errors import NotExactError, TooLargeError
-from agents.learning import Config
-from agents.optimum import optimum, policy_cost
-from agents.optimum_order import key, order_of
-from agents.rules import Rule
-from agents.table import table_of
-from agents.table_priority import features, machine_rows
-from agents.train import Job, train
+from agents.exact import optimum_order, optimum_priority
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.optimum_order import key, order_of
+from agents.exact.table import table_of
+from agents.exact.table_priority import features, machine_rows
+from agents.rules.rule import Rule
+from agents.training.learning import Config
+from agents.training.train import Job, train
 from sim import state
 from sim.compile import Compiled, compile_plant
 from sim.kernel import new_rows, run, set_controls

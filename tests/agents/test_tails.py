@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agents.evaluate import interval
-from agents.tails import doubts, largest, largest_share, needed, tail_index
+from agents.evaluation.evaluate import interval
+from agents.evaluation.tails import doubts, largest, largest_share, needed, tail_index
 
 
 def drawn(seed: int = 0) -> np.random.Generator:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from stable_baselines3.common.env_checker import check_env
 
-from agents import bundle
-from agents.controllers import PolicyController, controller
-from agents.env import PlantEnv, PlantVectorEnv, compiled_plant
+from agents.bundles import bundle
+from agents.control.controllers import PolicyController, controller
+from agents.envs.env import PlantEnv, PlantVectorEnv, compiled_plant
 from agents.errors import TrainingError
-from agents.lanes import Lanes
-from agents.learning import Config, Judge, check_learnable, start_bias
-from agents.rules import Rule
-from agents.table import table_of
-from agents.train import Job, train
+from agents.exact.table import table_of
+from agents.rules.rule import Rule
+from agents.training.lanes import Lanes
+from agents.training.learning import Config, Judge, check_learnable, start_bias
+from agents.training.train import Job, train
 from sim.compile import Compiled
 from sim.kernel import new_rows
 

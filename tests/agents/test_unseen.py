@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.controllers import Hold
-from agents.rollout import Operation
-from agents.schema import Observer
-from agents.unseen import POINTS, Pool, Unseen
+from agents.control.controllers import Hold
+from agents.control.rollout import Operation
+from agents.control.unseen import POINTS, Pool, Unseen
+from agents.envs.schema import Observer
 from benchmarks._random_plants import random_plant
 from sim.compile import Compiled, compile_plant
 from sim.engine import new_rows, run

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.env import compiled_plant
-from agents.grid import Grid
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
 from sim.compile import Compiled
 from sim.kernel import new_rows, run, set_controls
 from sim.kpi import cost_weights

@@ -14,18 +14,20 @@ import typer
 from scipy import stats
 from typer.testing import CliRunner
 
-from agents import commands, familiar, robust, tails
-from agents.controllers import Hold, RuleController, policy
-from agents.env import compiled_plant
-from agents.evaluate import OverSeeds, Trial, compare, over_seeds, run_all, verdict
-from agents.families import SHARED, Families
-from agents.grid import Grid
-from agents.judging import seed_folders
-from agents.learning import Config
-from agents.report import lines_of
-from agents.rules import Rule
+from agents import commands
+from agents.bundles import familiar
+from agents.control.controllers import Hold, RuleController, policy
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
+from agents.evaluation import robust, tails
+from agents.evaluation.evaluate import OverSeeds, Trial, compare, over_seeds, run_all, verdict
+from agents.evaluation.families import SHARED, Families
+from agents.evaluation.judging import seed_folders
+from agents.evaluation.report import lines_of
+from agents.rules.rule import Rule
 from agents.seeds import Spread
-from agents.train import Job, train
+from agents.training.learning import Config
+from agents.training.train import Job, train
 from sim.compile import Compiled
 from sim.kernel import new_rows, run
 from sim.value import operating_cost
@@ -103,7 +105,7 @@ def test_a_spread_is_common_to_a_pair(line3: Compiled, monkeypatch: pytest.Monke
     assert compare(fixed(line3, cap=6), Hold(), line3, trial).difference == 0.0
     plants = run_all(Hold(), line3, trial).costs
     assert len(set(plants.tolist())) == 8
-    monkeypatch.setattr("agents.evaluate.CHUNK", 3)
+    monkeypatch.setattr("agents.evaluation.evaluate.CHUNK", 3)
     assert np.array_equal(run_all(Hold(), line3, trial).costs, plants), "however many run together"
 
 

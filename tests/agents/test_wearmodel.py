@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents import wearmodel
-from agents.conditions import Many, family, numbers_of
-from agents.controllers import RuleController
-from agents.env import compiled_plant
+from agents.control.controllers import RuleController
+from agents.envs.env import compiled_plant
+from agents.envs.grid import Grid
 from agents.errors import SchemaError
-from agents.grid import Grid
-from agents.keep import Fresh, keep
-from agents.optimum import optimum, policy_cost
-from agents.rules import Rule, load_rule, save_rule
-from agents.table import table_of
-from agents.wearruns import Runs, Seen, machines, watch
+from agents.exact.optimum import optimum, policy_cost
+from agents.exact.table import table_of
+from agents.rules import wearmodel
+from agents.rules.conditions import Many, family, numbers_of
+from agents.rules.keep import Fresh, keep
+from agents.rules.rule import Rule, load_rule, save_rule
+from agents.rules.wearruns import Runs, Seen, machines, watch
 from benchmarks.unseen import draw, text
 from sim.compile import Compiled
 

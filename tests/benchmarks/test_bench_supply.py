@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.schema import Floats
-from agents.supply import OR_GYM, Chain, SupplyVectorEnv
-from agents.supply_rules import Orders, played
+from agents.envs.schema import Floats
+from agents.envs.supply import OR_GYM, Chain, SupplyVectorEnv
+from agents.rules.supply_rules import Orders, played
 from benchmarks.supply import TRADES, table, yardstick, yardsticks
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.controllers import controller
+from agents.control.controllers import controller
 from benchmarks import board
 from benchmarks._board_page import page, section
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agents.compare import Answer, Question
-from agents.env import compiled_plant
-from agents.rollout import ticks
-from agents.unseen import Unseen
+from agents.advice.compare import Answer, Question
+from agents.control.rollout import ticks
+from agents.control.unseen import Unseen
+from agents.envs.env import compiled_plant
 from benchmarks import followed
 from benchmarks._record import RESULTS
 from sim.compile import Compiled

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.env import compiled_plant
-from agents.optimum import optimum
-from agents.policy import Network
-from agents.schema import Observer
+from agents.bundles.policy import Network
+from agents.envs.env import compiled_plant
+from agents.envs.schema import Observer
+from agents.exact.optimum import optimum
 from benchmarks.near import Look, Reached, figures
 from benchmarks.unseen import Parameters, draw, text
 

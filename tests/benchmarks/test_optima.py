@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.optimum import optimum
+from agents.exact.optimum import optimum
 from benchmarks import optima
 from sim.plantfile import load
 

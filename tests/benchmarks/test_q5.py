@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.controllers import Hold, controller
+from agents.control.controllers import Hold, controller
 from benchmarks import q5
 from benchmarks._paired import Run, Size, gap, play
 from benchmarks._plot_gap import gaps

@@ -71,7 +71,7 @@ def test_effects_say_over_what_time_and_beside_what() -> None:
 
 
 def test_alternatives_of_advise_are_said_in_the_plants_words() -> None:
-    """`agents.compare` writes the control's id, as who reads the log has no plant at hand."""
+    """`agents.advice.compare` writes the control's id, as who reads the log has no plant at hand."""
     other = {"control": "cap_s", "from": 6, "to": 7, "words": "cap_s to 7: +4.0 EUR over 8 h at a first look"}
     said = text_of(cards.build([recommendation(41, ORIGIN, alternatives=[other])], plant(), None))
     assert "WIP cap of motor_s to 7 parts: +4.0 EUR over 8 h at a first look" in said

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agents import advise
+from agents.advice import advise
 from twin import courier
 
 UVICORN_S = 5.0

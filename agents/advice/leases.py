@@ -1,0 +1,60 @@
+"""Which controls a recommendation holds now, from the twin's list: what is on its way, and leases that run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents.advice.moves import moves_of
+from sim.plant import Plant
+
+ON_ITS_WAY = ("accepted", "sent")
+LEASED = ("confirmed", "evaluated")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A control that was moved at plant ms `since` holds `value` until plant ms `ends`, then goes back to `before`."""
+
+    value: int
+    before: int
+    since: int
+    ends: int
+
+
+def leases_of(known: Iterable[dict[str, Any]]) -> dict[str, Lease]:
+    """The last lease of each control in a list of recommendations, running or not. One that took the place of another
+    leads back to where that would have led, as at the gateway.
+    """
+    found: dict[str, Lease] = {}
+    carried_out = [rec for rec in known if rec["status"] in LEASED]
+    for rec in sorted(carried_out, key=_since):
+        since = _since(rec)
+        ends = since + round(1000.0 * float(rec.get("lease_s") or 0.0))
+        for move in moves_of(rec):
+            last = found.get(move["control"])
+            took_over = last is not None and since < last.ends and last.value == move["from"]
+            before = last.before if last is not None and took_over else int(move["from"])
+            found[move["control"]] = Lease(int(move["to"]), before, since, ends)
+    return found
+
+
+def _since(rec: dict[str, Any]) -> int:
+    """When it was carried out, plant ms."""
+    confirmed = rec.get("confirmed")
+    return int(rec.get("created") or 0) if confirmed is None else int(confirmed)
+
+
+def held(
+    known: list[dict[str, Any]], plant: Plant, t: int, present: Mapping[str, int]
+) -> tuple[set[str], dict[str, Lease]]:
+    """At plant ms `t`: controls that may not move (a command is on its way, or they were moved less than their `every`
+    ago), and the leases that run. A control that shows another value than its lease was changed at the machine, which
+    ends the lease.
+    """
+    locked = {move["control"] for rec in known if rec["status"] in ON_ITS_WAY for move in moves_of(rec)}
+    last = leases_of(known)
+    every = {c.id: c.every * plant.tick_s * 1000.0 for c in plant.controls}
+    locked |= {control for control, lease in last.items() if t < lease.since + every.get(control, 0.0)}
+    return locked, {c: lease for c, lease in last.items() if t < lease.ends and present.get(c) == lease.value}

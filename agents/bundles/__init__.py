@@ -1,0 +1,1 @@
+"""Policies as files: safe to read, signed, exported, taken over from elsewhere."""

@@ -1,0 +1,1 @@
+"""Whatever decides, played on a plant: rules, policies, rollouts, others' own."""

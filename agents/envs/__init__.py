@@ -1,0 +1,1 @@
+"""What an agent plays: a plant as a Gymnasium environment, alone, in batches, on a device."""

@@ -1,0 +1,1 @@
+"""Which of two controllers is better, and how sure that is."""

@@ -1,0 +1,1 @@
+"""Exact optima of small plants, and the exact cost of anything that decides there."""
