@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +28,27 @@ def leases_of(known: Iterable[dict[str, Any]]) -> dict[str, Lease]:
     leads back to where that would have led, as at the gateway.
     """
     found: dict[str, Lease] = {}
-    carried_out = [rec for rec in known if rec["status"] in LEASED]
-    for rec in sorted(carried_out, key=_since):
+    steps = [step for rec in known for step in _carried_out(rec)]
+    for move, since, ends in sorted(steps, key=lambda step: step[1]):
+        last = found.get(move["control"])
+        took_over = last is not None and since < last.ends and last.value == move["from"]
+        before = last.before if last is not None and took_over else int(move["from"])
+        found[move["control"]] = Lease(int(move["to"]), before, since, ends)
+    return found
+
+
+def _carried_out(rec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """The moves of a recommendation that were carried out, each with the plant ms of that and of its lease's end; of
+    one that failed, those that were set before and stand.
+    """
+    if rec["status"] in LEASED:
         since = _since(rec)
         ends = since + round(1000.0 * float(rec.get("lease_s") or 0.0))
-        for move in moves_of(rec):
-            last = found.get(move["control"])
-            took_over = last is not None and since < last.ends and last.value == move["from"]
-            before = last.before if last is not None and took_over else int(move["from"])
-            found[move["control"]] = Lease(int(move["to"]), before, since, ends)
-    return found
+        yield from ((move, since, ends) for move in moves_of(rec))
+    elif rec["status"] == "failed":
+        became = rec.get("progress") or {}
+        set_ = [(move, became.get(move["control"], {})) for move in moves_of(rec)]
+        yield from ((move, int(one["t"]), int(one["until"])) for move, one in set_ if one.get("state") == "set")
 
 
 def _since(rec: dict[str, Any]) -> int:

@@ -32,6 +32,18 @@ def test_one_that_begins_after_another_has_ended_or_after_a_hand_at_the_machine_
     assert leases_of([first, rec(4 * HOUR, 8, {"cap40": (13, 12)})])["cap40"].before == 13
 
 
+def test_what_was_set_before_a_joint_move_failed_stands(two_motors: Compiled) -> None:
+    progress = {
+        "cap40": {"state": "set", "t": HOUR, "until": 9 * HOUR},
+        "cap80": {"state": "failed", "t": 2 * HOUR, "until": 0},
+    }
+    failed = rec(0, 8, {"cap40": (10, 14), "cap80": (5, 9)}, "failed") | {"progress": progress}
+    assert leases_of([failed]) == {"cap40": Lease(14, 10, HOUR, 9 * HOUR)}
+    locked, running = held([failed], two_motors.plant, HOUR + 1, {"cap40": 14, "cap80": 5})
+    assert (locked, set(running)) == ({"cap40"}, {"cap40"})
+    assert leases_of([rec(0, 8, {"cap40": (10, 14)}, "failed")]) == {}, "a single move that failed set nothing"
+
+
 def test_what_is_held(two_motors: Compiled) -> None:
     plant = two_motors.plant
     known = [
