@@ -274,14 +274,10 @@ def _realised(rec: Mapping[str, Any]) -> list[Any]:
     found = rec.get("realised")
     if not found:
         return []
-    unit = str((rec.get("gain") or {}).get("unit") or "")
-    value, other = found.get("value"), found.get("counterfactual")
-    text = f"Realised {words.number(value)} {unit}"
-    if isinstance(value, (int, float)) and isinstance(other, (int, float)):
-        text += f" against {words.number(other)} {unit} had nothing been done: {value - other:+,.3g} {unit}"
     label = str(found.get("label") or "model-based")
     note = "compared with the twin's own forecast of doing nothing, not measured"
-    return [html.P([text, html.Span(label, className="tag", title=note)], className="realised")]
+    tag = html.Span(label, className="tag", title=note)
+    return [html.P([words.realised(found, str((rec.get("gain") or {}).get("unit") or "")), tag], className="realised")]
 
 
 def _did(rec: Mapping[str, Any], plant: Mapping[str, Any]) -> str:

@@ -170,6 +170,26 @@ def gain(found: Mapping[str, Any] | None) -> str:
     )
 
 
+def realised(found: Mapping[str, Any], unit: str) -> str:
+    """What an action came to: its gain with the band of the forecast it is compared with, both costs behind it, and
+    what the figure leaves out or holds besides.
+    """
+    unit = str(found.get("unit") or unit)
+    if found.get("value") is None:
+        return f"What it gained is not known: {found.get('why') or 'no reason was recorded'}."
+    said = f"Realised gain {gain({**found, 'mean': found['value'], 'unit': unit})}"
+    cost, nothing = found.get("cost"), found.get("counterfactual")
+    if cost is not None and nothing is not None:
+        over = f" in {hours(3600.0 * found['hours'])}" if found.get("hours") is not None else ""
+        said += f": it cost {number(cost)} {unit}{over}, doing nothing would have cost {number(nothing)} {unit}"
+    said += "."
+    if found.get("beside"):
+        said += f" Together with {', '.join(map(str, found['beside']))}, carried out in the same time."
+    if found.get("not_measured"):
+        said += f" Without {', '.join(map(str, found['not_measured']))}, which nobody measures yet."
+    return said
+
+
 def chance(worse: object) -> str:
     """P(worse) as a percentage."""
     if not isinstance(worse, (int, float)) or isinstance(worse, bool):

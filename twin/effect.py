@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from sim import engine
 from sim.compile import Compiled
+from sim.kernel import get_controls
 from sim.plant import Stock
 from sim.state import Array
 from sim.value import Term, cost_between, lanes_of, operating_terms
 from twin.estimate import ensemble, rows_hash, running, to_tick
 from twin.inforce import compiled_with, encode, values_of
+from twin.leases import Lease
 from twin.log import EvidenceLog
 from twin.model import StockState, TwinState
 
@@ -55,8 +58,12 @@ def measured_terms(compiled: Compiled, meters: dict[str, list[float]]) -> list[T
     return [t for t in operating_terms(compiled.plant) if t.field in meters]
 
 
-def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> dict[str, Any]:
-    """Evidence stored when an action is accepted: the rows (as bytes in the log), their hash, the meters."""
+def keep(
+    compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int, leases: Mapping[str, Lease] | None = None
+) -> dict[str, Any]:
+    """Evidence stored when an action is accepted: the rows (as bytes in the log), their hash, the meters, and of the
+    `leases` that run by then where each leads back and when: doing nothing would not have kept those setpoints.
+    """
     rows = ensemble(compiled, state, seed, REPLICAS)
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
@@ -67,12 +74,25 @@ def keep(compiled: Compiled, state: TwinState, log: EvidenceLog, seed: int) -> d
         "rows_hash": rows_hash(running(compiled, state.refits), rows),
         "refitted": encode(values_of(compiled.plant, state.refits)),
         "meters": measured(compiled, state),
+        "leases": {control: [lease.before, lease.ends] for control, lease in (leases or {}).items()},
     }
 
 
-def counterfactual(compiled: Compiled, rows: Array, until: int, terms: list[Term]) -> NDArray[np.float64]:
-    """Operating cost [R], of the terms given, of "nothing" from the stored rows to plant time `until` (ms)."""
+def counterfactual(
+    compiled: Compiled, rows: Array, until: int, terms: list[Term], leases: Mapping[str, Sequence[int]] | None = None
+) -> NDArray[np.float64]:
+    """Operating cost [R], of the terms given, of "nothing" from the stored rows to plant time `until` (ms). `leases`:
+    the controls that would have gone back by themselves, (to which setpoint, when in ms) each.
+    """
     after = rows.copy()
+    back = leases or {}
+    for ends in sorted({ms for _, ms in back.values() if ms < until}):
+        engine.run(after, compiled, to_tick(compiled, ends))
+        values = np.array(get_controls(after, compiled))
+        for control, (before, ms) in back.items():
+            if ms == ends:
+                values[:, compiled.control_index[control]] = before
+        engine.set_controls(after, compiled, values)
     engine.run(after, compiled, to_tick(compiled, until))
     return cost_between(rows, after, compiled, terms)
 
@@ -87,7 +107,7 @@ def realised(compiled: Compiled, state: TwinState, log: EvidenceLog, accepted: d
     now = {name: values for name, values in measured(compiled, state).items() if name in accepted["meters"]}
     terms = measured_terms(compiled, now)
     then = compiled_with(compiled, accepted.get("refitted", ""))  # what was in force when the rows were drawn
-    nothing = counterfactual(then, rows, state.t, terms)
+    nothing = counterfactual(then, rows, state.t, terms, accepted.get("leases"))
     cost = measured_cost(compiled, accepted["meters"], now)
     missing = sorted({t.kind for t in operating_terms(compiled.plant)} - {t.kind for t in terms})
     lo, hi = np.quantile(nothing, (0.05, 0.95))

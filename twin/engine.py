@@ -27,6 +27,7 @@ from twin.decisions import Book, Present, Refused, overdue
 from twin.estimate import HASH_ROWS, HASH_SEED, ensemble, posterior, rows_hash, running, state_hash
 from twin.forecast import Options, forecast, series_names
 from twin.inforce import encode, values_of
+from twin.leases import beside, held
 from twin.log import Entry, EvidenceLog
 from twin.lookahead import PosteriorKeeper, look_at_shifts
 from twin.machines import rows
@@ -386,7 +387,8 @@ class Engine:
             now = self.present(with_hash=True)
             extra = None
             if request.get("decision") == "accept" and now.t:
-                extra = effect.keep(self.compiled, state, self.log, HASH_SEED + HASH_ROWS)
+                _, leases = held(self.book.newest_first(), self.plant, now.t, now.controls)
+                extra = effect.keep(self.compiled, state, self.log, HASH_SEED + HASH_ROWS, leases)
             return self.book.decide(request, now, actor, extra)
 
     def progress(self) -> None:
@@ -406,6 +408,8 @@ class Engine:
                 except (KeyError, ValueError, OSError, RuntimeError) as error:
                     found = {"value": None, "label": "model-based", "why": f"could not be computed: {error}"}
                     self.note_error(f"effect of {rec['id']}", error)
+                if others := beside(self.book.newest_first(), rec, now.t):
+                    found["beside"] = others
                 self.book.outcome(rec, found, now)
 
     def replay_hash(self) -> str:

@@ -28,8 +28,7 @@ from agents.advice.compare import FUTURES, Question, propose
 from agents.advice.fallback import BUDGET_S, Guard
 from agents.advice.futures import block, play
 from agents.advice.gain import gain_of
-from agents.advice.leases import Lease, held
-from agents.advice.moves import moved, moves_of, reaches, together
+from agents.advice.moves import moved, reaches, together
 from agents.advice.questions import store
 from agents.bundles.bundle import BUNDLED
 from agents.control import controllers
@@ -39,6 +38,8 @@ from agents.errors import AgentError
 from agents.seeds import ADVICE_PROMISE, Spread, block_seed
 from sim.compile import Compiled, compile_plant
 from sim.plant import Plant
+from twin.joint import moves_of
+from twin.leases import Lease, held
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

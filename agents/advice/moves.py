@@ -12,6 +12,7 @@ from agents.advice.futures import Block, play
 from agents.advice.horizon import Reach, reach
 from agents.envs.grid import Grid
 from sim import state as st
+from twin.joint import moves_of
 
 if TYPE_CHECKING:
     from agents.advice.compare import Question
@@ -65,11 +66,6 @@ class Candidate:
     def vector(self, grid: Grid, present: dict[str, int]) -> Values:
         """Setpoints [C] after the moves."""
         return grid.vector({**present, **dict(self.moves)})
-
-
-def moves_of(rec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The moves of a recommendation: one without `moves` is the single move of its `control`."""
-    return rec.get("moves") or [{key: rec[key] for key in ("control", "from", "to")}]
 
 
 def moved(rec: dict[str, Any]) -> Candidate:

@@ -13,12 +13,13 @@ import pytest
 from agents.advice.compare import Question, propose, reproduce
 from agents.advice.futures import Block, Outcome, play
 from agents.advice.horizon import Reach, reach
-from agents.advice.moves import MOST, Candidate, moved, moves_of, propose_candidates
+from agents.advice.moves import MOST, Candidate, moved, propose_candidates
 from agents.control.controllers import RuleController
 from agents.envs.grid import Grid
 from agents.rules.rule import Rule
 from sim.compile import Compiled
 from sim.kernel import get_controls, new_rows, run, set_controls
+from twin.joint import moves_of
 
 PRESENT = {"cap40": 8, "cap80": 5, "base40": 20, "base80": 12, "kit_level": 600}
 WANTED = {"cap40": 14, "cap80": 9, "base40": 34, "base80": 22, "kit_level": 760}

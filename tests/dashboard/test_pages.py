@@ -215,7 +215,9 @@ def test_accepting_leads_to_a_confirmed_command_on_the_timeline(browser: Browser
         twin.advance(rec["id"], "confirmed", "gateway", "read back 8")
         expect(card.locator('li[data-status="confirmed"]')).to_contain_text("the plant read the new value back")
         expect(card.locator('li[data-status="confirmed"]')).to_contain_text("read back 8")
-        rec["realised"] = {"value": 512.0, "counterfactual": 468.0, "label": "model-based"}
+        rec["realised"] = {
+            "value": 44.0, "lo": -12.0, "hi": 103.0, "counterfactual": 512.0, "cost": 468.0, "label": "model-based",
+        }  # fmt: skip
         twin.advance(rec["id"], "evaluated", "twin")
         expect(card.locator(".realised")).to_contain_text("+44 EUR")
         expect(card.locator(".tag")).to_have_text("model-based")

@@ -131,12 +131,18 @@ def test_doing_nothing_is_an_answer_and_no_check_is_not() -> None:
 
 
 def test_the_realised_effect_is_labelled_model_based() -> None:
-    done = recommendation(
-        41, ORIGIN, status="evaluated", realised={"value": 512.0, "counterfactual": 468.0, "label": "model-based"}
-    )
-    said = text_of(cards.build([done], plant(), None))
-    assert "+44 EUR" in said
+    found = {
+        "value": 44.0, "lo": -12.5, "hi": 103.0, "counterfactual": 512.0, "cost": 468.0, "unit": "EUR", "hours": 45.5,
+        "label": "model-based", "beside": ["r-42"], "not_measured": ["energy", "repair"],
+    }  # fmt: skip
+    said = text_of(cards.build([recommendation(41, ORIGIN, status="evaluated", realised=found)], plant(), None))
+    assert (
+        "Realised gain +44 EUR (90 %: -12.5 to 103): it cost 468 EUR in 45.5 h, doing nothing would have cost 512 EUR. "
+        "Together with r-42, carried out in the same time. Without energy, repair, which nobody measures yet."
+    ) in said
     assert "model-based" in said
+    unknown = recommendation(41, ORIGIN, status="evaluated", realised={"value": None, "why": "the rows are gone"})
+    assert "What it gained is not known: the rows are gone." in text_of(cards.build([unknown], plant(), None))
 
 
 def test_what_acts_afterwards_and_over_what_time_the_gain_counts() -> None:

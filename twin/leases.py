@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.advice.moves import moves_of
 from sim.plant import Plant
+from twin.joint import SET, moves_of
 
 ON_ITS_WAY = ("accepted", "sent")
 LEASED = ("confirmed", "evaluated")
@@ -48,13 +48,22 @@ def _carried_out(rec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int
     elif rec["status"] == "failed":
         became = rec.get("progress") or {}
         set_ = [(move, became.get(move["control"], {})) for move in moves_of(rec)]
-        yield from ((move, int(one["t"]), int(one["until"])) for move, one in set_ if one.get("state") == "set")
+        yield from ((move, int(one["t"]), int(one["until"])) for move, one in set_ if one.get("state") == SET)
 
 
 def _since(rec: dict[str, Any]) -> int:
     """When it was carried out, plant ms."""
     confirmed = rec.get("confirmed")
     return int(rec.get("created") or 0) if confirmed is None else int(confirmed)
+
+
+def beside(known: Iterable[dict[str, Any]], rec: dict[str, Any], t: int) -> list[str]:
+    """The other recommendations that were carried out, wholly or in part, from the acceptance of `rec` to plant ms `t`:
+    what is measured then is what all of them did.
+    """
+    begun = int(rec["accepted"].get("t", 0))
+    others = [other for other in known if other["id"] != rec["id"]]
+    return sorted(o["id"] for o in others if any(begun <= since < t for _, since, _ in _carried_out(o)))
 
 
 def held(

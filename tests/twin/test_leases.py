@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.advice.leases import Lease, held, leases_of
-from sim.compile import Compiled
+import pytest
+
+from sim.compile import Compiled, compile_plant
+from sim.plantfile import load
+from tests.plants import TWO_MOTORS
+from twin.leases import Lease, beside, held, leases_of
 
 HOUR = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def two_motors() -> Compiled:
+    return compile_plant(load(str(TWO_MOTORS)))
 
 
 def rec(at: int, lease_h: float, moves: dict[str, tuple[int, int]], status: str = "confirmed") -> dict[str, Any]:
@@ -42,6 +51,18 @@ def test_what_was_set_before_a_joint_move_failed_stands(two_motors: Compiled) ->
     locked, running = held([failed], two_motors.plant, HOUR + 1, {"cap40": 14, "cap80": 5})
     assert (locked, set(running)) == ({"cap40"}, {"cap40"})
     assert leases_of([rec(0, 8, {"cap40": (10, 14)}, "failed")]) == {}, "a single move that failed set nothing"
+
+
+def test_what_was_carried_out_in_the_same_time() -> None:
+    mine = rec(HOUR, 8, {"cap40": (10, 14)}) | {"id": "r-1", "accepted": {"t": HOUR - 1000}}
+    known = [
+        mine,
+        rec(0, 8, {"cap80": (5, 9)}) | {"id": "r-2"},
+        rec(3 * HOUR, 8, {"cap80": (9, 11)}, "evaluated") | {"id": "r-3"},
+        rec(4 * HOUR, 8, {"cap80": (9, 11)}, "rejected") | {"id": "r-4"},
+        rec(20 * HOUR, 8, {"cap80": (9, 11)}) | {"id": "r-5"},
+    ]
+    assert beside(known, mine, 9 * HOUR) == ["r-3"], "the one before stood already, the last came after"
 
 
 def test_what_is_held(two_motors: Compiled) -> None:
