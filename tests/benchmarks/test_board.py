@@ -37,8 +37,8 @@ def test_a_board_is_measured_stored_and_written(tmp_path: Path, capsys: pytest.C
     shown = capsys.readouterr().out
     stored = json.loads((tmp_path / "board-lost_sales.json").read_text())
     assert [line["name"] for line in stored["lines"]] == [
-        "as in the plant file", "best fixed setpoints", "tuned rule: fixed", "agent, seed 0", "agent, seed 1",
-        "agent, seed 2", "level 14",
+        "as in the plant file", "best fixed setpoints", "tuned rule: fixed", "tuned rule: order",
+        "agent, seed 0", "agent, seed 1", "agent, seed 2", "level 14",
     ]  # fmt: skip
     assert all(line["cost"] >= stored["optimum"]["cost"] - 1e-6 for line in stored["lines"])
     assert {line["decisions"] for line in stored["lines"] if line["kind"] == "agent"} == {128}
