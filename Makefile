@@ -35,10 +35,10 @@ check: $(VENV)/dev ## lint, types, imports
 	$(BIN)/lint-imports
 
 # Five parts, two at a time on two cores; at three, services that tests start answered too late now and then. They begin
-# in the order of the list, so that neither core is without work for long at the end, and each is printed whole when
-# it ends. With PYTEST='...' one run of what that names, as it goes. Services want the kernel compiled, because a test
-# that starts one waits only as long as it takes with a warm cache; meanwhile the oracles are tested, which need no
-# kernel, so that it is not compiled in two parts at once.
+# in the order of the list (`warm` is no target of its own: make would begin with what needs it last), the longest that
+# waits most first, and each is printed whole when it ends. With PYTEST='...' one run of what that names, as it goes.
+# Services want the kernel compiled, because a test that starts one waits only as long as it takes with a warm cache;
+# meanwhile the oracles are tested, which need no kernel, so that it is not compiled in two parts at once.
 AGENTS := tests/oracles tests/agents tests/benchmarks
 WIRE := tests/hardware tests/ingest
 SIM := tests/sim
@@ -54,24 +54,23 @@ test: $(VENV)/dev system
 	$(BIN)/python -m pytest $(PYTEST)
 endif
 
-.PHONY: $(PARTS) warm
+.PHONY: $(PARTS)
 test-agents:
 	$(BIN)/python -m pytest $(AGENTS)
 
-test-wire: warm
+test-wire:
+	@$(BIN)/python -m tests.warm
 	$(BIN)/python -m pytest $(WIRE)
 
 test-sim:
 	$(BIN)/python -m pytest $(SIM)
 
-test-services: warm
+test-services:
+	@$(BIN)/python -m tests.warm
 	$(BIN)/python -m pytest tests $(ELSEWHERE:%=--ignore=%)
 
 test-twin:
 	$(BIN)/python -m pytest $(TWIN)
-
-warm:
-	@$(BIN)/python -m tests.warm
 
 # A thousand random plants in every engine (kernel, pure Python, CUDA simulator) against the SimPy reference: about an
 # hour on two cores. ENGINES, SEEDS and UNTIL choose less; an interrupted run says with which SEEDS it goes on.
