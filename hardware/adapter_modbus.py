@@ -95,6 +95,8 @@ class ModbusAdapter:
         while True:
             began = loop.time()
             found, answered = await self._image()
+            if _ending():  # Python 3.11's wait_for loses a cancellation that comes together with an answer
+                raise asyncio.CancelledError
             silent = 0 if answered else silent + 1
             if silent >= PATIENCE or not self.connected:
                 raise FieldbusError(f"{self._where}: no answer to {silent} polls of {self._options.timeout_s:g} s")

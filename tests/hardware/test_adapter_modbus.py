@@ -48,6 +48,29 @@ async def running(bus: ModbusAdapter) -> AsyncIterator[Heard]:
             await task
 
 
+def test_a_cancellation_that_an_answer_swallows_still_ends_it(plc: ModbusPlc) -> None:
+    """As `asyncio.wait_for` does it in Python 3.11 when both come at once; the gateway could not stop then."""
+
+    async def story() -> None:
+        bus = adapter(plc, ["input/10"])
+
+        async def image() -> tuple[dict[str, Sample], bool]:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+            return {"input/10": Sample(1)}, True
+
+        bus._image = image  # type: ignore[method-assign]
+        heard = Heard()
+        task = asyncio.get_running_loop().create_task(bus.run_once(heard))
+        await heard.until(lambda h: bool(h.images), "the first image")
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done == {task}
+        assert task.cancelled()
+
+    asyncio.run(story())
+
+
 def test_one_poll_reads_few_blocks_and_tells_changes_only(plc: ModbusPlc) -> None:
     raws = ["input/10", "input/11", "input/14", "holding/101:int32", "holding/107", "coil/0", "coil/1", "discrete/1"]
 
