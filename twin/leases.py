@@ -42,9 +42,11 @@ def _carried_out(rec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int
     one that failed, those that were set before and stand.
     """
     if rec["status"] in LEASED:
-        since = _since(rec)
-        ends = since + round(1000.0 * float(rec.get("lease_s") or 0.0))
-        yield from ((move, since, ends) for move in moves_of(rec))
+        since, signed = _since(rec), rec.get("commands") or {}
+        for move in moves_of(rec):
+            # the command says it: a lease lasts two minutes of wall time at least, which may be more than was asked for
+            lease_s = signed.get(move["control"], rec).get("lease_s") or 0.0
+            yield move, since, since + round(1000.0 * float(lease_s))
     elif rec["status"] == "failed":
         became = rec.get("progress") or {}
         set_ = [(move, became.get(move["control"], {})) for move in moves_of(rec)]

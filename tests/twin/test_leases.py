@@ -53,6 +53,12 @@ def test_what_was_set_before_a_joint_move_failed_stands(two_motors: Compiled) ->
     assert leases_of([rec(0, 8, {"cap40": (10, 14)}, "failed")]) == {}, "a single move that failed set nothing"
 
 
+def test_a_lease_is_as_long_as_its_command_says() -> None:
+    signed = {"cap40": {"id": "c-r-1", "lease_s": 10 * 3600}}
+    found = leases_of([rec(0, 8, {"cap40": (10, 14), "cap80": (5, 9)}) | {"commands": signed}])
+    assert (found["cap40"].ends, found["cap80"].ends) == (10 * HOUR, 8 * HOUR)
+
+
 def test_what_was_carried_out_in_the_same_time() -> None:
     mine = rec(HOUR, 8, {"cap40": (10, 14)}) | {"id": "r-1", "accepted": {"t": HOUR - 1000}}
     known = [
