@@ -1,4 +1,6 @@
-"""Which of several rules to keep, from paired runs on fresh luck: the richer one only where it is surely better."""
+"""Which of several rules or policies to keep, from paired runs on fresh luck: a change only where it is surely better,
+looked at again while that is not decided.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,8 @@ SURE = 2.067
 together (Pocock 1977, Biometrika 64).
 """
 USUAL = 1.96
+PROOFS, CLEARLY, FAIRLY = 3, 2.0, 1.0
+"""Looks of `proves`, and standard errors by which a change must cost less at any of them, and at the last one."""
 
 
 class Fresh:
@@ -65,3 +69,20 @@ def keep(fresh: Fresh, names: Sequence[str], replicas: int) -> str:
             if gain == 0.0 and error == 0.0:  # the same rule in other words
                 break
     return kept
+
+
+def proves(fresh: Fresh, before: str, change: str, runs: int) -> bool:
+    """Does a change of a policy cost less? It is dropped at the first look at which it costs more, taken where it costs
+    clearly less, and run on, twice as many runs at each look, while neither is so.
+
+    One of many changes is asked here, and all of them are judged together afterwards: so less is asked of each than
+    `keep` asks. One look at 64 runs by one standard error was luck where costs have heavy tails: on a random plant it
+    took a change for -2.2 ± 1.6 % whose median was +0.6 %.
+    """
+    for look in range(PROOFS):
+        gain, error = fresh.gain(before, change, runs << look)
+        if gain <= 0.0:
+            return False
+        if gain > CLEARLY * error:
+            return True
+    return gain > FAIRLY * error

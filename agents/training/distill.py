@@ -32,6 +32,7 @@ from agents.control.costtogo import Disturbed, Fit
 from agents.control.lookahead import Luck, Plan, Rollout
 from agents.control.rollout import Operation, cost_over
 from agents.envs.schema import Floats, Observer
+from agents.rules.keep import PROOFS, Fresh, proves
 from agents.rules.tune import judge_span
 from agents.seeds import TRAIN, block_seed
 from agents.training.learning import Untold
@@ -59,7 +60,7 @@ class Distillation:
     """Settings. `rows`: plants that run side by side; `futures` of each trial; trials lie up to `reach` sixteenths of a
     control's range (of the grid's steps at least) away, half as far whenever nothing of a proposal proves good (a
     parabola fits only so far); `skip`: up to so many intervals pass between two looks, since states that follow each
-    other say the same; `runs`: on which a change is proved, by `sure` standard errors; `fit`: of the cost to go.
+    other say the same; `runs`: that a proof begins with (`agents.rules.keep.proves`); `fit`: of the cost to go.
     """
 
     rows: int = 64
@@ -68,7 +69,6 @@ class Distillation:
     skip: int = 3
     longer: int = 9
     runs: int = 64
-    sure: float = 1.0
     fit: Fit = field(default_factory=lambda: Fit(replicas=512, steps=84))
 
 
@@ -95,7 +95,7 @@ class Distiller:
     ) -> None:
         self.compiled, self.epoch_s, self.threads = compiled, epoch_s, threads
         self.settings = settings or Distillation()
-        self.observer, self.seed, self.round = Observer(compiled), seed, 0
+        self.observer, self.seed, self.round, self.settled = Observer(compiled), seed, 0, 0
         self.decisions = 0
         """Intervals that were simulated."""
         self.rng = np.random.Generator(np.random.PCG64([seed, DISTILLING]))
@@ -199,8 +199,9 @@ class Distiller:
         time. On `gearmotor` the base stocks of a first round alone were worth more than the whole of it.
         """
         assert self._known is not None, "propose() comes first"
-        grid, taken = self.look.grid, []
-        kept, best = self._known, self._costs(self.base)
+        grid, taken, kept, best = self.look.grid, [], self._known, "base"
+        policies = {best: self.base}
+        fresh = Fresh(lambda name, first, count: self._costs(policies[name], first, count))
         order = sorted(range(grid.size), key=lambda c: -proposals[-1].heads[c].explained)
         for c in order:
             tried = [self._known.heads[c]]
@@ -210,12 +211,13 @@ class Distiller:
                     continue
                 tried.append(head)
                 mixed = kept.with_head(proposed, c)
-                costs = self._costs(self.controller(mixed.network()))
-                less = best - costs
-                if less.mean() > self.settings.sure * less.std(ddof=1) / np.sqrt(less.size):
-                    kept, best = mixed, costs
+                name = f"{grid.ids[c]}, proposal {len(tried)}"
+                policies[name] = self.controller(mixed.network())
+                if proves(fresh, best, name, self.settings.runs):
+                    kept, best = mixed, name
                     taken.append(grid.ids[c])
                     break
+        self.settled += 1
         if not taken:
             self.reach = max(self.reach // 2, 1)
         return Proven(kept, kept.network(), tuple(taken))
@@ -224,9 +226,10 @@ class Distiller:
         """A network as a controller."""
         return Untold(network, self.observer, self.look.grid, 0, epoch_s=self.look.epoch_s)
 
-    def _costs(self, who: Controller) -> NDArray[np.float64]:
-        """Operating cost [runs] of a controller after a warm-up, on this round's luck for that."""
-        s, span = self.settings, judge_span(self.compiled)
-        rows = new_rows(self.compiled, block_seed(TRAIN, SETTLING + self.seed), s.runs, self.round * s.runs)
-        self.decisions += s.runs * (span.warmup + span.length) // self.look.epoch
+    def _costs(self, who: Controller, first: int, count: int) -> NDArray[np.float64]:
+        """Operating cost [count] of a controller after a warm-up, from the run `first` of these proofs' luck on."""
+        span = judge_span(self.compiled)
+        first += self.settled * (self.settings.runs << (PROOFS - 1))
+        rows = new_rows(self.compiled, block_seed(TRAIN, SETTLING + self.seed), count, first)
+        self.decisions += count * (span.warmup + span.length) // self.look.epoch
         return cost_over(rows, self.compiled, who, span, self.threads)

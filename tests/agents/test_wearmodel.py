@@ -19,7 +19,7 @@ from agents.exact.optimum import optimum, policy_cost
 from agents.exact.table import table_of
 from agents.rules import wearmodel
 from agents.rules.conditions import Many, family, numbers_of
-from agents.rules.keep import Fresh, keep
+from agents.rules.keep import Fresh, keep, proves
 from agents.rules.rule import Rule, load_rule, save_rule
 from agents.rules.wearruns import Runs, Seen, machines, watch
 from benchmarks.unseen import draw, text
@@ -129,3 +129,25 @@ def test_a_richer_rule_that_is_no_better_is_seldom_kept() -> None:
         fresh = Fresh(partial(_of, costs))
         kept += keep(fresh, ["simple", "rich"], 64) == "rich"
     assert kept < 36, "5 % are 20, with a standard deviation of 4.4"
+
+
+def test_a_change_is_dropped_taken_or_run_on() -> None:
+    luck = np.random.default_rng(1).normal(10.0, 3.0, 256)
+    swings = np.resize([1.0, -1.0], 256)
+    late = np.where(np.arange(256) < 64, 0.05, -0.1)
+    costs = {"now": luck, "same": luck, "much": luck - 1.0, "bad": luck + 0.1 * swings + 0.01}
+    costs |= {"slightly": luck - 0.1 + swings, "fairly": luck - 0.07 + swings, "hardly": luck - 0.03 + swings}
+    costs["turns"] = luck - late + 0.3 * swings
+    found = {}
+    for name in costs.keys() - {"now"}:
+        fresh = Fresh(partial(_of, costs))
+        found[name] = (proves(fresh, "now", name, 64), len(fresh.costs[name]))
+    assert found == {
+        "same": (False, 64),  # as much is not less
+        "bad": (False, 64),
+        "much": (True, 64),
+        "slightly": (True, 256),  # 0.8, 1.1 and 1.6 standard errors: fairly at last
+        "fairly": (True, 256),
+        "hardly": (False, 256),  # half a standard error at last
+        "turns": (False, 128),  # it looked fair at first
+    }
