@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agents.advice.compare import Question, in_distribution, propose
+from agents.advice.compare import Question, propose
+from agents.advice.experience import in_distribution
 from agents.bundles import bundle
 from agents.bundles.bundle import BUNDLED, load, save
 from agents.bundles.familiar import DIRECTIONS, FEWEST, Familiar, fit, nearer, read, shrunk
