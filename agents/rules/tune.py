@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.advice.horizon import scale_s
+from agents.advice.horizon import relaxation_s, scale_s
 from agents.control.controllers import RuleController
 from agents.control.rollout import Span, cost_of, cost_over, default_epoch, ticks
 from agents.envs.grid import Grid
@@ -95,12 +95,16 @@ class Result:
 
 
 def judge_span(compiled: Compiled) -> Span:
-    """Warm-up and length that suit the plant's time scale: 3 and 10 of its slowest scale, whole weeks where it has
-    calendars.
+    """Warm-up and length that suit the plant's time scale: 3 and 10 of its slowest scale, 1 and 3 of the time in which
+    a queue before its bottleneck forgets, whole weeks where it has calendars.
+
+    Without the second `tandem_release`, a line at 77 % load whose parts flow in four hours, was judged over two days
+    from a stocked start: `tune` believed 15.7 EUR/h of caps that cost 26.8 in the long run.
     """
-    scale = scale_s(compiled.plant)
-    warm, length = max(3.0 * scale, 0.25 * DAY_S), max(10.0 * scale, DAY_S)
-    if compiled.plant.calendars:
+    plant = compiled.plant
+    scale, forgets = scale_s(plant), relaxation_s(plant) if plant.products else 0.0
+    warm, length = max(3.0 * scale, forgets, 0.25 * DAY_S), max(10.0 * scale, 3.0 * forgets, DAY_S)
+    if plant.calendars:
         week = 7 * DAY_S
         warm, length = -(-warm // week) * week, max(-(-length // week), 4) * week
     return Span(default_epoch(compiled), ticks(compiled, warm), ticks(compiled, length))
