@@ -1,6 +1,7 @@
 """The leader board of a plant: optimum, fixed setpoints, tuned rules, agents of several seeds, and what each took.
 
     plantwin bench board PLANT... --run [--seeds 5] [--budget 10m | --steps N] [--hours 1e8] [--also NAME=WHAT]
+    plantwin bench board PLANT --run --trained DIR       # the agents of a training's folder, none trained
     plantwin bench board --page docs/leaderboard.md
 
 `--run` tunes rules and trains agents from the tuned constants, prices all of them and stores what was found in
@@ -136,9 +137,14 @@ def agents(board: Board, start: Any, recipe: Recipe, out: Path) -> list[Line]:
         command="plantwin bench board", config=recipe.config,
     )  # fmt: skip
     train(job, recipe.seeds)
+    return trained(board, out)
+
+
+def trained(board: Board, out: Path) -> list[Line]:
+    """Lines of the agents in the folder of a training, a seed each."""
     lines = []
-    for seed in range(recipe.seeds):
-        folder = out / f"seed-{seed}"
+    for folder in sorted(out.glob("seed-*"), key=lambda f: int(f.name[5:])):
+        seed = int(folder.name[5:])
         evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
         cost, half, about = board.price(controller(str(folder), board.compiled))
         if evidence.get("improved"):
@@ -156,8 +162,11 @@ def measured(plant: str, given: argparse.Namespace) -> dict[str, Any]:
     own = {"budget": given.budget, "steps": given.steps, "seeds": given.seeds, "threads": given.threads}
     recipe = recipe.updated({k: v for k, v in own.items() if v is not None}, "the command line")
     lines, start = rules(board, given.hours, 0)
-    with tempfile.TemporaryDirectory() as folder:
-        lines += agents(board, start, recipe, given.out / plant if given.out is not None else Path(folder))
+    if given.trained is not None:
+        lines += trained(board, given.trained)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            lines += agents(board, start, recipe, given.out / plant if given.out is not None else Path(folder))
     for text in given.also:
         name, _, what = text.partition("=")
         cost, half, about = board.price(controller(what, board.compiled))
@@ -190,6 +199,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--config", type=Path, help="settings of the training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder in which the agents are kept")
+    parser.add_argument("--trained", type=Path, help="price the agents of this training's folder, train none")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=WHAT", help="another line of the board")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, help="page to write")
@@ -197,6 +207,8 @@ def main(argv: list[str]) -> int:
     given.typed = argv
     if given.run and not given.plants:
         parser.error("--run: expected one or more plants")
+    if given.trained is not None and (len(given.plants) != 1 or not list(given.trained.glob("seed-*/evidence.json"))):
+        parser.error(f"--trained: expected one plant, and folders seed-0, ... of its training in {given.trained}")
     for plant in given.plants if given.run else []:
         found = measured(plant, given)
         path = given.results / f"board-{found['plant']}.json"

@@ -33,7 +33,8 @@ def test_a_board_is_measured_stored_and_written(tmp_path: Path, capsys: pytest.C
     settings, target = tmp_path / "s.yaml", tmp_path / "page.md"
     settings.write_text(SMALL)
     run = ["lost_sales", "--run", "--seeds", "3", "--steps", "128", "--hours", "1", "--config", str(settings)]
-    assert board.main([*run, "--results", str(tmp_path), "--also", "level 14=level=14"]) == 0
+    run += ["--results", str(tmp_path)]
+    assert board.main([*run, "--also", "level 14=level=14", "--out", str(tmp_path / "kept")]) == 0
     shown = capsys.readouterr().out
     stored = json.loads((tmp_path / "board-lost_sales.json").read_text())
     assert [line["name"] for line in stored["lines"]] == [
@@ -49,6 +50,14 @@ def test_a_board_is_measured_stored_and_written(tmp_path: Path, capsys: pytest.C
         assert "| **optimum** | 4.3953 | 0.00 % |" in part
         assert "| best fixed setpoints | 4.6386 | 5.54 % |" in part
         assert "plantwin bench board lost_sales --run --seeds 3" in part
+    assert board.main([*run, "--trained", str(tmp_path / "kept" / "lost_sales")]) == 0
+    again = json.loads((tmp_path / "board-lost_sales.json").read_text())
+    assert [line for line in again["lines"] if line["kind"] == "agent"] == [
+        line for line in stored["lines"] if line["kind"] == "agent"
+    ], "the same agents, priced again"
+    with pytest.raises(SystemExit):
+        board.main([*run, "--trained", str(tmp_path)])
+    assert "folders seed-0" in capsys.readouterr().err
 
 
 def test_the_median_and_the_worst_seed_count() -> None:
