@@ -238,7 +238,7 @@ def _alternative(other: object, plant: Mapping[str, Any]) -> str:
         return str(other)
     found = other.get("gain") if isinstance(other.get("gain"), Mapping) else None
     several, said = words.moves(other), str(other.get("words") or "")
-    label = ", ".join(words.control_to(move, plant) for move in several)
+    label = moves.named(other, plant) or words.control_to(several[0], plant)
     name = str(other.get("control", ""))
     if said and len(several) > 1:  # what is said of them comes after the list
         label += f": {tail}" if (tail := said.partition(": ")[2]) else ""

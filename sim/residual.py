@@ -32,24 +32,35 @@ def _words(seed: int, first: int, counter: int, count: int, out: Array) -> None:
         out[i] = b if count & 1 else a
 
 
-def residuals(table: Array, age: float, words: Array) -> NDArray[np.float64]:
-    """Ticks that remain of a duration that has lasted `age` ticks already, one for each 64-bit word.
+def residuals(table: Array, age: float | NDArray[np.float64], words: Array) -> NDArray[np.float64]:
+    """Ticks that remain of a duration that has lasted `age` ticks already (one number, or one a word), one for each
+    64-bit word [R].
 
     A table is a mixture of uniforms; what lies below the age is cut off. Upper half of a word: which uniform; lower
     half: where in it.
     """
     low, width, weight = drawn(table)
     bottom, top = low / FINE, (low + width) / FINE
-    share = np.clip((top - age) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0)
-    kept = np.where(top > bottom, share, bottom >= age)
-    ends = np.cumsum(weight * kept)  # in order, so that every machine gets the same sums
-    if ends[-1] <= 0.0:
-        return OVERDUE * residuals(table, 0.0, words)
+    ages = np.reshape(age, (-1, 1))  # [1, 1] or [R, 1]; against K uniforms
+    share = np.clip((top - ages) / np.maximum(top - bottom, 1.0 / FINE), 0.0, 1.0)
+    kept = np.where(top > bottom, share, bottom >= ages)
+    ends = np.cumsum(weight * kept, axis=1)  # in order, so that every machine gets the same sums
     u = ((words >> 32) & 0xFFFFFFFF) / 2.0**32
     v = (words & 0xFFFFFFFF) / 2.0**32
-    piece = np.searchsorted(ends, u * ends[-1], side="right")
-    begin = np.maximum(bottom[piece], age)
-    return np.asarray(begin + v * (top[piece] - begin) - age, dtype=float)
+    at = u * ends[:, -1]
+    if len(ends) == 1:
+        piece = np.searchsorted(ends[0], at, side="right")
+    else:
+        piece = np.count_nonzero(ends <= at[:, None], axis=1)  # the same, row by row
+    over = ends[:, -1] <= 0.0
+    if over.all():
+        return OVERDUE * residuals(table, 0.0, words)
+    piece = np.minimum(piece, len(bottom) - 1)  # where it is over, which is replaced below
+    begin = np.maximum(bottom[piece], ages[:, 0])
+    left = np.asarray(begin + v * (top[piece] - begin) - ages[:, 0], dtype=float)
+    if over.any():
+        left[over] = OVERDUE * residuals(table, 0.0, words[over])
+    return left
 
 
 def late_residuals(
@@ -158,10 +169,8 @@ class Drawer:
         """
         words, table = self.words(*stream, count), self.params[at : at + LENGTH]
         factor = np.ones(self.replicas) if scale is None else scale / ONE
-        if np.all(factor == factor[0]):
-            ticks = residuals(table, age / factor[0], words) * factor[0]
-        else:
-            ticks = np.array([residuals(table, age / f, words[i : i + 1])[0] * f for i, f in enumerate(factor)])
+        same = bool(np.all(factor == factor[0]))
+        ticks = residuals(table, age / factor[0] if same else age / factor, words) * factor
         return np.maximum(np.rint(ticks), 0).astype(np.int64)
 
     def table(self, at: int) -> Array:

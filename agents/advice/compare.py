@@ -156,7 +156,7 @@ def _entry(q: Question, candidate: Candidate, gain: float, over: Reach) -> dict[
         "to": candidate.value,
         "moves": candidate.steps(q.present),
         "by": _who(candidate.by),
-        "words": f"{candidate.words}: {gain:+.1f} {q.compiled.plant.currency} over {hours:.0f} h at a first look",
+        "words": f"{candidate.words}: {gain:+,.0f} {q.compiled.plant.currency} over {hours:.0f} h at a first look",
     }
 
 
@@ -185,7 +185,7 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
     unit = q.compiled.plant.currency
     hopeful = [f for f in finalists if f.gain > 0.0 or not q.joint]
     said = [
-        f"{f.candidate.path(q.present)}: {f.gain:+.1f} {unit} at a first look" for f in finalists if f not in hopeful
+        f"{f.candidate.path(q.present)}: {f.gain:+,.0f} {unit} at a first look" for f in finalists if f not in hopeful
     ]
     level = _level(len(hopeful), len(fresh.rows))
     worth = {c.id: c.worth for c in grid.controls}

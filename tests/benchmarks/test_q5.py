@@ -56,7 +56,10 @@ def test_pairs_share_their_luck_and_a_gap_has_the_interval_of_student(tmp_path: 
 def _line(policy: tuple[float, float], seconds: float) -> dict[str, Any]:
     return {
         "rollout": {"decision_s": 1.0},
-        "policy": {"against_rollout": {"lo": policy[0], "hi": policy[1]}, "decision_s": seconds},
+        "policy": {
+            "against_rollout": {"lo": policy[0], "hi": policy[1], "share": sum(policy) / 200.0},
+            "decision_s": seconds,
+        },
     }
 
 
@@ -66,6 +69,7 @@ def _line(policy: tuple[float, float], seconds: float) -> dict[str, Any]:
         ((-2.0, -1.0), 10.0, True),  # better, whatever it takes
         ((-1.0, 1.0), 0.009, True),  # as good at less than a hundredth
         ((-1.0, 1.0), 0.011, False),
+        ((-1.0, 3.5), 0.009, False),  # no difference is shown, but 1.25 % is no equality
         ((0.1, 1.0), 1e-6, False),  # a loss is a loss
     ],
 )
