@@ -97,7 +97,7 @@ def _versus(label: str, found: Mapping[str, Any] | None, span: float) -> html.Tr
     return html.Tr(
         [
             html.Th(label),
-            html.Td([html.B(f"{mean:+,.3g}"), f" {unit}"]),
+            html.Td([html.B(words.signed(mean)), f" {unit}"]),
             html.Td([bar, html.Div(f"{words.number(lo)} to {words.number(hi)} {unit}".rstrip(), className="ends")]),
             html.Td(words.chance(found.get("worse"))),
         ]

@@ -85,6 +85,11 @@ def number(value: object) -> str:
     return f"{value:,.3g}"
 
 
+def signed(value: float) -> str:
+    """The same with its sign."""
+    return f"{'+' if value > 0 else ''}{number(value)}"
+
+
 def hours(seconds: object) -> str:
     """A length of time: `45 min`, `8 h`, `2.5 d`."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
@@ -163,10 +168,8 @@ def gain(found: Mapping[str, Any] | None) -> str:
     if not found or found.get("mean") is None:
         return "not known"
     unit = str(found.get("unit") or "")
-    sign = "+" if float(found["mean"]) > 0 else ""
     return (
-        f"{sign}{number(found['mean'])} {unit}".strip()
-        + f" (90 %: {number(found.get('lo'))} to {number(found.get('hi'))})"
+        f"{signed(found['mean'])} {unit}".strip() + f" (90 %: {number(found.get('lo'))} to {number(found.get('hi'))})"
     )
 
 

@@ -156,7 +156,7 @@ def _entry(q: Question, candidate: Candidate, gain: float, over: Reach) -> dict[
         "to": candidate.value,
         "moves": candidate.steps(q.present),
         "by": _who(candidate.by),
-        "words": f"{candidate.words}: {gain:+,.0f} {q.compiled.plant.currency} over {hours:.0f} h at a first look",
+        "words": f"{candidate.words}: {_money(gain)} {q.compiled.plant.currency} over {hours:.0f} h at a first look",
     }
 
 
@@ -185,7 +185,7 @@ def _promise(q: Question, grid: Grid, fresh: Block, finalists: list[_Finalist], 
     unit = q.compiled.plant.currency
     hopeful = [f for f in finalists if f.gain > 0.0 or not q.joint]
     said = [
-        f"{f.candidate.path(q.present)}: {f.gain:+,.0f} {unit} at a first look" for f in finalists if f not in hopeful
+        f"{f.candidate.path(q.present)}: {_money(f.gain)} {unit} at a first look" for f in finalists if f not in hopeful
     ]
     level = _level(len(hopeful), len(fresh.rows))
     worth = {c.id: c.worth for c in grid.controls}
@@ -355,6 +355,11 @@ def rows_hash(rows: Rows) -> str:
 def _band(costs: Costs) -> dict[str, float]:
     lo, hi = np.quantile(costs, [0.05, 0.95])
     return {"mean": round(float(costs.mean()), 4), "lo": round(float(lo), 4), "hi": round(float(hi), 4)}
+
+
+def _money(gain: float) -> str:
+    """A gain in few digits."""
+    return f"{gain:+,.{0 if abs(gain) >= 100 else 1}f}"
 
 
 def _who(name: str) -> str:

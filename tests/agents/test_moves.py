@@ -74,7 +74,7 @@ def test_a_joint_move_that_is_better_than_each_single_one(monkeypatch: pytest.Mo
     ], "base80 and kit_level add nothing"
     assert (body["control"], body["from"], body["to"]) == ("cap80", 5, 9)
     assert body["gain"]["mean"] == pytest.approx(270.0)
-    assert "+270.0 EUR over" in next(line for line in body["why"] if line.startswith("proposed by the tuned rule"))
+    assert "+270 EUR over" in next(line for line in body["why"] if line.startswith("proposed by the tuned rule"))
     single = next(other for other in body["alternatives"] if len(other["moves"]) == 1)
     assert single["moves"] == [{key: single[key] for key in ("control", "from", "to")}]
     q = asked

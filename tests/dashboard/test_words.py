@@ -164,3 +164,7 @@ def test_a_reason_is_told_for_what_was_ended_and_not_for_what_was_done() -> None
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("from", "to", "control", "horizon_s", "then"), anything)))
 def test_the_sentence_never_fails(rec: dict[str, Any]) -> None:
     assert words.action(rec, plant())
+
+
+def test_gains_are_said_in_plain_digits() -> None:
+    assert [words.signed(v) for v in (1434.4, -109.2, 0.34, 0.0)] == ["+1,434", "-109", "+0.34", "0"]
