@@ -31,6 +31,9 @@ RuleFile = Annotated[Path | None, typer.Option(help="Rule to start from; without
 
 def told_of(plant: str, done: Trained, as_json: bool) -> str:
     """What came of training, for people or machines."""
+    from agents.training.learning import against_rule
+
+    advice = against_rule(done.verdicts["rule"].lo, done.verdicts["rule"].hi)
     told = {
         "plant": plant,
         "bundle": str(done.path),
@@ -38,11 +41,13 @@ def told_of(plant: str, done: Trained, as_json: bool) -> str:
         "cost": done.cost,
         "rule_cost": done.rule_cost,
         "verdicts": {k: v.as_json() for k, v in done.verdicts.items()},
+        "advice": advice,
     }
     if as_json:
         return json.dumps(told)
     lines = [f"written to {done.path} (seed {done.seed})"]
-    return "\n".join(lines + [f"A = policy, B = {name}: {v.sentence}" for name, v in done.verdicts.items()])
+    lines += [f"A = policy, B = {name}: {v.sentence}" for name, v in done.verdicts.items()]
+    return "\n".join(lines + ([f"the policy: {advice}"] if advice else []))
 
 
 def command_line(otherwise: str) -> str:

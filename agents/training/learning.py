@@ -315,12 +315,21 @@ def _origin(selection: list[dict[str, float]], as_rule: bool, improved: str) -> 
 
 def _as_rule(compiled: Compiled, evidence: dict[str, Any]) -> bool:
     """Is the untrained policy the rule itself?"""
-    return not switches(compiled.plant) and ":condition:" not in evidence["rule"]
+    return not switches(compiled.plant) and ":fixed:" in evidence["rule"]
+
+
+def against_rule(lo: float, hi: float) -> str:
+    """What to do with a policy whose cost differs from its rule's by so much, 95 % interval; "" where it is better."""
+    if hi < 0.0:
+        return ""
+    found = "costs more than the rule that it began with" if lo > 0.0 else "is not shown to be better than its rule"
+    return f"it {found}: keep the rule, or train for longer (--budget)"
 
 
 def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
     """card.md: what this policy is for, how it was made, how good it is."""
     versus, drawn = evidence["verdicts"], evidence.get("posterior")
+    advice = against_rule(versus["rule"]["lo"], versus["rule"]["hi"])
     lines = [
         f"# Policy for {compiled.plant.id}",
         "",
@@ -357,6 +366,7 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
             f"{100 * versus['nothing']['p_worse']:.0f} % of the pairs"
         ),
         "",
+        *([f"**In short: {advice}.**", ""] if advice else []),
         "(A is this policy.) One training seed is one draw: another seed may do better or worse.",
         "",
         "## Not for",

@@ -12,14 +12,16 @@ import pytest
 from stable_baselines3.common.env_checker import check_env
 
 from agents.bundles import bundle
-from agents.control.controllers import PolicyController, controller
+from agents.commands_train import told_of
+from agents.control.controllers import Hold, PolicyController, controller
 from agents.envs.env import PlantEnv, PlantVectorEnv, compiled_plant
 from agents.errors import TrainingError
+from agents.evaluation.evaluate import Trial, compare
 from agents.exact.table import table_of
 from agents.rules.rule import Rule
 from agents.training.lanes import Lanes
-from agents.training.learning import Config, Judge, check_learnable, start_bias
-from agents.training.train import Job, train
+from agents.training.learning import Config, Judge, card, check_learnable, start_bias
+from agents.training.train import Job, Trained, train
 from sim.compile import Compiled
 from sim.kernel import new_rows
 
@@ -92,6 +94,27 @@ def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: C
     card = (tmp_path / "a" / "card.md").read_text()
     assert best.name in card
     assert json.loads((tmp_path / "a" / "evidence.json").read_text())["verdicts"]["rule"]["sentence"] in card
+
+
+@pytest.mark.parametrize(
+    ("difference", "advice"),
+    [(-2.0, ""), (0.0, "the policy: it is not shown to be better"), (2.0, "the policy: it costs more than the rule")],
+)
+def test_who_trains_is_told_when_the_rule_is_as_good(line3: Compiled, difference: float, advice: str) -> None:
+    nothing = compare(Hold(), Hold(), line3, Trial(4, warmup_s=3600.0, length_s=86_400.0))
+    found = replace(nothing, difference=difference, lo=difference - 1.0, hi=difference + 1.0)
+    done = Trained(Path("bundle"), 0, 10.0, 8.0, {"rule": found, "nothing": nothing})
+    last = told_of("line3", done, as_json=False).splitlines()[-1]
+    assert last.startswith(advice or "A = policy, B = nothing")
+    assert json.loads(told_of("line3", done, as_json=True))["advice"] == last.removeprefix("the policy: ") * bool(
+        advice
+    )
+    verdicts = {"rule": found.as_json(), "nothing": nothing.as_json()}
+    about = {"verdicts": verdicts, "command": "c", "hardware": "h", "steps": 1, "epoch_s": 3600.0, "seconds": 1.0}
+    about |= {"seed": 0, "versions": "v", "rule": "rule:fixed:x", "selection": [{"steps": 0.0, "cost_per_hour": 1.0}]}
+    assert ("**In short: it" in card(line3, about)) is bool(advice)
+    assert "this policy is the tuned rule in the form" in card(line3, about)
+    assert "this policy is the tuned rule's constants" in card(line3, about | {"rule": "rule:order:x"})
 
 
 def test_ppo_learns_to_open_a_line_that_the_rule_starves(tmp_path: Path, line3: Compiled) -> None:
