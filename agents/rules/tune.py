@@ -42,10 +42,10 @@ WIDE, RACED = 0.3, 0.65
 """Parts of the budget that are spent when the wide surfaces, and when the race has ended."""
 FEWER = 3
 """Random rules of ordering are a third as many as random constants: what the constants order is a good beginning."""
-STAKE = 20
-"""Where no budget is stated the race over constants takes so many times `Effort.final` runs a control. What it moves is
-better on luck of its own: a coordinate search on the same few runs again and again, which was here before, ended 10 %
-above the plant file's setpoints on a random plant (16 replicas).
+STAKE, STAKED = 20, 0.25
+"""The first race over constants takes so many times `Effort.final` runs a control, of a stated budget at most this part.
+What it moves is better on luck of its own: a coordinate search on the same few runs again and again, which was here
+before, ended 10 % above the plant file's setpoints on a random plant (16 replicas).
 """
 HEAT, ORDERED, NEAR = 8, 0.6, 24
 """Replicas of a race's first heats between them, the part of the budget spent when it ends, and how many points about
@@ -269,7 +269,7 @@ def _constants(search: _Search, say: Callable[[str], None]) -> Rule:
     if gain.mean() <= gain.std(ddof=1) / np.sqrt(gain.size):
         found = grid.encode(start)  # the best of many by luck: more often so the more of them there are
     say(f"after random search: {_named(grid, grid.decode(found))}")
-    begun, stake = search.ticks, STAKE * effort.final * grid.size * search.each
+    begun, stake = search.ticks, min(STAKE * effort.final * grid.size * search.each, STAKED * search.budget)
     course = Course(*ends, max(effort.final // 6, HEAT), first=1 << 23)
     found = race(_in_pieces(price), found, course, lambda: search.ticks - begun < stake)
     say(f"after a race: {_named(grid, grid.decode(found))}")

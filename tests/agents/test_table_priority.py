@@ -161,7 +161,7 @@ def test_tables_of_orders_are_checked(shop: Compiled) -> None:
         optimum_order.cost(many, optimum_order.Order(np.full((2,) * 9 + (9,), -1)))
 
 
-LEARN = Config(lanes=1024, minibatch=4096, rate=3e-3, select=32, checks=6, improve=0.0)
+LEARN = Config(lanes=1024, minibatch=4096, rate=3e-3, select=128, checks=6, improve=0.0)  # 32 cannot tell 0.4 %
 
 
 @pytest.mark.slow
