@@ -43,7 +43,7 @@ WIDE, RACED = 0.3, 0.65
 FEWER = 3
 """Random rules of ordering are a third as many as random constants: what the constants order is a good beginning."""
 STAKE, STAKED = 20, 0.25
-"""The first race over constants takes so many times `Effort.final` runs a control, of a stated budget at most this part.
+"""The first race over constants takes so many times `Effort.final` runs a control, of a stated budget this part.
 What it moves is better on luck of its own: a coordinate search on the same few runs again and again, which was here
 before, ended 10 % above the plant file's setpoints on a random plant (16 replicas).
 """
