@@ -79,7 +79,7 @@ class Guard:
             self.why = problem
             return None
         self.why = ""
-        return Answered(policy.bundle, policy.observer, policy.grid, rows, question.answer)
+        return Answered(policy.bundle, policy.observer, policy.grid, rows, question.answer, over=policy.over)
 
     @staticmethod
     def _problem(question: _Question, shape: tuple[int, int]) -> str:

@@ -37,9 +37,10 @@ from agents.bundles.bundlefiles import (
 from agents.bundles.familiar import Familiar
 from agents.bundles.familiar import read as read_familiar
 from agents.bundles.policy import Network, network, tensors
-from agents.bundles.policyspec import FORMAT, check_shapes, check_spec
+from agents.bundles.policyspec import FORMAT, OVER, check_shapes, check_spec
 from agents.bundles.tensorfile import unpack
 from agents.errors import BundleError, SchemaError
+from agents.rules.rule import Rule, read_rule
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -52,7 +53,8 @@ BUNDLED = Path(__file__).parent.parent / "policies"
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A verified bundle. `spec` is policy.json, `evidence` is evidence.json, `name` is `sha256:...`; `signature` is
-    None for one that nobody signed.
+    None for one that nobody signed. `over`: the rule whose setpoints the network moves (`agents.control.over`); None:
+    it sets all of them by itself.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Bundle:
     evidence: dict[str, Any]
     path: Path | None = None
     signature: signing.Signed | None = None
+    over: Rule | None = None
 
     @property
     def epoch_s(self) -> float:
@@ -101,7 +104,8 @@ def save(folder: Path, policy: Network, spec: dict[str, Any], evidence: dict[str
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = pack(tensors(policy))
-    text = json.dumps({"format": FORMAT, **spec}, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+    version = OVER if "rule" in spec else FORMAT
+    text = json.dumps({"format": version, **spec}, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
     files = {"policy.safetensors": sha256(weights), "policy.json": sha256(text)}
     name = name_of(weights, text)
     (folder / SIGNATURE).unlink(missing_ok=True)  # of what lay here before: it would call this one changed
@@ -155,9 +159,11 @@ def _read_back(folder: Path, files: dict[str, bytes], signature: signing.Signed 
     _check_hashes(folder, files, evidence)
     typed = check_spec(folder / "policy.json", spec)
     path, weights = folder / "policy.safetensors", files["policy.safetensors"]
-    made = network(unpack(path, weights), tuple(c.count for c in typed.action.controls), typed.decode)
+    over = None if typed.rule is None else read_rule(typed.rule, f"{folder / 'policy.json'}, rule")
+    counts = tuple(c.count if over is None else 2 * c.count - 1 for c in typed.action.controls)
+    made = network(unpack(path, weights), counts, typed.decode)
     check_shapes(path, typed, [w.shape[0] for w in made.weights], made.weights[0].shape[1])
-    return Bundle(name_of(weights, files["policy.json"]), made, spec, evidence, folder, signature)
+    return Bundle(name_of(weights, files["policy.json"]), made, spec, evidence, folder, signature, over)
 
 
 def sign(folder: Path, key: Ed25519PrivateKey, out: Path | None = None) -> tuple[Path, Bundle]:

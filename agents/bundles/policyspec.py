@@ -15,7 +15,8 @@ from agents.errors import BundleError, SchemaError
 if TYPE_CHECKING:
     from sim.compile import Compiled
 
-FORMAT = 1
+FORMAT, OVER = 1, 2
+"""Of policy.json, and of one with a rule inside, which who knows the first alone cannot follow."""
 LARGEST = 3.4e38
 """Of float32, in which observations are scaled; not a number is not below it either."""
 LONGEST_S = 366 * 86_400.0
@@ -78,13 +79,15 @@ class PolicySpec(Struct):
     decide: Literal["interval", "events"] = "interval"
     decode: Literal["mode", "median"] = "mode"
     decide_on: Annotated[list[str], Meta(max_length=100)] | None = None
+    rule: dict[str, Any] | None = None
 
 
 def check_spec(path: Path, value: dict[str, Any]) -> PolicySpec:
     """The typed content of policy.json; `BundleError` names the file, the place in it, what was expected and found."""
-    if value.get("format") != FORMAT:
+    if value.get("format") not in {FORMAT, OVER}:
         raise BundleError(
-            f"{path}: expected format {FORMAT}, found {value.get('format')!r:.40}; update plantwin or train again"
+            f"{path}: expected format {FORMAT} or {OVER}, found {value.get('format')!r:.40}; update plantwin or train "
+            f"again"
         )
     try:
         spec = msgspec.convert(value, PolicySpec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agents.bundles import bundle
 from agents.bundles.policyspec import check_interval
+from agents.control.over import moved
 from agents.envs.epochs import EVENTS, decision_kinds
 from agents.envs.grid import Grid, as_switches
 from agents.envs.schema import Observer
@@ -103,11 +104,12 @@ class RuleController:
 
 @dataclass(frozen=True, slots=True)
 class PolicyController:
-    """A trained policy on a plant, without exploration."""
+    """A trained policy on a plant, without exploration. `over`: the rule inside whose setpoints it moves."""
 
     bundle: bundle.Bundle
     observer: Observer
     grid: Grid
+    over: RuleController | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -131,7 +133,10 @@ class PolicyController:
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] of the policy in these states."""
-        return self.grid.decode(self.bundle.network.decide(self.observer(rows)))
+        seen = self.observer(rows)
+        if self.over is not None:
+            return moved(self.bundle.network, self.over, seen, rows)
+        return self.grid.decode(self.bundle.network.decide(seen))
 
 
 def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = None) -> PolicyController:
@@ -143,18 +148,22 @@ def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = N
     observer.use_scaling(loaded.spec["observation"]["scaling"])
     check_interval(f"{folder}, policy.json", loaded.epoch_s, compiled)
     decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here
-    return PolicyController(loaded, observer, grid)
+    over = None if loaded.over is None else _checked(loaded.over, compiled, grid, f"the rule in {folder}/policy.json")
+    return PolicyController(loaded, observer, grid, over=over)
 
 
 def rule(path: Path, compiled: Compiled) -> RuleController:
     """The rule in a JSON file, for this plant."""
-    grid = Grid(compiled.plant)
-    loaded = load_rule(path)
+    return _checked(load_rule(path), compiled, Grid(compiled.plant), str(path))
+
+
+def _checked(found: Rule, compiled: Compiled, grid: Grid, where: str) -> RuleController:
+    """A rule that names this plant's controls and stocks; `SchemaError` says `where` one that does not is."""
     try:
-        loaded.check(compiled.plant, grid)
+        found.check(compiled.plant, grid)
     except SchemaError as e:
-        raise SchemaError(f"{path} is no rule for plant {compiled.plant.id}: {e}") from e
-    return RuleController(loaded, compiled, grid)
+        raise SchemaError(f"{where} is no rule for plant {compiled.plant.id}: {e}") from e
+    return RuleController(found, compiled, grid)
 
 
 def _shipped(what: str, file: Path, compiled: Compiled) -> Path:

@@ -62,6 +62,16 @@ class Plan:
     fit: Fit = field(default_factory=Fit)
 
 
+def interval(compiled: Compiled, epoch_s: float | None) -> int:
+    """Ticks between two looks ahead: `epoch_s` seconds, or (None) a shift where the plant keeps hours, else the usual
+    interval.
+    """
+    if epoch_s is not None:
+        return ticks(compiled, epoch_s)
+    usual = default_epoch(compiled)
+    return max(usual, ticks(compiled, SHIFT_S)) if compiled.plant.calendars else usual
+
+
 class Rollout:
     """The controller; a `Controller` that decides at equal intervals."""
 
@@ -70,9 +80,7 @@ class Rollout:
     def __init__(self, rule: Controller, compiled: Compiled, plan: Plan | None = None, threads: int = 1) -> None:
         self.rule, self.compiled, self.plan, self.threads = rule, compiled, plan or Plan(), threads
         self.grid, self.unseen = Grid(compiled.plant), Unseen(compiled)
-        usual = default_epoch(compiled)
-        shift = max(usual, ticks(compiled, SHIFT_S)) if compiled.plant.calendars else usual
-        self.epoch = shift if self.plan.epoch_s is None else ticks(compiled, self.plan.epoch_s)
+        self.epoch = interval(compiled, self.plan.epoch_s)
         self.every = np.maximum([c.every for c in self.grid.controls], self.epoch)
         self.unit = np.maximum(self.grid.counts // 16, 1) * self.grid.step
         began = time.perf_counter()

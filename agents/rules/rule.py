@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.int64]
+LARGEST = 1 << 40
+"""Of the numbers in a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +131,23 @@ def sentences(rule: Rule, plant: Plant) -> list[str]:
 def save_rule(path: Path, rule: Rule, plant: Plant) -> None:
     """Write a rule as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = content_of(rule) | {"plant": plant.id, "tuned": rule.tuned}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def content_of(rule: Rule) -> dict[str, Any]:
+    """What a file says of a rule, without how it was found."""
     content: dict[str, Any] = {
         "format": _format(rule),
-        "plant": plant.id,
         "name": rule.name,
         "values": rule.values,
         "boosts": [asdict(b) for b in rule.boosts],
-        "tuned": rule.tuned,
     }
     if rule.by_condition:
         content["by_condition"] = [t.content for t in rule.by_condition]
     if rule.orders:
         content["orders"] = [asdict(o) for o in rule.orders]
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return content
 
 
 def _format(rule: Rule) -> int:
@@ -157,29 +163,46 @@ def load_rule(path: Path) -> Rule:
     """Read a rule; `SchemaError` says what is wrong with the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        values = {str(k): int(v) for k, v in content["values"].items()}
+    except OSError as e:
+        raise SchemaError(f"{path}: cannot be read ({e.strerror}); `plantwin tune` makes one") from e
+    except (ValueError, RecursionError) as e:
+        raise SchemaError(f"{path}: not a rule file ({type(e).__name__}: {e}); `plantwin tune` makes one") from e
+    return read_rule(content, str(path))
+
+
+def read_rule(content: Any, where: str) -> Rule:
+    """The rule in what a file says; `SchemaError` says what is wrong with it, and that it is in `where`."""
+    try:
+        values = {str(k): _whole(v) for k, v in content["values"].items()}
         boosts = tuple(
-            Boost(str(b["control"]), str(b["stock"]), int(b["above"]), int(b["by"])) for b in content.get("boosts", [])
+            Boost(str(b["control"]), str(b["stock"]), _whole(b["above"]), _whole(b["by"]))
+            for b in content.get("boosts", [])
         )
         tables = tuple(_table(t) for t in content.get("by_condition", []))
         ordering = tuple(orders.read(o) for o in content.get("orders", []))
         if content.get("format", 1) not in {1, 2, 3, 4}:
             raise SchemaError(
-                f"{path}: rule file of format {content['format']!r}, expected 1 to 4; tune the rule again"
+                f"{where}: rule file of format {content['format']!r:.40}, expected 1 to 4; tune the rule again"
             )
         return Rule(values, boosts, dict(content.get("tuned", {})), tables, ordering)
-    except OSError as e:
-        raise SchemaError(f"{path}: cannot be read ({e.strerror}); `plantwin tune` makes one") from e
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
         raise SchemaError(
-            f"{path}: not a rule file ({type(e).__name__}: {e}); expected "
+            f"{where}: not a rule file ({type(e).__name__}: {e!s:.200}); expected "
             f"{{values: {{CONTROL: NUMBER}}, boosts: [...], by_condition: [...], orders: [...]}}"
         ) from e
 
 
+def _whole(value: Any) -> int:
+    """A number that int64 arithmetic on setpoints bears."""
+    found = int(value)
+    if abs(found) > LARGEST:
+        raise ValueError(f"expected numbers up to {LARGEST}, found {found!r:.40}")
+    return found
+
+
 def _table(content: dict[str, Any]) -> ByCondition:
     stock = content.get("stock")
-    numbers = tuple(int(v) for v in content["values"])
+    numbers = tuple(_whole(v) for v in content["values"])
     return ByCondition(
         str(content["control"]), str(content["station"]), numbers, None if stock is None else str(stock),
         bool(content.get("below", False)),

@@ -27,10 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.bundles.policy import Network
-from agents.control.controllers import Controller
-from agents.control.costtogo import Disturbed, Fit
-from agents.control.lookahead import Luck, Plan, Rollout
+from agents.control.controllers import Controller, RuleController
+from agents.control.costtogo import Disturbed, Fit, said
+from agents.control.lookahead import Luck, Plan, Rollout, interval
+from agents.control.over import Moves, unmoved
 from agents.control.rollout import Operation, cost_over
+from agents.envs.grid import Grid
 from agents.envs.schema import Floats, Observer
 from agents.rules.keep import PROOFS, Fresh, proves
 from agents.rules.tune import judge_span
@@ -82,7 +84,9 @@ class Proven:
 
 
 class Distiller:
-    """Improves the policy `base`, which decides every `epoch_s` seconds, round by round."""
+    """Improves the policy `base`, which decides every `epoch_s` seconds, round by round. Where `base` is a rule that is
+    more than constants, its policies are over that rule (`over`): they move its setpoints.
+    """
 
     def __init__(
         self,
@@ -93,13 +97,17 @@ class Distiller:
         seed: int = 0,
         threads: int = 1,
     ) -> None:
-        self.compiled, self.epoch_s, self.threads = compiled, epoch_s, threads
+        self.compiled, self.threads = compiled, threads
+        self.epoch_s = interval(compiled, epoch_s) * compiled.plant.tick_s
         self.settings = settings or Distillation()
         self.observer, self.seed, self.round, self.settled = Observer(compiled), seed, 0, 0
+        self.over = base if isinstance(base, RuleController) and not base.static and not base.kinds else None
         self.decisions = 0
         """Intervals that were simulated."""
         self.rng = np.random.Generator(np.random.PCG64([seed, DISTILLING]))
         self.reach = self.settings.reach
+        if self.over is not None:  # as the policies over it are asked: once an interval
+            base = self.controller(unmoved(self.over.grid, self.observer.size))
         self.begin(base, None)
 
     def begin(self, base: Controller, known: Regression | None) -> None:
@@ -128,6 +136,7 @@ class Distiller:
         """Try every control that may move now in all rows, and go on to other states."""
         s, grid, now = self.settings, self.look.grid, int(self.rows[0, st.NOW])
         base, free = self.look.standing(self.rows, now)
+        middle, own = self._moves(base, free)
         who = np.repeat(np.flatnonzero(free), 2)
         moves = [base]
         for k, c in enumerate(who.tolist()):
@@ -143,11 +152,12 @@ class Distiller:
             gains, later = (g.mean(axis=2) for g in self.look.longer(self.rows, values, luck, more * self.look.epoch))
             at = self.moments + np.arange(len(base))
             for k, c in enumerate(who.tolist()):
-                self._trials.append((at, np.full(len(base), c), values[:, k + 1, c], gains[:, k + 1]))
+                tried = values[:, k + 1, c] - middle[:, c]
+                self._trials.append((at, np.full(len(base), c), tried, gains[:, k + 1]))
                 if more:
                     self._later.append((*self._trials[-1][:3], (later - gains)[:, k + 1]))
             self._seen.append(self.observer(self.rows))
-            self._base.append(base)
+            self._base.append(own)
             self.moments += len(base)
             self._spent[0] += 2 * runs
             self._spent[1] += more * runs
@@ -155,6 +165,15 @@ class Distiller:
         for _ in range(int(self.rng.integers(1, s.skip + 1))):
             self.runs.step(self.rows)
             self.decisions += len(base)
+
+    def _moves(self, base: Values, free: NDArray[np.bool_]) -> tuple[Values, Values]:
+        """What setpoints count from in the rows [R, C], and where the policy's own lie from there: the rule's setpoints
+        and the moves from them, else 0 and the setpoints.
+        """
+        if self.over is None:
+            return np.zeros_like(base), base
+        rule = self.over.act(self.rows)
+        return rule, np.where(free, base, said(self.base, self.rows, self.compiled)) - rule
 
     def collect(self, enough: Callable[[], bool]) -> None:
         """Look until there is enough, and something at all: there are moments at which no control may move."""
@@ -179,7 +198,8 @@ class Distiller:
         """
         moments = self._taken(self._trials)
         if self._known is None:
-            self._known = Regression(moments, self.observer.fields, self.look.grid)
+            grid = self.look.grid if self.over is None else Moves(self.look.grid)
+            self._known = Regression(moments, self.observer.fields, grid)
         found = self._known.after(moments)
         return [found.corrected(self._taken(self._later)), found] if self._later else [found]
 
@@ -224,7 +244,7 @@ class Distiller:
 
     def controller(self, network: Network) -> Controller:
         """A network as a controller."""
-        return Untold(network, self.observer, self.look.grid, 0, epoch_s=self.look.epoch_s)
+        return Untold(network, self.observer, Grid(self.compiled.plant), 0, epoch_s=self.epoch_s, over=self.over)
 
     def _costs(self, who: Controller, first: int, count: int) -> NDArray[np.float64]:
         """Operating cost [count] of a controller after a warm-up, from the run `first` of these proofs' luck on."""

@@ -106,8 +106,11 @@ def ending(
 
 
 def improve(run: Run) -> None:
-    """Improve on PPO's best checkpoint until the budget is used up."""
-    if not run.ending.kind or run.watch.over or run.watch.best is None:
+    """Improve on PPO's best checkpoint, or on the rule where that is surely not worse, until the budget is used up."""
+    if run.watch.ended or run.watch.best is None:
+        return
+    _no_worse(run)
+    if not run.ending.kind:
         return
     with threadpool_limits(limits=run.job.threads, user_api="blas"):
         (_counted if run.ending.kind == COUNTED else _distilled)(run)
@@ -149,17 +152,18 @@ def _distilled(run: Run) -> None:
     told, spent = _Telling(run), 0
     began = told.done(0)
     distiller = Distiller(run.compiled, _best(run), epoch_s, seed=run.seed, threads=run.job.threads)
+    over = distiller.over
     fitted = told.done(distiller.decisions) - began
     while (now := told.done(distiller.decisions)) < 1.0:
         distiller.collect(_over(told, distiller, _until(now, fitted)))
         proven = distiller.settle(distiller.propose())
         if not proven.taken:
             continue
-        better, spent = watch.better(proven.network, distiller.decisions - spent), distiller.decisions
+        better, spent = watch.better(proven.network, distiller.decisions - spent, over), distiller.decisions
         if better:
             run.improved = DISTILLED
             watch.seen.append(distiller.sample(SEEN))
-            if watch.enough(proven.network):
+            if watch.enough(proven.network, over=over):
                 return
             if told.done(distiller.decisions) > 1.0 - LOOKS * fitted:
                 return  # there is no time for another round
@@ -182,13 +186,34 @@ def _over(told: _Telling, distiller: Distiller, until: float) -> Callable[[], bo
     return over
 
 
+def _rule(run: Run) -> RuleController:
+    return RuleController(run.job.rule, run.compiled, run.watch.judge.grid)
+
+
+def _better(run: Run) -> bool:
+    """Does PPO's best checkpoint surely cost less than the rule, on the seeds for choices?"""
+    judge = run.watch.judge
+    assert run.watch.best is not None
+    less = judge.rule_costs(run.job.rule) - judge.costs(run.watch.best)
+    return bool(less.mean() > SURE * less.std(ddof=1) / np.sqrt(less.size))
+
+
+def _no_worse(run: Run) -> None:
+    """Go back to the rule where PPO, which began with its constants alone, did not come to more: as a policy over it,
+    which is the rule until something proves better. Not where policies decide at events: none is over a rule there.
+    """
+    rule, watch = _rule(run), run.watch
+    if rule.static or rule.kinds or watch.judge.kinds or _better(run):
+        return
+    watch.return_to(rule)
+
+
 def _best(run: Run) -> Controller:
     """The best policy so far: the rule, unless PPO's best checkpoint costs surely less on the seeds for choices."""
     watch, judge = run.watch, run.watch.judge
     assert watch.best is not None
-    less = judge.rule_costs(run.job.rule) - judge.costs(watch.best)
-    if less.mean() <= SURE * less.std(ddof=1) / np.sqrt(less.size):
-        return RuleController(run.job.rule, run.compiled, judge.grid)
+    if watch.over is not None or not _better(run):
+        return _rule(run)
     epoch_s = run.scales.epoch * run.compiled.plant.tick_s
     return Untold(watch.best, judge.observer, judge.grid, judge.kinds, epoch_s=epoch_s)
 

@@ -14,13 +14,14 @@ from agents.advice.horizon import scale_s
 from agents.bundles.familiar import fit as fit_familiar
 from agents.bundles.policy import Network
 from agents.control.controllers import Controller, RuleController
+from agents.control.over import moved
 from agents.control.rollout import Span, cost_over, default_epoch
 from agents.envs.env import PlantVectorEnv
 from agents.envs.epochs import EVENTS, HORIZONS, INTERVAL, decision_kinds
 from agents.envs.grid import Grid, Values, switches
 from agents.envs.schema import FREE_S, Observer, Rows
 from agents.errors import TrainingError
-from agents.rules.rule import Rule
+from agents.rules.rule import Rule, content_of
 from agents.rules.tune import judge_span
 from agents.seeds import SELECT, block_seed, draw_parameters
 from sim.value import operating_terms
@@ -168,7 +169,9 @@ def measure(env: PlantVectorEnv, rule: Rule, config: Config) -> Scales:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A network that no bundle holds yet as a controller, deciding without exploration."""
+    """A network that no bundle holds yet as a controller, deciding without exploration; `over`: the rule whose
+    setpoints it moves.
+    """
 
     network: Network
     observer: Observer
@@ -177,10 +180,14 @@ class Untold:
     name: str = "candidate"
     static: bool = False
     epoch_s: float | None = None
+    over: RuleController | None = None
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C]."""
-        return self.grid.decode(self.network.decide(self.observer(rows)))
+        seen = self.observer(rows)
+        if self.over is not None:
+            return moved(self.network, self.over, seen, rows)
+        return self.grid.decode(self.network.decide(seen))
 
 
 class Judge:
@@ -208,11 +215,13 @@ class Judge:
         """Cost an hour of a network, deciding without exploration."""
         return float(self.costs(network).mean())
 
-    def costs(self, network: Network, which: tuple[int, int] | None = None) -> NDArray[np.float64]:
-        """Cost an hour [replicas] of a network; `which`: (seed, replicas) of the block for choices in the place of
-        those that checkpoints are compared on.
+    def costs(
+        self, network: Network, which: tuple[int, int] | None = None, over: RuleController | None = None
+    ) -> NDArray[np.float64]:
+        """Cost an hour [replicas] of a network, alone or `over` a rule; `which`: (seed, replicas) of the block for
+        choices in the place of those that checkpoints are compared on.
         """
-        return self._costs(Untold(network, self.observer, self.grid, self.kinds), which)
+        return self._costs(Untold(network, self.observer, self.grid, self.kinds, over=over), which)
 
     def _costs(self, who: Controller, which: tuple[int, int] | None) -> NDArray[np.float64]:
         seed, replicas = which or (COMPARED, self.replicas)
@@ -251,9 +260,16 @@ def start_bias(compiled: Compiled, rule: Rule, explore: float) -> NDArray[np.flo
 
 
 def spec(
-    compiled: Compiled, network: Network, epoch: int, seen: NDArray[np.float32], decide: str = INTERVAL
+    compiled: Compiled,
+    network: Network,
+    epoch: int,
+    seen: NDArray[np.float32],
+    decide: str = INTERVAL,
+    over: Rule | None = None,
 ) -> dict[str, Any]:
-    """policy.json of a network: what it looks at, what it sets, and the range of observations it has learned from."""
+    """policy.json of a network: what it looks at, what it sets, the rule that it is over, and the range of observations
+    it has learned from.
+    """
     observer, grid = Observer(compiled), Grid(compiled.plant)
     low, high = np.quantile(seen, [0.001, 0.999], axis=0).astype(np.float32)
     familiar = fit_familiar(seen)
@@ -263,6 +279,7 @@ def spec(
         "epoch_s": epoch * compiled.plant.tick_s,
         "decide": decide,
         "decode": network.decode,
+        **({} if over is None else {"rule": content_of(over)}),
         "architecture": {"kind": "mlp", "activation": "tanh", "widths": [w.shape[0] for w in network.weights]},
         "observation": {
             "fields": list(observer.fields),
@@ -288,11 +305,17 @@ def spec(
     }
 
 
-def _origin(selection: list[dict[str, float]], as_rule: bool, improved: str) -> str:
+def _origin(selection: list[dict[str, float]], as_rule: bool, improved: str, over: bool = False) -> str:
     """Which checkpoint this is, in a sentence that does not hide a start that nothing beat."""
-    if improved == "distilled":
+    if over and not improved:
         return (
-            "Rollouts over the rule, and over the policy that came of them, were distilled into it "
+            "Nothing that was learned is surely better than the tuned rule, so **this policy is the tuned rule**, "
+            "asked once a decision interval: training found no improvement."
+        )
+    if improved == "distilled":
+        inside = "The tuned rule is inside, and the network says by how much its setpoints are moved. " if over else ""
+        return (
+            f"{inside}Rollouts over the rule, and over the policy that came of them, were distilled into it "
             "(`agents/training/distill.py`); of those policies it cost least on seeds that neither training nor the "
             "judgement below used."
         )
@@ -345,7 +368,12 @@ def card(compiled: Compiled, evidence: dict[str, Any]) -> str:
         + ", ".join(f"`{c.id}`" for c in compiled.plant.controls)
         + (" at events" if evidence.get("decide") == EVENTS else " once a decision interval")
         + ", from the observed state alone, without exploration. "
-        + _origin(evidence["selection"], _as_rule(compiled, evidence), str(evidence.get("improved") or ""))
+        + _origin(
+            evidence["selection"],
+            _as_rule(compiled, evidence),
+            str(evidence.get("improved") or ""),
+            bool(evidence.get("over")),
+        )
         + (f" Parameters of each episode were drawn from posterior `{drawn}`." if drawn else ""),
         "",
         "## How good it is",

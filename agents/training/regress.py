@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.bundles.policy import Network
+from agents.control.over import Moves
 from agents.envs.grid import Grid
 from agents.envs.schema import CLOCK, Floats
 
@@ -57,7 +58,8 @@ Penalty = tuple[float | None, ...]
 @dataclass(frozen=True, slots=True)
 class Moments:
     """N states with their observations `seen` [N, D] and the setpoints that the policy had there, `base` [N, C]; and M
-    trials: in state `at` [M] control `control` [M] set to `value` [M] gained `gain` [M] (money).
+    trials: in state `at` [M] control `control` [M] set to `value` [M] gained `gain` [M] (money). Over a rule all
+    setpoints are told as moves from the rule's.
     """
 
     seen: Floats
@@ -164,9 +166,10 @@ class Head:
 class Regression:
     """Heads of all controls, improved with each round's moments: what a round has to add to what is known is fitted to
     what is left of the gains when what is known has been taken off, so that without new moments the policy stays.
+    `grid`: the values that controls can have, or the moves that a policy over a rule can make.
     """
 
-    def __init__(self, first: Moments, fields: tuple[str, ...], grid: Grid) -> None:
+    def __init__(self, first: Moments, fields: tuple[str, ...], grid: Grid | Moves) -> None:
         self.grid, self.basis = grid, Basis(first.seen, fields)
         size, features = len(self.basis.group), self.basis(first.seen)
         self.heads = []

@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from agents.bundles.policy import Network
+from agents.control.controllers import RuleController
 from agents.envs.grid import as_switches, switches
 from agents.errors import TrainingError
 from agents.training import checkpoint
@@ -149,12 +150,19 @@ def _tried(job: Job, recipe: Recipe, number: int) -> Told:
         run, _ = learned(tried, seed, Goal(), lambda _: None)
         judge, best = run.watch.judge, run.watch.best
         # not the best checkpoint: where that is the start, the rule, all settings look alike
-        network = best if run.improved and best is not None else extract(run.model, judge.grid)
+        network, over = extract(run.model, judge.grid), None
+        if run.improved and best is not None:
+            network, over = best, run.watch.over
         layers = zip(network.weights, network.biases, strict=True)
         arrays = {f"{k}.{name}": a for k, both in enumerate(layers) for name, a in zip("wb", both, strict=True)}
-        facts = {"counts": network.counts, "decode": network.decode, "epoch": run.scales.epoch}
+        facts = {
+            "counts": network.counts,
+            "decode": network.decode,
+            "epoch": run.scales.epoch,
+            "over": over is not None,
+        }
         checkpoint.write(_policy(job, number, seed), arrays, facts)
-        costs = judge.costs(network, (JUDGED, judge.replicas))
+        costs = judge.costs(network, (JUDGED, judge.replicas), over)
         pairs.append(costs - judge.rule_costs(job.rule, (JUDGED, judge.replicas)))
         cost.append(costs.mean())
     return _told(pairs, float(np.mean(cost)))
@@ -198,7 +206,9 @@ def _again(job: Job, recipe: Recipe, number: int) -> Told:
         saved = checkpoint.read(_policy(job, number, seed))
         layers = range(len(saved.arrays) // 2)
         weights, biases = (tuple(saved.arrays[f"{k}.{name}"] for k in layers) for name in "wb")
-        costs = judge.costs(Network(weights, biases, tuple(saved.fact("counts")), saved.fact("decode")), which)
+        network = Network(weights, biases, tuple(saved.fact("counts")), saved.fact("decode"))
+        over = RuleController(job.rule, compiled, judge.grid) if saved.fact("over") else None
+        costs = judge.costs(network, which, over)
         pairs.append(costs - rule)
         cost.append(costs.mean())
     return _told(pairs, float(np.mean(cost)))

@@ -150,11 +150,11 @@ class Run:
 def _ppo(run: Run) -> None:
     """PPO until the budget is used up or the target is reached."""
     model, steps = run.model, run.clock.steps or 10**12
-    if model.num_timesteps < steps and not run.watch.over:
+    if model.num_timesteps < steps and not run.watch.ended:
         # learn() adds what has been done to what it is asked for, unless it begins anew
         begun = bool(run.watch.resumed)
         model.learn(steps - model.num_timesteps, run.watch, log_interval=10**9, reset_num_timesteps=not begun)
-    if not run.watch.over:
+    if not run.watch.ended:
         run.watch.check(model)
 
 
@@ -340,10 +340,11 @@ def _write(run: Run) -> Trained:
         run.scales.epoch,
         np.concatenate(watch.seen or [np.zeros((1, Observer(compiled).size), np.float32)]),
         job.config.decides(compiled),
+        None if watch.over is None else watch.over.rule,
     )
     about["plant_hash"] = compiled.hash
     loaded = bundle.Bundle("candidate", network, json.loads(json.dumps(about)), {})
-    policy = PolicyController(loaded, Observer(compiled), judge.grid)
+    policy = PolicyController(loaded, Observer(compiled), judge.grid, over=watch.over)
     trial = Trial(pairs=job.pairs, threads=job.threads)
     rule = RuleController(job.rule, compiled, judge.grid)
     verdicts = {"rule": compare(policy, rule, compiled, trial), "nothing": compare(policy, Hold(), compiled, trial)}
@@ -352,6 +353,7 @@ def _write(run: Run) -> Trained:
         "plant": compiled.plant.id,
         "plant_hash": compiled.hash,
         "rule": job.rule.name,
+        "over": watch.over is not None,
         "seed": run.seed,
         "steps": int(watch.num_timesteps),
         "improved": run.improved,
@@ -368,7 +370,7 @@ def _write(run: Run) -> Trained:
         "selected_cost_per_hour": watch.best_cost,
         "rule_cost_per_hour": watch.rule_cost,
         "verdicts": {k: v.as_json() for k, v in verdicts.items()},
-        "goal": {**asdict(watch.goal), "reached": watch.over},
+        "goal": {**asdict(watch.goal), "reached": watch.ended},
         "resumed_at": watch.resumed,
     }
     if job.posterior is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.bundles.policy import Network
+from agents.control.over import unmoved
 from agents.envs.grid import Grid
 from agents.errors import TrainingError
 from agents.training.checkpoint import Saved
@@ -23,6 +24,7 @@ from agents.training.lanes import Lanes
 from agents.training.learning import Judge
 
 if TYPE_CHECKING:
+    from agents.control.controllers import RuleController
     from agents.rules.rule import Rule
 
 SAMPLE = 64
@@ -82,7 +84,7 @@ class Watch(BaseCallback):
     """Stops at the end of the budget or at the target, judges checkpoints and keeps the best, watches for NaN.
 
     `keep` is called between two rollouts where `every_s` seconds have passed since it was called last. `over`: the
-    target has been reached.
+    rule that the best policy moves, if it does. `ended`: the target has been reached.
     """
 
     def __init__(self, judge: Judge, lanes: Lanes, clock: Clock, goal: Goal, show: Callable[[Progress], None]) -> None:
@@ -90,13 +92,14 @@ class Watch(BaseCallback):
         self.judge, self.lanes, self.clock, self.goal, self.show = judge, lanes, clock, goal, show
         self.rule_cost = float("nan")
         self.best: Network | None = None
+        self.over: RuleController | None = None
         self.best_cost = np.inf
         self.history: list[dict[str, float]] = []
         self.seen: list[NDArray[np.float32]] = []
         self.checked = 0
         self.checks = judge.checks
         self.cost = float("nan")
-        self.over = False
+        self.ended = False
         self.resumed: list[int] = []
         self._later = 0
         self.rng = np.random.Generator(np.random.PCG64(0))
@@ -114,7 +117,7 @@ class Watch(BaseCallback):
         self._kept = time.monotonic()
 
     def _on_step(self) -> bool:
-        return not self.over and (self.clock.steps is not None or self.clock.used() < self.clock.budget_s)
+        return not self.ended and (self.clock.steps is not None or self.clock.used() < self.clock.budget_s)
 
     def _on_rollout_end(self) -> None:
         model: Any = self.model
@@ -137,7 +140,7 @@ class Watch(BaseCallback):
             self.check(self.model)
             self.checked += 1
         rate = (self.num_timesteps - self._at[0]) / max(time.monotonic() - self._at[1], 1e-9)
-        done = 1.0 if self.over else min(self.clock.done(self.num_timesteps), 1.0)
+        done = 1.0 if self.ended else min(self.clock.done(self.num_timesteps), 1.0)
         cost, best = self.cost, float(self.best_cost)
         told = Progress(done, self.num_timesteps, rate, cost, best, self.rule_cost, self.goal.optimum)
         self.show(told)
@@ -167,18 +170,20 @@ class Watch(BaseCallback):
         self.best, self.best_cost = network, cost
         self.enough(network, costs)
 
-    def enough(self, network: Network, costs: NDArray[np.float64] | None = None) -> bool:
+    def enough(
+        self, network: Network, costs: NDArray[np.float64] | None = None, over: RuleController | None = None
+    ) -> bool:
         """Has a network reached the target, surely? `costs`: where they are known, of the replicas that checkpoints are
         compared on.
         """
-        if self.goal.target is None or self.over:
-            return self.over
+        if self.goal.target is None or self.ended:
+            return self.ended
         if costs is None:
             self._later += 1
-            costs = self.judge.costs(network)
+            costs = self.judge.costs(network, over=over)
         first = CONFIRM + 10 * (len(self.history) + self._later)
-        self.over = reached(self.goal.target, costs, lambda k, n: self.judge.costs(network, (first + k, n)))
-        return self.over
+        self.ended = reached(self.goal.target, costs, lambda k, n: self.judge.costs(network, (first + k, n), over))
+        return self.ended
 
     def adopt(self, network: Network, decisions: int, sure: float) -> bool:
         """Take a network of a later stage, `decisions` after the last, unless the best so far is better by `sure`
@@ -192,18 +197,24 @@ class Watch(BaseCallback):
         self.best, self.best_cost = network, float(costs.mean())
         return True
 
-    def better(self, network: Network, decisions: int) -> bool:
+    def better(self, network: Network, decisions: int, over: RuleController | None = None) -> bool:
         """Take a network of a later stage, `decisions` after the last, if it costs less than the rule and the best so
         far on the same seeds; was it taken?
         """
-        cost = float(self._judged(network, decisions).mean())
+        cost = float(self._judged(network, decisions, over).mean())
         if cost >= min(float(self.best_cost), self.rule_cost):
             return False
-        self.best, self.best_cost = network, cost
+        self.best, self.best_cost, self.over = network, cost, over
         return True
 
-    def _judged(self, network: Network, decisions: int) -> NDArray[np.float64]:
-        costs = self.judge.costs(network)
+    def return_to(self, rule: RuleController) -> None:
+        """Take the rule itself, as a policy over it that moves nothing."""
+        network = unmoved(rule.grid, self.judge.observer.size)
+        cost = float(self._judged(network, 0, rule).mean())
+        self.best, self.best_cost, self.over = network, cost, rule
+
+    def _judged(self, network: Network, decisions: int, over: RuleController | None = None) -> NDArray[np.float64]:
+        costs = self.judge.costs(network, over=over)
         self.num_timesteps += decisions
         self.history.append({"steps": float(self.num_timesteps), "cost_per_hour": round(float(costs.mean()), 4)})
         return costs
@@ -219,7 +230,7 @@ class Watch(BaseCallback):
         cost = self.cost if np.isfinite(self.cost) else None  # no rollout yet
         facts = {
             "history": self.history, "best_cost": float(self.best_cost), "rule_cost": self.rule_cost,
-            "checked": self.checked, "cost": cost, "over": self.over, "resumed": self.resumed,
+            "checked": self.checked, "cost": cost, "over": self.ended, "resumed": self.resumed,
             "sampler": self.rng.bit_generator.state, "used_s": self.clock.used(),
         }  # fmt: skip
         return arrays, facts
@@ -235,7 +246,7 @@ class Watch(BaseCallback):
         self.history, self.checked = saved.fact("history"), int(saved.fact("checked"))
         self.best_cost, self.rule_cost = float(saved.fact("best_cost")), float(saved.fact("rule_cost"))
         known = saved.fact("cost")
-        self.cost, self.over = float("nan") if known is None else float(known), bool(saved.fact("over"))
+        self.cost, self.ended = float("nan") if known is None else float(known), bool(saved.fact("over"))
         self.resumed = [*saved.fact("resumed"), int(saved.fact("timesteps"))]
         self.rng.bit_generator.state = saved.fact("sampler")
         self.num_timesteps = int(saved.fact("timesteps"))
