@@ -71,6 +71,8 @@ def show(bundle: Folder, json_: JsonFlag = False) -> None:
         f"for {about['plant']}: looks at {about['fields']} fields and sets {', '.join(about['controls'])} every "
         f"{about['epoch_s'] / 3600:g} h; tanh layers {about['widths']}, {about['parameters']} numbers"
     )
+    if about["rule"] is not None:
+        typer.echo(f"it moves the setpoints of {about['rule']}, which is inside")
     for line in about["made"]:
         typer.echo(line)
 
@@ -91,6 +93,7 @@ def _about(loaded: Bundle) -> dict[str, Any]:
         "vouched": loaded.vouched,
         "plant": _plain(str(spec["plant"])),
         "epoch_s": loaded.epoch_s,
+        "rule": None if loaded.over is None else loaded.over.name,
         "fields": len(spec["observation"]["fields"]),
         "controls": [_plain(str(c["id"])) for c in spec["action"]["controls"]],
         "widths": list(spec["architecture"]["widths"]),

@@ -2,7 +2,8 @@
 
 The graph is written node by node with the `onnx` package (no torch): Gemm and Tanh for each layer, then Split and
 ArgMax (or the middle of the probability) for each control. What the numbers mean is in `metadata_props`: schema
-hashes, fields, scaling, controls.
+hashes, fields, scaling, controls; and the rule, where the policy is over one: its indices are then moves in steps of
+the grid from the rule's setpoints, the one in the middle none (`agents.control.over`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.bundles.bundle import Bundle
+from agents.rules.rule import content_of
 
 if TYPE_CHECKING:
     import onnx
@@ -46,6 +48,7 @@ def model(loaded: Bundle) -> onnx.ModelProto:
     inputs, outputs = network.weights[0].shape[1], sum(network.counts)
     nodes, constants = _layers(loaded)
     chosen, sizes = _choice(network.counts, network.decode)
+    meant = "grid indices" if loaded.over is None else "moves, in steps of the grid from the rule's setpoints,"
     graph = helper.make_graph(
         [*nodes, *chosen],
         "policy",
@@ -55,7 +58,7 @@ def model(loaded: Bundle) -> onnx.ModelProto:
             helper.make_tensor_value_info(INDICES, TensorProto.INT64, ["N", len(network.counts)]),
         ],
         [*constants, *sizes],
-        doc_string="Observations are scaled as metadata_props say; indices are grid indices of the controls.",
+        doc_string=f"Observations are scaled as metadata_props say; indices are {meant} of the controls.",
     )
     made = helper.make_model(
         graph,
@@ -84,6 +87,8 @@ def metadata(loaded: Bundle) -> dict[str, str]:
         "scaling": json.dumps(observation["scaling"], sort_keys=True),
         "controls": json.dumps(action["controls"], sort_keys=True),
     }
+    if loaded.over is not None:
+        told["rule"] = json.dumps(content_of(loaded.over), sort_keys=True)
     return {PREFIX + name: value for name, value in told.items()}
 
 

@@ -1,8 +1,8 @@
 """An ONNX file from anywhere as a controller: checked before the runtime sees it, then run on one thread.
 
 Accepted is a network of plain operators from one float32 input [N, D] to grid indices [N, C] or logits [N, sum of the
-controls' counts]. Refused are files that point to other files, operators outside the list, loops, functions and
-anything too large.
+controls' counts]; in a file that we wrote of a policy over a rule these are moves from the rule's setpoints. Refused
+are files that point to other files, operators outside the list, loops, functions and anything too large.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from agents.bundles.bundlefiles import sha256
 from agents.bundles.onnxexport import PREFIX
 from agents.bundles.policyspec import LARGEST, check_interval
 from agents.bundles.zipguard import read_limited
+from agents.control.controllers import RuleController, rule_on
+from agents.control.over import Moves
 from agents.control.own import OwnController
 from agents.envs.epochs import INTERVAL, decision_kinds
 from agents.envs.grid import Grid
 from agents.envs.schema import Observer
 from agents.errors import BundleError, SchemaError
+from agents.rules.rule import read_rule
 
 if TYPE_CHECKING:
     import onnx
@@ -57,6 +60,7 @@ class _Told:
     scaling: dict[str, list[float]] | None
     warnings: tuple[str, ...]
     kinds: int
+    over: RuleController | None
 
 
 def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
@@ -68,8 +72,9 @@ def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
     parsed = _parsed(path, content)
     _check_contents(path, parsed)
     _check_input(path, parsed, observer.size)
-    output, is_logits = _output(path, parsed, grid)
-    told = _told(path, parsed, observer, grid)
+    told = _told(path, parsed, observer, compiled)
+    axes = grid if told.over is None else Moves(grid)
+    output, is_logits = _output(path, parsed, axes)
     if told.epoch_s is not None:
         check_interval(f"{path}, metadata_props", told.epoch_s, compiled)
     if told.scaling is not None:
@@ -77,8 +82,9 @@ def onnx_policy(path: Path, compiled: Compiled) -> OwnController:
     _check_sizes(path, parsed)
     ask = _session(path, content, parsed.graph.input[0].name, output)
     if is_logits:
-        ask = _most_probable(ask, tuple(int(n) for n in grid.counts))
-    return OwnController(f"onnx:{sha256(content)}", ask, observer, grid, told.epoch_s, told.warnings, told.kinds)
+        ask = _most_probable(ask, tuple(int(n) for n in axes.counts))
+    name = f"onnx:{sha256(content)}"
+    return OwnController(name, ask, observer, grid, told.epoch_s, told.warnings, told.kinds, told.over)
 
 
 def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
@@ -180,7 +186,7 @@ def _check_input(path: Path, parsed: onnx.ModelProto, inputs: int) -> None:
         )
 
 
-def _output(path: Path, parsed: onnx.ModelProto, grid: Grid) -> tuple[str, bool]:
+def _output(path: Path, parsed: onnx.ModelProto, grid: Grid | Moves) -> tuple[str, bool]:
     """(name of the output to use, whether it holds logits). Indices are preferred to logits."""
     from onnx import TensorProto
 
@@ -200,8 +206,9 @@ def _output(path: Path, parsed: onnx.ModelProto, grid: Grid) -> tuple[str, bool]
     )
 
 
-def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -> _Told:
+def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, compiled: Compiled) -> _Told:
     """The file's own words, where they are ours; a hash of another schema is refused, a missing one is told."""
+    grid, over = Grid(compiled.plant), None
     props = {entry.key: entry.value for entry in parsed.metadata_props}
     warnings = []
     for what, expected in (("observation", observer.hash), ("action", grid.hash)):
@@ -223,12 +230,16 @@ def _told(path: Path, parsed: onnx.ModelProto, observer: Observer, grid: Grid) -
         decide_on = json.loads(props.get(f"{PREFIX}decide_on", "null"))
         if decide_on is not None and not (isinstance(decide_on, list) and all(isinstance(k, str) for k in decide_on)):
             raise ValueError("decide_on is no list of words")
+        rule = json.loads(props.get(f"{PREFIX}rule", "null"))
     except (ValueError, TypeError, KeyError, RecursionError) as e:
         raise BundleError(
-            f"{path}: expected epoch_s, scaling and decide_on in metadata_props, found them malformed ({e})"
+            f"{path}: expected epoch_s, scaling, decide_on and rule in metadata_props, found them malformed ({e})"
         ) from e
     kinds = decision_kinds(props.get(f"{PREFIX}decide", INTERVAL), None if decide_on is None else tuple(decide_on))
-    return _Told(epoch_s, scaling, tuple(warnings), kinds)
+    if rule is not None:
+        where = f"{path}, metadata_props: the rule"
+        over = rule_on(read_rule(rule, where), compiled, grid, where)
+    return _Told(epoch_s, scaling, tuple(warnings), kinds, over)
 
 
 def _check_sizes(path: Path, parsed: onnx.ModelProto) -> None:

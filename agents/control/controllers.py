@@ -148,16 +148,16 @@ def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = N
     observer.use_scaling(loaded.spec["observation"]["scaling"])
     check_interval(f"{folder}, policy.json", loaded.epoch_s, compiled)
     decision_kinds(loaded.decide, loaded.decide_on)  # a bundle of events that nobody knows is refused here
-    over = None if loaded.over is None else _checked(loaded.over, compiled, grid, f"the rule in {folder}/policy.json")
+    over = None if loaded.over is None else rule_on(loaded.over, compiled, grid, f"the rule in {folder}/policy.json")
     return PolicyController(loaded, observer, grid, over=over)
 
 
 def rule(path: Path, compiled: Compiled) -> RuleController:
     """The rule in a JSON file, for this plant."""
-    return _checked(load_rule(path), compiled, Grid(compiled.plant), str(path))
+    return rule_on(load_rule(path), compiled, Grid(compiled.plant), str(path))
 
 
-def _checked(found: Rule, compiled: Compiled, grid: Grid, where: str) -> RuleController:
+def rule_on(found: Rule, compiled: Compiled, grid: Grid, where: str) -> RuleController:
     """A rule that names this plant's controls and stocks; `SchemaError` says `where` one that does not is."""
     try:
         found.check(compiled.plant, grid)

@@ -37,9 +37,15 @@ class Moves:
 
 def moved(network: Network, rule: RuleController, seen: Floats, rows: Rows) -> Values:
     """Setpoints [R, C] within their ranges in the states of rows [R, W], observed as `seen` [R, D]."""
+    return applied(network.decide(seen), rule, rows)
+
+
+def applied(index: Values, rule: RuleController, rows: Rows) -> Values:
+    """Setpoints [R, C] within their ranges where the rule's are moved, in the states of rows [R, W], by moves of these
+    indices [R, C].
+    """
     grid, moves = rule.grid, Moves(rule.grid)
-    by = moves.low + network.decide(seen) * moves.step
-    return np.clip(rule.act(rows) + by, grid.low, grid.high)
+    return np.clip(rule.act(rows) + moves.low + index * moves.step, grid.low, grid.high)
 
 
 def unmoved(grid: Grid, inputs: int) -> Network:

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.bundles.policyspec import check_interval
+from agents.control.over import Moves, applied
 from agents.envs.epochs import INTERVAL, decision_kinds
 from agents.envs.grid import Grid
 from agents.envs.schema import Observer
 from agents.errors import AgentError
 
 if TYPE_CHECKING:
+    from agents.control.controllers import RuleController
     from sim.compile import Compiled
 
 Rows = NDArray[np.int64]
@@ -30,7 +32,8 @@ class OwnController:
     """`ask` takes observations float32 [R, D] and returns grid indices [R, C] of the controls in file order.
 
     `warnings`: what could not be checked about it, told beside every verdict. `kinds`: the kinds of events at which it
-    decides, as bits (`agents.envs.epochs.decision_kinds`); 0: at equal intervals.
+    decides, as bits (`agents.envs.epochs.decision_kinds`); 0: at equal intervals. With a rule (`over`) the indices are
+    those of moves from its setpoints (`agents.control.over`).
     """
 
     name: str
@@ -40,6 +43,7 @@ class OwnController:
     epoch_s: float | None = None
     warnings: tuple[str, ...] = ()
     kinds: int = 0
+    over: RuleController | None = None
 
     @property
     def static(self) -> bool:
@@ -60,14 +64,15 @@ class OwnController:
                 f"{self.name}: expected whole numbers of shape {shape} (a grid index for each row and control), found "
                 f"{found.dtype} of shape {found.shape}"
             )
-        outside = (found < 0) | (found >= self.grid.counts)
+        axes = self.grid if self.over is None else Moves(self.grid)
+        outside = (found < 0) | (found >= axes.counts)
         if outside.any():
             c = int(outside.any(axis=0).argmax())
             raise AgentError(
-                f"{self.name}: expected grid indices 0 to {int(self.grid.counts[c]) - 1} for control "
+                f"{self.name}: expected grid indices 0 to {int(axes.counts[c]) - 1} for control "
                 f"{self.grid.ids[c]}, found {int(found[outside[:, c], c][0])}"
             )
-        return self.grid.decode(found)
+        return self.grid.decode(found) if self.over is None else applied(found, self.over, rows)
 
 
 def python_policy(what: str, compiled: Compiled, allow_code: bool) -> OwnController:
