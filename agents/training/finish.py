@@ -106,14 +106,19 @@ def ending(
 
 
 def improve(run: Run) -> None:
-    """Improve on PPO's best checkpoint, or on the rule where that is surely not worse, until the budget is used up."""
+    """Improve on PPO's best checkpoint, or on the rule, until the budget is used up; a policy that is worse than the rule
+    is not left at the end.
+    """
     if run.watch.ended or run.watch.best is None:
         return
-    _no_worse(run)
-    if not run.ending.kind:
-        return
-    with threadpool_limits(limits=run.job.threads, user_api="blas"):
-        (_counted if run.ending.kind == COUNTED else _distilled)(run)
+    kind = run.ending.kind
+    if kind != COUNTED:  # PPO began with the rule's constants alone: what is surely better is kept
+        _no_worse(run, -SURE)
+    if kind:
+        with threadpool_limits(limits=run.job.threads, user_api="blas"):
+            (_counted if kind == COUNTED else _distilled)(run)
+    if kind == COUNTED and not run.watch.ended:
+        _no_worse(run, SURE)
 
 
 def _counted(run: Run) -> None:
@@ -190,20 +195,22 @@ def _rule(run: Run) -> RuleController:
     return RuleController(run.job.rule, run.compiled, run.watch.judge.grid)
 
 
-def _better(run: Run) -> bool:
-    """Does PPO's best checkpoint surely cost less than the rule, on the seeds for choices?"""
-    judge = run.watch.judge
-    assert run.watch.best is not None
-    less = judge.rule_costs(run.job.rule) - judge.costs(run.watch.best)
-    return bool(less.mean() > SURE * less.std(ddof=1) / np.sqrt(less.size))
+def _more(run: Run) -> float:
+    """By how many standard errors the best policy so far costs more than the rule, on the seeds for choices."""
+    judge, watch = run.watch.judge, run.watch
+    assert watch.best is not None
+    more = judge.costs(watch.best, over=watch.over) - judge.rule_costs(run.job.rule)
+    mean, error = float(more.mean()), float(more.std(ddof=1)) / float(np.sqrt(more.size))
+    return mean / error if error > 0.0 else 0.0
 
 
-def _no_worse(run: Run) -> None:
-    """Go back to the rule where PPO, which began with its constants alone, did not come to more: as a policy over it,
-    which is the rule until something proves better. Not where policies decide at events: none is over a rule there.
+def _no_worse(run: Run, errors: float) -> None:
+    """Go back to the rule where the best policy costs more by so many standard errors (less than 0: where it does not
+    cost less by them): as a policy over the rule, which is the rule until something proves better. Not from a rule of
+    constants, which PPO begins as, nor where anything is decided at events: no policy is over a rule there.
     """
     rule, watch = _rule(run), run.watch
-    if rule.static or rule.kinds or watch.judge.kinds or _better(run):
+    if rule.static or rule.kinds or watch.judge.kinds or _more(run) < errors:
         return
     watch.return_to(rule)
 
@@ -212,7 +219,7 @@ def _best(run: Run) -> Controller:
     """The best policy so far: the rule, unless PPO's best checkpoint costs surely less on the seeds for choices."""
     watch, judge = run.watch, run.watch.judge
     assert watch.best is not None
-    if watch.over is not None or not _better(run):
+    if watch.over is not None or _more(run) >= -SURE:
         return _rule(run)
     epoch_s = run.scales.epoch * run.compiled.plant.tick_s
     return Untold(watch.best, judge.observer, judge.grid, judge.kinds, epoch_s=epoch_s)

@@ -191,10 +191,10 @@ class Watch(BaseCallback):
         """
         assert self.best is not None, "a checkpoint is judged before"
         costs = self._judged(network, decisions)
-        worse = costs - self.judge.costs(self.best)
+        worse = costs - self.judge.costs(self.best, over=self.over)
         if worse.mean() > sure * worse.std(ddof=1) / np.sqrt(worse.size):
             return False
-        self.best, self.best_cost = network, float(costs.mean())
+        self.best, self.best_cost, self.over = network, float(costs.mean()), None
         return True
 
     def better(self, network: Network, decisions: int, over: RuleController | None = None) -> bool:
