@@ -106,8 +106,8 @@ def ending(
 
 
 def improve(run: Run) -> None:
-    """Improve on PPO's best checkpoint, or on the rule, until the budget is used up; a policy that is worse than the rule
-    is not left at the end.
+    """Improve on PPO's best checkpoint, or on the rule, until the budget is used up; what is worse than the rule
+    does not remain at the end.
     """
     if run.watch.ended or run.watch.best is None:
         return
