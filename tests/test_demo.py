@@ -118,7 +118,7 @@ def test_killed_parts_come_back_and_the_state_is_that_of_one_replay(tmp_path: Pa
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 0
     told = json.loads((tmp_path / "report.json").read_text())
-    assert told["restarts"] == KILLS
+    assert told["restarts"] == KILLS, (tmp_path / "demo.log").read_text()
     assert told["readings"]["lost"] == 0
     _, uninterrupted = replay(tmp_path / "data" / "journal.db", plantfile.load("gearmotor"), state["pos"])
     assert uninterrupted == state["hash"]

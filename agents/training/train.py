@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 
 from agents.bundles import bundle
 from agents.control.controllers import Hold, PolicyController, RuleController
@@ -320,6 +321,7 @@ def _model(job: Job, compiled: Compiled, lanes: Lanes, seed: int, scales: Scales
         verbose=0,
         policy_kwargs={"net_arch": list(config.hidden), "activation_fn": torch.nn.Tanh},
     )
+    model.set_logger(Logger(None, []))  # SB3's own makes a folder in the place for temporary files, and leaves it there
     bias = torch.as_tensor(start_bias(compiled, job.rule, config.explore))
     with torch.no_grad():
         head: Any = model.policy.action_net

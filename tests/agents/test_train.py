@@ -71,8 +71,12 @@ def test_the_untrained_policy_is_the_rule(two_motors: Compiled) -> None:
 
 
 @pytest.mark.usefixtures("briefly_judged")
-def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: Compiled) -> None:
-    names = []
+def test_training_gives_a_bundle_and_the_same_one_again(
+    tmp_path: Path, line3: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, temporary = [], tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     for run in ("a", "b"):
         job = Job(line3, Rule({"cap": 6}), tmp_path / run, steps=512, device="cpu", pairs=4, config=SMALL)
         told: list[Any] = []
@@ -81,6 +85,7 @@ def test_training_gives_a_bundle_and_the_same_one_again(tmp_path: Path, line3: C
         assert set(done.verdicts) == {"rule", "nothing"}
         names.append(bundle.load(tmp_path / run / "seed-0").name)
     assert names[0] == names[1]
+    assert list(temporary.glob("SB3-*")) == [], "no folder of a log that nobody reads"
     best = bundle.load(tmp_path / "a")
     other = bundle.load(tmp_path / "a" / "seed-1")
     assert best.evidence["selected_cost_per_hour"] <= other.evidence["selected_cost_per_hour"]
