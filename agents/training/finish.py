@@ -213,6 +213,7 @@ def _no_worse(run: Run, errors: float) -> None:
     if rule.static or rule.kinds or watch.judge.kinds or _more(run) < errors:
         return
     watch.return_to(rule)
+    run.improved = ""
 
 
 def _best(run: Run) -> Controller:

@@ -241,4 +241,5 @@ def test_where_states_are_counted_the_better_of_rule_and_network_is_kept(
         for each in (who, RuleController(rule, plant, Grid(plant.plant)))
     )
     assert (who.bundle.over is not None) is kept
+    assert who.bundle.evidence["improved"] == ("" if kept else "counted")
     assert found == pytest.approx(ruled) if kept else found < ruled
