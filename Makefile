@@ -44,6 +44,8 @@ WIRE := tests/hardware tests/ingest
 SIM := tests/sim
 TWIN := tests/theory tests/twin
 ELSEWHERE := $(AGENTS) $(WIRE) $(SIM) $(TWIN)
+# of each part, so that every run tells where its time goes
+SLOWEST := --durations=12 --durations-min=2
 PARTS := test-agents test-wire test-sim test-services test-twin
 ifeq ($(strip $(PYTEST)),)
 test: $(VENV)/dev system ## all tests
@@ -56,21 +58,21 @@ endif
 
 .PHONY: $(PARTS)
 test-agents:
-	$(BIN)/python -m pytest $(AGENTS)
+	$(BIN)/python -m pytest $(SLOWEST) $(AGENTS)
 
 test-wire:
 	@$(BIN)/python -m tests.warm
-	$(BIN)/python -m pytest $(WIRE)
+	$(BIN)/python -m pytest $(SLOWEST) $(WIRE)
 
 test-sim:
-	$(BIN)/python -m pytest $(SIM)
+	$(BIN)/python -m pytest $(SLOWEST) $(SIM)
 
 test-services:
 	@$(BIN)/python -m tests.warm
-	$(BIN)/python -m pytest tests $(ELSEWHERE:%=--ignore=%)
+	$(BIN)/python -m pytest $(SLOWEST) tests $(ELSEWHERE:%=--ignore=%)
 
 test-twin:
-	$(BIN)/python -m pytest $(TWIN)
+	$(BIN)/python -m pytest $(SLOWEST) $(TWIN)
 
 # A thousand random plants in every engine (kernel, pure Python, CUDA simulator) against the SimPy reference: about an
 # hour on two cores. ENGINES, SEEDS and UNTIL choose less; an interrupted run says with which SEEDS it goes on.
