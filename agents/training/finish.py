@@ -54,12 +54,13 @@ PART, LOOKS = 0.34, 3.0
 @dataclass(frozen=True, slots=True)
 class Ending:
     """Which kind of stage follows PPO ("": none), and what share of the budget it gets; `epoch_s`: the interval between
-    decisions that it wants (None: the usual one).
+    decisions that it wants (None: the usual one). `why`: what people should know where none follows that could.
     """
 
     kind: str = ""
     share: float = 0.0
     epoch_s: float | None = None
+    why: str = ""
 
 
 def share_of(config: Config, wall_s: float, steps: int | None) -> float:
@@ -101,8 +102,15 @@ def ending(
     fit = Distillation().fit
     intervals = fit.replicas * (fit.steps + judge_span(compiled).warmup * compiled.plant.tick_s / epoch_s)
     each = took / (lanes * (decisions - 1)) * epoch_s / usual
-    affordable = intervals <= FITS * steps if steps is not None else intervals * each <= FITS * wall
-    return Ending(DISTILLED, share, epoch_s) if affordable else Ending()
+    needed, given, what = intervals * each / FITS, wall, ("s", "--budget")
+    if steps is not None:
+        needed, given, what = intervals / FITS, float(steps), ("decisions", "--steps")
+    if needed <= given:
+        return Ending(DISTILLED, share, epoch_s)
+    return Ending(
+        why=f"PPO has the whole budget: distilling rollouts after it takes about {needed:,.0f} {what[0]} or more, "
+        f"found {given:,.0f}; raise {what[1]}"
+    )
 
 
 def improve(run: Run) -> None:

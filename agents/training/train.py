@@ -266,6 +266,8 @@ def _prepare(job: Job, seed: int, goal: Goal, show: Callable[[Progress], None], 
         last = Ending(**saved.fact("ending"))
     else:
         last = ending(config, compiled, job.posterior is not None, settings, (job.budget_s, job.steps))
+        if last.why:
+            job.say(f"seed {seed}: {last.why}")
     settings["epoch_s"] = last.epoch_s or settings["epoch_s"]
     env = PlantVectorEnv(config.lanes, compiled, threads=job.threads, copy=False, **settings)
     scales = measure(env, job.rule, config) if saved is None else Scales(**saved.fact("scales"))

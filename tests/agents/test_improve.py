@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,8 +173,14 @@ def test_which_stage_follows_ppo() -> None:
     large = compiled_plant("gearmotor")
     assert ending(config, large, False, interval, long) == Ending(DISTILLED, 1.0 - PPO_SHARE, 8 * 3600.0)
     assert ending(replace(config, epoch_s=7200.0), large, False, interval, long).epoch_s == 7200.0
-    assert ending(config, large, False, interval, (600.0, 200_000)) == Ending(), "no time for one estimate and looks"
-    assert ending(config, large, False, interval, (1.0, None)) == Ending()
+    tight: list[tuple[tuple[float, int | None], str]] = [
+        ((600.0, 200_000), r"[\d,]+ decisions or more, found 200,000; raise --steps"),
+        ((1.0, None), r"[\d,]+ s or more, found 1; raise --budget"),
+    ]
+    for budget, told in tight:
+        found = ending(config, large, False, interval, budget)
+        assert (found.kind, found.share) == ("", 0.0), "no time for one estimate and looks"
+        assert re.search(told, found.why), found.why
 
 
 def test_what_ppo_gets_before_another_stage() -> None:
