@@ -110,7 +110,7 @@ def rules(board: Board, hours: float | None, seed: int) -> tuple[list[Line], Any
     compiled, grid, lines = board.compiled, Grid(board.compiled.plant), []
     cost, half, about = board.price(Hold())
     lines.append(Line("as in the plant file", "fixed", cost, half, 0.0, about=about))
-    if board.best is not None and compiled.plant.id in optima.PLANTS:
+    if board.best is not None and compiled.plant.id in set(optima.PLANTS) - set(optima.ORDERED):
         began = time.perf_counter()
         numbers, exact = optima.best_fixed(compiled.plant)
         says = ", ".join(f"{c.id} {n}" for c, n in zip(compiled.plant.controls, numbers, strict=True))

@@ -20,6 +20,7 @@ from agents.exact import optimum_periodic, optimum_stock, optimum_tandem
 from agents.exact.optimum import Table, kind_of
 from agents.exact.table_periodic import periodic_table
 from agents.exact.table_priority import priority_table
+from agents.exact.table_tandem import tandem_table
 
 if TYPE_CHECKING:
     from sim.compile import Compiled
@@ -56,6 +57,8 @@ def table_of(who: Controller, compiled: Compiled, seen: str = "auto") -> Found:
         return Found(*periodic_table(who, compiled))
     if kind == "c-mu":
         return Found(*priority_table(who, compiled))
+    if kind == "tandem release" and not who.static:
+        return Found(*tandem_table(who, compiled))
     if not who.static:
         raise NotExactError(
             f"plant {compiled.plant.id} ({kind}): {who.name} looks at the state, expected constant setpoints (a rule "

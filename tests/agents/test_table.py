@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.control.controllers import Hold, controller
+from agents.control.controllers import Hold, RuleController, controller
 from agents.envs.grid import Grid
 from agents.envs.schema import Observer
 from agents.errors import AgentError, NotExactError
 from agents.exact import optimum_stock
-from agents.exact.optimum import policy_cost, write_policy
+from agents.exact.optimum import optimum, policy_cost, write_policy
 from agents.exact.played import TableController
 from agents.exact.table import settle, stock_rows, table_of
+from agents.exact.table_tandem import FREE, line_rows, tandem_table
 from agents.rules.rule import Boost, Rule, save_rule
 from sim.compile import Compiled, compile_plant
 from sim.engine import new_rows, set_controls
+from sim.engine import run as run_kernel
 from sim.plantfile import load
 from tests.agents.test_bundle import write
 from tests.agents.test_optimum import run
@@ -154,9 +156,6 @@ def test_other_plants_have_tables_of_constant_setpoints_only() -> None:
     table = table_of(controller("level=16", orders), orders).policy
     assert table["4,5"] == "7"
     assert policy_cost(orders.plant, table)[0] == pytest.approx(4.63864, abs=1e-5)
-    tandem = compile_plant(load("tandem_release"))
-    with pytest.raises(NotExactError, match="expected constant setpoints"):
-        table_of(Says(tandem, "busy"), tandem)
     shop = compile_plant(load("cmu3"))
     with pytest.raises(NotExactError, match="in which order the products are served"):
         table_of(Hold(), shop)
@@ -175,3 +174,72 @@ def test_a_table_file_is_a_controller(stock: Compiled, tmp_path: Path) -> None:
     other = replace(stock, plant=replace(stock.plant, stations=()))
     with pytest.raises(NotExactError, match="not of a kind"):
         TableController(table, other)
+
+
+# --- two machines in line -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tandem() -> Compiled:
+    return compile_plant(load("tandem_release"))
+
+
+@dataclass
+class Gate:
+    """Lets parts in (cap and base stock at their highest) while the first machine works, or while it is free."""
+
+    compiled: Compiled
+    at_work: bool
+    name: str = "gate"
+    static: bool = False
+    epoch_s: float | None = None
+    kinds: int = 1
+
+    def act(self, rows: Rows) -> Rows:
+        works = self.compiled.layout.view(rows, "n_state")[:, 0, 1] == 1
+        return np.where((works == self.at_work)[:, None], [[20, 20]], [[1, 0]])
+
+
+def test_the_table_of_a_played_table_is_that_table(tandem: Compiled) -> None:
+    best = optimum(tandem.plant)
+    found = table_of(TableController(best.policy, tandem), tandem)
+    assert found.notes == ()
+    assert len(found.policy) > 1500
+    assert all(best.policy[state] == action for state, action in found.policy.items())
+    assert policy_cost(tandem.plant, found.policy)[0] == pytest.approx(best.cost, rel=1e-8)
+
+
+def test_constants_and_boosts_in_a_tandem_line(tandem: Compiled) -> None:
+    fixed = controller("cap=14,base=10", tandem)
+    expected = table_of(fixed, tandem).policy
+    found, notes = tandem_table(fixed, tandem)
+    assert notes == ()
+    assert all(expected[state] == action for state, action in found.items())
+    boosted = Rule({"cap": 12, "base": 6}, (Boost("base", "finished", 2, 14),))
+    table = table_of(RuleController(boosted, tandem, Grid(tandem.plant)), tandem)
+    assert [table.policy[f"0,{x}"] for x in (5, 6)] == ["start", "wait"]
+    assert [table.policy[f"9,{x}"] for x in (-2, -3)] == ["wait", "start"], "more than two customers wait"
+    assert table.policy["12,-8"] == "wait", "the cap"
+    assert table.notes == (
+        "it decides at equal intervals: the table says what its setpoints of that moment would do at once",
+    )
+
+
+def test_what_was_set_while_the_first_machine_worked_starts_the_next_part(tandem: Compiled) -> None:
+    free = table_of(Gate(tandem, at_work=False), tandem)
+    assert (free.policy["3,4"], free.policy["0,4"], free.notes) == ("start", "start", ())
+    early = table_of(Gate(tandem, at_work=True), tandem)
+    assert (early.policy["3,4"], early.policy["0,4"]) == ("start", "wait")
+    assert "it waits, but starts at once where the first machine has just ended a part" in early.notes[0]
+
+
+def test_rows_that_are_shown_look_like_those_of_the_kernel(tandem: Compiled) -> None:
+    rows, layout, observer = new_rows(tandem, 3, 256), tandem.layout, Observer(tandem)
+    run_kernel(rows, tandem, tandem.ticks(200 * 3600.0))
+    busy, n = layout.view(rows, "unit_phase")[:, 0] != FREE, layout.view(rows, "wip")[:, 0]
+    x = layout.view(rows, "on_hand")[:, 0] - layout.view(rows, "backorders")[:, 0]
+    assert 20 < busy.sum() < 236
+    for works in (False, True):
+        mine = busy == works
+        shown = line_rows(tandem, np.column_stack([n - busy, x])[mine], works)
+        assert np.array_equal(observer(shown), observer(rows[mine]))
