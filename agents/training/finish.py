@@ -6,7 +6,8 @@ counted `agents.training.improve`, elsewhere, where decisions fall at intervals 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from agents.advice.horizon import SHIFT_S
+from agents.bundles.policy import Network
 from agents.control.controllers import Controller, RuleController
 from agents.envs.env import PlantVectorEnv
 from agents.envs.epochs import INTERVAL
@@ -37,8 +39,10 @@ JUDGED = 256
 """Replicas that PPO's checkpoints, and at last both stages, are compared on where states are counted: the choice
 matters little then, and thousands of replicas would take the budget.
 """
-SURE = 1.0
-"""Standard errors by which PPO's checkpoint must be better to be kept."""
+SURE, EARLIER = 1.0, 2
+"""Standard errors by which PPO's checkpoint, or a policy before the last, must be better to be kept; how many before
+the last are looked at, each from two thirds of the moments of the next one.
+"""
 PPO_SHARE, PPO_S = 0.05, 10.0
 """Of a budget where another stage follows PPO gets so much, and at most so many seconds: what it finds there is a
 beginning, and on `make_to_stock` it was half of the time to 1 % above the optimum.
@@ -130,14 +134,16 @@ def improve(run: Run) -> None:
 
 
 def _counted(run: Run) -> None:
-    """Policy iteration on counted states. What comes out is taken unless PPO's is surely better on the seeds for
-    choices: the difference is mostly smaller than their noise.
+    """Policy iteration on counted states. What comes out is taken unless a policy shortly before it, or PPO's, is
+    surely better on the seeds for choices: the difference is mostly smaller than their noise, but nothing says that
+    least squares ends on a good policy (one seed of five on `dual_sourcing` ended 0.8 % above its rule, the others
+    1.8 % below).
     """
     job, watch, env = run.job, run.watch, run.host
     assert watch.best is not None
     run.improver = improver = Improver(env, run.scales.scale, watch.best.decide, seed=run.seed)
     told = _Telling(run)
-    judged = 0
+    judged, earlier = 0, deque[Network](maxlen=EARLIER)
     while told.done(improver.decisions) < 1.0:
         improver.round()
         if improver.full:
@@ -145,6 +151,7 @@ def _counted(run: Run) -> None:
             break
         if improver.moments_told != judged:
             judged = improver.moments_told
+            earlier.append(improver.network)
             if watch.enough(improver.network):
                 break
         told.show(improver.decisions, env.num_envs * 128)
@@ -152,9 +159,20 @@ def _counted(run: Run) -> None:
         job.say(f"seed {run.seed}: PPO took the whole budget, nothing was improved after it; raise --budget")
         return
     improver.improve()
-    if watch.adopt(improver.network, improver.decisions, SURE):
+    if watch.adopt(_best_of(run, improver.network, earlier), improver.decisions, SURE):
         run.improved = COUNTED
         watch.seen.append(improver.sample(SEEN))
+
+
+def _best_of(run: Run, last: Network, earlier: Iterable[Network]) -> Network:
+    """The last policy, unless one before it is surely better on the seeds for choices."""
+    judge = run.watch.judge
+    costs = judge.costs(last)
+    for network in earlier:
+        less = costs - (found := judge.costs(network))
+        if less.mean() > SURE * less.std(ddof=1) / np.sqrt(less.size):
+            last, costs = network, found
+    return last
 
 
 def _distilled(run: Run) -> None:
