@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from agents.envs.schema import Observer
 from agents.exact.optimum import optimum, policy_cost
 from agents.exact.table import table_of
 from agents.rules.rule import Rule
-from agents.training.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, ending, share_of
+from agents.training.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, _best_of, ending, share_of
 from agents.training.improve import Basis, Improvement, Improver, _more, _Task
 from agents.training.learning import Config, Untold
 from agents.training.states import Counts, States
@@ -202,3 +204,18 @@ def test_training_ends_in_it(tmp_path: Path) -> None:
     assert evidence["improved"] == COUNTED
     assert evidence["steps"] >= 800_000
     assert "improved by policy iteration on branched moments" in (tmp_path / "card.md").read_text()
+
+
+def test_a_policy_before_the_last_is_taken_only_where_it_is_surely_better() -> None:
+    rng = np.random.default_rng(0)
+    luck = 5.0 * rng.normal(size=256)
+    costs = {
+        "last": 10.0 + luck,
+        "like it": 10.0 + luck + rng.normal(size=256),
+        "better": 9.8 + luck + rng.normal(size=256),
+    }
+    run: Any = SimpleNamespace(watch=SimpleNamespace(judge=SimpleNamespace(costs=lambda name: costs[name])))
+    assert costs["like it"].mean() < costs["last"].mean(), "by luck"
+    chosen: Any = _best_of
+    assert chosen(run, "last", ["like it"]) == "last"
+    assert chosen(run, "last", ["better", "like it"]) == "better"
