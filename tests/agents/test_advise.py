@@ -288,7 +288,7 @@ def test_a_thought_is_given_up_when_asked_to_stop_and_a_message_is_not() -> None
 class Moody:
     """A policy that can be made to hang, to raise or to answer nonsense; else it wants the cap at 8."""
 
-    name, static, epoch_s = "policy:moody", False, None
+    name, static, epoch_s, over = "policy:moody", False, None, None
 
     def __init__(self, compiled: Compiled) -> None:
         self.grid, self.mood, self.asked = Grid(compiled.plant), "", 0
