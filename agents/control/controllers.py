@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agents.bundles import bundle
 from agents.bundles.policyspec import check_interval
-from agents.control.over import moved
+from agents.control.over import decided
 from agents.envs.epochs import EVENTS, decision_kinds
 from agents.envs.grid import Grid, as_switches
 from agents.envs.schema import Observer
@@ -133,10 +133,7 @@ class PolicyController:
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C] of the policy in these states."""
-        seen = self.observer(rows)
-        if self.over is not None:
-            return moved(self.bundle.network, self.over, seen, rows)
-        return self.grid.decode(self.bundle.network.decide(seen))
+        return decided(self.bundle.network, self.grid, self.over, self.observer(rows), rows)
 
 
 def policy(folder: Path, compiled: Compiled, signer: Ed25519PublicKey | None = None) -> PolicyController:

@@ -35,9 +35,10 @@ class Moves:
         self.counts = 2 * grid.counts - 1
 
 
-def moved(network: Network, rule: RuleController, seen: Floats, rows: Rows) -> Values:
-    """Setpoints [R, C] within their ranges in the states of rows [R, W], observed as `seen` [R, D]."""
-    return applied(network.decide(seen), rule, rows)
+def decided(network: Network, grid: Grid, rule: RuleController | None, seen: Floats, rows: Rows) -> Values:
+    """Setpoints [R, C] of a network, alone or over a rule, in the states of rows [R, W], observed as `seen` [R, D]."""
+    index = network.decide(seen)
+    return grid.decode(index) if rule is None else applied(index, rule, rows)
 
 
 def applied(index: Values, rule: RuleController, rows: Rows) -> Values:

@@ -14,7 +14,7 @@ from agents.advice.horizon import scale_s
 from agents.bundles.familiar import fit as fit_familiar
 from agents.bundles.policy import Network
 from agents.control.controllers import Controller, RuleController
-from agents.control.over import moved
+from agents.control.over import decided
 from agents.control.rollout import Span, cost_over, default_epoch
 from agents.envs.env import PlantVectorEnv
 from agents.envs.epochs import EVENTS, HORIZONS, INTERVAL, decision_kinds
@@ -184,10 +184,7 @@ class Untold:
 
     def act(self, rows: Rows) -> Values | None:
         """Setpoints [R, C]."""
-        seen = self.observer(rows)
-        if self.over is not None:
-            return moved(self.network, self.over, seen, rows)
-        return self.grid.decode(self.network.decide(seen))
+        return decided(self.network, self.grid, self.over, self.observer(rows), rows)
 
 
 class Judge:

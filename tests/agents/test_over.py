@@ -22,7 +22,7 @@ from agents.bundles.policy import Network
 from agents.commands_policy import policy
 from agents.control.controllers import PolicyController, RuleController, controller
 from agents.control.costtogo import Fit
-from agents.control.over import Moves, moved, unmoved
+from agents.control.over import Moves, decided, unmoved
 from agents.envs.env import compiled_plant
 from agents.envs.grid import Grid
 from agents.envs.schema import Observer
@@ -81,9 +81,9 @@ def test_setpoints_are_the_rules_moved_within_their_ranges(two_motors: Compiled,
     bias[:] = 0.0
     at = np.cumsum([0, *still.counts[:-1]]) + np.array(still.counts) // 2 + by
     bias[at] = 1.0
-    found = moved(Network(still.weights, (bias,), still.counts), rule, seen, rows)
+    found = decided(Network(still.weights, (bias,), still.counts), grid, rule, seen, rows)
     assert np.array_equal(found, np.clip(ruled + by * grid.step, grid.low, grid.high))
-    assert np.array_equal(moved(still, rule, seen, rows), ruled)
+    assert np.array_equal(decided(still, grid, rule, seen, rows), ruled)
 
 
 def test_a_bundle_keeps_the_rule(folder: Path, two_motors: Compiled) -> None:
@@ -95,7 +95,7 @@ def test_a_bundle_keeps_the_rule(folder: Path, two_motors: Compiled) -> None:
     rule = RuleController(BOOSTED, two_motors, Grid(two_motors.plant))
     values = who.act(rows)
     assert values is not None
-    assert np.array_equal(values, moved(loaded.network, rule, Observer(two_motors)(rows), rows))
+    assert np.array_equal(values, decided(loaded.network, rule.grid, rule, Observer(two_motors)(rows), rows))
     assert (values != rule.act(rows)).any()
     shown = CliRunner().invoke(policy, ["show", str(folder)])
     assert f"it moves the setpoints of {BOOSTED.name}, which is inside" in shown.output
