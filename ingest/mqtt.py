@@ -218,7 +218,7 @@ class Link:
             return False
         self._client.disconnect()
         self._client.loop_stop()
-        self.connected = False
+        self.connected = self.granted = False
         self.start()
         return True
 

@@ -41,7 +41,7 @@ def run(settings: Settings, http_port: int, target: Target | None = None) -> int
     children = [compactor(settings.data, settings.limits)] if settings.history and find_spec("duckdb") else []
     children += [influx_sink(settings.data, target)] if target is not None else []
     try:
-        _wait(lambda: web.server.started and service.link.connected, done)
+        _wait(lambda: web.server.started and service.link.granted, done)  # plain topics tell nothing twice
         line = settings.line
         ready = {
             "name": "ingest", "pid": os.getpid(), "port": port, "url": f"http://127.0.0.1:{port}",

@@ -189,5 +189,5 @@ def serve(folder: Path, port: int, topics: TopicMap | None = None, wait_s: float
     """Start a service on a broker; the caller stops it."""
     service = Service(Settings(folder, "127.0.0.1", port, LINE, topics or TopicMap(), wait_s=wait_s))
     service.start()
-    until(lambda: service.link.connected, what="the connection")
+    until(lambda: service.link.granted, what="the subscriptions")
     return Live(service)

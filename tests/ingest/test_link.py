@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -18,6 +23,7 @@ from ingest.message import Message
 from ingest.mqtt import Client, Link
 from tests.ingest.kit import Running, until
 
+ROOT = Path(__file__).resolve().parents[2]
 Told = tuple[str, bytes, bool, int, int]
 
 
@@ -96,8 +102,7 @@ def test_through_a_broker_with_and_without_properties(broker: Running) -> None:
     sender.connect("127.0.0.1", broker.port)
     sender.loop_start()
     try:
-        until(lambda: link.connected, what="connected")
-        time.sleep(0.2)  # subscribed as well
+        until(lambda: link.granted, what="subscribed")
         kind = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         kind.ContentType = "application/json"
         sender.publish("way/a", b"plain", qos=1)
@@ -110,3 +115,30 @@ def test_through_a_broker_with_and_without_properties(broker: Running) -> None:
         link.stop()
     assert {m.topic: m.body for m in heard} == {"way/a": b"plain", "way/b/\u00fc": b"", "way/c": b"x" * 20_000}
     assert len({m.mid for m in heard if m.qos}) == sum(m.qos for m in heard)  # each to be acknowledged by its own id
+
+
+def test_ingest_is_ready_when_its_subscriptions_are_granted(tmp_path: Path) -> None:
+    """Plain topics are told once: what is published between CONNACK and SUBACK is lost, so that is not yet ready."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        program = [sys.executable, str(ROOT / "plantwin.py"), "ingest", "line3", "--data", str(tmp_path), "--port", "0"]
+        program += ["--broker", f"127.0.0.1:{listener.getsockname()[1]}"]
+        ready = tmp_path / "run" / "ingest.json"
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(program, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(10)
+                assert connection.recv(4096)[0] >> 4 == PacketTypes.CONNECT
+                connection.sendall(b"\x20\x03\x00\x00\x00")
+                subscribe = connection.recv(4096)
+                assert subscribe[0] >> 4 == PacketTypes.SUBSCRIBE
+                time.sleep(1.0)
+                assert not ready.exists()
+                asked, number = subscribe.count(b"ptw/"), subscribe[2:4]  # the length takes one byte below 128
+                connection.sendall(b"\x90" + bytes([3 + asked]) + number + b"\x00" + b"\x01" * asked)
+                until(ready.exists, 2, "ingest to be ready")  # well before it would give up waiting
+        finally:
+            process.kill()
+            process.wait(10)

@@ -47,7 +47,7 @@ def spectator(fresh_broker: Running) -> Iterator[Spectator]:
 def serve(folder: Path, port: int, sparkplug: SparkplugSettings = FAST) -> Service:
     service = Service(Settings(folder, "127.0.0.1", port, LINE, TOPICS, wait_s=0.3, sparkplug=sparkplug))
     service.start()
-    until(lambda: service.link.connected and all(one.link.connected for one in links(service)), what="connections")
+    until(lambda: service.link.granted and all(one.link.granted for one in links(service)), what="subscriptions")
     return service
 
 
