@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from agents.envs.env import PlantVectorEnv
 from agents.envs.epochs import INTERVAL
 from agents.rules.tune import judge_span
 from agents.training.distill import LOOKED, Distillation, Distiller
+from agents.training.gates import as_asked
 from agents.training.improve import JOINT, Improver, telling
 from agents.training.learning import Config, Untold
 from agents.training.watch import Progress
@@ -85,7 +87,7 @@ def ending(
     if share <= 0.0 or config.trainer != "resident" or compiled.own is not None or drawn:
         return Ending()
     lanes, decisions = PROBE
-    env = PlantVectorEnv(lanes, compiled, **{**settings, "posterior": None})
+    env, *_ = as_asked(PlantVectorEnv(lanes, compiled, **{**settings, "posterior": None}))
     use = telling(env)
     rng, met = np.random.Generator(np.random.PCG64(0)), []
     env.reset(seed=0)
@@ -139,9 +141,10 @@ def _counted(run: Run) -> None:
     least squares ends on a good policy (one seed of five on `dual_sourcing` ended 0.8 % above its rule, the others
     1.8 % below).
     """
-    job, watch, env = run.job, run.watch, run.host
+    job, watch = run.job, run.watch
     assert watch.best is not None
-    run.improver = improver = Improver(env, run.scales.scale, watch.best.decide, seed=run.seed)
+    env, spelled, asked = as_asked(run.host)
+    run.improver = improver = Improver(env, run.scales.scale, partial(asked, watch.best), None, run.seed, spelled)
     told = _Telling(run)
     judged, earlier = 0, deque[Network](maxlen=EARLIER)
     while told.done(improver.decisions) < 1.0:

@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from agents.advice.horizon import relaxation_s
 from agents.bundles.policy import Network
 from agents.envs.branch import branch
 from agents.envs.env import PlantVectorEnv
 from agents.envs.schema import Floats
-from agents.training.states import Counts, Doubles, Indices, States
+from agents.training.states import Counts, Doubles, Indices, Played, States
 
 JOINT = 512
 """Most joint actions of a plant that all are tried."""
@@ -52,9 +53,11 @@ class Improvement:
     `slip`: share at which it leaves it once. `units`: of the hidden layer, at most one for `each`
     so many moments (but 100). `sweeps`: of policy iteration after each growth of the moments by `growth`. `ridge`:
     added to the diagonals of least squares, as a share of their mean.
-    `further`: with so many moments the sight, at first the time constant of the environment's discount, begins to grow
-    in proportion to them: a short sight has another optimum than the average cost (with PPO's it costs up to 1.7 % too
-    much, median 0.5 %, on twenty sets of parameters of `make_to_stock`), a long one needs more moments.
+    `further`: with so many moments the sight begins to grow in proportion to them. At first it is the time constant of
+    the environment's discount or, where that is longer, the time in which the busiest station forgets
+    (`agents.advice.horizon.relaxation_s`). A short sight has another optimum than the average cost (with PPO's it costs
+    up to 1.7 % too much, median 0.5 %, on twenty sets of parameters of `make_to_stock`; with seven times less than the
+    bottleneck's on `tandem_release` 0.6 % where 0.3 % was possible), a long one needs more moments.
     """
 
     steps: int = 32
@@ -112,6 +115,7 @@ class Improver:
         start: Callable[[Floats], Indices],
         settings: Improvement | None = None,
         seed: int = 0,
+        spelled: Callable[[Network], Network] = lambda network: network,
     ) -> None:
         self.env, self.scale = env, scale
         self.settings = settings or Improvement()
@@ -119,7 +123,7 @@ class Improver:
         size = int(np.prod(self.counts))
         self.joint = np.stack(np.unravel_index(np.arange(size), self.counts), axis=1).astype(np.int64)
         self.rng = np.random.Generator(np.random.PCG64(seed))
-        self.policy = start
+        self.policy, self._spelled = start, spelled
         self.decisions = self.moments = 0
         self.basis: Basis | None = None
         self._best: Network | None = None
@@ -129,15 +133,18 @@ class Improver:
         n = env.num_envs
         self._away = np.zeros(n, dtype=np.bool_)
         self._head, self._value = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        plant = env.compiled.plant
+        memory = relaxation_s(plant) / plant.tick_s if plant.products else 0.0
+        self._fades = max(env.pace.constant, memory)
         self.states = States(telling(env))
-        self.known = Counts(self.states, size)
+        self.known, self.played = Counts(self.states, size), Played(size)
         self._seen, _ = env.reset(seed=seed)
 
     @property
     def network(self) -> Network:
         """The present policy; `improve` comes first."""
         assert self._best is not None, "improve() comes first"
-        return self._best
+        return self._spelled(self._best)
 
     @property
     def full(self) -> bool:
@@ -159,22 +166,28 @@ class Improver:
     def _play(self) -> None:
         s, n = self.settings, self.env.num_envs
         per = min(max(round(s.branched * s.every * n / len(self.joint)), 1), n)
+        here, steps = self.states.find(self._seen), []
         for t in range(s.steps):
-            chosen = self._act(self._seen)
+            chosen = self._act(self._seen, here)
             if t % s.every == s.every - 1:
                 self._branch(self.rng.permutation(n)[:per])
             action = self._stray(chosen)
-            self._seen, _, _, truncated, _ = self.env.step(action)
+            self._seen, _, _, truncated, info = self.env.step(action)
             self._away &= ~truncated
+            there, went = self.states.find(self._seen), ~truncated
+            joint = np.ravel_multi_index(tuple(action.T), self.counts)
+            cost, elapsed = info["cost"] / self.scale, info["elapsed"].astype(np.float64)
+            steps.append([x[went] for x in (here, joint, there, elapsed, cost)])
+            here = there
+        self.played.add(*(np.concatenate(column) for column in zip(*steps, strict=True)))
         self.decisions += s.steps * n
 
-    def _act(self, seen: Floats) -> Indices:
+    def _act(self, seen: Floats, ids: Indices) -> Indices:
         """What the policy does, from its table where the state is in it: a network of hundreds of units would take as
         long as the plant.
         """
         if self._table is None:
             return self.policy(seen)
-        ids = self.states.find(seen)
         fresh = ids >= len(self._table)
         action = self.joint[self._table[np.where(fresh, 0, ids)]]
         if fresh.any():
@@ -212,7 +225,8 @@ class Improver:
         # the same directions for the same number of units, placed where the moments are by now
         units = np.random.Generator(np.random.PCG64(self.seed))
         self.basis = Basis(self.sample(PLACED), self.states.use, self._units(), units)
-        task = _Task(self.known, self.basis(self.states.seen), self.settings, (self.counts, self.joint), self._sight())
+        grid = (self.counts, self.joint)
+        task = _Task(self.known, self.basis(self.states.seen), self.settings, grid, self._sight(), self.played)
         chosen = np.ravel_multi_index(tuple(self.policy(self.states.seen).T), self.counts)
         for _ in range(self.settings.sweeps):
             heads = task.heads(chosen, *task.value(chosen))
@@ -230,7 +244,7 @@ class Improver:
 
     def _sight(self) -> float:
         """Ticks that are looked ahead with the moments there are."""
-        return self.env.pace.constant * max(1.0, self.moments / self.settings.further)
+        return self._fades * max(1.0, self.moments / self.settings.further)
 
     def _network(self, heads: list[Doubles]) -> Network:
         assert self.basis is not None
@@ -254,6 +268,7 @@ class _Task:
         settings: Improvement,
         grid: tuple[tuple[int, ...], Indices],
         sight: float = np.inf,
+        played: Played | None = None,
     ) -> None:
         self.phi, self.settings = phi, settings
         self.counts, self.joint = grid
@@ -265,7 +280,19 @@ class _Task:
         self.next = sparse.csr_matrix((kept / self.times[pair // j], (pair, after)), shape=(n * j, n))
         self.cost = known.cost / self.times[:, None]
         elapsed = np.bincount(pair, took, minlength=n * j).reshape(n, j) / self.times[:, None]
-        self.elapsed = elapsed / max(float(elapsed.mean()), 1e-300)  # in steps, as it were
+        unit = max(float(elapsed.mean()), 1e-300)
+        self.elapsed = elapsed / unit  # in steps, as it were
+        # what a policy is worth is asked of everything that was seen of its actions, branched or played
+        cost = np.zeros(len(pair))
+        if played is not None:
+            both = zip((pair, after, often, took, cost), played.follows(), strict=True)
+            pair, after, often, took, cost = (np.concatenate(sums) for sums in both)
+        self.tried = np.bincount(pair, often, minlength=n * j)
+        each = np.maximum(self.tried, 1.0)
+        kept = np.maximum(often - took / sight, 0.0)
+        self.walk = sparse.csr_matrix((kept / each[pair], (pair, after)), shape=(n * j, n))
+        self.paid = (known.cost.ravel() + np.bincount(pair, cost, minlength=n * j)) / each
+        self.lasted = np.bincount(pair, took, minlength=n * j) / each / unit
 
     def _solve(self, left: Doubles, right: Doubles) -> Doubles:
         left[np.diag_indices_from(left)] += self.settings.ridge * np.trace(left) / len(left)
@@ -279,13 +306,13 @@ class _Task:
         """Relative value [S] and average cost of a policy that takes joint actions `chosen` [S]: v = c - g t + P v, P
         with what is left of the weight.
         """
-        rows = np.flatnonzero(self.met)
-        j = len(self.joint)
-        later = self.next[rows * j + chosen[rows]] @ self.phi
-        weighed = self.phi[rows] * self.times[rows, None]
-        change = self.phi[rows] - later
-        change[:, -1] = self.elapsed[rows, chosen[rows]]  # a constant makes no difference: in its place the average
-        found = self._solve(weighed.T @ change, weighed.T @ self.cost[rows, chosen[rows]])
+        pairs = np.arange(len(self.phi)) * len(self.joint) + chosen
+        rows = np.flatnonzero(self.tried[pairs])
+        pairs = pairs[rows]
+        weighed = self.phi[rows] * self.tried[pairs, None]
+        change = self.phi[rows] - self.walk[pairs] @ self.phi
+        change[:, -1] = self.lasted[pairs]  # a constant makes no difference: in its place the average
+        found = self._solve(weighed.T @ change, weighed.T @ self.paid[pairs])
         return self.phi[:, :-1] @ found[:-1], float(found[-1])
 
     def heads(self, chosen: Indices, value: Doubles, average: float) -> list[Doubles]:

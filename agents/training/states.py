@@ -50,6 +50,48 @@ class States:
         return ids[back]
 
 
+class Sums:
+    """For each (state, action, next state) met, `width` sums; a pair is state x actions + action."""
+
+    def __init__(self, width: int) -> None:
+        self._key, self._sums = np.zeros(0, dtype=np.int64), np.zeros((0, width))
+        self._late: list[tuple[Indices, Doubles]] = []
+
+    def add(self, pair: Indices, after: Indices, each: Doubles) -> None:
+        """T steps: pairs [T], next states [T], what is summed [T, width]."""
+        self._late.append(_summed((pair << _SHIFT) | after, each))
+        if sum(len(key) for key, _ in self._late) > len(self._key) // 4:
+            self._merge()
+
+    def _merge(self) -> None:
+        keys, sums = zip((self._key, self._sums), *self._late, strict=True)
+        self._key, self._sums = _summed(np.concatenate(keys), np.concatenate(sums))
+        self._late = []
+
+    def found(self) -> tuple[Indices, Indices, Doubles]:
+        """Pairs [T] and next states [T] in order, and their sums [T, width]."""
+        self._merge()
+        return self._key >> _SHIFT, self._key & ((1 << _SHIFT) - 1), self._sums
+
+
+class Played:
+    """What was played: for each (state, action, next state) how often, how long it took together, what it cost."""
+
+    def __init__(self, actions: int) -> None:
+        self.actions, self._sums = actions, Sums(3)
+
+    def add(self, here: Indices, action: Indices, there: Indices, elapsed: Doubles, cost: Doubles) -> None:
+        """T steps from states [T] under joint actions [T] to states [T]."""
+        each = np.stack([np.ones(len(here)), elapsed, cost], axis=1)
+        self._sums.add(here * self.actions + action, there, each)
+
+    def follows(self) -> tuple[Indices, Indices, Doubles, Doubles, Doubles]:
+        """(pair, next state, how often, sum of elapsed times, sum of costs), each [T]."""
+        pair, after, sums = self._sums.found()
+        often, took, cost = sums.T
+        return pair, after, often, took, cost
+
+
 class Counts:
     """Sums over all moments at which all of `actions` joint actions were tried: by state `times` [S], by state and
     action `cost` [S, J]; and for each (state, action, next state) met how often, and how long it took together.
@@ -59,8 +101,7 @@ class Counts:
         self.states, self.actions = states, actions
         self.times = np.zeros(0)
         self.cost = np.zeros((0, actions))
-        self._key, self._sums = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
-        self._late: list[tuple[Indices, Doubles]] = []
+        self._sums = Sums(2)
 
     def add(self, seen: Floats, cost: Doubles, elapsed: Doubles, after: Floats) -> None:
         """K moments: observations [K, D], cost and elapsed time [K, J] of the steps, observations [K, J, D] after
@@ -73,10 +114,7 @@ class Counts:
         self.times += np.bincount(here, minlength=total)
         pair = (here[:, None] * j + np.arange(j)).ravel()
         self.cost += np.bincount(pair, cost.ravel(), minlength=total * j).reshape(total, j)
-        once = np.stack([np.ones(k * j), elapsed.ravel()], axis=1)
-        self._late.append(_summed((pair << _SHIFT) | there, once))
-        if sum(len(key) for key, _ in self._late) > len(self._key) // 4:
-            self._merge()
+        self._sums.add(pair, there, np.stack([np.ones(k * j), elapsed.ravel()], axis=1))
 
     def reach(self) -> int:
         """Let the sums reach all states that are known by now; how many that are."""
@@ -86,16 +124,11 @@ class Counts:
             self.cost = np.concatenate([self.cost, np.zeros((grow, self.actions))])
         return len(self.states)
 
-    def _merge(self) -> None:
-        keys, sums = zip((self._key, self._sums), *self._late, strict=True)
-        self._key, self._sums = _summed(np.concatenate(keys), np.concatenate(sums))
-        self._late = []
-
     def follows(self) -> tuple[Indices, Indices, Doubles, Doubles]:
         """(state x actions + action, next state, how often, sum of elapsed times), each [T], in order."""
-        self._merge()
-        often, took = self._sums.T
-        return self._key >> _SHIFT, self._key & ((1 << _SHIFT) - 1), often, took
+        pair, after, sums = self._sums.found()
+        often, took = sums.T
+        return pair, after, often, took
 
 
 def _summed(key: Indices, sums: Doubles) -> tuple[Indices, Doubles]:

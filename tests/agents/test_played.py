@@ -85,7 +85,7 @@ def test_orders_that_come_at_once(tmp_path: Path) -> None:
 
 def test_releases_of_the_optimum_cost_what_is_exact(tmp_path: Path) -> None:
     """A lighter load than the bundled one: long queues forget slowly."""
-    text = text_of("tandem_release").replace("poisson(0.7/h)", "poisson(0.5/h)").replace("every: 1 min", "every: 1 ms")
+    text = text_of("tandem_release").replace("poisson(0.7/h)", "poisson(0.5/h)").replace("every: 100 ms", "every: 1 ms")
     compiled = written(tmp_path, text)
     best = optimum(compiled.plant)
     agrees(compiled, best.policy, best.cost, (200, 600, 600), 0.03)
