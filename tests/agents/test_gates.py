@@ -167,7 +167,7 @@ def test_policy_iteration_on_gates_comes_near_the_optimum(tmp_path: Path) -> Non
     env, spelled, asked = as_asked(PlantVectorEnv(512, compiled, decide="events", stagger=True, copy=False))
     start = Network((np.zeros((41, 11), np.float32),), (np.zeros(41, np.float32),), (20, 21))
     start.biases[0][[7, 20 + 6]] = 1.0  # cap 8, base stock 6
-    few = Improvement(growth=3.0)
+    few = Improvement(growth=3.0, each=2500)
     improver = Improver(env, 10.0, lambda seen: asked(start, seen), few, seed=1, spelled=spelled)
     with threadpool_limits(limits=1, user_api="blas"):
         for _ in range(64):
