@@ -68,8 +68,9 @@ def show(bundle: Folder, json_: JsonFlag = False) -> None:
         return
     typer.echo(f"{about['name']}, {about['vouched']}")
     typer.echo(
-        f"for {about['plant']}: looks at {about['fields']} fields and sets {', '.join(about['controls'])} every "
-        f"{about['epoch_s'] / 3600:g} h; tanh layers {about['widths']}, {about['parameters']} numbers"
+        f"for {about['plant']}: looks at {about['fields']} fields and sets {', '.join(about['controls'])} "
+        f"{'at events and at least ' if about['decide'] == 'events' else ''}every {about['epoch_s'] / 3600:g} h; "
+        f"tanh layers {about['widths']}, {about['parameters']} numbers"
     )
     if about["rule"] is not None:
         typer.echo(f"it moves the setpoints of {about['rule']}, which is inside")
@@ -93,6 +94,7 @@ def _about(loaded: Bundle) -> dict[str, Any]:
         "vouched": loaded.vouched,
         "plant": _plain(str(spec["plant"])),
         "epoch_s": loaded.epoch_s,
+        "decide": spec.get("decide", "interval"),
         "rule": None if loaded.over is None else loaded.over.name,
         "fields": len(spec["observation"]["fields"]),
         "controls": [_plain(str(c["id"])) for c in spec["action"]["controls"]],

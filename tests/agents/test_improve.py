@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_limits
+from typer.testing import CliRunner
 
+from agents.commands_policy import policy as policy_commands
 from agents.control.controllers import controller
 from agents.envs.branch import branch
 from agents.envs.env import PlantVectorEnv, compiled_plant
@@ -204,6 +206,8 @@ def test_training_ends_in_it(tmp_path: Path) -> None:
     assert evidence["improved"] == COUNTED
     assert evidence["steps"] >= 800_000
     assert "improved by policy iteration on branched moments" in (tmp_path / "card.md").read_text()
+    shown = CliRunner().invoke(policy_commands, ["show", str(tmp_path)])
+    assert "sets base, care at events and at least every" in shown.output
 
 
 def test_a_policy_before_the_last_is_taken_only_where_it_is_surely_better() -> None:
