@@ -7,7 +7,7 @@ one decision ahead, so that the differences between actions hold only the noise 
 followed is kept by state and action (`agents.training.states`), and is asked again for every policy that comes up:
 
 - the relative value and the average cost of a policy by least-squares temporal differences (Bradtke and Barto 1996;
-  without a discount: Tsitsiklis and Van Roy 1999) on the transitions that its own actions made,
+  without a discount: Tsitsiklis and Van Roy 1999) on the transitions that its own actions made, branched or played,
 - what another action costs more than its own, fitted by least squares to cost - average + value of what followed,
 - the next policy takes, control by control, the value that costs least (Lagoudakis and Parr 2003, Least-squares policy
   iteration).

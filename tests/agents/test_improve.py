@@ -29,7 +29,7 @@ from agents.rules.rule import Rule
 from agents.training.finish import COUNTED, DISTILLED, PPO_S, PPO_SHARE, Ending, _best_of, ending, share_of
 from agents.training.improve import Basis, Improvement, Improver, _more, _Task
 from agents.training.learning import Config, Untold
-from agents.training.states import Counts, States
+from agents.training.states import Counts, Played, States
 from agents.training.train import Job, train
 from sim.compile import compile_plant
 
@@ -164,6 +164,32 @@ def test_it_comes_near_the_optimum_in_seconds(plant: str, rounds: int, above: fl
     least = optimum(full.plant).cost
     assert least <= cost * (1.0 + 1e-9)
     assert cost <= (1.0 + above) * least
+
+
+def test_a_policy_is_worth_what_was_played_of_it() -> None:
+    """Two states that change places; branched once, at a cost that was luck, and played a million times."""
+    known, played = Counts(States(np.array([True])), 2), Played(2)
+    here = np.array([[0.0], [1.0]], dtype=np.float32)
+    after = np.array([[[1.0], [0.0]], [[0.0], [1.0]]], dtype=np.float32)
+    known.add(here, np.array([[50.0, 9.0], [50.0, 9.0]]), np.ones((2, 2)), after)
+    a, b = known.states.find(here).tolist()
+    for first, then, cost in ((a, b, 1.0), (b, a, 3.0)):
+        for _ in range(2):
+            n = 1000
+            played.add(np.full(n, first), np.zeros(n, dtype=np.int64), np.full(n, then), np.ones(n), np.full(n, cost))
+    pair, there, often, took, cost_ = played.follows()
+    assert pair.tolist() == sorted([2 * a, 2 * b])
+    assert there.tolist() == [b, a] if a < b else [a, b]
+    assert often.tolist() == took.tolist() == [2000.0, 2000.0]
+    assert sorted(cost_.tolist()) == [2000.0, 6000.0]
+    phi = np.eye(2)
+    phi[:, 1] = 1.0
+    grid = ((2,), np.array([[0], [1]]))
+    chosen = np.zeros(2, dtype=np.int64)
+    assert _Task(known, phi, Improvement(ridge=0.0), grid).value(chosen)[1] == pytest.approx(50.0)
+    value, average = _Task(known, phi, Improvement(ridge=0.0), grid, played=played).value(chosen)
+    assert average == pytest.approx((2.0 * 2000.0 + 50.0) / 2001.0)
+    assert value[b] - value[a] == pytest.approx(1.0, abs=0.01), "what follows at once costs 2 more, later 2 less"
 
 
 def test_which_stage_follows_ppo() -> None:
