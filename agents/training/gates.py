@@ -33,8 +33,10 @@ Rows = NDArray[np.int64]
 Values = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 SHUT, OPEN = 0, 1
-SMALL = 0.005
-"""What a part moves a unit by that passes a count on: tanh is a line there, to 0.02 parts in a grid of 20."""
+SMALL = 0.1
+"""What a whole grid moves a unit by that passes a count on: tanh is a line there, to 0.1 parts in a grid of `MOST`."""
+MOST = 128
+"""Values of a base stock at most: with more, the logits of an open gate would reach `AHEAD`."""
 AHEAD = 1e5
 """By how much a gate that is surely shut, or open, outweighs the setpoints of an open one: of a grid of 20 by so much
 that only differences below half a per cent of `STEEP` may be read either way.
@@ -75,7 +77,11 @@ def _gate(plant: Plant, i: int, product: Product) -> Gate | None:
         return None
     own = [plant.controls[k] for k in (base, cap) if k is not None]
     free = all(c.every * plant.tick_s < FREE_S for c in own) and max(own[0].step, 1) == 1
-    if not free or any(limit.control == c.id for limit in plant.limits for c in own):
+    if (
+        not free
+        or own[0].high - own[0].low >= MOST
+        or any(limit.control == c.id for limit in plant.limits for c in own)
+    ):
         return None
     into = {s for s, _ in product.steps[0].eligible}
     others = {s for p in plant.products if p is not product for s, _ in p.steps[0].eligible}
@@ -170,15 +176,15 @@ class Gates:
         """Logits of a base stock: the lowest where the gate is shut, where it is open 2 v (there + 1) - v v."""
         weights, shift = self._there(gate)
         low = float(self.full.low[gate.base])
-        middle = low + 0.5 * (count - 1)
-        there = layers.unit(SMALL * weights, SMALL * (shift - middle))
+        middle, small = low + 0.5 * (count - 1), SMALL / max(count - 1, 1)
+        there = layers.unit(small * weights, small * (shift - middle))
         station = self.compiled.plant.stations[gate.station].id
         held = np.array([float(name in {f"{station}.{s}" for s in HELD}) for name in self.observer.fields])
         lets = layers.difference(gate.base, layers.unit(held, 0.0))
         tells = layers.through(there)
         layers.logit({lets: -AHEAD}, 0.0)
         for v in range(1, count):
-            layers.logit({tells: 2.0 * v / SMALL}, 2.0 * v * (middle + 1.0 - low) - v * v)
+            layers.logit({tells: 2.0 * v / small}, 2.0 * v * (middle + 1.0 - low) - v * v)
 
 
 class _Layers:
@@ -188,14 +194,11 @@ class _Layers:
 
     def __init__(self, given: Network) -> None:
         (first, self.last), (biases, self.last_biases) = given.weights, given.biases
-        self.starts, self.counts, self.own = given.starts, given.counts, len(first)
-        self.first, self.second = [(w, float(b)) for w, b in zip(first, biases, strict=True)], self._none()
-        self.logits = self._none()
+        self.starts, self.counts = given.starts, given.counts
+        self.first: list[tuple[Doubles, float]] = [(w, float(b)) for w, b in zip(first, biases, strict=True)]
+        self.second: list[tuple[dict[int, float], float]] = []
+        self.logits: list[tuple[dict[int, float], float]] = []
         self.bound = float(np.abs(self.last).sum(axis=1).max() + np.abs(self.last_biases).max())
-
-    @staticmethod
-    def _none() -> list[tuple[dict[int, float], float]]:
-        return []
 
     def unit(self, weights: Doubles, bias: float) -> int:
         """A unit more of the first layer."""

@@ -28,7 +28,7 @@ from sim.compile import Compiled, compile_plant
 from sim.plantfile import load
 
 TEXT = (Path(sim.__file__).parent / "plants" / "tandem_release.yaml").read_text(encoding="utf-8")
-LOW, HIGH = 0, 20
+CAP = 20
 
 
 @cache
@@ -46,9 +46,9 @@ def changed(folder: Path, *changes: tuple[str, str]) -> Compiled:
     return compile_plant(load(path))
 
 
-def shaken(count: int, seed: int = 0) -> tuple[GatedEnv, np.random.Generator]:
+def shaken(count: int, seed: int = 0, compiled: Compiled | None = None) -> tuple[GatedEnv, np.random.Generator]:
     """Environments in many states: gates were set at random, often shut for long."""
-    env, rng = GatedEnv(count, tandem(), decide="events"), np.random.default_rng(seed)
+    env, rng = GatedEnv(count, compiled or tandem(), decide="events"), np.random.default_rng(seed)
     env.reset(seed=seed)
     often = rng.random(count)
     for _ in range(150):
@@ -65,6 +65,8 @@ def test_what_is_a_gate(tmp_path: Path) -> None:
     ]:
         assert gates(changed(tmp_path, (old, new)).plant) == (), new
     plant = tandem().plant
+    wide = changed(tmp_path, ("base_stock, from: 0, to: 20", "base_stock, from: 0, to: 128"))
+    assert gates(wide.plant) == (), "more values than a network tells apart beside a shut gate"
     only = dataclasses.replace(plant, controls=plant.controls[1:])
     assert gates(only) == (Gate(base=0, cap=None, product=0, station=0, stocks=(0,)),)
     assert gates(dataclasses.replace(plant, controls=plant.controls[:1])) == (), "a cap alone"
@@ -81,7 +83,7 @@ def test_open_lets_in_one_part_and_shut_none() -> None:
     let_in: dict[str, list[int]] = {"shut": [], "open": [], "highest": []}
     for _ in range(60):
         before = env.rows.copy()
-        there = env.gates.setpoints(env.rows, np.tile([HIGH, OPEN], (400, 1)))[:, 1] - 1
+        there = env.gates.setpoints(env.rows, np.tile([CAP, OPEN], (400, 1)))[:, 1] - 1
         stock = there > 0  # a customer that comes may not bring it below the lowest base stock
         for name, value in (("shut", SHUT), ("open", OPEN)):
             env.reset(options={"state": before})
@@ -98,31 +100,36 @@ def test_open_lets_in_one_part_and_shut_none() -> None:
     assert env.rows[:, wip].max() > 1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_network_of_gates_is_spelled_as_one_of_setpoints(seed: int) -> None:
-    env, rng = shaken(300, seed)
+@pytest.mark.parametrize(("seed", "low", "high"), [(0, 0, 20), (1, 0, 20), (2, 0, 127), (3, 3, 60)])
+def test_a_network_of_gates_is_spelled_as_one_of_setpoints(tmp_path: Path, seed: int, low: int, high: int) -> None:
+    compiled = changed(
+        tmp_path,
+        ("base_stock, from: 0, to: 20", f"base_stock, from: {low}, to: {high}"),
+        ("initial: 4", f"initial: {high - 6}"),
+    )
+    env, rng = shaken(300, seed, compiled)
     seen = env.observer(env.rows)
     basis = Basis(seen, np.ones(seen.shape[1], dtype=np.bool_), 60, rng)
     scale = np.float32(10.0 ** rng.uniform(-3, 2))
     weights, biases = (scale * rng.normal(size=shape).astype(np.float32) for shape in ((3, 60), 3))
     asked = Network((basis.weights, weights), (basis.biases, biases), (1, 2))
     spelled = env.gates.spelled(asked)
-    assert spelled.counts == (20, 21)
+    assert spelled.counts == (20, high - low + 1)
     opened = 0
     for _ in range(60):
         action = asked.decide(seen)
         expected = env.gates.setpoints(env.rows, env.grid.decode(action))
         logits = asked.logits(seen)[:, 1:]
         told = np.abs(logits[:, 1] - logits[:, 0]) > 1e-3 * np.abs(weights).max()
-        assert np.array_equal(Grid(tandem().plant).decode(spelled.decide(seen))[told], expected[told])
+        assert np.array_equal(Grid(compiled.plant).decode(spelled.decide(seen))[told], expected[told])
         assert told.mean() > 0.9
-        lets = expected[:, 1] > LOW
+        lets = expected[:, 1] > low
         opened += int(lets.sum())
         # and read back, where the grid reaches and the first machine is free
         at, rows = env.compiled.layout.at, env.rows
         wip = rows[:, at("wip", 0)]
         there = wip + rows[:, at("on_hand", 0)] - rows[:, at("backorders", 0)]
-        plain = told & (there >= LOW) & (np.maximum(there, wip) < HIGH)
+        plain = told & (there >= low) & (there < high) & (wip < CAP)
         plain &= seen[:, env.observer.fields.index("first.work")] == 0.0
         back = env.gates.asked(spelled, seen)[:, 1] == OPEN
         assert np.array_equal(back[plain], lets[plain])
